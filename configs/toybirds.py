@@ -1,0 +1,44 @@
+"""Toybirds: made-up birds that show what stage two is for, on two CPU cores in minutes.
+
+  python -m ornet_tf.train --config=configs/toybirds.py --workdir=runs/toybirds
+  python -m ornet_tf.evaluate --config=configs/toybirds.py --workdir=runs/toybirds
+"""
+from ml_collections import ConfigDict
+
+from ornet_tf import config as ornet
+
+
+def get_config() -> ConfigDict:
+    """Returns the experiment."""
+    config = ornet.default()
+    config.dataset = ConfigDict(
+        {
+            "name": "toybirds",
+            "options": {
+                "seed": 0,
+                "image_size": 64,
+                "num_classes": 6,
+                "train_count": 10000,
+                "validation_count": 500,
+                "test_count": 1000,
+                "cache_dir": "",
+            },
+        }
+    )
+    config.input.update({"resize": 64, "crop": 64, "cache": True})
+    config.backbone = ConfigDict(
+        {"name": "vgg_small", "options": {"split": "block2_pool", "blocks": ((12, 24), (32, 32), (48,), (64,))}}
+    )
+    config.generator.update({"base_width": 32, "growth": 1.5, "depth": 2, "map_gain": 2.0})
+    evaluator = config.phase.evaluator
+    evaluator.options = ConfigDict({"mask_probability": 0.75, "mask_cells": 4})
+    evaluator.update({"batch_size": 32, "epochs": 4.0, "learning_rate": 2e-3})
+    config.phase.stage_one.update({"batch_size": 32, "epochs": 3.0, "learning_rate": 2e-3})
+    stage_two = config.phase.stage_two
+    stage_two.update(
+        {"batch_size": 16, "epochs": 1.6, "learning_rate": 1e-3, "rate_factors": (("map_norm/gamma", 10.0),)}
+    )
+    stage_two.options.erasing_options = ConfigDict({"side": (0.4, 1.2), "candidate_threshold": (0.0, 0.5)})
+    stage_two.losses.area.weight = 0.1
+    config.evaluation.threshold_split = "validation"
+    return config

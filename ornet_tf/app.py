@@ -1,0 +1,61 @@
+"""The door of every script: the flags --config and --workdir, logging, seeds, devices."""
+from __future__ import annotations
+
+import os
+import sys
+from typing import Callable
+
+import tensorflow as tf
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from ornet_tf.compat import keras
+from ornet_tf.config import validate
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The experiment: a Python file with get_config(). --config.a.b=value replaces one value of it."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs and results live in it.")
+
+UserError = (ValueError, TypeError, OSError, FloatingPointError, tf.errors.OpError)
+
+
+def run(main: Callable[..., None], *, takes_files: bool = False) -> None:
+    """Parses the flags and calls `main(config, workdir)`, or `main(config, workdir, files)` with `takes_files`.
+
+    What a user can mend (a wrong option, a missing or broken file, a full disk) ends in one sentence on standard error
+    and exit status 1; the traceback comes with --verbosity=1.
+    """
+
+    def start(argv):
+        if len(argv) > 1 and not takes_files:
+            raise app.UsageError(f"Unexpected argument {argv[1]!r}; options look like --config=FILE.")
+        logging.set_stderrthreshold("info")
+        # TensorFlow logs two timings at every checkpoint, at the level of our own messages.
+        logging.get_absl_handler().addFilter(lambda record: record.module != "functional_saver")
+        try:
+            config = _CONFIG.value
+            validate(config)
+            prepare(config)
+            main(config, os.path.abspath(_WORKDIR.value), *([argv[1:]] if takes_files else []))
+        except UserError as error:
+            logging.debug("The error in full:", exc_info=True)
+            message = error.message if isinstance(error, tf.errors.OpError) else str(error)
+            sys.stderr.write(f"Error: {message}\n")
+            sys.exit(1)
+
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(start)
+
+
+def prepare(config: ConfigDict) -> None:
+    """Seeds everything that draws random numbers and logs what the run computes on."""
+    keras.utils.set_random_seed(config.seed)
+    for device in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(device, True)
+    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    logging.info(
+        "TensorFlow %s, Keras %s, %s (TF_ENABLE_ONEDNN_OPTS=%s).",
+        tf.__version__, keras.__version__, ", ".join(d.name for d in devices), onednn,
+    )

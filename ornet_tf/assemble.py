@@ -1,0 +1,104 @@
+"""Turns sections of a configuration into data and models: where configuration ends and plain arguments begin."""
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from ornet_tf import checkpoints, generator, input_pipeline, methods, registry
+from ornet_tf.datasets import Source
+
+
+def load_split(config: ConfigDict, split: str) -> Source:
+    """Loads a split of the configured data set and checks its pictures (config.input.broken_images)."""
+    load = registry.find("datasets", config.dataset.name)
+    source = load(split, **config.dataset.options.to_dict())
+    if not len(source):
+        raise ValueError(f"config.dataset: the {split} split of {config.dataset.name} is empty.")
+    return input_pipeline.usable(source, broken_images=config.input.broken_images)
+
+
+def evaluation_batches(config: ConfigDict, source: Source) -> tf.data.Dataset:
+    """Returns the batches of `source` in the evaluation view."""
+    return input_pipeline.evaluation_batches(
+        source, batch_size=config.evaluation.batch_size, resize=config.input.resize, crop=config.input.crop
+    )
+
+
+def build_method(config: ConfigDict, section: ConfigDict, num_classes: int) -> methods.Protocol:
+    """Builds the method of a phase or row.
+
+    Args:
+      config: the whole configuration.
+      section: config.phase.<name> or config.evaluation.row.<name>.
+      num_classes: K.
+
+    Returns:
+      The method with its parts' start weights.
+    """
+    backbone = functools.partial(
+        registry.find("backbones", config.backbone.name),
+        image_size=config.input.crop,
+        num_classes=num_classes,
+        **config.backbone.options.to_dict(),
+    )
+    options = {**config.generator.to_dict(), **section.generator.to_dict()}
+    builders = methods.Builders(
+        backbone=backbone, generator=functools.partial(generator.build, num_classes=num_classes, **options)
+    )
+    return registry.find("methods", section.method)(builders, **section.options.to_dict())
+
+
+def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int) -> methods.Protocol:
+    """Builds the method of a phase or evaluation row with the weights that the run in `workdir` has learned."""
+    config = without_start_weights(config)
+    if name in config.evaluation.row:
+        section = config.evaluation.row[name]
+        method = build_method(config, section, num_classes)
+        checkpoints.load_parts(method.parts, section.init_from, workdir)
+        return method
+    method = build_method(config, config.phase[name], num_classes)
+    checkpoints.load_parts(method.parts, {part: f"{name}.{part}" for part in method.parts}, workdir)
+    return method
+
+
+def without_start_weights(config: ConfigDict) -> ConfigDict:
+    """Returns the configuration with the backbone's `weights`, if it has that option, set to None.
+
+    All of them are about to be replaced, so a run can be evaluated and exported where that file is not.
+    """
+    if config.backbone.options.get("weights") is None:
+        return config
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.backbone.options.weights = None
+    return config
+
+
+def write_class_names(workdir: str, class_names) -> None:
+    """Stores the class names of a run, so that prediction and export need no data set."""
+    checkpoints.write_json(os.path.join(workdir, "class_names.json"), list(class_names))
+
+
+def read_class_names(workdir: str) -> list[str]:
+    """Returns the class names of a run.
+
+    Raises:
+      FileNotFoundError: if nothing was trained in `workdir`.
+    """
+    path = os.path.join(workdir, "class_names.json")
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path} is missing: expected the --workdir of a finished ornet_tf.train run.")
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def total_steps(section: Mapping, examples: int) -> int:
+    """Returns the steps of a phase: its epochs over `examples` pictures, at least one."""
+    if section["batch_size"] > examples:
+        raise ValueError(f"batch_size: expected at most the {examples} training pictures, got {section['batch_size']}.")
+    return max(1, round(section["epochs"] * (examples // section["batch_size"])))

@@ -1,0 +1,20 @@
+"""Classifiers cut in two. A plug-in defines `build(*, image_size, num_classes, options...) -> Backbone`."""
+from __future__ import annotations
+
+import typing
+
+from ornet_tf.compat import keras
+
+
+class Backbone(typing.NamedTuple):
+    """A classifier as three functional models; classifier(x) = upper(lower(normalize(x))).
+
+    Attributes:
+      normalize: float32 [B, H, W, 3] in 0..255 -> normalised pixels of the same shape, where 0 is the mean colour.
+      lower: normalised pixels -> low-level features [B, h, w, C], up to and including the split layer.
+      upper: low-level features -> {"features": the last feature map [B, h', w', D], "logits": [B, K]}.
+    """
+
+    normalize: keras.Model
+    lower: keras.Model
+    upper: keras.Model

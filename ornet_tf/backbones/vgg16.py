@@ -1,0 +1,105 @@
+"""VGG16 (Simonyan and Zisserman, ICLR 2015), cut after one of its pooling layers; layer names of Keras Applications."""
+from __future__ import annotations
+
+import pathlib
+
+import h5py
+
+from ornet_tf.backbones import Backbone
+from ornet_tf.compat import keras
+from ornet_tf.layers import CaffeNormalization
+
+BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # (convolutions, filters)
+HEADS = ("gap", "fully_connected")
+
+
+def build(
+    *,
+    image_size: int,
+    num_classes: int,
+    split: str = "block2_pool",
+    weights: str | None = "imagenet",
+    head: str = "gap",
+    dropout: float = 0.0,
+) -> Backbone:
+    """Builds VGG16 in two parts.
+
+    Args:
+      image_size: height and width of the input in pixels; a multiple of 32.
+      num_classes: K, the number of outputs.
+      split: the pooling layer that ends the lower part (paper, section 3.1); `block2_pool` gives 56x56x128 at 224.
+      weights: `imagenet` (downloads), the path of a weights file in the Keras layout, or None (random).
+      head: `gap` ends in block5_conv3, global average pooling and one dense layer, so that CAM can be read from it;
+        `fully_connected` is the original one with block5_pool, fc1 and fc2.
+      dropout: rate before the last dense layer (and, as in the original, between fc1 and fc2).
+
+    Returns:
+      The three models; "features" of the upper one is block5_conv3 [B, S/16, S/16, 512].
+
+    Raises:
+      ValueError: for a wrong split, head or size.
+      FileNotFoundError: if `weights` is neither a name nor a file.
+    """
+    splits = [f"block{i + 1}_pool" for i in range(5 if head == "fully_connected" else 4)]
+    if head not in HEADS:
+        raise ValueError(f"head: expected one of {', '.join(HEADS)}, got {head!r}.")
+    if split not in splits:
+        raise ValueError(f"split: expected one of {', '.join(splits)} with head {head!r}, got {split!r}.")
+    if image_size % 32:
+        raise ValueError(f"image_size: VGG16 needs a multiple of 32, got {image_size}.")
+    shape = (image_size, image_size, 3)
+    pixels = keras.Input(shape, name="image")
+    normalize = keras.Model(pixels, CaffeNormalization(name="caffe_normalization")(pixels), name="normalize")
+
+    x = inputs = keras.Input(shape, name="normalized_image")
+    last_conv = None
+    for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
+        for index in range(1, convolutions + 1):
+            x = keras.layers.Conv2D(
+                filters, 3, padding="same", activation="relu", name=f"block{block}_conv{index}"
+            )(x)
+            last_conv = x
+        if block < 5 or head == "fully_connected":
+            x = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
+        if split == f"block{block}_pool":
+            lower = keras.Model(inputs, x, name="lower")
+            x = upper_inputs = keras.Input(x.shape[1:], name="low_level_features")
+            last_conv = last_conv if block < 5 else x
+    if head == "gap":
+        x = keras.layers.GlobalAveragePooling2D(name="gap")(x)
+    else:
+        x = keras.layers.Flatten(name="flatten")(x)
+        x = keras.layers.Dense(4096, activation="relu", name="fc1")(x)
+        x = keras.layers.Dropout(dropout, name="fc1_dropout")(x)
+        x = keras.layers.Dense(4096, activation="relu", name="fc2")(x)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    logits = keras.layers.Dense(num_classes, name="predictions")(x)
+    upper = keras.Model(upper_inputs, {"features": last_conv, "logits": logits}, name="upper")
+    if weights is not None:
+        _load(weights, (lower, upper), full=head == "fully_connected", image_size=image_size)
+    return Backbone(normalize, lower, upper)
+
+
+def _load(weights: str, parts, *, full: bool, image_size: int) -> None:
+    """Copies weights layer by layer from the Keras Applications model; layers that it lacks keep their start values.
+
+    fc1, fc2 and the 1000-class layer are copied where the file has them and their shapes agree (224 pixels; 1000
+    classes).
+    """
+    if weights == "imagenet":
+        include_top = full
+    elif pathlib.Path(weights).is_file():
+        with h5py.File(weights, "r") as file:
+            include_top = "fc1" in file
+    else:
+        raise FileNotFoundError(
+            f"weights: expected 'imagenet', None or the path of a VGG16 weights file, got {weights!r}, which is no file."
+        )
+    shape = None if include_top else (image_size, image_size, 3)
+    source = keras.applications.VGG16(include_top=include_top, weights=weights, input_shape=shape)
+    known = {layer.name: layer.get_weights() for layer in source.layers}
+    for part in parts:
+        for layer in part.layers:
+            values = known.get(layer.name)
+            if values and [v.shape for v in values] == [tuple(w.shape) for w in layer.weights]:
+                layer.set_weights(values)

@@ -1,0 +1,94 @@
+"""From activation maps to boxes, and the overlap of boxes: pure graph functions, the same in evaluation and serving.
+
+Boxes are [ymin, xmin, ymax, xmax], normalised to the frame of the map, with half-open edges: a map of height h whose
+last row that is on is number i gives ymax = (i + 1) / h.
+"""
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ornet_tf import components
+
+RULES = ("tight", "largest")
+
+
+def from_maps(activation_map: tf.Tensor, thresholds: tf.Tensor, *, rule: str = "tight") -> tf.Tensor:
+    """Draws a box around what is on in each map at each threshold.
+
+    A pixel is on if its value is greater than the threshold; NaN is off. A map without such a pixel gives the whole
+    frame, as in the authors' code. "tight" is the box of all pixels that are on, which is the authors' rule; "largest"
+    that of the largest 8-connected component, of equally large ones the one with the first pixel in raster order.
+
+    Args:
+      activation_map: float32 [B, h, w, 1] or [B, h, w].
+      thresholds: float32 [T], in any order.
+      rule: one of `RULES`.
+
+    Returns:
+      float32 [B, T, 4].
+
+    Raises:
+      ValueError: for an unknown rule, or if the shapes are not those above.
+    """
+    if rule not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}.")
+    maps = tf.convert_to_tensor(activation_map, tf.float32)
+    thresholds = tf.convert_to_tensor(thresholds, tf.float32)
+    if maps.shape.rank == 4 and maps.shape[-1] == 1:
+        maps = tf.squeeze(maps, -1)
+    if maps.shape.rank != 3:
+        raise ValueError(f"activation_map must have the shape [B, h, w, 1] or [B, h, w], got {maps.shape}.")
+    if thresholds.shape.rank != 1:
+        raise ValueError(f"thresholds must have the shape [T], got {thresholds.shape}; give a list, even for one.")
+    maps = tf.where(tf.math.is_nan(maps), tf.float32.min, maps)
+    extents = _tight_extents(maps, thresholds) if rule == "tight" else _largest_extents(maps, thresholds)
+    height, width = tf.unstack(tf.cast(tf.shape(maps)[1:], tf.float32))
+    top, left, bottom, right = tf.unstack(extents, axis=-1)
+    edges = tf.cast(tf.stack([top, left, bottom + 1, right + 1], axis=-1), tf.float32)
+    boxes = edges / tf.stack([height, width, height, width])
+    return tf.where((bottom < top)[..., tf.newaxis], [0.0, 0.0, 1.0, 1.0], boxes)
+
+
+def iou(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Computes the intersection over union of boxes with half-open edges.
+
+    Args:
+      a: float [..., 4], in one frame with `b`.
+      b: the same dtype, [..., 4]; leading dimensions broadcast against those of `a`.
+
+    Returns:
+      float [...] of the same dtype, 0..1; 0 where a box has no area.
+    """
+    a = tf.convert_to_tensor(a)
+    b = tf.convert_to_tensor(b, a.dtype)
+    sides = tf.maximum(tf.minimum(a[..., 2:], b[..., 2:]) - tf.maximum(a[..., :2], b[..., :2]), 0)
+    intersection = tf.reduce_prod(sides, axis=-1)
+    union = _area(a) + _area(b) - intersection
+    return tf.math.divide_no_nan(intersection, union)
+
+
+def _area(boxes: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_prod(tf.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)
+
+
+def _tight_extents(maps: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
+    """Returns first and last row and column of the pixels that are on, int32 [B, T, 4]; see `largest_extents`."""
+    # A row is on at a threshold if its maximum is: no map is compared with a threshold pixel by pixel.
+    row_first, row_last = _range(tf.reduce_max(maps, axis=2), thresholds)
+    column_first, column_last = _range(tf.reduce_max(maps, axis=1), thresholds)
+    return tf.stack([row_first, column_first, row_last, column_last], axis=-1)
+
+
+def _range(maxima: tf.Tensor, thresholds: tf.Tensor):
+    """Returns the first and the last index of maxima [B, n] above each threshold, int32 [B, T]; n and -1 if none is."""
+    on = maxima[:, tf.newaxis] > thresholds[:, tf.newaxis]  # [B, T, n]
+    index = tf.range(tf.shape(maxima)[1])
+    first = tf.reduce_min(tf.where(on, index, tf.size(index)), axis=-1)
+    return first, tf.reduce_max(tf.where(on, index, -1), axis=-1)
+
+
+def _largest_extents(maps: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
+    ascending = tf.sort(thresholds)
+    levels = tf.reshape(tf.searchsorted(ascending, tf.reshape(maps, [-1])), tf.shape(maps))
+    extents = components.largest_extents(levels, tf.size(ascending))
+    return tf.gather(extents, tf.searchsorted(ascending, thresholds), axis=1)

@@ -1,0 +1,150 @@
+"""Checkpoints of a phase: saving, resuming, and handing named parts to later phases."""
+from __future__ import annotations
+
+import collections
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from ornet_tf.compat import keras
+
+
+class PhaseCheckpoints:
+    """The checkpoints of one phase in `<folder>/checkpoints`."""
+
+    def __init__(self, folder: str, parts: Mapping[str, keras.Model], optimizers: Sequence[Any], *, keep: int):
+        """Tracks the parts, the optimisers and the step.
+
+        Args:
+          folder: the phase's folder.
+          parts: name -> model.
+          optimizers: built optimisers, so that their slots are restored at once.
+          keep: how many of the newest checkpoints stay on disk.
+        """
+        self._checkpoint = tf.train.Checkpoint(
+            **parts, **{f"optimizer_{i}": o for i, o in enumerate(optimizers)}, step=tf.Variable(0, dtype=tf.int64)
+        )
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, os.path.join(folder, "checkpoints"), max_to_keep=keep, checkpoint_name="step"
+        )
+
+    def restore(self) -> int:
+        """Restores the newest checkpoint, if there is one, and returns its step (0 without one).
+
+        Raises:
+          ValueError: if the checkpoint can't be read or is of another model.
+        """
+        path = self._manager.latest_checkpoint
+        if path is None:
+            return 0
+        _restore(self._checkpoint, path, partial=False)
+        return int(self._checkpoint.step)
+
+    def save(self, step: int) -> None:
+        """Writes a checkpoint and removes the ones beyond `keep`.
+
+        Raises:
+          OSError: if it can't be written; the checkpoints before it stay.
+        """
+        self._checkpoint.step.assign(step)
+        try:
+            self._manager.save(checkpoint_number=step)
+        except tf.errors.OpError as error:
+            raise OSError(
+                f"The checkpoint of step {step} could not be written to {self._manager.directory}: {error.message} "
+                "Free some space and start the same command again; the checkpoints before it are intact."
+            ) from error
+
+
+def finished_step(folder: str) -> int:
+    """Returns the step of the phase's newest checkpoint, read from its file name; 0 if there is none."""
+    path = tf.train.latest_checkpoint(os.path.join(folder, "checkpoints"))
+    return 0 if path is None else int(path.rsplit("-", 1)[1])
+
+
+def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], workdir: str) -> None:
+    """Gives parts the weights that other phases ended with.
+
+    Args:
+      parts: name -> model, to be changed in place.
+      sources: name of a part -> "phase.part".
+      workdir: the run's folder, which holds a folder for each phase.
+
+    Raises:
+      ValueError: if a phase has no checkpoint, or its part does not fit.
+    """
+    unknown = sorted(set(sources) - set(parts))
+    if unknown:
+        raise ValueError(f"init_from: no part {unknown[0]!r}; this method's parts are {', '.join(parts)}.")
+    by_phase: dict[str, dict[str, keras.Model]] = collections.defaultdict(dict)
+    for name, source in sources.items():
+        phase, part = source.split(".")
+        by_phase[phase][part] = parts[name]
+    for phase, models in by_phase.items():
+        path = tf.train.latest_checkpoint(os.path.join(workdir, phase, "checkpoints"))
+        if path is None:
+            raise ValueError(f"Phase {phase!r} has no checkpoint in {workdir}; train it first with ornet_tf.train.")
+        stored = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
+        for part in models:
+            if part not in stored:
+                raise ValueError(f"The checkpoint {path} has no part {part!r}; check init_from.")
+        _restore(tf.train.Checkpoint(**models), path, partial=True)
+
+
+def _restore(checkpoint: tf.train.Checkpoint, path: str, *, partial: bool) -> None:
+    try:
+        status = checkpoint.restore(path)
+        if partial:
+            status.expect_partial().assert_existing_objects_matched()
+        else:
+            status.assert_consumed()
+    except (tf.errors.OpError, AssertionError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"The checkpoint {path} can't be restored: it is damaged or of another model ({reason}). Remove the files "
+            "of this step to go on from the one before, or use the configuration that wrote it."
+        ) from error
+
+
+def claim(folder: str, settings: Mapping[str, Any]) -> None:
+    """Stores the settings that a phase is trained with, or checks that they are the stored ones.
+
+    Raises:
+      ValueError: if the phase was started with other settings; the message lists what differs.
+    """
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "settings.json")
+    settings = json.loads(json.dumps(settings, default=str))
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            before, now = _flatten(json.load(file)), _flatten(settings)
+        changed = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k)]
+        if changed:
+            details = "; ".join(f"{k} was {before.get(k)!r}, now {now.get(k)!r}" for k in changed)
+            raise ValueError(
+                f"{folder} holds a run with other settings: {details}. Use another --workdir, restore the settings, "
+                "or remove this folder to train the phase again."
+            )
+        return
+    write_json(path, settings)
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes a JSON file aside and renames it into place, so that no reader meets half of it."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(f"{path}.partial", "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, default=str)
+        file.write("\n")
+    os.replace(f"{path}.partial", path)
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    flat = {}
+    for key, value in tree.items():
+        flat.update(_flatten(value, f"{prefix}.{key}" if prefix else key))
+    return flat

@@ -1,0 +1,202 @@
+"""Every option once, with its unit and source; and the check of a whole configuration before any work."""
+from __future__ import annotations
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ornet_tf import input_pipeline, registry
+
+
+def phase(method: str, **fields: Any) -> ConfigDict:
+    """Returns the options of one training phase with the paper's values; `fields` replace them.
+
+    Raises:
+      ValueError: for a field that is not there.
+    """
+    options = ConfigDict(
+        {
+            "method": method,  # a plug-in of ornet_tf/methods
+            "options": {},  # its options
+            "generator": {},  # options of the generator that differ in this phase
+            "init_from": {},  # part of this phase -> "phase.part" whose weights it starts from
+            "losses": {},  # name of the term -> loss()
+            "epochs": 1.0,  # passes over the training split; fractions are allowed
+            "batch_size": 16,  # global, over all replicas (paper: 16 on CUB, 256 on ImageNet)
+            "learning_rate": 1e-3,  # of Adam, at the start (paper: 1e-3, stage two 1e-4)
+            "schedule": "cosine",  # "cosine" to zero at the end of the phase (paper), or "constant"
+            "warmup_steps": 0,  # linear increase of the rate at the start
+            # (regular expression, factor) pairs: the first that is found in a variable's path scales its rate.
+            "rate_factors": (),
+            "trainable": "",  # a regular expression; only variables whose path it is found in are trained
+        }
+    )
+    return _replace(options, fields, f"phase {method}")
+
+
+def loss(plugin: str, *inputs: str, weight: float = 1.0, **options: Any) -> dict[str, Any]:
+    """Returns one loss term: a plug-in of ornet_tf/losses, the tensors that it gets, its weight and its options."""
+    return {"plugin": plugin, "inputs": inputs, "weight": weight, "options": options}
+
+
+def default() -> ConfigDict:
+    """Returns the configuration of the paper's method without a data set: an experiment fills in the rest."""
+    return ConfigDict(
+        {
+            "seed": 0,
+            "dataset": {"name": "image_folder", "options": {}},
+            "input": {
+                "resize": 256,  # pixels; both sides, the aspect is not kept
+                "crop": 224,  # pixels; random in training, centred in evaluation
+                "horizontal_flip": True,
+                "cache": False,  # keep the decoded, resized training pictures in memory
+                "broken_images": "stop",  # or "skip": leave them out with a warning
+            },
+            "backbone": {"name": "vgg16", "options": {"split": "block2_pool", "weights": "imagenet", "head": "gap"}},
+            "generator": {"base_width": 64, "depth": 3, "growth": 2.0, "map_gain": 1.0},
+            "phases": ("evaluator", "stage_one", "stage_two"),
+            "phase": {
+                "evaluator": phase(
+                    "evaluator", epochs=30.0, losses={"classification": loss("cross_entropy", "logits", "label")}
+                ),
+                "stage_one": phase(
+                    "stage_one",
+                    epochs=70.0,
+                    losses={
+                        "classification": loss("cross_entropy", "logits", "label"),  # Eq. 5
+                        "auxiliary": loss("cross_entropy", "generator_logits", "label"),  # Eq. 6
+                    },
+                ),
+                "stage_two": phase(
+                    "stage_two",
+                    options={"erasing": "attentive", "erasing_options": {}, "upsampling": "bilinear"},
+                    epochs=30.0,
+                    learning_rate=1e-4,
+                    init_from={
+                        "lower": "stage_one.lower",
+                        "generator": "stage_one.generator",
+                        "evaluator_lower": "evaluator.lower",
+                        "evaluator_upper": "evaluator.upper",
+                    },
+                    losses={  # Eq. 10
+                        "evaluation": loss("cross_entropy", "evaluator_logits", "label"),
+                        "entropy": loss("weighted_entropy", "activation_map", weight=1.5, mu=0.5, sigma=0.1),
+                        "area": loss("area", "activation_map", weight=0.02),
+                    },
+                ),
+            },
+            "training": {
+                "steps_per_loop": 20,  # steps inside one tf.function call: progress and logs come this often
+                "checkpoint_every": 500,  # steps; also at the end of every phase
+                "keep_checkpoints": 2,
+                "summary_images": 8,  # fixed pictures whose maps TensorBoard shows; 0 for none
+                "summary_every": 200,  # steps between these pictures and the histograms
+            },
+            "evaluation": {
+                "split": "test",
+                "threshold_split": "",  # also choose each row's threshold on this split ("" for none)
+                "batch_size": 64,
+                "classifier": "evaluator",  # the row whose logits are the class of every row, on the whole image
+                "rows": ("evaluator", "centre_box", "mean_features", "cam", "stage_one", "stage_two"),
+                # Rows that are no phase: methods without training, on parts of phases.
+                "row": {
+                    "centre_box": row("centre_box"),
+                    "mean_features": row("mean_features", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
+                    "cam": row("cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
+                },
+                "threshold": 0.5,  # on the activation map
+                "iou_threshold": 0.5,
+                "box_rule": "tight",  # of all pixels above the threshold (the authors' rule), or "largest" component
+                "pictures": 12,  # panels that evaluation draws; 0 for none
+            },
+            "export": {"row": "stage_two"},  # the row that predict and export use
+        }
+    )
+
+
+def row(method: str, init_from: dict[str, str] | None = None, **options: Any) -> ConfigDict:
+    """Returns an evaluation row: a method without training, on parts of trained phases ("phase.part")."""
+    return ConfigDict({"method": method, "options": options, "generator": {}, "init_from": init_from or {}})
+
+
+def _replace(options: ConfigDict, fields: dict[str, Any], where: str) -> ConfigDict:
+    for key, value in fields.items():
+        if key not in options:
+            raise ValueError(f"{where}.{key}: unknown field; choose from {', '.join(options)}.")
+        options[key] = ConfigDict(value) if isinstance(value, dict) else value
+    return options
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks every name, option and reference of a configuration.
+
+    Raises:
+      ValueError: one sentence with the config path, what was expected and what came.
+    """
+    _plugin("datasets", config.dataset, "config.dataset")
+    _plugin("backbones", config.backbone, "config.backbone", given=("image_size", "num_classes"))
+    _positive(config.input, "config.input", "resize", "crop")
+    if config.input.crop > config.input.resize:
+        raise ValueError(
+            f"config.input.crop: expected at most resize = {config.input.resize}, got {config.input.crop}."
+        )
+    _choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
+    known: list[str] = []
+    for name in config.phases:
+        if name not in config.phase:
+            raise ValueError(f"config.phases: no config.phase.{name}; choose from {', '.join(config.phase)}.")
+        _phase(config.phase[name], f"config.phase.{name}", known)
+        known.append(name)
+    counts = ("steps_per_loop", "checkpoint_every", "keep_checkpoints", "summary_every")
+    _positive(config.training, "config.training", *counts)
+    evaluation = config.evaluation
+    for name in (*evaluation.rows, evaluation.classifier, config.export.row):
+        if name in evaluation.row:
+            _method(evaluation.row[name], f"config.evaluation.row.{name}", known)
+        elif name not in known:
+            choices = ", ".join([*known, *evaluation.row])
+            raise ValueError(f"config.evaluation: {name!r} is neither a phase nor a row; choose from {choices}.")
+    _positive(evaluation, "config.evaluation", "batch_size")
+    for key in ("threshold", "iou_threshold"):
+        if not 0 < evaluation[key] < 1:
+            raise ValueError(f"config.evaluation.{key}: expected a number between 0 and 1, got {evaluation[key]!r}.")
+    _choice(evaluation.box_rule, ("tight", "largest"), "config.evaluation.box_rule")
+
+
+def _plugin(family: str, section: ConfigDict, where: str, given: tuple[str, ...] = ()) -> None:
+    entry = registry.find(family, section.name, where=f"{where}.name")
+    registry.check_options(entry, {**section.options, **dict.fromkeys(given)}, where=f"{where}.options")
+
+
+def _phase(section: ConfigDict, where: str, known: list[str]) -> None:
+    _method(section, where, known)
+    _positive(section, where, "epochs", "batch_size", "learning_rate")
+    _choice(section.schedule, ("cosine", "constant"), f"{where}.schedule")
+    if not section.losses:
+        raise ValueError(f"{where}.losses: expected at least one term, got none.")
+    for term, fields in section.losses.items():
+        path = f"{where}.losses.{term}"
+        entry = registry.find("losses", fields.plugin, where=f"{path}.plugin")
+        registry.check_options(entry, fields.options, where=f"{path}.options")
+
+
+def _method(section: ConfigDict, where: str, known: list[str]) -> None:
+    entry = registry.find("methods", section.method, where=f"{where}.method")
+    registry.check_options(entry, section.options, where=f"{where}.options")
+    for part, source in section.init_from.items():
+        if source.split(".")[0] not in known or source.count(".") != 1:
+            raise ValueError(
+                f"{where}.init_from.{part}: expected 'phase.part' with an earlier phase "
+                f"({', '.join(known) or 'none'}), got {source!r}."
+            )
+
+
+def _positive(section: ConfigDict, where: str, *keys: str) -> None:
+    for key in keys:
+        if not section[key] > 0:
+            raise ValueError(f"{where}.{key}: expected a positive number, got {section[key]!r}.")
+
+
+def _choice(value: Any, choices: tuple[str, ...], where: str) -> None:
+    if value not in choices:
+        raise ValueError(f"{where}: expected one of {', '.join(choices)}, got {value!r}.")

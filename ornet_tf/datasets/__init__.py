@@ -1,0 +1,51 @@
+"""Data sets. A plug-in defines `load(split, *, options...) -> Source`, without TensorFlow ops."""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One split of a data set: where its pictures are and what is known of them.
+
+    Attributes:
+      class_names: the K class names; label i means `class_names[i]`.
+      images: for each of the N pictures its file path (str) or its encoded file (bytes); one kind per source.
+      names: N short, unique names for reports, such as the path below the data set's folder.
+      labels: int32 [N].
+      boxes: for each picture float32 [M_i, 4] (ymin, xmin, ymax, xmax; half-open, in pixels of the upright original
+        picture); M_i may be 0. None where the split has no boxes. Training never reads them.
+    """
+
+    class_names: Sequence[str]
+    images: Sequence[str | bytes]
+    names: Sequence[str]
+    labels: np.ndarray
+    boxes: Sequence[np.ndarray] | None = None
+
+    def __post_init__(self):
+        count = len(self.images)
+        for field in ("names", "labels", "boxes"):
+            value = getattr(self, field)
+            if value is not None and len(value) != count:
+                raise ValueError(f"Source.{field} has {len(value)} entries for {count} images.")
+        if count and not 0 <= int(np.min(self.labels)) <= int(np.max(self.labels)) < len(self.class_names):
+            raise ValueError(f"Source.labels must lie in 0..{len(self.class_names) - 1}.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, indices: Sequence[int]) -> Source:
+        """Returns the source of the given pictures, in the given order."""
+        return Source(
+            class_names=self.class_names,
+            images=[self.images[i] for i in indices],
+            names=[self.names[i] for i in indices],
+            labels=np.asarray(self.labels)[np.asarray(indices, np.int64)],
+            boxes=None if self.boxes is None else [self.boxes[i] for i in indices],
+        )

@@ -1,0 +1,224 @@
+"""What is in a picture of toybirds: background, distractors and bird, each from the picture's own random stream.
+
+Lengths are in units of 1/64 of the picture's side; canvases and planes are those of `_toybirds_shapes`.
+"""
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ornet_tf.datasets import _toybirds_shapes as shapes
+
+# Part of the name of every cache file: raise it whenever the pictures or the layout of the file change.
+VERSION = 1
+
+BODY, HEAD = 1, 2
+DISTRACTOR_DISC_SHARE = 0.35
+INNER_RADIUS = 0.58
+OVERHANG = 1.0
+PALETTE = ((222, 48, 44), (250, 228, 120), (44, 78, 206), (40, 32, 48), (70, 200, 150))
+
+# What the uniform random numbers of a bird and of a distractor decide, in the order of drawing.
+_BIRD = (
+    "angle", "length", "width", "head_radius", "head_turn", "tail", "tail_width", "tail_bend", "scale", "y", "x",
+    "body_is_noise", "other_class", "saturation", "value", "stripe_angle", "stripe_period", "stripe_strength",
+    "head_is_blank", "blank_hue", "blank_saturation", "blank_value", "head_light", "contrast",
+)  # fmt: skip
+_DISTRACTOR = (
+    "is_disc", "length", "width", "angle", "y", "x", "hue", "saturation", "value", "is_striped", "stripe_strength",
+    "stripe_angle", "stripe_period", "disc_colour", "disc_light",
+)  # fmt: skip
+
+
+class Style(NamedTuple):
+    """What a picture shows besides its random numbers; the fields are the options of `toybirds.load`."""
+
+    image_size: int
+    num_classes: int
+    head_blank_probability: float
+    body_noise_probability: float
+    body_hue_deviation: float
+    distractor_count: int
+
+
+class _Pose(NamedTuple):
+    """The geometry of B birds, each field float64 [B, 1, 1] in units; the body's axis points to the head."""
+
+    centre_y: np.ndarray
+    centre_x: np.ndarray
+    cosine: np.ndarray
+    sine: np.ndarray
+    length: np.ndarray
+    width: np.ndarray
+    head_y: np.ndarray
+    head_x: np.ndarray
+    head_radius: np.ndarray
+    tail: np.ndarray
+    tail_width: np.ndarray
+    tail_bend: np.ndarray
+
+
+def palette(num_classes: int) -> np.ndarray:
+    """Returns the fewest colours, float32 [P, 3] in 0..255, whose ordered pairs tell the classes apart."""
+    count = next(p for p in itertools.count(2) if p * (p - 1) >= num_classes)
+    return np.array(PALETTE[:count], np.float32)
+
+
+def head_colours(num_classes: int) -> np.ndarray:
+    """Returns the colours of each class's head (outer ring, inner disc) before jitter: float32 [K, 2, 3] in 0..255."""
+    colours = palette(num_classes)
+    pairs = list(itertools.permutations(range(len(colours)), 2))[:num_classes]
+    return colours[np.array(pairs)]
+
+
+def body_hues(num_classes: int) -> np.ndarray:
+    """Returns the mean hue of each class's body in degrees: float64 [K], evenly spaced."""
+    return np.arange(num_classes) * (360.0 / num_classes)
+
+
+def draw(seed: int, stream: int, indices: Sequence[int], labels: np.ndarray, style: Style):
+    """Draws pictures and their masks.
+
+    Args:
+      seed: at least 0; a picture is a function of (seed, stream, index, label, style) only.
+      stream: at least 0, one number for each split.
+      indices: B positions in the stream.
+      labels: int [B].
+      style: what the options ask for.
+
+    Returns:
+      uint8 [B, S, S, 3] pictures and uint8 [B, S, S] masks (0 background, BODY with tail, HEAD).
+    """
+    numbers = [_numbers(seed, stream, index, style.distractor_count) for index in indices]
+    bird, hue_error, noise, clutter = (np.stack(part) for part in zip(*numbers))
+    bird = _named(_BIRD, bird)
+    texture, canvas = shapes.noise(noise, bird["contrast"], style.image_size)
+    for i in range(style.distractor_count):
+        _draw_distractor(canvas, _named(_DISTRACTOR, clutter[:, i]), palette(style.num_classes))
+    pose = _pose(bird)
+    coverage = _coverage(pose, style.image_size)
+    _draw_bird(canvas, bird, hue_error, coverage, np.asarray(labels), style)
+    canvas += texture
+    canvas += 0.5
+    pictures = np.clip(canvas, 0.0, 255.0, out=canvas).astype(np.uint8).transpose(0, 1, 3, 2)
+    return np.ascontiguousarray(pictures), _mask(coverage)
+
+
+def draw_masks(seed: int, stream: int, indices: Sequence[int], image_size: int) -> np.ndarray:
+    """Returns the masks of `draw` without the pictures: uint8 [B, S, S]."""
+    bird = np.stack([_generator(seed, stream, index).random(len(_BIRD)) for index in indices])
+    return _mask(_coverage(_pose(_named(_BIRD, bird)), image_size))
+
+
+def _generator(seed: int, stream: int, index: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, int(index))))
+
+
+def _numbers(seed: int, stream: int, index: int, distractor_count: int):
+    """Draws all random numbers of one picture; what options can lengthen comes last, so that the rest stays."""
+    rng = _generator(seed, stream, index)
+    bird = rng.random(len(_BIRD))
+    hue_error = rng.standard_normal()
+    noise = rng.random(shapes.NOISE_NUMBERS, dtype=np.float32)
+    return bird, hue_error, noise, rng.random((distractor_count, len(_DISTRACTOR)))
+
+
+def _named(names: Sequence[str], numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """Turns [B, len(names)] into one [B] for each name."""
+    return dict(zip(names, numbers.T))
+
+
+def _pose(u: Mapping[str, np.ndarray]) -> _Pose:
+    """Turns uniform numbers into poses that leave the picture by no more than the overhang."""
+    angle, turn = 2 * np.pi * u["angle"], 0.7 * u["head_turn"] - 0.35
+    cosine, sine = np.cos(angle), np.sin(angle)
+    length, width, radius = 13 + 3 * u["length"], 7.5 + 2.5 * u["width"], 5 + 1.3 * u["head_radius"]
+    tail, tail_width, bend = 9 + 4 * u["tail"], 1.7 + 0.7 * u["tail_width"], 6 * u["tail_bend"] - 3
+    reach = length + 0.45 * radius
+    along, across = reach * np.cos(turn), 0.7 * reach * np.sin(turn)
+    head = (along * sine + across * cosine, along * cosine - across * sine)
+    tip = (-(length + tail) * sine + bend * cosine, -(length + tail) * cosine - bend * sine)
+    half = (np.hypot(length * sine, width * cosine), np.hypot(length * cosine, width * sine))
+    low = [np.minimum(np.minimum(h - radius, t - tail_width), -e) for h, t, e in zip(head, tip, half)]
+    high = [np.maximum(np.maximum(h + radius, t + tail_width), e) for h, t, e in zip(head, tip, half)]
+    room = shapes.SIDE + 2 * OVERHANG
+    scale = np.minimum(0.75 + 0.5 * u["scale"], room / np.maximum(high[0] - low[0], high[1] - low[1]))
+    centre = [
+        -OVERHANG - scale * start + place * (room - scale * (end - start))
+        for start, end, place in zip(low, high, (u["y"], u["x"]))
+    ]
+    scaled = (scale * v for v in (length, width, *head, radius, tail, tail_width, bend))
+    return _Pose(*(v[:, None, None] for v in (*centre, cosine, sine, *scaled)))
+
+
+def _coverage(pose: _Pose, image_size: int):
+    """Returns the coverage of tail, body, head and the head's inner disc, and the body's squared elliptic radius."""
+    y, x, pixel = shapes.grid(image_size)
+    body, square = shapes.ellipse(*pose[:6], image_size)
+    rows, columns = y - pose.centre_y, x - pose.centre_x
+    # The tail starts inside the body, so that they stay joined at any bend.
+    root = 0.7 * pose.length
+    span = pose.length + pose.tail - root
+    along = shapes.plane(rows * (-pose.sine / span) - root / span, columns * (-pose.cosine / span))
+    across = shapes.plane(rows * pose.cosine, columns * -pose.sine)
+    across -= pose.tail_bend.astype(np.float32) * along * np.abs(along)
+    tail = pose.tail_width.astype(np.float32) * (np.float32(0.5) + np.float32(0.5) * along)
+    tail = shapes.soften(tail - np.abs(across), 1 / pixel)
+    tail *= shapes.soften(np.minimum(along, 1 - along), span / pixel)
+    distance = shapes.plane((rows - pose.head_y) ** 2, (columns - pose.head_x) ** 2)
+    head, inner = (
+        shapes.soften((radius**2).astype(np.float32) - distance, 0.5 / (radius * pixel))
+        for radius in (pose.head_radius, INNER_RADIUS * pose.head_radius)
+    )
+    return tail, body, head, inner, square
+
+
+def _mask(coverage) -> np.ndarray:
+    tail, body, head = coverage[:3]
+    mask = np.maximum(tail, body) >= 0.5
+    return np.where(head >= 0.5, np.uint8(HEAD), mask.astype(np.uint8) * np.uint8(BODY))
+
+
+def _draw_distractor(canvas: np.ndarray, u: Mapping[str, np.ndarray], colours: np.ndarray) -> None:
+    """Draws one ellipse, or one disc of a head's colour and size, into each picture."""
+    size = canvas.shape[1]
+    disc = u["is_disc"] < DISTRACTOR_DISC_SHARE
+    length = np.where(disc, 4.5 + 2.5 * u["length"], 5 + 9 * u["length"])
+    width = np.where(disc, length, length * (0.45 + 0.5 * u["width"]))
+    angle = 2 * np.pi * u["angle"]
+    geometry = (shapes.SIDE * u["y"], shapes.SIDE * u["x"], np.cos(angle), np.sin(angle), length, width)
+    coverage, square = shapes.ellipse(*(v[:, None, None] for v in geometry), size)
+    strength = np.where(u["is_striped"] < 0.5, 0.1 + 0.25 * u["stripe_strength"], 0)
+    light = shapes.stripes(2 * np.pi * u["stripe_angle"], 4 + 6 * u["stripe_period"], strength, size)
+    light *= shapes.roundness(square)
+    of_head = colours[(u["disc_colour"] * len(colours)).astype(int)] * (0.85 + 0.2 * u["disc_light"])[:, None]
+    colour = np.where(disc[:, None], of_head, _plumage(360 * u["hue"], u["saturation"], u["value"]))
+    shapes.paint(canvas, coverage, colour.astype(np.float32), light)
+
+
+def _plumage(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Returns colours, float32 [B, 3], in the range that bodies and distractors share."""
+    return shapes.rgb(hue, 0.45 + 0.4 * saturation, 0.5 + 0.4 * value)
+
+
+def _draw_bird(canvas, u: Mapping[str, np.ndarray], hue_error, coverage, labels: np.ndarray, style: Style) -> None:
+    """Draws tail, body and head with the cues of the class, each spoilt in some pictures."""
+    tail, body, head, inner, square = coverage
+    other = (u["other_class"] * style.num_classes).astype(int)
+    shown = np.where(u["body_is_noise"] < style.body_noise_probability, other, labels)
+    hue = (body_hues(style.num_classes)[shown] + style.body_hue_deviation * hue_error) % 360
+    plumage = _plumage(hue, u["saturation"], u["value"])
+    strength = 0.08 + 0.27 * u["stripe_strength"]
+    light = shapes.stripes(2 * np.pi * u["stripe_angle"], 4 + 6 * u["stripe_period"], strength, style.image_size)
+    shapes.paint(canvas, tail, plumage * np.float32(0.85))
+    shapes.paint(canvas, body, plumage, light * shapes.roundness(square))
+    colours = head_colours(style.num_classes)[labels]
+    blank = shapes.rgb(360 * u["blank_hue"], 0.35 + 0.5 * u["blank_saturation"], 0.4 + 0.55 * u["blank_value"])
+    is_blank = u["head_is_blank"] < style.head_blank_probability
+    colours = np.where(is_blank[:, None, None], blank[:, None], colours)
+    colours = colours * (0.85 + 0.2 * u["head_light"]).astype(np.float32)[:, None, None]
+    shapes.paint(canvas, head, colours[:, 0])
+    shapes.paint(canvas, inner, colours[:, 1])

@@ -1,0 +1,146 @@
+"""A folder of encoded pictures, one file each, with their labels and boxes in an index beside them.
+
+    folder/index.npz            written last: a folder that has it is complete
+    folder/0000/0000000.jpg     a thousand pictures to a folder
+"""
+from __future__ import annotations
+
+import io
+import pathlib
+import shutil
+import struct
+import uuid
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from absl import logging
+from PIL import Image
+
+from ornet_tf.datasets import Source
+
+LAYOUT = 1  # change it when what `write` leaves changes
+
+_INDEX = "index.npz"
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_SUFFIXES = (".jpg", ".png", ".other")
+_GIVE_UP_AFTER = 100  # pictures, if none of them is a JPEG or PNG
+_EXIF_ORIENTATION = 0x0112
+# What Pillow raises for headers and EXIF blocks that it cannot read.
+_BROKEN = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+
+
+def exists(folder: pathlib.Path) -> bool:
+    """Returns whether the folder is there, and complete."""
+    return (folder / _INDEX).is_file()
+
+
+def write(
+    examples: Iterable[tuple[bytes, int, np.ndarray]], folder: pathlib.Path, *, class_names: Sequence[str], what: str
+) -> None:
+    """Writes a folder aside and renames it into place, one picture in memory at a time.
+
+    A picture that is neither JPEG nor PNG is written like the others: the check of all pictures before training names
+    it. Only if there is nothing else, it is an error here.
+
+    Args:
+      examples: (encoded picture, label, float [M, 4] boxes (ymin, xmin, ymax, xmax) from 0 to 1 of the picture as it is
+        stored, before its EXIF orientation is applied).
+      folder: where to; its parents are made.
+      class_names: of the labels.
+      what: the name of the data, for messages.
+
+    Raises:
+      ValueError: for pictures in other formats, a label that is no class, boxes that are no fractions, or no examples.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f"{folder.name}.partial-*"):
+        logging.warning("%s was left by a run that was stopped; remove it, unless one is writing it now.", left)
+    aside = folder.with_name(f"{folder.name}.partial-{uuid.uuid4().hex[:8]}")
+    aside.mkdir()
+    try:
+        index = _write_pictures(examples, aside, len(class_names), what)
+        np.savez(aside / _INDEX, class_names=np.array(class_names, np.str_), **index)
+        aside.rename(folder)
+    except OSError:
+        if not exists(folder):  # else another process wrote the same meanwhile
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_pictures(
+    examples: Iterable[tuple[bytes, int, np.ndarray]], folder: pathlib.Path, num_classes: int, what: str
+) -> dict[str, np.ndarray]:
+    """Returns what the index holds but the class names."""
+    labels, kinds, boxes = [], [], [np.zeros((0, 4), np.float32)]
+    for number, (encoded, label, fractions) in enumerate(examples):
+        if not 0 <= label < num_classes:
+            raise ValueError(f"{what}: expected labels from 0 to {num_classes - 1}, got {label} for picture {number}.")
+        if np.any((fractions < -1e-3) | (fractions > 1 + 1e-3)):
+            raise ValueError(f"{what}: expected boxes from 0 to 1, got {fractions.tolist()} for picture {number}.")
+        kind = 0 if encoded.startswith(_JPEG) else 1 if encoded.startswith(_PNG) else 2
+        labels.append(label)
+        kinds.append(kind)
+        boxes.append(_pixels(encoded, fractions, f"{what}: picture {number}"))
+        if number + 1 == _GIVE_UP_AFTER:
+            _check_kinds(kinds, what)
+        path = folder / _name(number, kind)
+        if number % 1000 == 0:
+            path.parent.mkdir()
+        path.write_bytes(encoded)
+        logging.log_every_n_seconds(logging.INFO, "%s: %d pictures unpacked.", 10, what, number + 1)
+    if not labels:
+        raise ValueError(f"{what}: expected pictures, got none.")
+    _check_kinds(kinds, what)
+    return {
+        "labels": np.array(labels, np.int32),
+        "kinds": np.array(kinds, np.uint8),
+        "boxes": np.concatenate(boxes),
+        "box_counts": np.array([len(b) for b in boxes[1:]], np.int32),
+    }
+
+
+def _check_kinds(kinds: Sequence[int], what: str) -> None:
+    if min(kinds) == len(_SUFFIXES) - 1:
+        raise ValueError(f"{what}: expected JPEG or PNG pictures, got none among the first {len(kinds)}.")
+
+
+def _name(number: int, kind: int) -> str:
+    return f"{number // 1000:04d}/{number:07d}{_SUFFIXES[kind]}"
+
+
+def _pixels(encoded: bytes, fractions: np.ndarray, where: str) -> np.ndarray:
+    """Returns float32 [M, 4], the boxes with an area in pixels of the upright picture."""
+    if not len(fractions):
+        return np.zeros((0, 4), np.float32)
+    try:
+        with Image.open(io.BytesIO(encoded)) as picture:  # reads the header only
+            width, height = picture.size
+            # That of other formats is not applied when they are decoded.
+            orientation = picture.getexif().get(_EXIF_ORIENTATION, 1) if encoded.startswith(_JPEG) else 1
+    except _BROKEN as error:
+        logging.warning("%s has no readable header, its boxes are left out: %s", where, error)
+        return np.zeros((0, 4), np.float32)
+    ymin, xmin, ymax, xmax = np.asarray(fractions, np.float64).T
+    # EXIF 2.3, tag Orientation: 2 to 4 mirror, 5 to 8 also swap the axes.
+    if orientation in (5, 6, 7, 8):
+        ymin, xmin, ymax, xmax = xmin, ymin, xmax, ymax
+        width, height = height, width
+    if orientation in (2, 3, 6, 7):
+        xmin, xmax = 1 - xmax, 1 - xmin
+    if orientation in (3, 4, 7, 8):
+        ymin, ymax = 1 - ymax, 1 - ymin
+    boxes = np.stack([ymin * height, xmin * width, ymax * height, xmax * width], axis=-1)
+    return boxes[(ymin < ymax) & (xmin < xmax)].astype(np.float32)
+
+
+def read(folder: pathlib.Path, *, with_boxes: bool) -> Source:
+    """Returns the source of a folder that `write` left; its names are the paths below the folder."""
+    with np.load(folder / _INDEX) as index:
+        labels, kinds, counts = index["labels"], index["kinds"], index["box_counts"]
+        boxes = np.split(index["boxes"], np.cumsum(counts)[:-1]) if with_boxes else None
+        class_names = index["class_names"].tolist()
+    names = [_name(number, kind) for number, kind in enumerate(kinds.tolist())]
+    return Source(
+        class_names=class_names, images=[f"{folder}/{name}" for name in names], names=names, labels=labels, boxes=boxes
+    )

@@ -1,0 +1,198 @@
+"""Caltech-UCSD Birds-200-2011 (Wah et al., 2011, CNS-TR-2011-001) from a folder in the data set's own layout.
+
+    root/classes.txt              <class id> <class name>
+    root/images.txt               <image id> <file below images/>
+    root/image_class_labels.txt   <image id> <class id>
+    root/train_test_split.txt     <image id> <1 = training, 0 = test>
+    root/bounding_boxes.txt       <image id> <x> <y> <width> <height>   (pixels, origin top left)
+    root/images/<class name>/<file>.jpg
+
+A part of the data set in the same layout will do: ids need not be contiguous, and pictures whose class is not in
+classes.txt are left out. The listings are all that is read; whether every picture can be decoded is checked by
+`input_pipeline.check`.
+"""
+from __future__ import annotations
+
+import hashlib
+import math
+import operator
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from ornet_tf.datasets import SPLITS, Source
+
+
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike,
+    validation_per_class: int = 0,
+    validation_seed: int = 0,
+    classes: Sequence[int] | None = None,
+) -> Source:
+    """Returns one split of CUB-200-2011.
+
+    The data set has no validation split: it is a part of the official training split, taken away from 'train'. Which
+    pictures it gets depends on the seed and their ids alone, not on the other classes.
+
+    Args:
+      split: 'train' (without boxes), 'validation' or 'test' (with one box for each picture).
+      root: the folder that holds images.txt and images/ (CUB_200_2011 in the archive).
+      validation_per_class: how many training pictures of each class make up the validation split.
+      validation_seed: chooses these pictures.
+      classes: class ids as in classes.txt; None for all that classes.txt names. Labels count from 0 in order of id.
+
+    Returns:
+      The pictures in the order of images.txt, named by their path below images/.
+
+    Raises:
+      FileNotFoundError: if a listing or the folder of pictures is missing.
+      TypeError: if an option is of the wrong kind.
+      ValueError: for an unknown split, a malformed or contradictory listing, or a split without pictures.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"cub: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
+    root = pathlib.Path(root).expanduser().absolute()
+    if not (root / "images").is_dir():
+        raise FileNotFoundError(f"{root / 'images'}: no such folder; root must hold images.txt and the folder images.")
+    names = _read(root / "classes.txt", _class_name, "<class id> <class name>")
+    chosen = _chosen_classes(classes, names, root)
+    label_of = {class_id: label for label, class_id in enumerate(chosen)}
+
+    files = _read(root / "images.txt", _file_name, "<image id> <file>")
+    class_of = _read_for(files, root / "image_class_labels.txt", int, "<image id> <class id>")
+    in_training = _read_for(files, root / "train_test_split.txt", _flag, "<image id> <0 or 1>")
+    unknown = sum(class_of[image] not in names for image in files)
+    if unknown:
+        logging.warning("%s: %d pictures are left out: classes.txt does not name their class.", root, unknown)
+
+    official = [i for i in files if class_of[i] in label_of and in_training[i] == (split != "test")]
+    if split == "test":
+        images = official
+    else:
+        held_out = _held_out(official, class_of, validation_per_class, validation_seed)
+        images = [i for i in official if (i in held_out) == (split == "validation")]
+    if not images:
+        advice = " Set validation_per_class above 0." if split == "validation" else ""
+        raise ValueError(f"{root}: the {split} split has no pictures.{advice}")
+    boxes = None
+    if split != "train":
+        box_of = _read_for(images, root / "bounding_boxes.txt", _box, "<image id> <x> <y> <width> <height>")
+        boxes = [box_of[image] for image in images]
+    return Source(
+        class_names=[names[class_id] for class_id in chosen],
+        images=[str(root / "images" / files[image]) for image in images],
+        names=[files[image] for image in images],
+        labels=np.array([label_of[class_of[image]] for image in images], np.int32),
+        boxes=boxes,
+    )
+
+
+def _chosen_classes(classes: Sequence[int] | None, names: dict[int, str], root: pathlib.Path) -> list[int]:
+    """Returns the sorted ids of the classes to use."""
+    if not names:
+        raise ValueError(f"{root / 'classes.txt'}: expected '<class id> <class name>' lines, got an empty file.")
+    if classes is None:
+        return sorted(names)
+    if isinstance(classes, (str, int)):
+        raise TypeError(f"cub: expected classes to be a list of class ids such as [1, 2], got {classes!r}.")
+    chosen = sorted({_whole(class_id, "classes") for class_id in classes})
+    missing = [class_id for class_id in chosen if class_id not in names]
+    if missing or not chosen:
+        what = f"{missing[0]}, which is not in {root / 'classes.txt'}" if missing else "an empty list"
+        raise ValueError(f"cub: expected classes to be class ids of classes.txt, got {what}.")
+    return chosen
+
+
+def _held_out(images: Iterable[int], class_of: dict[int, int], per_class: int, seed: int) -> set[int]:
+    """Returns the ids of the training pictures that make up the validation split."""
+    per_class, seed = _whole(per_class, "validation_per_class"), _whole(seed, "validation_seed")
+    if per_class < 0:
+        raise ValueError(f"cub: expected validation_per_class of at least 0, got {per_class}.")
+    by_class: dict[int, list[int]] = {}
+    for image in images:
+        by_class.setdefault(class_of[image], []).append(image)
+    held_out: set[int] = set()
+    for class_id, members in by_class.items():
+        if per_class >= len(members):
+            raise ValueError(
+                f"cub: expected validation_per_class below {len(members)}, the number of training pictures of class "
+                f"{class_id}, got {per_class}."
+            )
+        # A hash keeps the same choice for all versions of NumPy, and for a part of the classes.
+        members.sort(key=lambda image: hashlib.sha256(f"{seed}/{image}".encode()).digest())
+        held_out.update(members[:per_class])
+    return held_out
+
+
+def _read(path: pathlib.Path, parse: Callable[[str], Any], form: str) -> dict[int, Any]:
+    """Returns {id: parse(rest of the line)} of a listing, in the order of its lines."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file; root must be a folder in the layout of CUB-200-2011.") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8 text: {error}.") from None
+    rows: dict[int, Any] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.split(None, 1)
+        if not words:
+            continue
+        try:
+            row, value = int(words[0]), parse(words[1].rstrip() if len(words) == 2 else "")
+        except ValueError:
+            raise ValueError(f"{path}, line {number}: expected '{form}', got {line.strip()!r}.") from None
+        if row in rows:
+            raise ValueError(f"{path}, line {number}: expected each id once, got {row} again.")
+        rows[row] = value
+    return rows
+
+
+def _read_for(images: Iterable[int], path: pathlib.Path, parse: Callable[[str], Any], form: str) -> dict[int, Any]:
+    """Like `_read`, and checks that every image has a line."""
+    rows = _read(path, parse, form)
+    for image in images:
+        if image not in rows:
+            raise ValueError(f"{path}: expected a line for each image of images.txt, got none for image {image}.")
+    return rows
+
+
+def _whole(value: Any, option: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"cub: expected {option} to be made of whole numbers, got {value!r}.") from None
+
+
+def _class_name(text: str) -> str:
+    """'001.Black_footed_Albatross' -> 'Black footed Albatross'."""
+    name = re.sub(r"^\d+\.", "", text).replace("_", " ").strip()
+    if not name:
+        raise ValueError("no name")
+    return name
+
+
+def _file_name(text: str) -> str:
+    if not text:
+        raise ValueError("no file")
+    return text
+
+
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError("neither 0 nor 1")
+    return text == "1"
+
+
+def _box(text: str) -> np.ndarray:
+    """'x y width height' -> float32 [1, 4] (ymin, xmin, ymax, xmax), half-open."""
+    x, y, width, height = map(float, text.split())
+    if not (math.isfinite(x + y + width + height) and width > 0 and height > 0):
+        raise ValueError("no area")
+    return np.array([[y, x, y + height, x + width]], np.float32)

@@ -1,0 +1,209 @@
+"""Your own pictures: one folder for each class, with boxes in an optional table.
+
+    root/<class>/**/*.jpg|.jpeg|.png                          one set, which fractions divide; or
+    root/train|validation|test/<class>/**/*.jpg|.jpeg|.png    divided by hand
+
+The second layout is taken when all folders directly below root are named train, validation or test. A split without a
+folder of its own is then cut from train/, as it is from the whole set in the first layout. The case of a suffix does
+not matter, links are followed, hidden files and folders (their name starts with a dot) are passed over, and files with
+other suffixes are counted and logged.
+
+Boxes are read from boxes.csv in root, in a split folder, or both:
+
+    file,xmin,ymin,xmax,ymax
+    cat/1.jpg,10,20,110,220
+
+`file` is relative to the folder of the table; the box is in pixels of the upright original picture, half-open (xmax and
+ymax are one past the last pixel). Columns are found by their names, others are ignored, and a picture may have several
+lines or none.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+
+from ornet_tf.datasets import SPLITS, Source, _box_table
+
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+_TABLE = "boxes.csv"
+# Folder names that mean a split to their owner; taking them for classes would train a model to tell splits apart.
+_LIKE_SPLITS = {*SPLITS, "training", "val", "valid", "dev", "testing"}
+
+
+class _Picture(NamedTuple):
+    name: str  # path below root
+    path: str
+    class_name: str
+    folder: str  # the split folder that holds it, "" in the layout without
+
+
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike,
+    boxes_csv: str | None = _TABLE,
+    validation_fraction: float = 0.0,
+    test_fraction: float = 0.0,
+    split_seed: int = 0,
+) -> Source:
+    """Returns one split of a folder of pictures.
+
+    Where fractions divide the pictures, each one is placed by a hash of its name: every class is divided in the same
+    proportions, up to chance, and adding or removing a picture never moves another.
+
+    Args:
+      split: 'train' (without boxes), 'validation' or 'test' (with boxes where there is a table).
+      root: the folder; see the head of this file for its layouts.
+      boxes_csv: file name of the tables; None for none. A name other than boxes.csv must exist.
+      validation_fraction: share of the pictures (of train/, where there is one) that makes up the validation split.
+      test_fraction: the same for the test split.
+      split_seed: another seed makes another division.
+
+    Returns:
+      The pictures in order of name (their path below root, NFC). Class names are sorted, and are those of all splits.
+
+    Raises:
+      FileNotFoundError: if root, or a table that was asked for by name, is missing.
+      ValueError: for an unknown split, a folder that fits neither layout, a wrong fraction, a malformed table, or a
+        split without pictures.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"image_folder: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
+    root = pathlib.Path(root).expanduser().absolute()
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder; root must hold a folder of pictures for each class.")
+    folders = _split_folders(root)
+    shares = _shares(folders, validation_fraction, test_fraction)
+    pictures = _pictures(root, folders, boxes_csv)
+    chosen = [p for p in pictures if _split_of(p, shares, split_seed) == split]
+    if not chosen:
+        advice = "" if split == "train" else f" Set {split}_fraction, or make a folder {split}/."
+        raise ValueError(f"{root}: the {split} split has no pictures.{advice}")
+    class_names = sorted({p.class_name for p in pictures})
+    absent = sorted(set(class_names) - {p.class_name for p in chosen})
+    if absent:
+        logging.warning("%s: the %s split has no picture of %s.", root, split, ", ".join(absent[:8]))
+    label_of = {name: label for label, name in enumerate(class_names)}
+    boxes = None
+    if split != "train" and boxes_csv is not None:
+        boxes = _boxes(root, boxes_csv, folders, chosen, known={p.name for p in pictures})
+    return Source(
+        class_names=class_names,
+        images=[p.path for p in chosen],
+        names=[p.name for p in chosen],
+        labels=np.array([label_of[p.class_name] for p in chosen], np.int32),
+        boxes=boxes,
+    )
+
+
+def _split_folders(root: pathlib.Path) -> tuple[str, ...]:
+    """Returns the split folders below root; () in the layout without."""
+    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    if names and set(names) <= set(SPLITS):
+        return tuple(names)
+    if set(names) & set(SPLITS) or (names and {name.lower() for name in names} <= _LIKE_SPLITS):
+        raise ValueError(
+            f"{root}: expected a folder for each class, or only folders named {', '.join(SPLITS)}, got a mixture: "
+            f"{', '.join(names[:8])}; rename what is meant otherwise."
+        )
+    return ()
+
+
+def _shares(folders: Sequence[str], validation: float, test: float) -> dict[str, float]:
+    """Returns {split: share of the pictures that a hash gives to it}."""
+    shares = {"validation": validation, "test": test}
+    for split, share in shares.items():
+        if not 0 <= share < 1:
+            raise ValueError(f"image_folder: expected {split}_fraction to be at least 0 and below 1, got {share!r}.")
+        if share and split in folders:
+            raise ValueError(f"image_folder: expected {split}_fraction 0 beside a folder {split}/, got {share!r}.")
+    if validation + test >= 1:
+        raise ValueError(f"image_folder: expected fractions whose sum is below 1, got {validation} + {test}.")
+    return shares
+
+
+def _split_of(picture: _Picture, shares: dict[str, float], seed: int) -> str:
+    if picture.folder not in ("", "train"):
+        return picture.folder
+    digest = hashlib.sha256(f"{seed}/{picture.name}".encode()).digest()
+    place = int.from_bytes(digest[:6], "big") / 2**48  # uniform in [0, 1)
+    # Validation from the low end, test from the high end: changing one share does not disturb the other split.
+    if place < shares["validation"]:
+        return "validation"
+    return "test" if place >= 1 - shares["test"] else "train"
+
+
+def _pictures(root: pathlib.Path, folders: Sequence[str], table: str | None) -> list[_Picture]:
+    """Returns the pictures of all splits, sorted by name."""
+    pictures: dict[str, _Picture] = {}
+    ignored = []
+    for folder in folders or ("",):
+        depth = 2 if folder else 1  # how many folders stand above a picture, at least
+        for parts, path in _walk(root / folder, (folder,) if folder else ()):
+            # Composed characters everywhere: the same tree gets the same names, order and splits on every file system.
+            name = unicodedata.normalize("NFC", "/".join(parts))
+            if len(parts) <= depth or not name.lower().endswith(_SUFFIXES) or not os.path.isfile(path):
+                ignored += [name] if parts[-1] != table else []
+                continue
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{path!r}: expected a name in UTF-8; rename the file or its folder.") from None
+            if name in pictures:
+                raise ValueError(f"{path}: another file's name differs only in its Unicode form; rename one.")
+            pictures[name] = _Picture(name, path, name.split("/")[depth - 1], folder)
+    if ignored:
+        what = "files that are no pictures in the folder of a class"
+        logging.info("%s: ignored %d %s, such as %s.", root, len(ignored), what, ignored[0])
+    if not pictures:
+        raise ValueError(
+            f"{root}: expected pictures ({', '.join(_SUFFIXES)}) in a folder for each class, got none among "
+            f"{len(ignored)} files."
+        )
+    return [pictures[name] for name in sorted(pictures)]
+
+
+def _walk(
+    folder: pathlib.Path, parts: tuple[str, ...], above: frozenset[str] = frozenset()
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yields (names below root, path) of every file that is not hidden."""
+    real = os.path.realpath(folder)
+    if real in above:  # a link to a folder that holds it
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _walk(pathlib.Path(entry.path), (*parts, entry.name), above | {real})
+            else:
+                yield (*parts, entry.name), entry.path
+
+
+def _boxes(
+    root: pathlib.Path, table: str, folders: Sequence[str], chosen: Sequence[_Picture], known: set[str]
+) -> list[np.ndarray] | None:
+    """Returns float32 [M, 4] for each chosen picture; None where no table stands above them."""
+    if table != _TABLE and not any((root / folder / table).is_file() for folder in ("", *folders)):
+        raise FileNotFoundError(f"{root / table}: no such file, nor one in a split folder; correct boxes_csv.")
+    of: dict[str, list[list[float]]] = {}
+    found = False
+    for folder in sorted({"", chosen[0].folder}):  # the pictures of one split all come from one folder
+        path = root / folder / table
+        if path.is_file():
+            found = True
+            for name, box in _box_table.read(path, prefix=folder, known=known):
+                of.setdefault(name, []).append(box)
+    if not found:
+        return None
+    without = sum(p.name not in of for p in chosen)
+    if without:
+        logging.info("%s: %d of %d pictures have no box in %s.", root, without, len(chosen), table)
+    return [np.array(of.get(p.name, []), np.float32).reshape(-1, 4) for p in chosen]

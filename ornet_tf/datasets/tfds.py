@@ -1,0 +1,210 @@
+"""Any classification data set of TensorFlow Datasets, by name: https://www.tensorflow.org/datasets/catalog/overview.
+
+The first load of a split unpacks its records, still encoded, to one file for each picture, below `cache_dir`: after
+that access is random and memory flat, whatever the size of the data set. Boxes come along where the features hold
+them (`tfds.features.BBoxFeature`).
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from ornet_tf.datasets import SPLITS, Source, _unpacked
+
+DEFAULT_SPLITS = types.MappingProxyType({"train": "train", "validation": None, "test": "test"})
+
+
+def load(
+    split: str,
+    *,
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    splits: Mapping[str, str | None] = DEFAULT_SPLITS,
+    image_key: str = "image",
+    label_key: str = "label",
+    boxes_key: str | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    download: bool = False,
+) -> Source:
+    """Returns one split of a TFDS data set.
+
+    Args:
+      split: 'train' (without boxes), 'validation' or 'test' (with boxes where the data set has them).
+      name: the data set, with configuration and version if wanted: 'stanford_dogs', 'mnist:3.0.1'.
+      data_dir: where TFDS keeps its prepared data; None for its own default.
+      splits: for each of our splits the TFDS one, such as 'test' or 'train[90%:]'; None for none. Those that are not
+        named stay as in the default.
+      image_key: the feature that holds the picture.
+      label_key: the feature that holds the class.
+      boxes_key: the feature that holds the boxes, with slashes between levels ('objects/bbox'); None for the only one.
+      cache_dir: where pictures are unpacked; None for the folder ornet_tf_files in the folder of TFDS.
+      download: let TFDS download and prepare what is not there.
+
+    Returns:
+      The pictures in TFDS's order, named by their file below the folder of the split.
+
+    Raises:
+      FileNotFoundError: if the data set is not prepared and `download` is off.
+      ImportError: if tensorflow-datasets is not installed.
+      ValueError: for an unknown split, data set or feature, pictures that are neither JPEG nor PNG, examples without
+        label, or a split without pictures.
+    """
+    spec = _spec(split, splits)
+    library = _library()
+    builder = _builder(library, name, data_dir)
+    if download:
+        builder.download_and_prepare()
+    features = dict(builder.info.features.items())
+    _check_features(library, features, image_key, label_key)
+    boxes_path = _boxes_path(library, features, boxes_key)
+
+    root = _cache_root(builder, cache_dir)
+    folder = root / builder.info.full_name / _folder_name(builder, spec, image_key, label_key, boxes_path)
+    if not _unpacked.exists(folder):
+        what = f"{builder.info.full_name}, split {spec}"
+        logging.info("Unpacking %s to %s.", what, folder)
+        paths = [(label_key,), boxes_path] if boxes_path else [(label_key,)]
+        records = library.as_numpy(_dataset(library, builder, spec, image_key, *paths))
+        examples = _examples(records, image_key, label_key, boxes_path)
+        _unpacked.write(examples, folder, class_names=features[label_key].names, what=what)
+    return _unpacked.read(folder, with_boxes=split != "train" and bool(boxes_path))
+
+
+def _spec(split: str, splits: Mapping[str, str | None]) -> str:
+    if split not in SPLITS:
+        raise ValueError(f"tfds: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
+    unknown = [key for key in splits if key not in SPLITS]
+    if unknown:
+        raise ValueError(f"tfds: expected splits to name {', '.join(SPLITS)}, got {unknown[0]!r}.")
+    spec = {**DEFAULT_SPLITS, **splits}[split]
+    if not spec:
+        raise ValueError(f"tfds: no {split} split is set; set splits.{split} to a TFDS split such as 'train[90%:]'.")
+    return spec
+
+
+def _library() -> types.ModuleType:
+    # Here, so that the package can be imported and its other data sets used without it.
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise ImportError("The tfds data set needs a package: pip install tensorflow-datasets.") from error
+    return tensorflow_datasets
+
+
+def _builder(library: types.ModuleType, name: str, data_dir: str | os.PathLike | None) -> Any:
+    if data_dir is not None:
+        data_dir = os.path.expanduser(data_dir)
+    try:
+        return library.builder(name, data_dir=data_dir)
+    except (AssertionError, ValueError) as error:  # unknown name or configuration; unknown version
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"tfds: expected the name of a TFDS data set, got {name!r}: {reason}") from error
+
+
+def _check_features(library: types.ModuleType, features: Mapping[str, Any], image_key: str, label_key: str) -> None:
+    """Raises ValueError unless the two features hold an encoded picture and one class."""
+    for key, option, kind in (
+        (image_key, "image_key", library.features.Image),
+        (label_key, "label_key", library.features.ClassLabel),
+    ):
+        if not isinstance(features.get(key), kind):
+            fitting = ", ".join(name for name, feature in features.items() if isinstance(feature, kind))
+            raise ValueError(
+                f"tfds: expected {option} to name a feature of kind {kind.__name__} ({fitting or 'none here'}), got "
+                f"{key!r}, {features.get(key)}."
+            )
+    image = features[image_key]
+    if np.dtype(image.np_dtype).kind != "u" or image.encoding_format not in (None, "jpeg", "png"):
+        raise ValueError(
+            f"tfds: expected the feature {image_key!r} to be JPEG or PNG with whole numbers, got "
+            f"{image.encoding_format or 'PNG'} of {np.dtype(image.np_dtype)}."
+        )
+
+
+def _boxes_path(library: types.ModuleType, features: Mapping[str, Any], key: str | None) -> tuple[str, ...]:
+    """Returns the keys that lead to the boxes; () where there are none."""
+    found = {"/".join(path): path for path in _box_features(library, features)}
+    if key is None and len(found) > 1:
+        raise ValueError(f"tfds: several features hold boxes; set boxes_key to one of {', '.join(found)}.")
+    if key is not None and key not in found:
+        raise ValueError(f"tfds: expected boxes_key to be one of {', '.join(found) or 'none'}, got {key!r}.")
+    return found[key] if key is not None else next(iter(found.values()), ())
+
+
+def _box_features(library: types.ModuleType, features: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yields the path of every box, or sequence of boxes, in [ymin, xmin, ymax, xmax] from 0 to 1."""
+    kinds = library.features
+    for key, feature in features.items():
+        inner = feature.feature if type(feature) is kinds.Sequence else feature
+        if isinstance(inner, kinds.BBoxFeature):
+            # Data prepared by an older TFDS has no format; there was only one.
+            form = getattr(inner, "bbox_format", None)
+            if form is None or form.name == "REL_YXYX":
+                yield (key,)
+            else:
+                logging.warning("Feature %s is left out: expected boxes as REL_YXYX, got %s.", key, form.name)
+        elif isinstance(inner, kinds.FeaturesDict):
+            for rest in _box_features(library, inner):
+                yield (key, *rest)
+
+
+def _cache_root(builder: Any, cache_dir: str | os.PathLike | None) -> pathlib.Path:
+    if cache_dir is not None:
+        return pathlib.Path(cache_dir).expanduser().absolute()
+    if "://" in str(builder.data_dir):
+        raise ValueError(f"tfds: set cache_dir to a folder on this machine; the data is at {builder.data_dir}.")
+    # The data of `name/config/version` lies in a folder of that path.
+    levels = len(builder.info.full_name.split("/"))
+    return pathlib.Path(builder.data_dir).absolute().parents[levels - 1] / "ornet_tf_files"
+
+
+def _folder_name(builder: Any, spec: str, *how: Any) -> str:
+    """Returns a folder name that differs for all that makes the unpacked files differ."""
+    # The sizes tell apart data that was prepared anew under the same version.
+    sizes = [(s.name, s.num_bytes, s.shard_lengths) for s in builder.info.splits.values()]
+    key = json.dumps([_unpacked.LAYOUT, spec, how, sizes], default=str)
+    readable = re.sub(r"[^A-Za-z0-9]+", "_", spec).strip("_")
+    return f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def _dataset(library: types.ModuleType, builder: Any, spec: str, image_key: str, *paths: tuple[str, ...]) -> Any:
+    """Returns the examples as a tf.data.Dataset in a fixed order, with the picture still encoded and `paths` only."""
+    wanted: dict[str, Any] = {image_key: True}
+    for first, *rest in paths:
+        leaf: Any = True
+        for key in reversed(rest):
+            leaf = {key: leaf}
+        wanted[first] = leaf
+    try:
+        return builder.as_dataset(
+            split=spec,
+            decoders=library.decode.PartialDecoding(wanted, decoders={image_key: library.decode.SkipDecoding()}),
+            shuffle_files=False,
+            read_config=library.ReadConfig(try_autocache=False),  # it would hold small data sets in memory
+        )
+    except AssertionError:  # how TFDS says that nothing is prepared
+        raise FileNotFoundError(
+            f"{builder.data_dir}: no prepared data; run 'tfds build {builder.name}', or set download to True."
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"tfds: expected a split of {builder.info.full_name}, got {spec!r}: {error}") from error
+
+
+def _examples(
+    records: Iterable[Mapping[str, Any]], image_key: str, label_key: str, boxes_path: tuple[str, ...]
+) -> Iterator[tuple[bytes, int, np.ndarray]]:
+    """Yields (encoded picture, label, [M, 4] boxes from 0 to 1 of the picture as it is stored)."""
+    for record in records:
+        boxes: Any = record if boxes_path else np.zeros((0, 4), np.float32)
+        for key in boxes_path:
+            boxes = boxes[key]
+        yield record[image_key], int(record[label_key]), np.reshape(boxes, (-1, 4))

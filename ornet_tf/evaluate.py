@@ -1,0 +1,180 @@
+"""Evaluates the rows of an experiment side by side: result.json, a table, per-image results and pictures.
+
+  python -m ornet_tf.evaluate --config=configs/toybirds.py --workdir=runs/toybirds
+"""
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+from absl import logging
+from ml_collections import ConfigDict
+from PIL import Image
+
+from ornet_tf import app, assemble, boxes, checkpoints, visualize
+from ornet_tf.datasets import Source
+from ornet_tf.methods import Protocol
+from ornet_tf.metrics import LocalizationMetrics
+
+THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))  # the grid of the authors' evaluation
+BOX_RULES = ("tight", "largest")
+
+Metrics = Mapping[str, Mapping[str, LocalizationMetrics]]  # row -> box rule -> metrics
+
+
+def main(config: ConfigDict, workdir: str) -> None:
+    """Evaluates and logs where the results are."""
+    result = evaluate(config, workdir)
+    logging.info("%s\nEverything is in %s", table(result), os.path.join(workdir, "evaluation"))
+
+
+def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
+    """Evaluates every row on config.evaluation.split and writes `<workdir>/evaluation`.
+
+    Where config.evaluation.threshold_split names a split, each row's threshold is also chosen there, and its CorLoc
+    at that threshold is reported between the one at the fixed threshold and the best one on the evaluated data.
+
+    Returns:
+      What result.json holds; "rows" is row -> box rule -> summary of `LocalizationMetrics`.
+    """
+    options = config.evaluation
+    source = assemble.load_split(config, options.split)
+    measured = _measure(config, workdir, source, options.split)
+    rows = {row: {rule: metric.summary() for rule, metric in rules.items()} for row, rules in measured.items()}
+    if options.threshold_split:
+        chosen_on = assemble.load_split(config, options.threshold_split)
+        for row, rules in _measure(config, workdir, chosen_on, options.threshold_split).items():
+            for rule, metric in rules.items():
+                _add_chosen_threshold(rows[row][rule], metric.summary())
+    result = {
+        **{key: options[key] for key in ("split", "threshold", "threshold_split", "iou_threshold", "box_rule")},
+        "images": len(source),
+        "seed": config.seed,
+        "rows": rows,
+    }
+    folder = os.path.join(workdir, "evaluation")
+    checkpoints.write_json(os.path.join(folder, "result.json"), result)
+    with open(os.path.join(folder, "table.md"), "w", encoding="utf-8") as file:
+        file.write(table(result))
+    _write_per_image(os.path.join(folder, "per_image.csv"), source, measured, options.box_rule)
+    _write_pictures(config, workdir, source, os.path.join(folder, "pictures.png"))
+    return result
+
+
+def _measure(config: ConfigDict, workdir: str, source: Source, split: str) -> Metrics:
+    """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image."""
+    options = config.evaluation
+    num_classes = len(source.class_names)
+    names = [options.classifier, *(row for row in options.rows if row != options.classifier)]
+    logits, measured = [], {}
+    for name in names:
+        predict = _predict_boxes(assemble.trained_method(config, name, workdir, num_classes))
+        metrics = {
+            rule: LocalizationMetrics(
+                thresholds=THRESHOLDS, threshold=options.threshold, iou_threshold=options.iou_threshold
+            )
+            for rule in BOX_RULES
+        }
+        batches = assemble.evaluation_batches(config, source)
+        title = f"{name} on {split}"
+        with tqdm.tqdm(total=len(source), desc=title, unit="image", mininterval=1, dynamic_ncols=True) as progress:
+            for index, batch in enumerate(batches):
+                outputs = predict(batch["image"])
+                if name == options.classifier:
+                    logits.append(outputs["logits"].numpy())
+                for rule, metric in metrics.items():
+                    if rule in outputs:
+                        metric.update(
+                            outputs[rule].numpy(), batch["boxes"].numpy(), logits[index], batch["label"].numpy()
+                        )
+                progress.update(len(batch["label"]))
+        if name in options.rows and "tight" in outputs:
+            measured[name] = metrics
+    return {row: measured[row] for row in options.rows if row in measured}
+
+
+def _predict_boxes(method: Protocol):
+    """Returns a graph function: images [B, H, W, 3] -> "logits" [B, K] and, for each rule, boxes [B, T, 4]."""
+
+    @tf.function
+    def predict(images):
+        outputs = dict(method.predict(images))
+        if "activation_map" in outputs:
+            maps = outputs.pop("activation_map")
+            for rule in BOX_RULES:
+                outputs[rule] = boxes.from_maps(maps, tf.constant(THRESHOLDS), rule=rule)
+        return outputs
+
+    return predict
+
+
+def _add_chosen_threshold(summary: dict[str, Any], chosen_on: Mapping[str, Any]) -> None:
+    index = THRESHOLDS.index(chosen_on["corloc_best_threshold"])
+    summary["threshold_chosen"] = THRESHOLDS[index]
+    summary["corloc_at_chosen_threshold"] = summary["corloc_by_threshold"][index]
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Returns a Markdown table of a result for each box rule."""
+    lines = []
+    for rule in BOX_RULES:
+        title = {"tight": "tight box of all pixels above the threshold", "largest": "largest connected component"}[rule]
+        lines += [f"{result['images']} {result['split']} pictures, {title} (percent)", ""]
+        head = [f"CorLoc at {result['threshold']}"]
+        if result["threshold_split"]:
+            head.append(f"at the threshold chosen on {result['threshold_split']}")
+        head += ["best (threshold chosen on these pictures)", "spread 0.2-0.8", "LocErr top-1", "top-5"]
+        head += ["ClsErr top-1", "top-5"]
+        lines += [f"| row | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
+        for row, rules in result["rows"].items():
+            s = rules[rule]
+            cells = [f"{s['corloc']:.1f}"]
+            if result["threshold_split"]:
+                cells.append(f"{s['corloc_at_chosen_threshold']:.1f} ({s['threshold_chosen']})")
+            cells += [f"{s['corloc_best']:.1f} ({s['corloc_best_threshold']})", f"{s['spread']:.1f}"]
+            cells += [f"{s[key]:.1f}" for key in ("locerr_top1", "locerr_top5", "clserr_top1", "clserr_top5")]
+            lines.append(f"| {row} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _write_per_image(path: str, source: Source, measured: Metrics, rule: str) -> None:
+    """Writes a line per picture: its name and, for each row, the IoU at the fixed threshold."""
+    columns = {row: rules[rule].per_image()["iou"] for row, rules in measured.items()}
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", *(f"iou_{row}" for row in columns)])
+        for index, name in enumerate(source.names):
+            writer.writerow([name, *(f"{values[index]:.4f}" for values in columns.values())])
+
+
+def _write_pictures(config: ConfigDict, workdir: str, source: Source, path: str) -> None:
+    """Draws pictures of the split with each row's map, its box at the fixed threshold and the ground truth."""
+    options = config.evaluation
+    count = min(options.pictures, len(source))
+    if not count:
+        return
+    chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
+    batches = list(assemble.evaluation_batches(config, chosen).as_numpy_iterator())
+    images = np.concatenate([b["image"] for b in batches]).astype(np.uint8)
+    truths = np.concatenate([b["boxes"] for b in batches])
+    panels = [[] for _ in range(count)]
+    for name in options.rows:
+        method = assemble.trained_method(config, name, workdir, len(source.class_names))
+        outputs = [method.predict(tf.constant(b["image"])) for b in batches]
+        if "activation_map" not in outputs[0]:
+            continue
+        maps = np.concatenate([o["activation_map"].numpy() for o in outputs])
+        predicted = boxes.from_maps(tf.constant(maps), tf.constant([options.threshold]), rule=options.box_rule).numpy()
+        for panel, image, activation_map, box, truth in zip(panels, images, maps, predicted, truths):
+            panel.append(visualize.panel(image, activation_map[..., 0], box, truth, caption=name))
+    Image.fromarray(visualize.grid(panels)).save(path)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,228 @@
+"""From a `Source` to batches: checks the pictures, then reads, decodes, resizes, crops and batches them with tf.data.
+
+Training batches are a pure function of the seed and the global step: the order is a function of (seed, epoch), the
+augmentation of (seed, epoch, index). A run that starts at step k sees what an uninterrupted run sees from step k on,
+whatever the number of threads; no iterator state is kept in checkpoints (a distributed iterator has none).
+"""
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from ornet_tf import images, picture_store, transforms
+from ornet_tf.datasets import Source
+
+BROKEN_IMAGES = ("stop", "skip")
+CACHE_LIMIT_BYTES = 4 * 2**30
+
+# Keeps the random stream of the views apart from others that are keyed by the same seed.
+_VIEW_STREAM = 0x76696577
+
+
+def check(source: Source) -> list[tuple[str, str]]:
+    """Reads and decodes every picture of a source, in parallel.
+
+    Returns:
+      (name, reason) of each picture that cannot be used, in the order of the source.
+    """
+    read = picture_store.reader(source)
+
+    def pixels(index):
+        # The size depends on the decoded picture, so that decoding is not pruned.
+        return index, tf.size(images.decode(read(index)))
+
+    readable = np.zeros(len(source), bool)
+    for index, _ in _indices(len(source)).map(pixels, tf.data.AUTOTUNE).ignore_errors().as_numpy_iterator():
+        readable[index] = True
+    explain = tf.function(pixels, input_signature=[tf.TensorSpec([], tf.int64)])
+    broken = []
+    for index in np.flatnonzero(~readable):
+        try:
+            explain(tf.constant(index, tf.int64))
+            why = "could be read only at the second attempt"
+        except tf.errors.OpError as error:
+            why = images.reason(error)
+        broken.append((source.names[index], why))
+    logging.info("Checked %d pictures; %d cannot be used.", len(source), len(broken))
+    return broken
+
+
+def usable(source: Source, *, broken_images: str) -> Source:
+    """Checks every picture of a source before work begins.
+
+    Args:
+      source: the pictures.
+      broken_images: "stop" or "skip".
+
+    Returns:
+      The source itself if every picture can be used; with "skip", else, a source without the broken ones.
+
+    Raises:
+      ValueError: with "stop", if pictures are broken: the message lists all of them; with "skip", if none is left.
+    """
+    if broken_images not in BROKEN_IMAGES:
+        raise ValueError(f"broken_images must be one of {', '.join(BROKEN_IMAGES)}; got {broken_images!r}.")
+    broken = check(source)
+    if not broken:
+        return source
+    if broken_images == "stop":
+        raise ValueError(_report(broken, source))
+    if len(broken) == len(source):
+        raise ValueError(f"No usable picture is left. {_report(broken, source)}")
+    logging.warning("Leaving out broken pictures. %s", _report(broken, source))
+    names = {name for name, _ in broken}
+    return source.select([index for index, name in enumerate(source.names) if name not in names])
+
+
+def steps_per_epoch(source: Source, batch_size: int) -> int:
+    """Returns the number of whole batches in a source; the rest of an epoch is dropped, another rest in each epoch.
+
+    Raises:
+      ValueError: unless 1 <= batch_size <= number of pictures.
+    """
+    if not 1 <= batch_size <= len(source):
+        raise ValueError(f"batch_size must lie in 1..{len(source)}, the number of pictures; got {batch_size}.")
+    return len(source) // batch_size
+
+
+def training_batches(source: Source, *, batch_size: int, seed: int, resize: int, crop: int, horizontal_flip: bool,
+                     cache: bool, first_step: int = 0, cache_limit_bytes: int = CACHE_LIMIT_BYTES) -> tf.data.Dataset:
+    """Makes the endless sequence of training batches, from a global step on.
+
+    Args:
+      source: the pictures; boxes are not read.
+      batch_size: B, over all replicas.
+      seed: 0..2^31-1; order and augmentation are functions of it.
+      resize: R, side in pixels to which pictures are resized.
+      crop: C, side in pixels of the random crop.
+      horizontal_flip: whether to mirror half of the pictures.
+      cache: whether to decode and resize every picture once and hold all in memory (3 R^2 bytes each), shared by all
+        calls for the same source and R. The batches are the same either way.
+      first_step: the global step of the first batch; steps before it cost nothing.
+      cache_limit_bytes: the most memory that `cache` may take.
+
+    Returns:
+      A dataset of {"image": float32 [B, C, C, 3] in 0..255, "label": int32 [B], "index": int64 [B]}.
+
+    Raises:
+      ValueError: if an argument is out of range, or the cache would exceed its limit.
+    """
+    transforms.check_sizes(resize=resize, crop=crop)
+    steps = steps_per_epoch(source, batch_size)
+    if not 0 <= operator.index(seed) < 2**31:
+        raise ValueError(f"seed must lie in 0..2^31-1; got {seed}.")
+    if operator.index(first_step) < 0:
+        raise ValueError(f"first_step must not be negative; got {first_step}.")
+    picture = _pictures(source, resize, cache, cache_limit_bytes)
+    labels = picture_store.in_main_memory(source.labels, tf.int32)
+
+    def shuffled(position, epoch):
+        last = tf.constant(len(source) - 1, tf.int64)
+        return tf.random.experimental.index_shuffle(position, tf.stack([tf.constant(seed, tf.int64), epoch]), last)
+
+    def view_of(index, epoch):
+        key = tf.stack([tf.constant(_VIEW_STREAM * 2**31 + seed, tf.int64), epoch * 2**32 + index])
+        view = transforms.training_view(key, resize=resize, crop=crop, horizontal_flip=horizontal_flip)
+        return transforms.apply(picture(index), view, resize=resize, crop=crop)
+
+    def example(place):
+        epoch, position = place // (steps * batch_size), place % (steps * batch_size)
+        index = shuffled(position, epoch)
+        return {"image": view_of(index, epoch), "label": labels[index], "index": index}
+
+    def batch(step):
+        epoch, position = step // steps, step % steps * batch_size
+        indices = shuffled(position + tf.range(batch_size, dtype=tf.int64), epoch)
+        view = tf.TensorSpec([crop, crop, 3], tf.float32)
+        pictures = tf.map_fn(lambda index: view_of(index, epoch), indices, fn_output_signature=view)
+        return {"image": pictures, "label": tf.gather(labels, indices), "index": indices}
+
+    if cache:
+        # Whole batches in one call: about three times as fast as one dataset element per picture.
+        dataset = tf.data.Dataset.range(first_step, tf.int64.max).map(batch, tf.data.AUTOTUNE)
+    else:
+        dataset = tf.data.Dataset.range(first_step * batch_size, tf.int64.max).map(example, tf.data.AUTOTUNE)
+        dataset = dataset.batch(batch_size, drop_remainder=True)
+    return _finished(dataset)
+
+
+def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: int) -> tf.data.Dataset:
+    """Makes one pass over a source in its order, each picture in the evaluation view.
+
+    Args:
+      source: the pictures.
+      batch_size: B; the last batch may be smaller.
+      resize: R, side in pixels to which pictures are resized.
+      crop: C, side in pixels of the centre crop.
+
+    Returns:
+      A dataset of {"image": float32 [B, C, C, 3] in 0..255, "label": int32 [B], "index": int64 [B], "boxes": float32
+      [B, M, 4]}; boxes are ymin xmin ymax xmax in fractions of the view, clipped to it. M is the largest number of
+      boxes of a picture, at least 1; missing boxes, and boxes that lie outside the view, are rows of zeros.
+
+    Raises:
+      ValueError: if an argument is out of range.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
+    view = transforms.evaluation_view(resize=resize, crop=crop)
+    read = picture_store.reader(source)
+    labels = picture_store.in_main_memory(source.labels, tf.int32)
+    boxes = picture_store.in_main_memory(_padded(source), tf.float32)
+
+    def example(index):
+        image = images.decode(read(index))
+        size = tf.cast(tf.shape(image)[:2], tf.float32)
+        seen = transforms.boxes_into_view(boxes[index] / tf.tile(size, [2]), view)
+        seen = tf.clip_by_value(seen, 0.0, 1.0)
+        is_seen = tf.reduce_all(seen[:, 2:] > seen[:, :2], axis=-1, keepdims=True)
+        return {
+            "image": transforms.apply(image, view, resize=resize, crop=crop),
+            "label": labels[index],
+            "index": index,
+            "boxes": tf.where(is_seen, seen, 0.0),
+        }
+
+    return _finished(_indices(len(source)).map(example, tf.data.AUTOTUNE).batch(batch_size))
+
+
+def _finished(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    # Every worker makes the whole sequence; sharding by file would change the order.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def _indices(count: int) -> tf.data.Dataset:
+    return tf.data.Dataset.range(count, output_type=tf.int64)
+
+
+def _pictures(source: Source, resize: int, cache: bool, limit_bytes: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from a picture's index to uint8 [resize, resize, 3]."""
+    if not cache:
+        return picture_store.decoder(source, side=resize)
+    try:
+        return picture_store.holder(source, side=resize, limit_bytes=limit_bytes)
+    except tf.errors.OpError as error:
+        raise ValueError(_report(check(source), source)) from error
+
+
+def _padded(source: Source) -> np.ndarray:
+    """Returns the boxes of a source in pixels, padded with zeros: float32 [N, M, 4]."""
+    boxes = source.boxes if source.boxes is not None else [()] * len(source)
+    padded = np.zeros([len(source), max([len(rows) for rows in boxes] + [1]), 4], np.float32)
+    for row, some in zip(padded, boxes):
+        row[:len(some)] = np.reshape(some, [-1, 4])
+    return padded
+
+
+def _report(broken: list[tuple[str, str]], source: Source) -> str:
+    """Lists broken pictures, one a line."""
+    lines = "".join(f"\n  {name}: {why}" for name, why in broken)
+    return (f"{len(broken)} of {len(source)} pictures cannot be used; repair or remove them, or set broken_images to "
+            f"'skip' to leave them out:{lines}")

@@ -1,0 +1,1 @@
+"""Losses. A plug-in defines `loss(tensors..., *, options...) -> float32 [B]`: pure, one value per example."""

@@ -1,0 +1,51 @@
+"""Methods. A plug-in defines the class `Method(builders, *, options...)`; see `Protocol` for what it must have."""
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Callable
+
+import tensorflow as tf
+
+from ornet_tf.backbones import Backbone
+from ornet_tf.compat import keras
+
+
+class Builders(typing.NamedTuple):
+    """What a method may build its parts with.
+
+    Attributes:
+      backbone: returns a new backbone with its start weights.
+      generator: returns a new activation map generator for features of the given shape (h, w, C).
+    """
+
+    backbone: Callable[[], Backbone]
+    generator: Callable[[Sequence[int]], keras.Model]
+
+
+class Protocol(typing.Protocol):
+    """What the training loop, evaluation, prediction and export need of a method; nothing else may be used of it.
+
+    Attributes:
+      parts: name -> functional model: what is stored in checkpoints and handed from phase to phase.
+      trainable_variables: the variables that training may change. Empty for a method that is not trained.
+    """
+
+    parts: Mapping[str, keras.Model]
+    trainable_variables: Sequence[tf.Variable]
+
+    def forward(self, batch: Mapping[str, tf.Tensor], *, training: bool, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the named tensors that losses may ask for, batch-major; random choices depend on `seed` [2] only."""
+
+    def predict(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Maps images float32 [B, H, W, 3] in 0..255 to "activation_map" [B, h, w, 1] in 0..1 and "logits" [B, K].
+
+        A method that knows no classes leaves "logits" out; one that knows no places leaves "activation_map" out.
+        """
+
+
+def rescale(activation_map: tf.Tensor) -> tf.Tensor:
+    """Rescales each map [B, h, w, 1] to 0..1 by its own minimum and maximum; a constant map becomes 0."""
+    low = tf.reduce_min(activation_map, axis=(1, 2, 3), keepdims=True)
+    high = tf.reduce_max(activation_map, axis=(1, 2, 3), keepdims=True)
+    return tf.math.divide_no_nan(activation_map - low, high - low)

@@ -1,0 +1,29 @@
+"""A sanity row: a centred box that has not looked at the image."""
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ornet_tf.methods import Builders
+
+
+class Method:
+    """A pyramid whose cut at threshold t is the centred box with sides of 1 - t: the thresholds sweep its size."""
+
+    def __init__(self, builders: Builders):
+        """Builds nothing."""
+        del builders
+        self.parts = {}
+        self.trainable_variables = []
+
+    def forward(self, batch, *, training, seed):
+        """Returns what `predict` returns; there is nothing to train."""
+        del training, seed
+        return self.predict(batch["image"])
+
+    def predict(self, images):
+        """Returns "activation_map" [B, H, W, 1] of the images' size."""
+        height, width = images.shape[1:3]
+        rows = tf.abs((tf.range(height, dtype=tf.float32) + 0.5) / height * 2.0 - 1.0)
+        columns = tf.abs((tf.range(width, dtype=tf.float32) + 0.5) / width * 2.0 - 1.0)
+        pyramid = 1.0 - tf.maximum(rows[:, tf.newaxis], columns)  # [H, W]
+        return {"activation_map": tf.tile(pyramid[tf.newaxis, :, :, tf.newaxis], [tf.shape(images)[0], 1, 1, 1])}

@@ -1,0 +1,55 @@
+"""The evaluator: the classifier that is trained first, then frozen to judge masked images (paper, section 3.2)."""
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ornet_tf.methods import Builders
+
+
+class Method:
+    """Trains backbone and head by cross-entropy on whole or, on request, randomly masked images.
+
+    The paper trains on whole images. A small network that never saw a masked picture judges masks badly, so a share
+    of the pictures can be masked by random smooth blobs, whose place says nothing about the object.
+    """
+
+    def __init__(self, builders: Builders, *, mask_probability: float = 0.0, mask_cells: int = 4):
+        """Builds the parts.
+
+        Args:
+          builders: see `Builders`.
+          mask_probability: share of training pictures that get a random mask, 0..1.
+          mask_cells: the random field has this many cells along each side; fewer cells, larger blobs.
+        """
+        if not 0 <= mask_probability <= 1:
+            raise ValueError(f"mask_probability: expected 0..1, got {mask_probability}.")
+        self._normalize, self._lower, self._upper = builders.backbone()
+        self._mask_probability = mask_probability
+        self._mask_cells = mask_cells
+        self.parts = {"lower": self._lower, "upper": self._upper}
+        self.trainable_variables = self._lower.trainable_variables + self._upper.trainable_variables
+
+    def forward(self, batch, *, training, seed):
+        """Returns "logits" [B, K]."""
+        pixels = self._normalize(batch["image"])
+        if training and self._mask_probability > 0:
+            pixels = pixels * self._random_masks(tf.shape(pixels), seed)
+        return {"logits": self._upper(self._lower(pixels, training=training), training=training)["logits"]}
+
+    def predict(self, images):
+        """Returns "logits" [B, K]; a classifier alone has no activation map."""
+        return {"logits": self._upper(self._lower(self._normalize(images), training=False), training=False)["logits"]}
+
+    def _random_masks(self, shape, seed):
+        """Returns [B, H, W, 1] in 0..1: smooth blobs that keep a random share (1/8 to all) of each picture."""
+        batch, height, width = shape[0], shape[1], shape[2]
+        seeds = tf.random.experimental.stateless_split(seed, 3)
+        field = tf.random.stateless_uniform([batch, self._mask_cells, self._mask_cells, 1], seeds[0])
+        field = tf.image.resize(field, [height, width], method="bicubic")
+        share = tf.random.stateless_uniform([batch], seeds[1], 0.125, 1.0)
+        ranked = tf.sort(tf.reshape(field, [batch, -1]), axis=-1, direction="DESCENDING")
+        level = tf.gather(ranked, tf.cast(share * tf.cast(height * width - 1, tf.float32), tf.int32), batch_dims=1)
+        mask = tf.sigmoid((field - level[:, None, None, None]) * 40.0)
+        masked = tf.random.stateless_uniform([batch, 1, 1, 1], seeds[2]) < self._mask_probability
+        return tf.where(masked, mask, 1.0)
+

@@ -1,0 +1,87 @@
+"""Stage two: the frozen evaluator judges the image masked by the erased map (paper, section 3.2)."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from ornet_tf import registry
+from ornet_tf.compat import variable_path
+from ornet_tf.methods import Builders
+
+
+class Method:
+    """Refines the generator of stage one.
+
+    Only the generator learns. The low-level layers keep the weights of stage one (the paper draws them as part of the
+    frozen classifier); the evaluator runs in inference mode and gets no gradient, its input does.
+    """
+
+    def __init__(
+        self,
+        builders: Builders,
+        *,
+        erasing: str | None = "attentive",
+        erasing_options: Mapping[str, Any] | None = None,
+        upsampling: str = "bilinear",
+    ):
+        """Builds the parts `lower`, `generator`, `evaluator_lower` and `evaluator_upper`.
+
+        Args:
+          builders: see `Builders`.
+          erasing: the erasing strategy of the training map, a plug-in of `erasing`, or None.
+          erasing_options: its options.
+          upsampling: how the map is enlarged to the image, `bilinear` or `nearest`. The paper does not say; the
+            authors' released code uses nearest. Bilinear has a deterministic gradient on GPUs.
+        """
+        if upsampling not in ("bilinear", "nearest"):
+            raise ValueError(f"upsampling: expected bilinear or nearest, got {upsampling!r}.")
+        self._erase = None
+        self._erasing_options = dict(erasing_options or {})
+        if erasing is not None:
+            self._erase = registry.find("erasing", erasing, where="stage_two erasing")
+            registry.check_options(self._erase, self._erasing_options, where="stage_two erasing_options")
+        self._upsampling = upsampling
+        self._normalize, self._lower, _ = builders.backbone()
+        self._generator = builders.generator(self._lower.output_shape[1:])
+        _, self._evaluator_lower, self._evaluator_upper = builders.backbone()
+        self.parts = {
+            "lower": self._lower,
+            "generator": self._generator,
+            "evaluator_lower": self._evaluator_lower,
+            "evaluator_upper": self._evaluator_upper,
+        }
+        for name, part in self.parts.items():
+            part.trainable = name == "generator"
+        # The auxiliary head plays no part in stage two.
+        self.trainable_variables = [
+            v for v in self._generator.trainable_variables if "auxiliary" not in variable_path(v)
+        ]
+
+    def forward(self, batch, *, training, seed):
+        """Returns "activation_map", "erased_map" [B, h, w, 1], "masked_image" [B, H, W, 3] and "evaluator_logits"."""
+        pixels = self._normalize(batch["image"])
+        outputs = self._generator(self._lower(pixels, training=False), training=training)
+        activation_map = erased_map = outputs["activation_map"]
+        if training and self._erase is not None:
+            erased_map = self._erase(activation_map, seed, **self._erasing_options)
+        mask = tf.image.resize(erased_map, pixels.shape[1:3], method=self._upsampling)
+        masked = pixels * mask
+        return {
+            "activation_map": activation_map,
+            "erased_map": erased_map,
+            "class_maps": outputs["class_maps"],
+            "masked_image": masked,
+            "evaluator_logits": self._evaluate(masked),
+        }
+
+    def predict(self, images):
+        """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] of the whole image."""
+        pixels = self._normalize(images)
+        outputs = self._generator(self._lower(pixels, training=False), training=False)
+        return {"activation_map": outputs["activation_map"], "logits": self._evaluate(pixels)}
+
+    def _evaluate(self, pixels):
+        features = self._evaluator_lower(pixels, training=False)
+        return self._evaluator_upper(features, training=False)["logits"]

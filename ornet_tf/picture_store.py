@@ -1,0 +1,65 @@
+"""The pictures of a source by their index, in the graph: read and decoded anew each time, or held in memory."""
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from ornet_tf import images, transforms
+from ornet_tf.datasets import Source
+
+# (identity of a source, side) -> uint8 [N, side, side, 3]; an entry goes when its source goes.
+_held: dict[tuple[int, int], tf.Tensor] = {}
+
+
+def in_main_memory(values, dtype: tf.DType) -> tf.Tensor:
+    """Makes a tensor where tf.data works, also on a machine with a GPU."""
+    with tf.device("/CPU:0"):
+        return tf.convert_to_tensor(values, dtype)
+
+
+def reader(source: Source) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from a picture's index, scalar int64, to its encoded file, scalar string.
+
+    Raises:
+      TypeError: unless the source holds either paths or encoded files.
+    """
+    kinds = {str if isinstance(image, str) else bytes if isinstance(image, bytes) else None for image in source.images}
+    if None in kinds or len(kinds) > 1:
+        raise TypeError("Source.images must be all paths (str) or all encoded files (bytes); got others or a mixture.")
+    files = in_main_memory(list(source.images), tf.string)
+    if kinds == {bytes}:
+        return lambda index: files[index]
+    return lambda index: tf.io.read_file(files[index])
+
+
+def decoder(source: Source, *, side: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from a picture's index to uint8 [side, side, 3], read and decoded at each call."""
+    read = reader(source)
+    return lambda index: transforms.resized(images.decode(read(index)), side)
+
+
+def holder(source: Source, *, side: int, limit_bytes: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The same as `decoder`, but every picture is decoded now and held; once for all calls with one source and side.
+
+    Raises:
+      ValueError: if the pictures would need more than `limit_bytes`.
+      tf.errors.OpError: if a picture cannot be read or decoded.
+    """
+    key = (id(source), side)
+    if key not in _held:
+        needed = len(source) * side * side * 3
+        if needed > limit_bytes:
+            raise ValueError(
+                f"cache=True would hold {len(source)} pictures of {side} x {side} pixels in memory: {needed} bytes "
+                f"({needed / 2**30:.2f} GiB), more than the limit of {limit_bytes}. Set cache to False.")
+        pictures = np.empty([len(source), side, side, 3], np.uint8)
+        decoded = tf.data.Dataset.range(len(source)).map(decoder(source, side=side), tf.data.AUTOTUNE)
+        for index, picture in enumerate(decoded.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()):
+            pictures[index] = picture
+        _held[key] = in_main_memory(pictures, tf.uint8)
+        weakref.finalize(source, _held.pop, key, None)
+    pictures = _held[key]
+    return lambda index: pictures[index]

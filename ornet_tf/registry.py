@@ -1,0 +1,66 @@
+"""Finds plug-ins by family (a folder of this package) and file name, and binds options to them.
+
+Every family has one entry point: the name that each of its files must define. Adding a plug-in is adding a file.
+"""
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pathlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any, Callable
+
+ENTRY_POINTS = {
+    "datasets": "load",
+    "backbones": "build",
+    "methods": "Method",
+    "losses": "loss",
+    "erasing": "erase",
+}
+
+
+def choices(family: str) -> list[str]:
+    """Returns the sorted names of the plug-ins of a family.
+
+    Raises:
+      KeyError: if there is no such family.
+    """
+    ENTRY_POINTS[family]
+    folder = pathlib.Path(__file__).parent / family
+    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
+
+
+def find(family: str, name: str, *, where: str = "") -> Callable[..., Any]:
+    """Returns the entry point of `ornet_tf/<family>/<name>.py`.
+
+    Args:
+      family: a key of `ENTRY_POINTS`.
+      name: the file name without its suffix.
+      where: the config path that holds the name, for the error message.
+
+    Raises:
+      ValueError: if there is no such plug-in; the message lists the choices.
+    """
+    known = choices(family)
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{where or family}: no plug-in {name!r} in {family}; choose one of {', '.join(known)}.{hint}")
+    module = importlib.import_module(f"{__package__}.{family}.{name}")
+    return getattr(module, ENTRY_POINTS[family])
+
+
+def check_options(entry: Callable[..., Any], options: Mapping[str, Any], *, where: str) -> None:
+    """Raises ValueError unless every option is a keyword-only parameter of `entry`, and every required one is given."""
+    parameters = inspect.signature(entry).parameters
+    allowed = {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    for key in options:
+        if key not in allowed:
+            near = difflib.get_close_matches(key, allowed, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{where}.{key}: unknown option; choose from {', '.join(allowed) or 'none'}.{hint}")
+    missing = [n for n, p in allowed.items() if p.default is inspect.Parameter.empty and n not in options]
+    if missing:
+        raise ValueError(f"{where}: missing option {', '.join(missing)}; set {where}.{missing[0]}.")

@@ -1,0 +1,57 @@
+"""What a phase writes while it trains: TensorBoard and metrics.jsonl."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ornet_tf import visualize
+
+
+class PhaseSummaries:
+    """Writes to `<folder>/tensorboard` and `<folder>/metrics.jsonl`; use it as a context manager."""
+
+    def __init__(self, folder: str, settings: Mapping[str, Any]):
+        """Opens both and writes the settings as text."""
+        os.makedirs(folder, exist_ok=True)
+        self._writer = tf.summary.create_file_writer(os.path.join(folder, "tensorboard"))
+        self._metrics = open(os.path.join(folder, "metrics.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
+        with self._writer.as_default(step=0):
+            text = json.dumps(settings, indent=1, default=str)
+            tf.summary.text("settings", "\n".join(f"    {line}" for line in text.splitlines()))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._writer.close()
+        self._metrics.close()
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes named values of a step."""
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._metrics.write(json.dumps({"step": step, **values}) + "\n")
+        self._metrics.flush()
+
+    def maps(self, step: int, images: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
+        """Writes overlays of maps on fixed pictures and the histogram of their values (the paper's Fig. 4).
+
+        Args:
+          step: the step.
+          images: [B, H, W, 3] in 0..255.
+          outputs: name -> [B, h, w, 1] in 0..1.
+        """
+        with self._writer.as_default(step=step):
+            for name, maps in outputs.items():
+                overlays = [
+                    visualize.overlay(image.astype(np.uint8), activation_map[..., 0])
+                    for image, activation_map in zip(images, maps)
+                ]
+                tf.summary.image(name, np.stack(overlays), max_outputs=len(overlays))
+                tf.summary.histogram(f"{name}_values", maps)

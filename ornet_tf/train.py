@@ -1,0 +1,248 @@
+"""Trains the phases of an experiment, one after the other; the same command again goes on where it stopped.
+
+  python -m ornet_tf.train --config=configs/toybirds.py --workdir=runs/toybirds
+"""
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+from absl import logging
+from ml_collections import ConfigDict
+
+from ornet_tf import app, assemble, checkpoints, input_pipeline, registry
+from ornet_tf.datasets import Source
+from ornet_tf.methods import Protocol
+from ornet_tf.optimizers import make_optimizers, make_schedule
+from ornet_tf.summaries import PhaseSummaries
+
+
+def main(config: ConfigDict, workdir: str) -> None:
+    """Trains every phase of the configuration that is not finished yet."""
+    train(config, workdir)
+    logging.info("All phases are trained. TensorBoard: tensorboard --logdir=%s", workdir)
+
+
+def train(config: ConfigDict, workdir: str) -> None:
+    """Trains the phases in order, each in its own folder of `workdir`.
+
+    Raises:
+      ValueError: if the folder holds a run with other settings, or pictures are broken.
+      FloatingPointError: if a loss stops being finite.
+    """
+    strategy = tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or ["CPU:0"])
+    source = None
+    for name in config.phases:
+        section = config.phase[name]
+        folder = os.path.join(workdir, name)
+        settings = {
+            "seed": config.seed,
+            **{key: config[key].to_dict() for key in ("dataset", "input", "backbone", "generator")},
+            "phase": section.to_dict(),
+        }
+        finished = os.path.join(folder, "finished.json")
+        checkpoints.claim(folder, settings)
+        if os.path.exists(finished):
+            logging.info("Phase %s is finished already.", name)
+            continue
+        if source is None:
+            source = assemble.load_split(config, "train")
+            assemble.write_class_names(workdir, source.class_names)
+        started = time.time()
+        with PhaseSummaries(folder, settings) as summaries:
+            steps = _train_phase(config, name, workdir, source, strategy, summaries)
+        checkpoints.write_json(finished, {"steps": steps, "seconds_of_last_start": round(time.time() - started, 1)})
+
+
+def _train_phase(
+    config: ConfigDict,
+    name: str,
+    workdir: str,
+    source: Source,
+    strategy: tf.distribute.Strategy,
+    summaries: PhaseSummaries,
+) -> int:
+    """Builds, resumes and trains one phase; returns its number of steps."""
+    section, training = config.phase[name], config.training
+    folder = os.path.join(workdir, name)
+    if section.batch_size % strategy.num_replicas_in_sync:
+        raise ValueError(
+            f"config.phase.{name}.batch_size: expected a multiple of the {strategy.num_replicas_in_sync} devices, "
+            f"got {section.batch_size}."
+        )
+    steps = assemble.total_steps(section, len(source))
+    with strategy.scope():
+        method = assemble.build_method(config, section, len(source.class_names))
+        optimizers = make_optimizers(
+            method.trainable_variables,
+            schedule=make_schedule(section.learning_rate, section.schedule, section.warmup_steps, steps),
+            rate_factors=section.rate_factors,
+            trainable=section.trainable,
+        )
+        saved = checkpoints.PhaseCheckpoints(
+            folder, method.parts, [o for o, _ in optimizers], keep=training.keep_checkpoints
+        )
+        step = saved.restore()
+        if step == 0:
+            checkpoints.load_parts(method.parts, section.init_from, workdir)
+    run_steps = make_run_steps(strategy, method, optimizers, section.losses.to_dict(), section.batch_size, config.seed)
+    batches = input_pipeline.training_batches(
+        source,
+        batch_size=section.batch_size,
+        seed=config.seed,
+        first_step=step,
+        **{key: config.input[key] for key in ("resize", "crop", "horizontal_flip", "cache")},
+    )
+    iterator = iter(strategy.experimental_distribute_dataset(batches))
+    fixed = _fixed_images(config, source)
+    with tqdm.tqdm(
+        total=steps * section.batch_size, initial=step * section.batch_size, desc=name, unit="image",
+        mininterval=1, dynamic_ncols=True,
+    ) as progress:
+        while step < steps:
+            begin = time.perf_counter()
+            count = min(training.steps_per_loop - step % training.steps_per_loop, steps - step)
+            names, values = run_steps(iterator, step, count)  # [M], [count, M]
+            _check_finite(name, step, names, values)
+            step += count
+            means = {key: float(value) for key, value in zip(names, values.mean(axis=0))}
+            rate = count * section.batch_size / (time.perf_counter() - begin)
+            summaries.scalars(step, {**means, "learning_rate": _rate(optimizers[0][0]), "images_per_second": rate})
+            progress.update(count * section.batch_size)
+            progress.set_postfix(loss=f"{means['loss']:.3f}", refresh=False)
+            if _crossed(step, count, training.summary_every) or step == steps:
+                _write_maps(summaries, step, method, fixed)
+            if _crossed(step, count, training.checkpoint_every) or step == steps:
+                saved.save(step)
+    return steps
+
+
+def make_run_steps(
+    strategy: tf.distribute.Strategy,
+    method: Protocol,
+    optimizers: Sequence[tuple[Any, Sequence[Any]]],
+    losses: Mapping[str, Mapping[str, Any]],
+    batch_size: int,
+    seed: int,
+):
+    """Returns the function that trains.
+
+    Args:
+      strategy: what distributes the batch.
+      method: the method.
+      optimizers: (optimiser, its variables) pairs.
+      losses: name -> {"plugin", "inputs", "weight", "options"}.
+      batch_size: the global batch size: every loss is a sum over it, divided by it, whatever the number of replicas,
+        because the optimiser adds the replicas' gradients up.
+      seed: of the random choices in training; they depend on it, the step and the replica.
+
+    Returns:
+      run_steps(iterator, first step, count) -> names of the M metrics, their values [count, M].
+    """
+    names: list[str] = []
+    variables = [v for _, members in optimizers for v in members]
+    entries = {term: registry.find("losses", fields["plugin"]) for term, fields in losses.items()}
+
+    def replica_step(batch, step):
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        salt = step * strategy.num_replicas_in_sync + tf.cast(replica, tf.int32)
+        with tf.GradientTape() as tape:
+            outputs = {**batch, **method.forward(batch, training=True, seed=tf.stack([seed, salt]))}
+            terms = {}
+            total = 0.0
+            for term, fields in losses.items():
+                inputs = [_tensor(outputs, key, term) for key in fields["inputs"]]
+                per_example = entries[term](*inputs, **fields["options"])
+                terms[f"loss/{term}"] = tf.reduce_sum(per_example) / batch_size
+                total += fields["weight"] * terms[f"loss/{term}"]
+        gradients = tape.gradient(total, variables)
+        start = 0
+        for optimizer, members in optimizers:
+            optimizer.apply_gradients(list(zip(gradients[start : start + len(members)], members)))
+            start += len(members)
+        metrics = {"loss": total, **terms, **_observations(outputs, batch_size)}
+        names[:] = list(metrics)
+        return tf.stack(list(metrics.values()))
+
+    @tf.function
+    def loop(iterator, first_step, count):
+        history = tf.TensorArray(tf.float32, size=count)
+        for index in tf.range(count):
+            values = strategy.run(replica_step, (next(iterator), first_step + index))
+            history = history.write(index, strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
+        return history.stack()
+
+    def run_steps(iterator, first_step: int, count: int) -> tuple[list[str], np.ndarray]:
+        values = loop(iterator, tf.constant(first_step, tf.int32), tf.constant(count, tf.int32)).numpy()
+        return list(names), values
+
+    return run_steps
+
+
+def _tensor(outputs: Mapping[str, tf.Tensor], key: str, term: str) -> tf.Tensor:
+    if key not in outputs:
+        raise ValueError(f"losses.{term}.inputs: no tensor {key!r}; choose from {', '.join(outputs)}.")
+    return outputs[key]
+
+
+def _observations(outputs: Mapping[str, tf.Tensor], batch_size: int) -> dict[str, tf.Tensor]:
+    """Returns what is watched beside the losses, each a sum over the replica's examples over the global batch."""
+    seen = {}
+    for name, value in outputs.items():
+        if name.endswith("logits"):
+            hits = tf.equal(tf.argmax(value, axis=-1, output_type=tf.int32), outputs["label"])
+            seen[f"accuracy/{name}"] = tf.reduce_sum(tf.cast(hits, tf.float32)) / batch_size
+    if "activation_map" in outputs:
+        maps = tf.reshape(outputs["activation_map"], [tf.shape(outputs["activation_map"])[0], -1])
+        grey = tf.cast((maps > 0.2) & (maps < 0.8), tf.float32)
+        statistics = {
+            "map/mean": tf.reduce_mean(maps, axis=-1),
+            "map/standard_deviation": tf.math.reduce_std(maps, axis=-1),
+            "map/share_on": tf.reduce_mean(tf.cast(maps > 0.5, tf.float32), axis=-1),
+            "map/share_grey": tf.reduce_mean(grey, axis=-1),
+        }
+        seen.update({name: tf.reduce_sum(value) / batch_size for name, value in statistics.items()})
+    return seen
+
+
+def _check_finite(phase: str, first_step: int, names: Sequence[str], values: np.ndarray) -> None:
+    bad_steps = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad_steps.size:
+        row = values[bad_steps[0]]
+        terms = ", ".join(f"{name} = {value}" for name, value in zip(names, row) if not np.isfinite(value))
+        raise FloatingPointError(
+            f"Phase {phase}, step {first_step + bad_steps[0]}: {terms}. Training stopped; the last checkpoint is from "
+            "before this step. A smaller learning rate or a warm-up usually helps."
+        )
+
+
+def _crossed(step: int, count: int, interval: int) -> bool:
+    return step // interval > (step - count) // interval
+
+
+def _rate(optimizer) -> float:
+    return float(tf.convert_to_tensor(optimizer.learning_rate))
+
+
+def _fixed_images(config: ConfigDict, source: Source) -> np.ndarray | None:
+    """Returns pictures spread over the training split, in the evaluation view, for the maps in TensorBoard."""
+    count = min(config.training.summary_images, len(source))
+    if not count:
+        return None
+    chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
+    return np.concatenate([batch["image"] for batch in assemble.evaluation_batches(config, chosen).as_numpy_iterator()])
+
+
+def _write_maps(summaries: PhaseSummaries, step: int, method: Protocol, images: np.ndarray | None) -> None:
+    outputs = {} if images is None else method.predict(tf.constant(images))
+    if "activation_map" in outputs:
+        summaries.maps(step, images, {"activation_map": outputs["activation_map"].numpy()})
+
+
+if __name__ == "__main__":
+    app.run(main)

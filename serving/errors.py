@@ -1,0 +1,71 @@
+"""Status codes of failed requests and the HTTP statuses that TensorFlow Serving gives them."""
+from __future__ import annotations
+
+import enum
+
+
+class Code(enum.IntEnum):
+    """The canonical codes; `tf.errors.OpError.error_code` holds the same numbers."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+_HTTP_STATUS = {
+    Code.OK: 200,
+    Code.INVALID_ARGUMENT: 400,
+    Code.FAILED_PRECONDITION: 400,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNAUTHENTICATED: 401,
+    Code.PERMISSION_DENIED: 403,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.ABORTED: 409,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.CANCELLED: 499,
+    Code.UNIMPLEMENTED: 501,
+    Code.UNAVAILABLE: 503,
+    Code.DEADLINE_EXCEEDED: 504,
+}
+
+
+class RequestError(Exception):
+    """A request that cannot be answered; its message goes to the caller as it is."""
+
+    def __init__(self, code: Code, message: str):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status of the reply; codes without one of their own are 500."""
+        return _HTTP_STATUS.get(self.code, 500)
+
+    def __str__(self) -> str:
+        return f"{self.code.name}: {self.message}"
+
+
+def invalid(message: str) -> RequestError:
+    """Returns an INVALID_ARGUMENT error (HTTP 400)."""
+    return RequestError(Code.INVALID_ARGUMENT, message)
+
+
+def not_found(message: str) -> RequestError:
+    """Returns a NOT_FOUND error (HTTP 404)."""
+    return RequestError(Code.NOT_FOUND, message)

@@ -1,0 +1,188 @@
+"""Which version of a model is served: looks for numbered folders, loads the newest, then lets go of the one before."""
+from __future__ import annotations
+
+import os
+import pathlib
+import threading
+from typing import Any, Callable, NamedTuple
+
+from absl import logging
+
+from serving.errors import Code, not_found
+
+_LARGEST_VERSION = 2**63 - 1
+
+
+class VersionState(NamedTuple):
+    """Where a version stands: START, LOADING, AVAILABLE, UNLOADING or END, and why it failed if it did."""
+
+    state: str
+    code: Code = Code.OK
+    message: str = ""
+
+
+def find_versions(base_path: str | os.PathLike) -> dict[int, pathlib.Path]:
+    """Returns the version folders below `base_path`: those whose whole name is a number that fits int64.
+
+    Raises:
+      OSError: if `base_path` cannot be listed.
+    """
+    versions: dict[int, pathlib.Path] = {}
+    for path in sorted(pathlib.Path(base_path).iterdir()):
+        name = path.name
+        if name.isascii() and name.isdigit() and int(name) <= _LARGEST_VERSION and path.is_dir():
+            versions[int(name)] = path
+    return versions
+
+
+class ModelStore:
+    """The versions of one model. A new version is loaded before the served one is let go (availability first)."""
+
+    def __init__(self, name: str, base_path: str | os.PathLike, load: Callable[[pathlib.Path], Any]):
+        """Makes an empty store; `start` fills it.
+
+        Args:
+          name: the model's name in URLs.
+          base_path: the folder that holds the version folders.
+          load: returns the model in a version folder, or raises.
+
+        Raises:
+          ValueError: if the name cannot stand in a URL.
+        """
+        if not name or any(mark in name for mark in "/:"):
+            raise ValueError(f"Expected a model name without '/' and ':', but got {name!r}; choose another name.")
+        self.name = name
+        self.base_path = pathlib.Path(base_path)
+        self._load = load
+        self._lock = threading.Lock()
+        self._models: dict[int, Any] = {}
+        self._states: dict[int, VersionState] = {}
+        self._failed: dict[int, frozenset] = {}
+        self._complaint = ""
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, *, poll_wait_seconds: float) -> None:
+        """Loads the newest version, then looks for newer ones in a background thread until `stop`.
+
+        Args:
+          poll_wait_seconds: seconds between two looks; 0 or less for no further look.
+
+        Raises:
+          FileNotFoundError: if there is no folder `base_path` or it holds no version.
+          ValueError: if the newest version cannot be loaded.
+        """
+        if not self.base_path.is_dir():
+            raise FileNotFoundError(f"Expected a folder of model versions, but {self.base_path} is none.")
+        if not find_versions(self.base_path):
+            raise FileNotFoundError(
+                f"Expected a numbered version folder such as {self.base_path / '1'}, but found none; export a model "
+                "there, or name the folder above its version."
+            )
+        self.poll()
+        if not self._models:
+            version, state = max(self._states.items())
+            raise ValueError(f"Version {version} in {self.base_path} does not load: {state.message}")
+        if poll_wait_seconds > 0:
+            self._thread = threading.Thread(target=self._watch, args=(poll_wait_seconds,), daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the background thread. Loaded models stay usable."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _watch(self, seconds: float) -> None:
+        while not self._stopping.wait(seconds):
+            try:
+                self.poll()
+            except OSError as error:
+                self._complain(f"Cannot look for versions: {error}")
+
+    def poll(self) -> None:
+        """Looks once: serves the highest version there is. Nothing changes while there is none or it fails to load.
+
+        A version that failed is tried again when its files change, so a folder that is copied in slowly comes up.
+
+        Raises:
+          OSError: if `base_path` cannot be listed.
+        """
+        versions = find_versions(self.base_path)
+        if not versions:
+            self._complain(f"No version folder is left in {self.base_path}; what is loaded stays served.")
+            return
+        self._complaint = ""
+        version = max(versions)
+        if version in self._models:
+            return
+        files = _files(versions[version])
+        if self._failed.get(version) == files:
+            return
+        self._set(version, VersionState("LOADING"))
+        try:
+            model = self._load(versions[version])
+        except Exception as error:  # noqa: BLE001 - a damaged SavedModel fails in many ways; none may end the server.
+            code = Code(getattr(error, "error_code", Code.UNKNOWN))
+            logging.error("Version %d of %s does not load: %s", version, self.name, error)
+            self._failed[version] = files
+            self._set(version, VersionState("END", code, str(error)))
+            return
+        self._failed.pop(version, None)
+        with self._lock:
+            for old in self._models:
+                self._states[old] = VersionState("END")
+            self._models = {version: model}
+            self._states[version] = VersionState("AVAILABLE")
+        logging.info("Version %d of %s is available, from %s.", version, self.name, versions[version])
+
+    def _set(self, version: int, state: VersionState) -> None:
+        with self._lock:
+            self._states[version] = state
+
+    def _complain(self, message: str) -> None:
+        # Once, not at every look.
+        if message != self._complaint:
+            logging.warning("%s", message)
+        self._complaint = message
+
+    def model(self, name: str, version: int | None = None) -> tuple[int, Any]:
+        """Returns the version number and the model that answer a request.
+
+        Raises:
+          RequestError: NOT_FOUND if the name or the version is not served.
+        """
+        with self._lock:
+            models = self._models if name == self.name else {}
+            if version is None and models:
+                return max(models.items())
+            if version in models:
+                return version, models[version]
+        wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+        raise not_found(f"Servable not found for request: {wanted}")
+
+    def states(self, name: str, version: int | None = None) -> dict[int, VersionState]:
+        """Returns the state of every version ever seen, newest first, or of one version.
+
+        Raises:
+          RequestError: NOT_FOUND if the name or the version is unknown.
+        """
+        with self._lock:
+            states = dict(self._states) if name == self.name else {}
+        if version is not None and version not in states:
+            raise not_found(f"Could not find version {version} of model {name}")
+        if not states:
+            raise not_found(f"Could not find any versions of model {name}")
+        return {v: states[v] for v in sorted(states, reverse=True) if version in (None, v)}
+
+
+def _files(folder: pathlib.Path) -> frozenset:
+    """Returns what tells whether a folder has changed: names, sizes and times of its files."""
+    files = set()
+    for path in folder.rglob("*"):
+        try:
+            status = path.stat()
+        except FileNotFoundError:  # Replaced while it was being read.
+            continue
+        files.add((str(path), status.st_size, status.st_mtime_ns))
+    return frozenset(files)

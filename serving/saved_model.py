@@ -1,0 +1,117 @@
+"""A SavedModel as TensorFlow Serving sees it: signatures by name, tensors in and out, the metadata reply."""
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
+
+from serving.errors import Code, RequestError, invalid
+
+_TAG = "serve"
+DEFAULT_SIGNATURE = "serving_default"
+
+
+class SavedModel:
+    """One loaded version of a model. Its methods may be called from several threads at once."""
+
+    def __init__(self, path: str | os.PathLike):
+        """Loads the folder `path` of a SavedModel that was saved with the tag `serve`.
+
+        Raises:
+          FileNotFoundError: if there is no SavedModel.
+          ValueError: if none of its graphs has the tag.
+        """
+        file = pathlib.Path(path) / "saved_model.pb"
+        if not file.is_file():
+            raise FileNotFoundError(f"Expected a SavedModel in {path}, but it has no saved_model.pb.")
+        saved = saved_model_pb2.SavedModel()
+        saved.ParseFromString(file.read_bytes())
+        graphs = [graph for graph in saved.meta_graphs if set(graph.meta_info_def.tags) == {_TAG}]
+        if not graphs:
+            raise ValueError(f"Expected a SavedModel with the tag {_TAG!r} in {path}; save it with signatures.")
+        self._definitions = dict(graphs[0].signature_def)
+        # Held because the functions refer to the variables only weakly.
+        self._loaded = tf.saved_model.load(str(path), tags=[_TAG])
+
+    def inputs(self, signature: str) -> dict[str, str]:
+        """Returns TensorFlow's type name for each input of a signature ("" means `serving_default`).
+
+        Raises:
+          RequestError: INVALID_ARGUMENT if there is no such signature or it takes no input.
+        """
+        name = signature or DEFAULT_SIGNATURE
+        if name not in self._definitions:
+            raise invalid(f'Serving signature name: "{name}" not found in signature def')
+        infos = self._definitions[name].inputs
+        if not infos:
+            raise invalid(f"Failed to get input map for signature: {signature or 'DEFAULT'}")
+        return {key: _type_name(info.dtype)[len("DT_") :].lower() for key, info in infos.items()}
+
+    def run(self, signature: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the outputs of a signature by name.
+
+        Raises:
+          RequestError: with TensorFlow's code and message if names do not match or the graph fails.
+        """
+        function = self._loaded.signatures[signature or DEFAULT_SIGNATURE]
+        specs = function.structured_input_signature[1]
+        if set(specs) != set(tensors):
+            raise _mismatch(set(tensors), set(specs))
+        try:
+            outputs = function(**{name: tf.constant(tensors[name], spec.dtype) for name, spec in specs.items()})
+        except tf.errors.OpError as error:
+            raise RequestError(Code(error.error_code), _plain(error.message)) from error
+        except UnicodeDecodeError as error:
+            # TensorFlow's own message could not be read: a failed assert printed bytes of the input.
+            raise invalid(_plain(error.object.decode("utf-8", "replace"))) from error
+        return {name: _numpy(tensor) for name, tensor in outputs.items()}
+
+    def metadata(self) -> dict[str, Any]:
+        """Returns the signatures in the form of TensorFlow Serving's metadata reply."""
+        return {
+            name: {
+                "inputs": {key: _tensor_info(info) for key, info in definition.inputs.items()},
+                "outputs": {key: _tensor_info(info) for key, info in definition.outputs.items()},
+                "method_name": definition.method_name,
+            }
+            for name, definition in self._definitions.items()
+        }
+
+
+def _type_name(number: int) -> str:
+    return types_pb2.DataType.Name(number)
+
+
+def _tensor_info(info) -> dict[str, Any]:
+    axes = [{"size": str(axis.size), "name": axis.name} for axis in info.tensor_shape.dim]
+    return {
+        "dtype": _type_name(info.dtype),
+        "tensor_shape": {"dim": axes, "unknown_rank": info.tensor_shape.unknown_rank},
+        "name": info.name,
+    }
+
+
+def _mismatch(got: set[str], wanted: set[str]) -> RequestError:
+    def show(names: set[str]) -> str:
+        return "{" + ",".join(sorted(names)) + "}"
+
+    return invalid(
+        f"input size does not match signature: {len(got)}!={len(wanted)} len({show(got)}) != len({show(wanted)}). "
+        f"Sent extra: {show(got - wanted)}. Missing but required: {show(wanted - got)}."
+    )
+
+
+def _numpy(tensor: tf.Tensor) -> np.ndarray:
+    value = tensor.numpy()
+    return np.array(value, object) if tensor.dtype == tf.string else np.asarray(value)
+
+
+def _plain(message: str) -> str:
+    """Returns a message of the runtime without what the Python front end puts around it."""
+    return message.split("<stack traces unavailable>\n")[-1].split(" [Op:")[0]

@@ -1,0 +1,224 @@
+"""The rules that keep the project what it is, read from its sources: each is shown to catch what it forbids."""
+from __future__ import annotations
+
+import ast
+import pathlib
+import re
+
+import pytest
+
+from ornet_tf import registry
+from tests import source_tree
+
+FAMILIES = tuple(registry.ENTRY_POINTS)
+MACHINERY = [p for p in source_tree.modules("ornet_tf") if p.count("/") == 1]
+PLUGIN_NAMES = {name for family in FAMILIES for name in registry.choices(family)}
+# config.py holds the paper's experiment, demo.py is one: naming plug-ins is what they are for.
+NAME_PLUGINS = {"ornet_tf/config.py", "ornet_tf/demo.py"}
+TOO_VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
+MACHINE_PATH = re.compile(r"(?<![\w./~}-])/(?:work|root|farm|home|Users)\b")
+
+
+def nodes(tree, *kinds):
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def tapes(tree):
+    names = [n for n in nodes(tree, ast.Attribute) if n.attr == "GradientTape"]
+    return names + [n for n in nodes(tree, ast.ImportFrom) if any(a.name == "GradientTape" for a in n.names)]
+
+
+def flag_definitions(tree):
+    called = [(n, getattr(n.func, "attr", getattr(n.func, "id", ""))) for n in nodes(tree, ast.Call)]
+    return [node for node, name in called if name.startswith(("DEFINE_", "_DEFINE_"))]
+
+
+def keras_imports(tree):
+    def is_keras(module):
+        return re.match(r"(keras|tf_keras|tensorflow\.keras|tensorflow\.python\.keras)(\.|$)", module) is not None
+
+    found = [n for n in nodes(tree, ast.Import) if any(is_keras(a.name) for a in n.names)]
+    for node in nodes(tree, ast.ImportFrom):
+        module = node.module or ""
+        if is_keras(module) or any(is_keras(f"{module}.{a.name}") for a in node.names):
+            found.append(node)
+    attributes = [n for n in nodes(tree, ast.Attribute) if n.attr == "keras"]
+    return found + [n for n in attributes if getattr(n.value, "id", "") in ("tf", "tensorflow")]
+
+
+def plugin_names(tree):
+    docstrings = {
+        id(node.body[0].value)
+        for node in nodes(tree, ast.Module, ast.ClassDef, ast.FunctionDef)
+        if node.body and isinstance(node.body[0], ast.Expr)
+    }
+    constants = [n for n in nodes(tree, ast.Constant) if isinstance(n.value, str) and id(n) not in docstrings]
+    return [n for n in constants if n.value in PLUGIN_NAMES]
+
+
+def silent_or_loud(tree):
+    prints = [n for n in nodes(tree, ast.Call) if getattr(n.func, "id", "") == "print"]
+    bare = [n for n in nodes(tree, ast.ExceptHandler) if n.type is None]
+    return prints + bare + nodes(tree, ast.Assert)
+
+
+def configuration_or_flags(tree):
+    imports = nodes(tree, ast.Import, ast.ImportFrom)
+    forbidden = re.compile(r"ml_collections|absl\.(flags|app)\b|ornet_tf\.(config|app|assemble|train|evaluate)\b")
+    full_names = [(n, f"{getattr(n, 'module', '') or ''}.{a.name}".lstrip(".")) for n in imports for a in n.names]
+    return [node for node, name in full_names if forbidden.match(name)]
+
+
+def long_functions(tree):
+    def length(node):  # without its docstring: what is explained well is not long
+        first = node.body[0]
+        has_docstring = ast.get_docstring(node) is not None
+        return node.end_lineno - node.lineno + 1 - (first.end_lineno - first.lineno + 1 if has_docstring else 0)
+
+    functions = nodes(tree, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [n for n in functions if length(n) > (25 if n.name == "main" else 60)]
+
+
+def expect_none(found):
+    """Fails with a line for each thing that was found."""
+    if found:
+        pytest.fail("\n".join(["against the rule:", *map(str, found)]), pytrace=False)
+
+
+def violations(rule, paths, allowed=()):
+    """Returns "path:line: source" of everything that `rule` finds in files outside `allowed`."""
+    return [
+        f"{path}:{node.lineno}: {source_tree.text(path).splitlines()[node.lineno - 1].strip()}"
+        for path in paths
+        if path not in allowed
+        for node in rule(source_tree.tree(path))
+    ]
+
+
+@pytest.mark.parametrize(
+    "rule, source",
+    [
+        (tapes, "with tf.GradientTape() as tape: pass"),
+        (tapes, "from tensorflow import GradientTape"),
+        (flag_definitions, "flags.DEFINE_string('a', None, '')"),
+        (flag_definitions, "x = DEFINE_config_file('config')"),
+        (keras_imports, "import keras"),
+        (keras_imports, "import numpy, keras.layers as layers"),
+        (keras_imports, "from keras.layers import Dense"),
+        (keras_imports, "from tensorflow import keras"),
+        (keras_imports, "import tf_keras"),
+        (keras_imports, "layer = tf.keras.layers.Dense(3)"),
+        (plugin_names, "if method == 'stage_two': pass"),
+        (plugin_names, "CHOICES = {'toybirds': 1}"),
+        (silent_or_loud, "print('done')"),
+        (silent_or_loud, "assert x > 0"),
+        (silent_or_loud, "try:\n  pass\nexcept:\n  pass"),
+        (configuration_or_flags, "from ml_collections import ConfigDict"),
+        (configuration_or_flags, "from absl import flags"),
+        (configuration_or_flags, "from ornet_tf import config"),
+        (long_functions, "def main():\n" + "  x = 1\n" * 26),
+        (long_functions, "async def f():\n" + "  x = 1\n" * 61),
+    ],
+)
+def test_rules_catch_what_they_forbid(rule, source):
+    assert rule(ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    "rule, source",
+    [
+        (keras_imports, "from ornet_tf.compat import keras"),
+        (keras_imports, "import keras_preprocessing"),
+        (plugin_names, "def f():\n  'toybirds'\n"),
+        (silent_or_loud, "try:\n  pass\nexcept ValueError:\n  pass"),
+        (configuration_or_flags, "from absl import logging"),
+        (long_functions, "def f():\n  '''One.\n\n  Two.\n  '''\n" + "  x = 1\n" * 59),
+    ],
+)
+def test_rules_leave_the_rest_alone(rule, source):
+    assert not rule(ast.parse(source))
+
+
+def test_one_loop_has_the_only_tape():
+    expect_none(violations(tapes, source_tree.modules("ornet_tf"), {"ornet_tf/train.py"}))
+    assert len(tapes(source_tree.tree("ornet_tf/train.py"))) == 1
+
+
+def test_flags_are_defined_in_app_only():
+    expect_none(violations(flag_definitions, source_tree.modules("ornet_tf", "configs"), {"ornet_tf/app.py"}))
+
+
+def test_keras_comes_from_compat_only():
+    expect_none(violations(keras_imports, source_tree.modules(), {"ornet_tf/compat.py"}))
+
+
+def test_machinery_names_no_plugin():
+    expect_none(violations(plugin_names, MACHINERY, NAME_PLUGINS))
+
+
+def test_configuration_and_flags_stop_before_plugins():
+    expect_none(violations(configuration_or_flags, [p for p in source_tree.modules("ornet_tf") if p not in MACHINERY]))
+
+
+def test_package_neither_prints_nor_asserts_nor_swallows():
+    expect_none(violations(silent_or_loud, source_tree.modules("ornet_tf")))
+
+
+def test_functions_and_files_are_short():
+    lengths = {path: len(source_tree.text(path).splitlines()) for path in source_tree.modules()}
+    long_files = [f"{path}: {length} lines" for path, length in lengths.items() if length > 250]
+    expect_none(violations(long_functions, source_tree.modules()) + long_files)
+
+
+def test_files_are_named_by_what_they_hold():
+    stems = {path: {part.split(".")[0] for part in pathlib.PurePosixPath(path).parts} for path in source_tree.paths()}
+    expect_none([path for path, parts in stems.items() if parts & TOO_VAGUE])
+
+
+def test_machinery_has_test_twins():
+    twins = {path: f"tests/{pathlib.PurePosixPath(path).stem}_test.py" for path in MACHINERY}
+    del twins["ornet_tf/__init__.py"]  # holds the version only
+    expect_none([path for path, twin in twins.items() if twin not in source_tree.paths()])
+
+
+def test_plugins_are_tested_by_name_or_with_their_family():
+    def is_tested(family, name):
+        conformance = [f"tests/{family}_test.py", f"tests/{family}_conformance_test.py"]
+        texts = [source_tree.text(path) for path in conformance if path in source_tree.paths()]
+        return f"tests/{name}_test.py" in source_tree.paths() or any(f'choices("{family}")' in t for t in texts)
+
+    plugins = [(family, name) for family in FAMILIES for name in registry.choices(family)]
+    expect_none([plugin for plugin in plugins if not is_tested(*plugin)])
+
+
+@pytest.mark.parametrize(
+    "line, caught",
+    [
+        ("cd /" + "work/main", True),  # in halves: this file is searched, too
+        ("open('/" + "root/x')", True),
+        ("/" + "home/anna/birds", True),
+        ("runs/work/a", False),
+        ("s3://bucket/root/a", False),
+        ("train and/or work", False),
+        ("{folder}/work", False),
+    ],
+)
+def test_machine_paths_are_told_from_others(line, caught):
+    assert bool(MACHINE_PATH.search(line)) is caught
+
+
+def test_no_file_names_paths_of_one_machine():
+    found = []
+    for path in source_tree.paths():
+        content = (source_tree.ROOT / path).read_bytes()
+        if b"\0" not in content:
+            lines = enumerate(content.decode("utf-8", "replace").splitlines(), start=1)
+            found += [f"{path}:{number}: {line.strip()}" for number, line in lines if MACHINE_PATH.search(line)]
+    expect_none(found)
+
+
+@pytest.mark.parametrize("path", source_tree.modules("configs"))
+def test_config_is_a_record_with_its_command_line(path):
+    docstring = ast.get_docstring(source_tree.tree(path)) or ""
+    assert f"python -m ornet_tf.train --config={path} --workdir=" in docstring
+    assert any(node.name == "get_config" for node in nodes(source_tree.tree(path), ast.FunctionDef))

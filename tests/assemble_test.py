@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from ornet_tf import assemble
+from tests import tiny_experiment
+
+
+def test_a_split_is_loaded_with_its_options():
+    source = assemble.load_split(tiny_experiment.get_config(), "validation")
+    assert len(source) == 12
+    assert len(source.class_names) == 3
+    assert source.boxes is not None
+
+
+def test_an_empty_split_is_an_error():
+    config = tiny_experiment.get_config()
+    config.dataset.options.validation_count = 0
+    with pytest.raises(ValueError, match="validation"):
+        assemble.load_split(config, "validation")
+
+
+def test_a_phase_may_change_options_of_the_generator():
+    config = tiny_experiment.get_config()
+    config.phase.stage_two.generator = {"base_width": 8}
+    one = assemble.build_method(config, config.phase.stage_one, 3)
+    two = assemble.build_method(config, config.phase.stage_two, 3)
+    assert one.parts["generator"].get_layer("down0_1_conv").filters == 4
+    assert two.parts["generator"].get_layer("down0_1_conv").filters == 8
+
+
+def test_trained_weights_are_those_of_the_checkpoint(tiny_run):
+    config, workdir = tiny_run
+    first = assemble.trained_method(config, "stage_two", workdir, 3)
+    second = assemble.trained_method(config, "stage_two", workdir, 3)
+    for name, part in first.parts.items():
+        for a, b in zip(part.get_weights(), second.parts[name].get_weights()):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_is_evaluated_without_the_start_weights(tmp_path):
+    config = tiny_experiment.get_config()
+    config.backbone = {"name": "vgg16", "options": {"weights": str(tmp_path / "gone.h5")}}
+    assert assemble.without_start_weights(config).backbone.options.weights is None
+    assert config.backbone.options.weights.endswith("gone.h5")

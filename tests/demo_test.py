@@ -1,0 +1,30 @@
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from ornet_tf import assemble, demo, localizer
+
+
+def test_the_main_job_runs_once_from_end_to_end_and_answers_over_rest(tiny_run):
+    config, workdir = tiny_run
+    demo.main(config, workdir)
+    with open(os.path.join(workdir, "rest", "answer.json"), encoding="utf-8") as file:
+        answer = json.load(file)
+    held_out = assemble.load_split(config, "test").images[0]
+    expected = localizer.load(config, workdir).localize(tf.constant([held_out]))
+    np.testing.assert_allclose(answer["box"], expected["detection_boxes"][0, 0], atol=1e-4)
+    for path in ("evaluation/table.md", "evaluation/pictures.png", "rest/answer.png", "rest/held_out.png"):
+        assert os.path.getsize(os.path.join(workdir, path)) > 0
+    before = snapshot(workdir)
+    demo.main(config, workdir)
+    assert snapshot(workdir) == before
+
+
+def snapshot(folder):
+    return {
+        os.path.join(root, name): os.stat(os.path.join(root, name)).st_mtime_ns
+        for root, _, names in os.walk(folder)
+        for name in names
+    }

@@ -1,0 +1,81 @@
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ornet_tf import assemble, boxes, evaluate
+
+ROWS = ["centre_box", "mean_features", "cam", "stage_one", "stage_two"]
+
+
+@pytest.fixture(scope="module")
+def result(tiny_run):
+    config, workdir = tiny_run
+    return evaluate.evaluate(config, workdir)
+
+
+def test_every_row_is_evaluated_on_every_picture_under_both_box_rules(result):
+    assert list(result["rows"]) == ROWS
+    for rules in result["rows"].values():
+        assert set(rules) == {"tight", "largest"}
+        assert all(summary["images"] == 18 for summary in rules.values())
+
+
+def test_corloc_is_what_a_loop_over_pictures_counts(result, tiny_run):
+    config, workdir = tiny_run
+    source = assemble.load_split(config, "test")
+    method = assemble.trained_method(config, "stage_two", workdir, 3)
+    hits = 0
+    for batch in assemble.evaluation_batches(config, source).as_numpy_iterator():
+        maps = method.predict(batch["image"])["activation_map"].numpy()
+        for activation_map, truth in zip(maps[..., 0], batch["boxes"]):
+            rows, columns = np.nonzero(activation_map > 0.5)
+            h, w = activation_map.shape
+            box = [0, 0, 1, 1]
+            if rows.size:
+                box = [rows.min() / h, columns.min() / w, (rows.max() + 1) / h, (columns.max() + 1) / w]
+            hits += max(float(boxes.iou(np.float32(box), np.float32(t))) for t in truth) >= 0.5
+    assert result["rows"]["stage_two"]["tight"]["corloc"] == pytest.approx(100 * hits / 18)
+
+
+def test_the_class_of_every_row_is_the_evaluators(result, tiny_run):
+    config, workdir = tiny_run
+    method = assemble.trained_method(config, "evaluator", workdir, 3)
+    source = assemble.load_split(config, "test")
+    wrong = 0
+    for batch in assemble.evaluation_batches(config, source).as_numpy_iterator():
+        wrong += np.sum(method.predict(batch["image"])["logits"].numpy().argmax(axis=1) != batch["label"])
+    for rules in result["rows"].values():
+        assert rules["tight"]["clserr_top1"] == pytest.approx(100 * wrong / 18)
+        assert rules["tight"]["clserr_top5"] == 0  # of three classes
+
+
+def test_the_threshold_chosen_on_the_other_split_is_reported_beside_the_best(result):
+    for rules in result["rows"].values():
+        for summary in rules.values():
+            index = evaluate.THRESHOLDS.index(summary["threshold_chosen"])
+            assert summary["corloc_at_chosen_threshold"] == summary["corloc_by_threshold"][index]
+            assert summary["corloc_at_chosen_threshold"] <= summary["corloc_best"]
+
+
+def test_files_are_written(result, tiny_run):
+    folder = os.path.join(tiny_run[1], "evaluation")
+    with open(os.path.join(folder, "result.json"), encoding="utf-8") as file:
+        assert json.load(file)["rows"] == json.loads(json.dumps(result["rows"]))
+    with open(os.path.join(folder, "per_image.csv"), encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 18
+    hits = np.mean([float(line["iou_stage_two"]) >= 0.5 for line in lines])
+    assert 100 * hits == pytest.approx(result["rows"]["stage_two"]["tight"]["corloc"])
+    assert Image.open(os.path.join(folder, "pictures.png")).width > 300
+
+
+def test_the_table_has_a_line_per_row_and_says_how_thresholds_were_chosen(result):
+    text = evaluate.table(result)
+    assert "best (threshold chosen on these pictures)" in text
+    assert "at the threshold chosen on validation" in text
+    for row in ROWS:
+        assert text.count(f"| {row} |") == 2

@@ -1,0 +1,67 @@
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import assemble, export, localizer
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run):
+    return export.export(*tiny_run)
+
+
+def test_versions_count_up_and_nothing_half_done_is_left(exported, tiny_run):
+    base = os.path.dirname(exported)
+    assert os.path.basename(exported) == "1"
+    assert os.path.basename(export.export(*tiny_run)) == "2"
+    assert sorted(os.listdir(base)) == ["1", "2"]
+    assert export.versions(base) == [1, 2]
+
+
+def test_signatures_are_as_documented(exported):
+    signatures = tf.saved_model.load(exported).signatures
+    assert set(signatures) == {"serving_default", "activation_map"}
+    outputs = signatures["serving_default"].structured_outputs
+    assert {name: (spec.dtype.name, spec.shape.as_list()) for name, spec in outputs.items()} == {
+        "detection_boxes": ("float32", [None, 1, 4]),
+        "detection_scores": ("float32", [None, 1]),
+        "detection_classes": ("int64", [None, 1]),
+        "detection_class_names": ("string", [None, 1]),
+    }
+    (name, spec), = signatures["serving_default"].structured_input_signature[1].items()
+    assert (name, spec.dtype, spec.shape.as_list()) == ("image_bytes", tf.string, [None])
+    assert "activation_map" in signatures["activation_map"].structured_outputs
+
+
+def test_the_export_answers_what_prediction_answers(exported, tiny_run):
+    config, _ = tiny_run
+    encoded = tf.constant(list(assemble.load_split(config, "test").images))
+    expected = localizer.load(*tiny_run).localize(encoded)
+    served = tf.saved_model.load(exported).signatures["activation_map"](image_bytes=encoded)
+    for name, value in expected.items():
+        if value.dtype.is_floating:
+            np.testing.assert_allclose(served[name], value, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(served[name], value)
+
+
+def test_only_stock_ops_are_used(exported):
+    graph = tf.saved_model.load(exported).signatures["activation_map"].graph.as_graph_def()
+    used = {node.op for node in graph.node} | {node.op for f in graph.library.function for node in f.node_def}
+    assert not used & {"PyFunc", "EagerPyFunc", "PyFuncStateless"}
+    assert not {op for op in used if op.startswith("Addons")}
+
+
+def test_a_failed_export_leaves_the_versions_that_are_there(exported, tiny_run, monkeypatch):
+    base = os.path.dirname(exported)
+    before = sorted(os.listdir(base))
+
+    def fail(*_args, **_kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(OSError, match="could not be written to .*No space left on device"):
+        export.export(*tiny_run)
+    assert sorted(os.listdir(base)) == before

@@ -1,0 +1,159 @@
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import generator, registry
+from ornet_tf.compat import variable_path
+from ornet_tf.methods import Builders, rescale
+
+BUILDERS = Builders(
+    backbone=functools.partial(
+        registry.find("backbones", "vgg_small"), image_size=16, num_classes=3, blocks=((4,), (4,), (6,))
+    ),
+    generator=functools.partial(generator.build, num_classes=3, base_width=4, depth=1),
+)
+SEED = tf.constant([1, 2])
+
+
+def images(count=4):
+    return tf.random.stateless_uniform([count, 16, 16, 3], [3, 4], 0.0, 255.0)
+
+
+def batch():
+    return {"image": images(), "label": tf.constant([0, 1, 2, 0])}
+
+
+@functools.cache
+def make(name):
+    return registry.find("methods", name)(BUILDERS)
+
+
+@pytest.mark.parametrize("name", registry.choices("methods"))
+def test_predict_gives_maps_in_0_to_1_or_logits_and_does_not_depend_on_the_batch(name):
+    method = make(name)
+    outputs = method.predict(images())
+    assert set(outputs) <= {"activation_map", "logits"}
+    assert outputs
+    if "activation_map" in outputs:
+        maps = outputs["activation_map"].numpy()
+        assert maps.ndim == 4
+        assert maps.shape[0] == 4
+        assert maps.shape[3] == 1
+        assert 0 <= maps.min() < maps.max() <= 1
+    alone = method.predict(images()[1:2])
+    for key, value in outputs.items():
+        np.testing.assert_allclose(alone[key][0], value[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", registry.choices("methods"))
+def test_what_forward_computes_is_batch_major(name):
+    outputs = make(name).forward(batch(), training=True, seed=SEED)
+    assert all(value.shape[0] == 4 for value in outputs.values())
+
+
+@pytest.mark.parametrize("name", [n for n in registry.choices("methods") if make(n).trainable_variables])
+def test_every_trainable_variable_of_a_method_gets_a_gradient(name):
+    method = make(name)
+    with tf.GradientTape() as tape:
+        outputs = method.forward(batch(), training=True, seed=SEED)
+        total = tf.add_n([tf.reduce_sum(tf.square(v)) for k, v in outputs.items() if k.endswith(("logits", "map"))])
+    gradients = tape.gradient(total, method.trainable_variables)
+    missing = [variable_path(v) for v, g in zip(method.trainable_variables, gradients) if g is None]
+    assert not missing
+
+
+def test_stage_one_gates_the_low_level_features():
+    method = make("stage_one")
+    outputs = method.forward(batch(), training=False, seed=SEED)
+    features = method.parts["lower"](images() / 64.0 - 2.0)
+    expected = method.parts["upper"](features * outputs["activation_map"])["logits"]
+    np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
+
+
+def test_stage_two_judges_the_masked_normalised_image():
+    method = registry.find("methods", "stage_two")(BUILDERS, erasing=None, upsampling="nearest")
+    outputs = method.forward(batch(), training=True, seed=SEED)
+    mask = np.repeat(np.repeat(outputs["activation_map"].numpy(), 4, axis=1), 4, axis=2)
+    masked = (images().numpy() / 64.0 - 2.0) * mask
+    np.testing.assert_allclose(outputs["masked_image"], masked, atol=1e-5)
+    evaluator = (method.parts["evaluator_lower"], method.parts["evaluator_upper"])
+    np.testing.assert_allclose(outputs["evaluator_logits"], evaluator[1](evaluator[0](masked))["logits"], atol=1e-5)
+
+
+def test_stage_two_leaves_everything_but_the_generator_alone():
+    method = make("stage_two")
+    paths = [variable_path(v) for v in method.trainable_variables]
+    generator_paths = {variable_path(v) for v in method.parts["generator"].trainable_variables}
+    assert set(paths) == {p for p in generator_paths if "auxiliary" not in p}
+    frozen = [w for name, part in method.parts.items() if name != "generator" for w in part.weights]
+    before = [tf.convert_to_tensor(w).numpy() for w in frozen]
+    method.forward(batch(), training=True, seed=SEED)  # batch norms of frozen parts must not move either
+    for old, new in zip(before, frozen):
+        np.testing.assert_array_equal(old, tf.convert_to_tensor(new).numpy())
+
+
+def test_erasing_acts_in_training_only():
+    method = registry.find("methods", "stage_two")(
+        BUILDERS, erasing="attentive", erasing_options={"candidate_threshold": (1.0, 1.0), "side": (1.0, 1.0)}
+    )
+    trained = method.forward(batch(), training=True, seed=SEED)
+    assert np.any(trained["erased_map"] == 0)
+    assert np.all(trained["activation_map"] > 0)
+    inferred = method.forward(batch(), training=False, seed=SEED)
+    np.testing.assert_array_equal(inferred["erased_map"], inferred["activation_map"])
+
+
+def test_a_wrong_erasing_option_is_said_when_the_method_is_built():
+    with pytest.raises(ValueError, match="stage_two erasing_options.sides: unknown option.*Did you mean 'side'"):
+        registry.find("methods", "stage_two")(BUILDERS, erasing_options={"sides": 1})
+
+
+def test_the_evaluators_masks_keep_a_random_share_of_a_random_share_of_pictures():
+    method = registry.find("methods", "evaluator")(BUILDERS, mask_probability=0.75)
+    masks = method._random_masks(tf.constant([2000, 16, 16, 3]), SEED).numpy()
+    assert masks.shape == (2000, 16, 16, 1)
+    shares = masks.mean(axis=(1, 2, 3))
+    assert abs(np.mean(shares < 1) - 0.75) < 0.03
+    kept = shares[shares < 1]
+    assert np.percentile(kept, 5) < 0.25
+    assert np.percentile(kept, 95) > 0.9
+    centre = masks.mean(axis=0)[..., 0]
+    assert centre.std() < 0.05  # no place is preferred
+
+
+def test_cam_is_the_weighted_sum_of_the_last_features():
+    method = make("cam")
+    features = method.parts["upper"](method.parts["lower"](images() / 64.0 - 2.0))
+    kernel = method.parts["upper"].get_layer("predictions").get_weights()[0]
+    predicted = features["logits"].numpy().argmax(axis=1)
+    raw = np.stack([f @ kernel[:, c] for f, c in zip(features["features"].numpy(), predicted)])[..., None]
+    raw = np.maximum(tf.image.resize(raw, method.parts["lower"].output_shape[1:3]).numpy(), 0)
+    low, high = raw.min(axis=(1, 2, 3), keepdims=True), raw.max(axis=(1, 2, 3), keepdims=True)
+    expected = np.divide(raw - low, high - low, out=np.zeros_like(raw), where=high > low)
+    np.testing.assert_allclose(method.predict(images())["activation_map"], expected, atol=1e-4)
+
+
+def test_cam_needs_a_head_that_it_can_read():
+    builders = Builders(
+        functools.partial(
+            registry.find("backbones", "vgg16"), image_size=32, num_classes=3, weights=None, head="fully_connected"
+        ),
+        BUILDERS.generator,
+    )
+    with pytest.raises(ValueError, match="set the backbone's head to 'gap'"):
+        registry.find("methods", "cam")(builders)
+
+
+@pytest.mark.parametrize(("threshold", "side"), [(0.5, 0.5), (0.25, 0.75)])
+def test_the_centre_box_has_the_side_that_the_threshold_leaves(threshold, side):
+    on = make("centre_box").predict(images())["activation_map"][0, :, :, 0].numpy() > threshold
+    rows = np.flatnonzero(on.any(axis=1))
+    assert (rows[-1] + 1 - rows[0]) / 16 == side
+    assert rows[0] == 16 - 1 - rows[-1]
+
+
+def test_rescale_sends_constant_maps_to_zero():
+    maps = tf.constant([[[[2.0], [4.0]], [[3.0], [2.0]]], [[[7.0], [7.0]], [[7.0], [7.0]]]])
+    np.testing.assert_allclose(rescale(maps)[..., 0], [[[0, 1], [0.5, 0]], [[0, 0], [0, 0]]])

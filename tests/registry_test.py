@@ -1,0 +1,47 @@
+import pytest
+
+from ornet_tf import registry
+
+
+def test_choices_are_the_files_of_the_folder():
+    assert registry.choices("losses") == ["area", "cross_entropy", "entropy", "weighted_entropy"]
+
+
+@pytest.mark.parametrize("family", sorted(registry.ENTRY_POINTS))
+def test_every_plugin_has_the_entry_point_of_its_family(family):
+    assert registry.choices(family)
+    for name in registry.choices(family):
+        assert callable(registry.find(family, name))
+
+
+def test_private_files_are_no_plugins():
+    assert not [name for family in registry.ENTRY_POINTS for name in registry.choices(family) if name.startswith("_")]
+
+
+def test_a_wrong_name_is_answered_with_path_value_choices_and_the_nearest():
+    message = "config.method: no plug-in 'stage_tow' .* stage_one.*Did you mean 'stage_two'"
+    with pytest.raises(ValueError, match=message):
+        registry.find("methods", "stage_tow", where="config.method")
+
+
+def entry(tensor, *, needed, optional=1):
+    return tensor, needed, optional
+
+
+def test_options_that_fit_are_accepted():
+    registry.check_options(entry, {"needed": 1, "optional": 2}, where="x")
+
+
+def test_an_unknown_option_names_its_path_and_the_nearest():
+    with pytest.raises(ValueError, match="x.optoinal: unknown option.*needed, optional.*Did you mean 'optional'"):
+        registry.check_options(entry, {"needed": 1, "optoinal": 2}, where="x")
+
+
+def test_a_positional_parameter_is_no_option():
+    with pytest.raises(ValueError, match="x.tensor: unknown option"):
+        registry.check_options(entry, {"needed": 1, "tensor": 2}, where="x")
+
+
+def test_a_missing_option_is_named():
+    with pytest.raises(ValueError, match="x: missing option needed"):
+        registry.check_options(entry, {}, where="x")

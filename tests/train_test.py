@@ -1,0 +1,131 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import assemble, checkpoints
+from ornet_tf.train import train
+from tests import tiny_experiment
+
+PHASES = ("evaluator", "stage_one", "stage_two")
+
+
+def final_weights(workdir, phase):
+    path = tf.train.latest_checkpoint(os.path.join(workdir, phase, "checkpoints"))
+    reader = tf.train.load_checkpoint(path)
+    names = [n for n, _ in tf.train.list_variables(path) if n.startswith(("lower", "generator", "upper", "optimizer"))]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def test_every_phase_trains_and_writes_what_it_says(tiny_run):
+    _, workdir = tiny_run
+    for phase in PHASES:
+        assert checkpoints.finished_step(os.path.join(workdir, phase)) == 6
+        with open(os.path.join(workdir, phase, "metrics.jsonl"), encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        assert [line["step"] for line in lines] == [2, 4, 6]
+        assert {"loss", "learning_rate", "images_per_second"} <= set(lines[0])
+        assert all(np.isfinite(list(line.values())).all() for line in lines)
+    of_stage_two = {"loss/evaluation", "loss/entropy", "loss/area", "accuracy/evaluator_logits", "map/share_grey"}
+    assert of_stage_two <= set(lines[0])
+
+
+def test_tensorboard_gets_scalars_maps_and_histograms(tiny_run):
+    _, workdir = tiny_run
+    folder = os.path.join(workdir, "stage_two", "tensorboard")
+    tags = set()
+    for name in os.listdir(folder):
+        for event in tf.compat.v1.train.summary_iterator(os.path.join(folder, name)):
+            tags |= {value.tag for value in event.summary.value}
+    assert {"loss/evaluation", "activation_map", "activation_map_values", "settings", "images_per_second"} <= tags
+
+
+def test_stage_two_starts_from_stage_one_and_the_evaluator_and_changes_the_generator_only(tiny_run):
+    _, workdir = tiny_run
+    two = tf.train.load_checkpoint(os.path.join(workdir, "stage_two", "checkpoints"))
+    one = tf.train.load_checkpoint(os.path.join(workdir, "stage_one", "checkpoints"))
+    judge = tf.train.load_checkpoint(os.path.join(workdir, "evaluator", "checkpoints"))
+    shapes = two.get_variable_to_shape_map()
+    compared = 0
+    for name in shapes:
+        frozen = name.split("/")[0] in ("lower", "evaluator_lower", "evaluator_upper")
+        if not frozen or not name.endswith("VARIABLE_VALUE"):
+            continue
+        source, key = (one, name) if name.startswith("lower") else (judge, name.replace("evaluator_", "", 1))
+        np.testing.assert_array_equal(two.get_tensor(name), source.get_tensor(key))
+        compared += 1
+    assert compared > 10
+    changed = [
+        n for n in shapes
+        if n.startswith("generator/") and n.endswith("VARIABLE_VALUE")
+        and not np.array_equal(two.get_tensor(n), one.get_tensor(n))
+    ]
+    assert changed
+
+
+def test_a_finished_run_is_not_trained_again(tiny_run):
+    config, workdir = tiny_run
+    path = os.path.join(workdir, "stage_two", "checkpoints", "checkpoint")
+    before = os.stat(path).st_mtime_ns
+    train(config, workdir)
+    assert os.stat(path).st_mtime_ns == before
+
+
+def test_an_interrupted_phase_ends_with_the_weights_of_an_uninterrupted_one(tiny_run, tmp_path, monkeypatch):
+    config, workdir = tiny_run
+    stop_after = {"saves": 2}
+    save = checkpoints.PhaseCheckpoints.save
+
+    def save_and_stop(self, step):
+        save(self, step)
+        stop_after["saves"] -= 1
+        if stop_after["saves"] == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints.PhaseCheckpoints, "save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, str(tmp_path))
+    assert checkpoints.finished_step(str(tmp_path / "evaluator")) == 4
+    train(config, str(tmp_path))
+    for phase in PHASES:
+        expected, actual = final_weights(workdir, phase), final_weights(str(tmp_path), phase)
+        assert expected.keys() == actual.keys()
+        for name, value in expected.items():
+            np.testing.assert_array_equal(value, actual[name], err_msg=f"{phase} {name}")
+
+
+def test_changed_settings_are_refused(tiny_run):
+    _, workdir = tiny_run
+    config = tiny_experiment.get_config()
+    config.phase.evaluator.learning_rate = 0.5
+    with pytest.raises(ValueError, match=r"phase.learning_rate was 0.001, now 0.5"):
+        train(config, workdir)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_names_step_and_term(tmp_path):
+    config = tiny_experiment.get_config()
+    config.phases = ("evaluator",)
+    config.phase.evaluator.learning_rate = 1e30
+    with pytest.raises(FloatingPointError, match=r"Phase evaluator, step \d+: loss = .*A smaller learning rate"):
+        train(config, str(tmp_path))
+    assert not os.path.exists(tmp_path / "evaluator" / "finished.json")
+
+
+def test_more_pictures_in_a_batch_than_there_are_is_an_error(tmp_path):
+    config = tiny_experiment.get_config()
+    config.phase.evaluator.batch_size = 64
+    with pytest.raises(ValueError, match="batch_size: expected at most the 48 training pictures, got 64"):
+        train(config, str(tmp_path))
+
+
+def test_a_loss_on_a_tensor_that_is_not_there_is_an_error(tmp_path):
+    config = tiny_experiment.get_config()
+    config.phase.evaluator.losses.classification.inputs = ("logit", "label")
+    with pytest.raises(ValueError, match="losses.classification.inputs: no tensor 'logit'; choose from .*logits"):
+        train(config, str(tmp_path))
+
+
+def test_the_steps_of_a_phase_are_its_epochs_without_the_incomplete_batch():
+    assert assemble.total_steps({"epochs": 2.5, "batch_size": 16}, 100) == 15
