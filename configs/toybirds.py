@@ -27,9 +27,9 @@ def get_config() -> ConfigDict:
     )
     config.input.update({"resize": 64, "crop": 64, "cache": True})
     config.backbone = ConfigDict(
-        {"name": "vgg_small", "options": {"split": "block2_pool", "blocks": ((12, 24), (32, 32), (48,), (64,))}}
+        {"name": "vgg_small", "options": {"split": "block2_pool", "blocks": ((16,), (32, 32), (64,), (64,))}}
     )
-    config.generator.update({"base_width": 32, "growth": 1.5, "depth": 2, "map_gain": 2.0})
+    config.generator.update({"base_width": 32, "growth": 2.0, "depth": 2, "map_gain": 2.0})
     evaluator = config.phase.evaluator
     evaluator.options = ConfigDict({"mask_probability": 0.75, "mask_cells": 4})
     evaluator.update({"batch_size": 32, "epochs": 4.0, "learning_rate": 2e-3})

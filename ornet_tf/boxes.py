@@ -17,7 +17,8 @@ def from_maps(activation_map: tf.Tensor, thresholds: tf.Tensor, *, rule: str = "
 
     A pixel is on if its value is greater than the threshold; NaN is off. A map without such a pixel gives the whole
     frame, as in the authors' code. "tight" is the box of all pixels that are on, which is the authors' rule; "largest"
-    that of the largest 8-connected component, of equally large ones the one with the first pixel in raster order.
+    that of the largest 8-connected component, of equally large ones the one with the first pixel in raster order; its
+    graph has dynamic shapes inside, so it can't be compiled by XLA.
 
     Args:
       activation_map: float32 [B, h, w, 1] or [B, h, w].
@@ -46,7 +47,8 @@ def from_maps(activation_map: tf.Tensor, thresholds: tf.Tensor, *, rule: str = "
     top, left, bottom, right = tf.unstack(extents, axis=-1)
     edges = tf.cast(tf.stack([top, left, bottom + 1, right + 1], axis=-1), tf.float32)
     boxes = edges / tf.stack([height, width, height, width])
-    return tf.where((bottom < top)[..., tf.newaxis], [0.0, 0.0, 1.0, 1.0], boxes)
+    boxes = tf.where((bottom < top)[..., tf.newaxis], [0.0, 0.0, 1.0, 1.0], boxes)
+    return tf.ensure_shape(boxes, [maps.shape[0], thresholds.shape[0], 4])
 
 
 def iou(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,7 @@ from PIL import Image
 from ornet_tf import app, assemble, boxes, checkpoints, visualize
 from ornet_tf.datasets import Source
 from ornet_tf.methods import Protocol
-from ornet_tf.metrics import LocalizationMetrics
-
-THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))  # the grid of the authors' evaluation
-BOX_RULES = ("tight", "largest")
+from ornet_tf.metrics import THRESHOLDS, LocalizationMetrics
 
 Metrics = Mapping[str, Mapping[str, LocalizationMetrics]]  # row -> box rule -> metrics
 
@@ -70,15 +67,16 @@ def _measure(config: ConfigDict, workdir: str, source: Source, split: str) -> Me
     """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image."""
     options = config.evaluation
     num_classes = len(source.class_names)
+    thresholds = sorted({*THRESHOLDS, options.threshold})
     names = [options.classifier, *(row for row in options.rows if row != options.classifier)]
     logits, measured = [], {}
     for name in names:
-        predict = _predict_boxes(assemble.trained_method(config, name, workdir, num_classes))
+        predict = _predict_boxes(assemble.trained_method(config, name, workdir, num_classes), thresholds)
         metrics = {
             rule: LocalizationMetrics(
-                thresholds=THRESHOLDS, threshold=options.threshold, iou_threshold=options.iou_threshold
+                thresholds=thresholds, threshold=options.threshold, iou_threshold=options.iou_threshold
             )
-            for rule in BOX_RULES
+            for rule in boxes.RULES
         }
         batches = assemble.evaluation_batches(config, source)
         title = f"{name} on {split}"
@@ -98,7 +96,7 @@ def _measure(config: ConfigDict, workdir: str, source: Source, split: str) -> Me
     return {row: measured[row] for row in options.rows if row in measured}
 
 
-def _predict_boxes(method: Protocol):
+def _predict_boxes(method: Protocol, thresholds: Sequence[float]):
     """Returns a graph function: images [B, H, W, 3] -> "logits" [B, K] and, for each rule, boxes [B, T, 4]."""
 
     @tf.function
@@ -106,23 +104,26 @@ def _predict_boxes(method: Protocol):
         outputs = dict(method.predict(images))
         if "activation_map" in outputs:
             maps = outputs.pop("activation_map")
-            for rule in BOX_RULES:
-                outputs[rule] = boxes.from_maps(maps, tf.constant(THRESHOLDS), rule=rule)
+            for rule in boxes.RULES:
+                outputs[rule] = boxes.from_maps(maps, tf.constant(thresholds, tf.float32), rule=rule)
         return outputs
 
     return predict
 
 
 def _add_chosen_threshold(summary: dict[str, Any], chosen_on: Mapping[str, Any]) -> None:
-    index = THRESHOLDS.index(chosen_on["corloc_best_threshold"])
-    summary["threshold_chosen"] = THRESHOLDS[index]
-    summary["corloc_at_chosen_threshold"] = summary["corloc_by_threshold"][index]
+    threshold = chosen_on["best_threshold_on_evaluated_data"]
+    known = threshold is not None and summary["corloc_by_threshold"] is not None
+    summary["threshold_chosen"] = threshold
+    summary["corloc_at_chosen_threshold"] = (
+        summary["corloc_by_threshold"][summary["thresholds"].index(threshold)] if known else None
+    )
 
 
 def table(result: Mapping[str, Any]) -> str:
     """Returns a Markdown table of a result for each box rule."""
     lines = []
-    for rule in BOX_RULES:
+    for rule in boxes.RULES:
         title = {"tight": "tight box of all pixels above the threshold", "largest": "largest connected component"}[rule]
         lines += [f"{result['images']} {result['split']} pictures, {title} (percent)", ""]
         head = [f"CorLoc at {result['threshold']}"]
@@ -133,14 +134,21 @@ def table(result: Mapping[str, Any]) -> str:
         lines += [f"| row | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
         for row, rules in result["rows"].items():
             s = rules[rule]
-            cells = [f"{s['corloc']:.1f}"]
+            cells = [_number(s["corloc"])]
             if result["threshold_split"]:
-                cells.append(f"{s['corloc_at_chosen_threshold']:.1f} ({s['threshold_chosen']})")
-            cells += [f"{s['corloc_best']:.1f} ({s['corloc_best_threshold']})", f"{s['spread']:.1f}"]
-            cells += [f"{s[key]:.1f}" for key in ("locerr_top1", "locerr_top5", "clserr_top1", "clserr_top5")]
+                cells.append(f"{_number(s['corloc_at_chosen_threshold'])} ({s['threshold_chosen']})")
+            cells.append(
+                f"{_number(s['corloc_best_on_evaluated_data'])} ({s['best_threshold_on_evaluated_data']})"
+            )
+            keys = ("corloc_spread", "locerr_top1", "locerr_top5", "clserr_top1", "clserr_top5")
+            cells += [_number(s[key]) for key in keys]
             lines.append(f"| {row} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _write_per_image(path: str, source: Source, measured: Metrics, rule: str) -> None:

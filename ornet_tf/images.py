@@ -38,6 +38,7 @@ _ORIENTATION_TAG = 0x0112
 _SHORT, _LONG = 3, 4
 
 
+@tf.autograph.experimental.do_not_convert
 def decode(encoded: tf.Tensor, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """Decodes a JPEG or PNG file.
 

@@ -36,9 +36,10 @@ def check(source: Source) -> list[tuple[str, str]]:
         return index, tf.size(images.decode(read(index)))
 
     readable = np.zeros(len(source), bool)
-    for index, _ in _indices(len(source)).map(pixels, tf.data.AUTOTUNE).ignore_errors().as_numpy_iterator():
-        readable[index] = True
-    explain = tf.function(pixels, input_signature=[tf.TensorSpec([], tf.int64)])
+    sizes = picture_store.each(tf.data.Dataset.range(len(source)), pixels)
+    for indices, _ in sizes.ignore_errors().batch(256).as_numpy_iterator():
+        readable[indices] = True
+    explain = tf.function(pixels, input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
     broken = []
     for index in np.flatnonzero(~readable):
         try:
@@ -143,9 +144,9 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
 
     if cache:
         # Whole batches in one call: about three times as fast as one dataset element per picture.
-        dataset = tf.data.Dataset.range(first_step, tf.int64.max).map(batch, tf.data.AUTOTUNE)
+        dataset = picture_store.each(tf.data.Dataset.range(first_step, tf.int64.max), batch)
     else:
-        dataset = tf.data.Dataset.range(first_step * batch_size, tf.int64.max).map(example, tf.data.AUTOTUNE)
+        dataset = picture_store.each(tf.data.Dataset.range(first_step * batch_size, tf.int64.max), example)
         dataset = dataset.batch(batch_size, drop_remainder=True)
     return _finished(dataset)
 
@@ -187,7 +188,7 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
             "boxes": tf.where(is_seen, seen, 0.0),
         }
 
-    return _finished(_indices(len(source)).map(example, tf.data.AUTOTUNE).batch(batch_size))
+    return _finished(picture_store.each(tf.data.Dataset.range(len(source)), example).batch(batch_size))
 
 
 def _finished(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -196,10 +197,6 @@ def _finished(dataset: tf.data.Dataset) -> tf.data.Dataset:
     # Every worker makes the whole sequence; sharding by file would change the order.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
-
-
-def _indices(count: int) -> tf.data.Dataset:
-    return tf.data.Dataset.range(count, output_type=tf.int64)
 
 
 def _pictures(source: Source, resize: int, cache: bool, limit_bytes: int) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -105,7 +105,7 @@ def _decode_base64(value: dict[str, Any]) -> bytes:
     text = "".join(value["b64"].split())
     digits = text.rstrip("=")
     missing = -len(digits) % 4
-    if missing == 3 or len(text) - len(digits) not in (0, missing):
+    if len(text) - len(digits) not in (0, missing):
         raise invalid("Unable to base64 decode")
     try:
         return base64.b64decode(digits + "=" * missing, validate=True)

@@ -25,6 +25,7 @@ from absl import app, flags, logging
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+import ornet_tf  # noqa: F401 - sets what TensorFlow reads when it is imported
 from serving.model_store import ModelStore
 from serving.rest_api import RestApi
 

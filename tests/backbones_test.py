@@ -96,7 +96,7 @@ def test_vgg16_with_its_original_head():
 
 
 def test_vgg16_says_what_weights_it_expects():
-    with pytest.raises(FileNotFoundError, match="weights: expected 'imagenet', None or the path.*got 'nowhere.h5'"):
+    with pytest.raises(FileNotFoundError, match="weights: expected 'imagenet', None or the path.*'nowhere.h5' is no file"):
         build("vgg16", weights="nowhere.h5")
 
 

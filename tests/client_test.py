@@ -9,10 +9,10 @@ import threading
 
 import numpy as np
 import pytest
-import tiny_export
 from PIL import Image
 
 from serving import client, local_server, overlay
+from tests import tiny_export
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -113,12 +113,15 @@ def test_what_is_no_url(url):
         client.localize(url, [])
 
 
-def test_a_server_that_is_not_there(tmp_path):
+def test_a_server_that_is_not_there(tmp_path, capsys):
     path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(ConnectionError, match=r"No server answers at http://127.0.0.1:\d+/m \(Connection refused\)"):
         client.localize(f"http://127.0.0.1:{port}/m", [path])
+    with pytest.raises(ConnectionError):
+        run([path, path], f"http://127.0.0.1:{port}/m")
+    assert lines(capsys) == []
 
 
 def test_a_server_that_never_answers(tmp_path):

@@ -72,6 +72,15 @@ def test_fractions_divide_every_class_and_nothing_is_lost(tmp_path):
     assert 0.15 < overlap < 0.45  # an independent draw shares 0.3
 
 
+def test_the_division_does_not_depend_on_where_the_folder_is(tmp_path):
+    names = [f"cat/{i}.jpg" for i in range(50)]
+    parts = [
+        image_folder.load("test", root=make(tmp_path / place, *names), test_fraction=0.5).names
+        for place in ("here", "there")
+    ]
+    assert parts[0] == parts[1]
+
+
 def test_adding_and_removing_pictures_moves_no_other(tmp_path):
     make(tmp_path, *(f"cat/{i}.jpg" for i in range(100)))
     options = {"root": tmp_path, "validation_fraction": 0.3, "test_fraction": 0.3}
@@ -140,7 +149,7 @@ def test_boxes_of_a_table_in_root(tmp_path):
 def test_boxes_of_a_table_in_a_split_folder_with_columns_in_any_order(tmp_path):
     boxed(tmp_path)
     make(tmp_path, "validation/cat/5.jpg")
-    text = 'Score, YMAX ,xmax,"file",ymin,xmin\r\n0.5,4,3,"cat/1.jpg",2,1\r\n,8,7, dog/x/3.png ,6,5\r\n'
+    text = 'file, YMAX ,xmax,"Score",ymin,xmin\r\n"cat/1.jpg",4,3,0.5,2,1\r\n dog/x/3.png ,8,7,,6,5\r\n'
     write(tmp_path / "test" / "marks.csv", text, encoding="utf-8-sig")
     source = image_folder.load("test", root=tmp_path, boxes_csv="marks.csv")
     np.testing.assert_array_equal(np.concatenate(source.boxes), [[2, 1, 4, 3], [6, 5, 8, 7]])

@@ -1,6 +1,6 @@
-"""The local server over real HTTP: routes, errors and their order, versions, concurrency, the command line."""
-import base64
+"""The local server as a program: HTTP around the routes, concurrency, versions, signals, the command line."""
 import concurrent.futures
+import contextlib
 import gzip
 import json
 import os
@@ -11,12 +11,14 @@ import socket
 import subprocess
 import sys
 import time
+from http import client
+from urllib.parse import urlsplit
 
 import pytest
 import requests
-import tiny_export
 
 from serving import local_server
+from tests import tiny_export
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NUMBERS = {"signature_name": "numbers", "instances": [{"a": [1, 2.5], "b": 3}, {"a": [-1, 0], "b": -4}]}
@@ -42,106 +44,24 @@ def _url(export):
         yield url
 
 
-def b64(content):
-    return {"b64": base64.b64encode(content).decode()}
-
-
-def test_rows_are_answered_with_the_box_of_each_picture(http, url):
-    pictures = [tiny_export.picture(40, 60, (10, 12, 20, 48)), tiny_export.picture(64, 32, (0, 8, 64, 16))]
-    reply = http.post(f"{url}:predict", json={"instances": [b64(picture) for picture in pictures]})
-    assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
-    wide, tall = reply.json()["predictions"]
-    assert wide["detection_boxes"] == [pytest.approx([10 / 40, 12 / 60, 20 / 40, 48 / 60], abs=1e-6)]
-    assert tall["detection_boxes"] == [pytest.approx([0, 8 / 32, 1, 16 / 32], abs=1e-6)]
-    assert (wide["detection_classes"], wide["detection_class_names"]) == ([1], ["wide"])
-    assert (tall["detection_classes"], tall["detection_class_names"]) == ([0], ["tall"])
-    assert wide["detection_scores"] == pytest.approx([360 / 2400])
-
-
-def test_columns_and_rows_agree(http, url):
-    picture = b64(tiny_export.picture(40, 60, (10, 12, 20, 48)))
-    row = http.post(f"{url}:predict", json={"instances": [{"image_bytes": picture}]}).json()["predictions"]
-    outputs = http.post(f"{url}/versions/1:predict", json={"inputs": {"image_bytes": [picture]}}).json()["outputs"]
-    assert row == [{name: value[0] for name, value in outputs.items()}]
-
-
-def test_signatures_types_and_names_that_end_in_bytes(http, url):
-    assert http.post(f"{url}:predict", json=NUMBERS).json() == {
-        "predictions": [
-            {"total": 3.5, "next": 4, "positive": True, "text": "3°", "raw_bytes": b64(b"3\xff")},
-            {"total": -1.0, "next": -3, "positive": False, "text": "-4°", "raw_bytes": b64(b"-4\xff")},
-        ]
-    }
-    reply = http.post(f"{url}:predict", data='{"signature_name": "whole", "inputs": [NaN, 1]}')
-    assert reply.text == '{"outputs": NaN}'
-    largest = {"signature_name": "numbers", "inputs": {"a": [[0, 0]], "b": [2**63 - 2]}}
-    assert http.post(f"{url}:predict", json=largest).json()["outputs"]["next"] == [2**63 - 1]
-    left_half = b64(tiny_export.picture(8, 8, (0, 0, 8, 4)))
-    maps = http.post(f"{url}:predict", json={"signature_name": "activation_map", "instances": [left_half]})
-    assert maps.json()["predictions"][0]["activation_map"] == [[1.0, 1.0, 0.0, 0.0]] * 4
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body", "status", "message"),
-    [
-        ("POST", "ornet:predict", "", 400, "JSON Parse error: The document is empty"),
-        ("POST", "nobody:predict", "{", 400, "JSON Parse error: "),
-        ("POST", "nobody:predict", "[1]", 400, " Is not object"),
-        ("POST", "nobody:predict", '{"signature_name": 1}', 400, "'signature_name' key must be a string value."),
-        ("POST", "nobody:predict", '{"signature_name": "x"}', 404, "Servable not found for request: Latest(nobody)"),
-        ("POST", "ornet/versions/9:predict", "{}", 404, "Servable not found for request: Specific(ornet, 9)"),
-        ("POST", "ornet/labels/stable:predict", "{}", 400, "Unrecognized servable version label: stable"),
-        ("POST", "ornet:predict", '{"signature_name": "x"}', 400,
-         'Serving signature name: "x" not found in signature def'),
-        ("POST", "ornet:predict", '{"signature_name": ""}', 400, "Missing 'inputs' or 'instances' key"),
-        ("POST", "ornet:predict", '{"signature_name": "__saved_model_init_op", "instances": [1]}', 400,
-         "Failed to get input map for signature: __saved_model_init_op"),
-        ("POST", "ornet:predict", '{"instances": [3]}', 400, "Value: 3 Type: Number is not of expected type: string"),
-        ("POST", "ornet:predict", '{"instances": [{"b64": "_w=="}]}', 400, "Unable to base64 decode"),
-        ("POST", "ornet:predict", '{"instances": ["no picture"]}', 400, "Unknown image file format"),
-        ("POST", "ornet:predict", '{"signature_name": "numbers", "inputs": {"a": [1], "b": [1]}}', 400, ""),
-        ("POST", "ornet:predict", '{"signature_name": "numbers", "instances": [{"b64": "QQ=="}]}', 400,
-         "is not of expected type: float"),
-        ("POST", "ornet:predict", '{"signature_name": "whole", "instances": [1, 2]}', 400,
-         "Tensor name: y has no shape information "),
-        ("POST", "ornet:predict", '{"signature_name": "checked", "instances": ["x"]}', 400, "assertion failed"),
-        ("POST", "ornet:classify", '{"examples": []}', 501, "answers :predict"),
-        ("POST", "ornet:Predict", "{}", 400, "Malformed request: POST /v1/models/ornet:Predict"),
-        ("POST", "ornet:predict?x=1", "{}", 400, "Malformed request: POST /v1/models/ornet:predict?x=1"),
-        ("POST", "ornet/metadata", "{}", 400, "Malformed request: POST /v1/models/ornet/metadata"),
-        ("POST", "ornet/versions/1/labels/a:predict", "{}", 400, "Malformed request: "),
-        ("POST", f"ornet/versions/{2**63}:predict", "{}", 400, f"Failed to convert version: {2**63} to numeric."),
-        ("GET", "ornet:predict", "", 400, "Malformed request: GET /v1/models/ornet:predict"),
-        ("GET", "ornet/version/1", "", 400, "Malformed request: GET /v1/models/ornet/version/1"),
-        ("PUT", "ornet:predict", "{}", 400, "Malformed request: PUT /v1/models/ornet:predict"),
-        ("DELETE", "ornet", "", 400, "Malformed request: DELETE /v1/models/ornet"),
-        ("GET", "nobody", "", 404, "Could not find any versions of model nobody"),
-        ("GET", "ornet?x=1", "", 404, "Could not find any versions of model ornet?x=1"),
-        ("GET", "ornet/versions/9", "", 404, "Could not find version 9 of model ornet"),
-        ("GET", "nobody/metadata", "", 404, "Servable not found for request: Latest(nobody)"),
-        ("GET", "ornet/versions/9/metadata", "", 404, "Servable not found for request: Specific(ornet, 9)"),
-        ("GET", "ornet/labels/stable/metadata", "", 400, "Unrecognized servable version label: stable"),
-    ],
-)  # fmt: skip
-def test_errors_and_the_order_of_checks(http, url, method, path, body, status, message):
-    reply = http.request(method, url.replace("ornet", path), data=body)
-    assert (reply.status_code, reply.headers["content-type"]) == (status, "application/json")
-    assert list(reply.json()) == ["error"]
-    assert message in reply.json()["error"]
-
-
-def test_missing_model_name(http, url):
-    reply = http.get(url.rsplit("/", 1)[0])
-    assert (reply.status_code, reply.json()) == (400, {"error": "Missing model name in request."})
-
-
 def test_other_methods_and_paths(http, url):
     root = url.split("/v1/")[0]
     assert (http.head(url).status_code, http.head(url).content) == (400, b"")
     assert (http.options(url, headers={"Origin": "http://a"}).status_code, http.options(url).status_code) == (200, 400)
     reply = http.get(f"{root}/v2/models/ornet")
     assert (reply.status_code, reply.headers["content-type"].split(";")[0]) == (404, "text/html")
-    assert http.get(f"{root}/V1/MODELS/orne%74/versions/01").status_code == 200
+
+
+def test_paths_are_matched_in_any_case_and_decoded_afterwards(url):
+    # http.client, because requests decodes what needs no encoding.
+    connection = client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    with contextlib.closing(connection):
+        cases = (("orne%74/versions/01", 200), ("ornet%2Fversions%2F1", 404), ("orne%74/versions/%31", 400))
+        for path, status in cases:
+            connection.request("GET", f"/V1/Models/{path}")
+            reply = connection.getresponse()
+            reply.read()
+            assert (path, reply.status) == (path, status)
 
 
 def test_gzip_bodies_are_inflated_and_damaged_ones_are_empty(http, url):
@@ -153,24 +73,6 @@ def test_gzip_bodies_are_inflated_and_damaged_ones_are_empty(http, url):
         reply = http.post(f"{url}:predict", data=damaged, headers=headers)
         assert reply.json() == {"error": "JSON Parse error: The document is empty"}
     assert local_server.inflate(gzip.compress(bytes(101 * 2**20), 1)) == b""
-
-
-def test_status_and_metadata(http, url):
-    known = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-    for path in ("", "/versions/1", "/labels/any"):
-        assert http.get(url + path).json() == {"model_version_status": [known]}
-    metadata = http.get(f"{url}/metadata").json()
-    assert metadata["model_spec"] == {"name": "ornet", "signature_name": "", "version": "1"}
-    signatures = metadata["metadata"]["signature_def"]["signature_def"]
-    numbers = signatures["numbers"]
-    assert numbers["method_name"] == "tensorflow/serving/predict"
-    assert numbers["inputs"]["a"]["dtype"] == "DT_FLOAT"
-    sizes = {"dim": [{"size": "-1", "name": ""}, {"size": "2", "name": ""}], "unknown_rank": False}
-    assert numbers["inputs"]["a"]["tensor_shape"] == sizes
-    assert signatures["whole"]["inputs"]["x"]["tensor_shape"] == {"dim": [], "unknown_rank": True}
-    assert sorted(signatures["serving_default"]["outputs"]) == [
-        "detection_boxes", "detection_class_names", "detection_classes", "detection_scores",
-    ]  # fmt: skip
 
 
 def test_the_event_loop_is_free_while_a_model_works(http, url):

@@ -123,8 +123,9 @@ def test_boxes_are_pixels_of_the_upright_picture(load):
 
 
 def test_another_feature_can_hold_the_boxes(load):
-    boxes = load("test", splits={"test": "test"}, boxes_key="head").boxes
+    boxes = load("test", boxes_key="head").boxes
     assert sorted(tuple(np.ptp(box.reshape(2, 2), axis=0).round(3)) for box in boxes) == [(8, 8)] * 8
+    np.testing.assert_allclose(np.ptp(load("test").boxes[0].reshape(2, 2), axis=0).prod(), 16 * 40, rtol=1e-4)
     with pytest.raises(ValueError, match="set boxes_key to one of objects/bbox, head"):
         load("test", boxes_key=None)
     with pytest.raises(ValueError, match="one of objects/bbox, head, got 'bbox'"):

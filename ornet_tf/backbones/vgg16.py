@@ -93,7 +93,7 @@ def _load(weights: str, parts, *, full: bool, image_size: int) -> None:
             include_top = "fc1" in file
     else:
         raise FileNotFoundError(
-            f"weights: expected 'imagenet', None or the path of a VGG16 weights file, got {weights!r}, which is no file."
+            f"weights: expected 'imagenet', None or the path of a VGG16 weights file; {weights!r} is no file."
         )
     shape = None if include_top else (image_size, image_size, 3)
     source = keras.applications.VGG16(include_top=include_top, weights=weights, input_shape=shape)

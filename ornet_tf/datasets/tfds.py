@@ -40,7 +40,7 @@ def load(
     Args:
       split: 'train' (without boxes), 'validation' or 'test' (with boxes where the data set has them).
       name: the data set, with configuration and version if wanted: 'stanford_dogs', 'mnist:3.0.1'.
-      data_dir: where TFDS keeps its prepared data; None for its own default.
+      data_dir: where TFDS keeps its prepared data; None or "" for its own default.
       splits: for each of our splits the TFDS one, such as 'test' or 'train[90%:]'; None for none. Those that are not
         named stay as in the default.
       image_key: the feature that holds the picture.
@@ -101,8 +101,7 @@ def _library() -> types.ModuleType:
 
 
 def _builder(library: types.ModuleType, name: str, data_dir: str | os.PathLike | None) -> Any:
-    if data_dir is not None:
-        data_dir = os.path.expanduser(data_dir)
+    data_dir = os.path.expanduser(data_dir) if data_dir else None
     try:
         return library.builder(name, data_dir=data_dir)
     except (AssertionError, ValueError) as error:  # unknown name or configuration; unknown version

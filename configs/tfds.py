@@ -1,0 +1,17 @@
+"""Any classification set of TensorFlow Datasets, with the paper's VGG16 setting.
+
+  python -m ornet_tf.train --config=configs/tfds.py --config.dataset.options.name=stanford_dogs --workdir=runs/dogs
+"""
+from ml_collections import ConfigDict
+
+from ornet_tf import config as ornet
+
+
+def get_config() -> ConfigDict:
+    """Returns the experiment."""
+    config = ornet.default()
+    config.dataset = ConfigDict(
+        {"name": "tfds", "options": {"name": "caltech_birds2011", "data_dir": "", "download": False}}
+    )
+    config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
+    return config

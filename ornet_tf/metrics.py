@@ -1,0 +1,180 @@
+"""How well boxes and classes match the truth: CorLoc, LocErr and ClsErr, all in percent.
+
+CorLoc (higher is better): the box is right. ClsErr top-k (lower is better): the label is not among the k highest
+logits. LocErr top-k (lower is better): the box is wrong or the label is not among the k highest logits.
+
+Conventions, which differ between papers. A box is right if its intersection over union with the best of the picture's
+ground-truth boxes is at least `iou_threshold`; the ORNet authors' code asks for more than 0.5, wsolevaluation for at
+least that, and only exact ties tell them apart. Edges are half-open. Of equal logits, that of the lower class counts
+as higher, as in tf.math.top_k. Top-5 of fewer than five classes means all of them.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ornet_tf.boxes import iou
+
+THRESHOLDS = tuple(i / 20 for i in range(1, 20))  # 0.05, 0.1 ... 0.95; a sum of steps would drift from these.
+_SAME_THRESHOLD = 1e-6
+
+
+class LocalizationMetrics:
+    """Accumulates the results of pictures, batch by batch.
+
+    Args:
+      thresholds: T thresholds on the map, ascending, for which boxes will come.
+      threshold: the one fixed beforehand; one of `thresholds`.
+      iou_threshold: how much overlap makes a box right, 0..1 without 0.
+      spread_range: the first and the last threshold for `spread`, the largest CorLoc minus the smallest between them.
+
+    Raises:
+      ValueError: if `thresholds` is empty or does not ascend, or another argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        thresholds: Sequence[float] = THRESHOLDS,
+        threshold: float = 0.5,
+        iou_threshold: float = 0.5,
+        spread_range: tuple = (0.2, 0.8),
+    ):
+        self._thresholds = np.asarray(thresholds, np.float64)
+        if self._thresholds.ndim != 1 or not self._thresholds.size or not np.all(np.diff(self._thresholds) > 0):
+            raise ValueError(f"thresholds must be a list of ascending numbers, got {thresholds}.")
+        distance = np.abs(self._thresholds - threshold)
+        self._fixed = int(np.argmin(distance))
+        if not distance[self._fixed] <= _SAME_THRESHOLD:
+            known = ", ".join(f"{t:g}" for t in self._thresholds)
+            raise ValueError(f"threshold must be one of {known}; got {threshold}.")
+        if not 0 < iou_threshold <= 1:
+            raise ValueError(f"iou_threshold must lie above 0 and at most at 1, got {iou_threshold}.")
+        self._iou_threshold = float(iou_threshold)
+        low, high = self._spread_range = tuple(float(edge) for edge in spread_range)
+        near = _SAME_THRESHOLD
+        self._in_range = (self._thresholds >= low - near) & (self._thresholds <= high + near)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all pictures."""
+        self._classes = None
+        self._ious = []
+        self._ranks = []
+
+    def update(self, boxes, ground_truth, logits, labels) -> None:
+        """Adds a batch; arguments may be tensors or arrays.
+
+        Args:
+          boxes: float [B, T, 4], one predicted box for each threshold.
+          ground_truth: float [B, M, 4] in the same frame; rows without area are padding. A picture with no other row
+            counts for classification only.
+          logits: float [B, K] of the classifier.
+          labels: integer [B], 0..K-1.
+
+        Raises:
+          ValueError: if a shape or a value is not as above.
+          TypeError: if labels are not integers.
+        """
+        labels = np.asarray(labels)
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise TypeError(f"labels must be integers, got {labels.dtype}.")
+        labels = _checked("labels", labels, [None])
+        count = len(labels)
+        boxes = _checked("boxes", boxes, [count, len(self._thresholds), 4])
+        ground_truth = _checked("ground_truth", ground_truth, [count, None, 4])
+        logits = _checked("logits", logits, [count, self._classes])
+        if count and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+            raise ValueError(f"labels must lie in 0..{logits.shape[1] - 1}, got {labels.min()}..{labels.max()}.")
+        self._classes = logits.shape[1]
+        self._ious.append(_best_ious(boxes, ground_truth))
+        self._ranks.append(_ranks(logits, labels))
+
+    def per_image(self) -> dict:
+        """Returns the results of each picture, in the order of the updates.
+
+        Returns:
+          `iou`: float64 [N] of the box at the fixed threshold with the best ground truth, NaN where there is none;
+          `rank`: int64 [N], how many classes come before the label (0: the classifier is right).
+
+        Raises:
+          RuntimeError: if there was no update since the start or the last reset.
+        """
+        ious, ranks = self._collected()
+        return {"iou": ious[:, self._fixed], "rank": ranks}
+
+    def summary(self) -> dict:
+        """Returns all figures as plain numbers and lists, ready for JSON; CorLoc and errors in percent.
+
+        Keys with `best` belong to the threshold with the best CorLoc on these very pictures, the lowest of equals:
+        no fair estimate, but what the ORNet authors report. Figures that need boxes are None if no picture has any.
+
+        Raises:
+          RuntimeError: if there was no update since the start or the last reset.
+        """
+        ious, ranks = self._collected()
+        top1, top5 = ranks < 1, ranks < min(5, self._classes)
+        with_boxes = ~np.isnan(ious[:, 0])
+        right = ious[with_boxes] >= self._iou_threshold  # [N, T]
+        corloc = 100.0 * np.sum(right, axis=0) / len(right) if len(right) else None
+        best = None if corloc is None else int(np.argmax(corloc))
+        result = {
+            "images": len(ranks),
+            "images_with_boxes": len(right),
+            "iou_threshold": self._iou_threshold,
+            "clserr_top1": _percent(~top1),
+            "clserr_top5": _percent(~top5),
+            "threshold": float(self._thresholds[self._fixed]),
+            "best_is_chosen_on_evaluated_data": True,
+            "corloc_best_threshold": None if best is None else float(self._thresholds[best]),
+        }
+        for suffix, index in (("", self._fixed), ("_best", best)):
+            result["corloc" + suffix] = None if best is None else float(corloc[index])
+            for name, known in (("locerr_top1", top1), ("locerr_top5", top5)):
+                result[name + suffix] = None if best is None else _percent(~(right[:, index] & known[with_boxes]))
+        in_range = None if best is None else corloc[self._in_range]
+        result["thresholds"] = self._thresholds.tolist()
+        result["corloc_by_threshold"] = None if best is None else corloc.tolist()
+        result["spread"] = None if best is None or not in_range.size else float(np.ptp(in_range))
+        result["spread_range"] = list(self._spread_range)
+        return result
+
+    def _collected(self):
+        if not self._ranks or not sum(len(ranks) for ranks in self._ranks):
+            raise RuntimeError("No picture has been measured yet; call update first.")
+        return np.concatenate(self._ious), np.concatenate(self._ranks)
+
+
+def _checked(name: str, value, shape: list) -> np.ndarray:
+    """Returns `value` as an array (float64 unless integer) after checking its shape and that its values are finite."""
+    value = np.asarray(value)
+    fits = value.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, value.shape))
+    if not fits:
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ValueError(f"{name} must have the shape [{wanted}], got {list(value.shape)}.")
+    if np.issubdtype(value.dtype, np.integer):
+        return value
+    value = value.astype(np.float64)
+    if not np.all(np.isfinite(value)):
+        raise ValueError(f"{name} must be finite, got NaN or infinity; look for where the model's numbers run away.")
+    return value
+
+
+def _best_ious(boxes: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
+    """Returns the overlap with the best ground truth, float64 [B, T]; NaN where a picture has none."""
+    real = np.all(ground_truth[..., 2:] > ground_truth[..., :2], axis=-1)  # [B, M]
+    overlaps = np.asarray(iou(boxes[:, :, np.newaxis], ground_truth[:, np.newaxis]))  # [B, T, M]
+    best = np.max(np.where(real[:, np.newaxis], overlaps, 0.0), axis=-1, initial=0.0)
+    return np.where(real.any(axis=-1)[:, np.newaxis], best, np.nan)
+
+
+def _ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns how many classes come before the label, int64 [B]."""
+    own = np.take_along_axis(logits, labels[:, np.newaxis].astype(np.int64), axis=1)
+    earlier = np.arange(logits.shape[1]) < labels[:, np.newaxis]
+    return np.sum((logits > own) | ((logits == own) & earlier), axis=1)
+
+
+def _percent(wrong: np.ndarray) -> float:
+    return float(100.0 * np.mean(wrong))

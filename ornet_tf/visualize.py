@@ -1,0 +1,245 @@
+"""Pictures for people: activation maps in colour, boxes, and sheets that compare them. NumPy and Pillow only.
+
+Pictures are uint8 [H, W, 3], maps float [h, w] or [h, w, 1] in 0..1, boxes [ymin, xmin, ymax, xmax] in fractions of
+the picture.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+PREDICTED = (230, 30, 30)
+GROUND_TRUTH = (20, 200, 60)
+
+# Even steps from 0 to 1 along viridis (CC0): equal differences look equal, also in grey and to colour-blind eyes.
+_ANCHORS = np.array(
+    [
+        (68, 1, 84),
+        (71, 44, 122),
+        (59, 81, 139),
+        (44, 113, 142),
+        (33, 144, 141),
+        (39, 173, 129),
+        (92, 200, 99),
+        (170, 220, 50),
+        (253, 231, 37),
+    ],
+    np.float64,
+)
+_PAPER, _INK, _FAINT = (255, 255, 255), (30, 30, 30), (110, 110, 110)
+_TILE = 192  # Smaller pictures grow to at least this, in pixels.
+_GAP = 8
+_LINE = 20  # Height of a line of text.
+
+
+def heatmap(activation_map: np.ndarray) -> np.ndarray:
+    """Colours a map from dark blue (0) through green to yellow (1); values outside are clipped, NaN counts as 0.
+
+    Args:
+      activation_map: float [h, w] or [h, w, 1].
+
+    Returns:
+      uint8 [h, w, 3].
+
+    Raises:
+      ValueError: if the shape is another.
+    """
+    values = np.nan_to_num(np.clip(_flat(activation_map), 0.0, 1.0), nan=0.0)
+    stops = np.linspace(0.0, 1.0, len(_ANCHORS))
+    colours = [np.interp(values, stops, channel) for channel in _ANCHORS.T]
+    return np.stack(colours, axis=-1).round().astype(np.uint8)
+
+
+def overlay(image: np.ndarray, activation_map: np.ndarray, *, alpha: float = 0.5) -> np.ndarray:
+    """Lays the coloured map over the picture, smoothly enlarged to its size.
+
+    Args:
+      image: uint8 [H, W, 3].
+      activation_map: float [h, w] or [h, w, 1].
+      alpha: the weight of the map, 0..1.
+
+    Returns:
+      uint8 [H, W, 3].
+
+    Raises:
+      TypeError: if the picture is not uint8.
+      ValueError: if a shape is another or alpha is out of its range.
+    """
+    image = _picture(image)
+    if not 0.0 <= alpha <= 1.0:
+        raise ValueError(f"alpha must lie in 0..1, got {alpha}.")
+    values = Image.fromarray(_flat(activation_map).astype(np.float32))
+    size = (image.shape[1], image.shape[0])
+    colours = heatmap(np.asarray(values.resize(size, Image.Resampling.BILINEAR)))
+    return (image * (1.0 - alpha) + colours * alpha).round().astype(np.uint8)
+
+
+def draw_boxes(
+    image: np.ndarray, boxes: np.ndarray, *, colour: Sequence[int] = PREDICTED, width: int = 2
+) -> np.ndarray:
+    """Draws the outlines of boxes inside their edges, on a copy of the picture.
+
+    Args:
+      image: uint8 [H, W, 3].
+      boxes: float [M, 4] or [4]; rows without area are padding and left out.
+      colour: red, green and blue, 0..255.
+      width: of the line, in pixels.
+
+    Returns:
+      uint8 [H, W, 3].
+
+    Raises:
+      TypeError: if the picture is not uint8.
+      ValueError: if a shape is another.
+    """
+    canvas = Image.fromarray(_picture(image))
+    boxes = np.asarray(boxes, np.float64)
+    if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
+        raise ValueError(f"boxes must have the shape [M, 4] or [4], got {list(boxes.shape)}.")
+    pen = ImageDraw.Draw(canvas)
+    for ymin, xmin, ymax, xmax in boxes.reshape(-1, 4):
+        if ymax <= ymin or xmax <= xmin:
+            continue
+        left, right = _edges(xmin, xmax, canvas.width)
+        top, bottom = _edges(ymin, ymax, canvas.height)
+        pen.rectangle((left, top, right - 1, bottom - 1), outline=tuple(colour), width=width)
+    return np.array(canvas)
+
+
+def panel(
+    image: np.ndarray,
+    activation_map: np.ndarray,
+    predicted: np.ndarray,
+    ground_truth: np.ndarray | None = None,
+    *,
+    caption: str = "",
+) -> np.ndarray:
+    """Puts a picture, its map and the picture with its boxes side by side, under a caption.
+
+    Small pictures are enlarged by a whole factor, so that each of their pixels stays visible.
+
+    Args:
+      image: uint8 [H, W, 3].
+      activation_map: float [h, w] or [h, w, 1], over the whole picture.
+      predicted: float [M, 4] or [4], drawn in red.
+      ground_truth: float [M, 4] or [4], drawn in green under the predicted ones; None if unknown.
+      caption: one line, cut off where it does not fit.
+
+    Returns:
+      uint8 [H', W', 3].
+
+    Raises:
+      TypeError: if the picture is not uint8.
+      ValueError: if a shape is another.
+    """
+    image = _picture(image)
+    factor = max(1, -(-_TILE // max(image.shape[:2])))
+    large = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    height, width = large.shape[:2]
+    colours = Image.fromarray(heatmap(activation_map)).resize((width, height), Image.Resampling.NEAREST)
+    boxed = large
+    if ground_truth is not None:
+        boxed = draw_boxes(boxed, ground_truth, colour=GROUND_TRUTH, width=3)
+    boxed = draw_boxes(boxed, predicted, colour=PREDICTED, width=2)
+    above = _LINE if caption else 0
+    sheet = Image.new("RGB", (3 * width + 2 * _GAP, above + height), _PAPER)
+    for column, tile in enumerate((Image.fromarray(large), colours, Image.fromarray(boxed))):
+        sheet.paste(tile, (column * (width + _GAP), above))
+    _write(ImageDraw.Draw(sheet), (0, 0), caption, _INK, sheet.width)
+    return np.array(sheet)
+
+
+def grid(rows: Sequence[np.ndarray | Sequence[np.ndarray]], *, title: str = "") -> np.ndarray:
+    """Stacks panels under a title and a legend.
+
+    Args:
+      rows: panels of any size, uint8 [H, W, 3]; or lists of them, which are set side by side.
+      title: one line.
+
+    Returns:
+      uint8 [H', W', 3].
+
+    Raises:
+      ValueError: if there is no panel.
+    """
+    rows = [[row] if isinstance(row, np.ndarray) else list(row) for row in rows]
+    rows = [[_picture(tile) for tile in row] for row in rows if row]
+    if not rows:
+        raise ValueError("grid expects at least one panel, got none.")
+    gap = 2 * _GAP
+    width = max(sum(tile.shape[1] + gap for tile in row) for row in rows) + gap
+    header = gap + _LINE * (2 if title else 1) + gap // 2
+    height = header + sum(max(tile.shape[0] for tile in row) + gap for row in rows)
+    sheet = Image.new("RGB", (max(width, _legend_width() + 2 * gap), height), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    _write(pen, (gap, gap // 2), title, _INK, sheet.width - 2 * gap, size=17)
+    _legend(sheet, gap, header - _LINE - gap // 2)
+    top = header
+    for row in rows:
+        left = gap
+        for tile in row:
+            sheet.paste(Image.fromarray(tile), (left, top))
+            left += tile.shape[1] + gap
+        top += max(tile.shape[0] for tile in row) + gap
+    return np.array(sheet)
+
+
+def _legend(sheet: Image.Image, left: int, top: int) -> None:
+    """Draws what the colours mean: the scale of the map and the two kinds of boxes."""
+    pen = ImageDraw.Draw(sheet)
+    middle = top + _LINE // 2
+    scale = heatmap(np.tile(np.linspace(0.0, 1.0, 80), (10, 1)))
+    for text in ("map  0", scale, "1"):
+        if isinstance(text, str):
+            left = _write(pen, (left, top), text, _FAINT, sheet.width) + _GAP
+        else:
+            sheet.paste(Image.fromarray(scale), (left, middle - 5))
+            left += scale.shape[1] + _GAP
+    for colour, text in ((PREDICTED, "predicted box"), (GROUND_TRUTH, "ground truth")):
+        left += 2 * _GAP
+        pen.rectangle((left, middle - 5, left + 13, middle + 4), outline=colour, width=2)
+        left = _write(pen, (left + 14 + _GAP, top), text, _FAINT, sheet.width)
+
+
+def _legend_width() -> int:
+    return 400
+
+
+def _write(
+    pen: ImageDraw.ImageDraw, place: tuple, text: str, colour: Sequence[int], right: int, *, size: int = 13
+) -> int:
+    """Writes a line of text into `_LINE` pixels of height, cut off before `right`; returns where it ends."""
+    font = ImageFont.load_default(size)
+    left, top = place
+    if left + font.getlength(text) > right:
+        while text and left + font.getlength(text + "...") > right:
+            text = text[:-1]
+        text += "..."
+    pen.text((left, top + _LINE // 2), text, fill=tuple(colour), font=font, anchor="lm")
+    return left + int(font.getlength(text))
+
+
+def _edges(low: float, high: float, size: int) -> tuple[int, int]:
+    """Returns the half-open pixel range of a side of a box: inside the picture and at least one pixel."""
+    start = int(np.clip(round(low * size), 0, size - 1))
+    return start, int(np.clip(round(high * size), start + 1, size))
+
+
+def _flat(activation_map: np.ndarray) -> np.ndarray:
+    values = np.asarray(activation_map, np.float64)
+    if values.ndim == 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"activation_map must have the shape [h, w] or [h, w, 1], got {list(values.shape)}.")
+    return values
+
+
+def _picture(image: np.ndarray) -> np.ndarray:
+    image = np.asarray(image)
+    if image.dtype != np.uint8:
+        raise TypeError(f"image must be uint8 in 0..255, got {image.dtype}; scale and convert it first.")
+    if image.ndim != 3 or image.shape[-1] != 3 or not image.size:
+        raise ValueError(f"image must have the shape [H, W, 3], got {list(image.shape)}.")
+    return image

@@ -1,0 +1,40 @@
+"""Fixtures that several test files share."""
+import io
+
+import pytest
+
+import ornet_tf  # noqa: F401 - sets what TensorFlow reads when it is imported
+from tests import tiny_experiment
+
+
+def pytest_configure():
+    """Splits the CPU in two, before its first use, so that every test can run under two replicas."""
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="session")
+def encode():
+    """The function that writes a picture, uint8 [H, W] or [H, W, C] or a Pillow image, as the bytes of a file."""
+    from PIL import Image
+
+    def write(picture, kind="PNG", **options):
+        buffer = io.BytesIO()
+        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        image.save(buffer, kind, **options)
+        return buffer.getvalue()
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """The configuration and the workdir of the tiny experiment, trained once for all tests."""
+    from ornet_tf.train import train
+
+    config = tiny_experiment.get_config()
+    workdir = str(tmp_path_factory.mktemp("tiny_run"))
+    train(config, workdir)
+    return config, workdir

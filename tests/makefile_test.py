@@ -1,0 +1,93 @@
+"""`make demo` and `make test` set .venv up once, again when requirements change, and say what is wrong with Python.
+
+A stand-in for Python writes down what it is called with, so that nothing is installed here.
+"""
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from tests import source_tree
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+STAND_IN = """#!/bin/sh
+echo "$*" >> calls
+case "$*" in
+  "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+  *"pip install"*) test ! -e offline ;;
+esac
+"""
+VENV = "-m venv .venv"
+RUNTIME = "-m pip install --disable-pip-version-check --requirement requirements.txt"
+DEV = "-m pip install --disable-pip-version-check --requirement requirements-dev.txt"
+DEMO = "-m ornet_tf.demo --config=configs/toybirds.py --workdir=runs/demo"
+
+
+def run_make(folder, *arguments):
+    """Runs make as from a shell, even where `make test` runs this."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Runs make in a folder with the Makefile; returns what Python was called with, less the check of its version."""
+    for name in ("Makefile", "requirements.txt", "requirements-dev.txt"):
+        shutil.copyfile(source_tree.ROOT / name, tmp_path / name)
+        os.utime(tmp_path / name, (1, 1))
+    python = tmp_path / "python"
+    python.write_text(STAND_IN)
+    python.chmod(0o755)
+
+    def run(*targets):
+        calls = tmp_path / "calls"
+        calls.unlink(missing_ok=True)
+        run_make(tmp_path, *targets, f"PYTHON={python}")
+        return [line for line in calls.read_text().splitlines() if not line.startswith("-c ")]
+
+    return run
+
+
+def test_environment_is_made_once(make):
+    assert make("demo") == [VENV, RUNTIME, DEMO]
+    assert make("demo") == [DEMO]
+
+
+def test_tests_need_more_than_the_demo(make):
+    assert make("test") == [VENV, RUNTIME, DEV, "-m ruff check .", "-m pytest -q"]
+    assert make("demo") == [DEMO]
+    assert make("test-fast") == ["-m pytest -q -m not slow"]
+
+
+def test_changed_requirements_are_installed(make, tmp_path):
+    make("test")
+    later = (tmp_path / ".venv" / ".dev-installed").stat().st_mtime + 10
+    os.utime(tmp_path / "requirements-dev.txt", (later, later))
+    assert make("demo") == [DEMO]
+    assert make("lint") == [DEV, "-m ruff check ."]
+
+
+def test_interrupted_installation_is_taken_up_again(make, tmp_path):
+    (tmp_path / "offline").touch()
+    assert make("demo") == [VENV, RUNTIME]
+    (tmp_path / "offline").unlink()
+    assert make("demo") == [RUNTIME, DEMO]
+
+
+@pytest.mark.parametrize("python", ["false", "no-such-python"])
+def test_wrong_python_is_answered_in_a_sentence(tmp_path, python):
+    shutil.copyfile(source_tree.ROOT / "Makefile", tmp_path / "Makefile")
+    (tmp_path / "requirements.txt").touch()
+    answer = run_make(tmp_path, "demo", f"PYTHON={python}")
+    assert answer.returncode != 0
+    assert f"Expected Python 3.11, 3.12 or 3.13 behind the command {python}" in answer.stderr
+    assert "make demo PYTHON=python3.12" in answer.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_help_lists_every_target():
+    listed = run_make(source_tree.ROOT, "help").stdout
+    phony = next(line for line in source_tree.text("Makefile").splitlines() if line.startswith(".PHONY:"))
+    assert [line.split()[1] for line in listed.splitlines()] == phony.split()[1:]

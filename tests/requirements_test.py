@@ -1,0 +1,54 @@
+"""The requirements files hold what the sources import, each with its reason, and nothing else."""
+import ast
+import re
+import sys
+from importlib import metadata
+
+import pytest
+
+from tests import source_tree
+
+# TensorBoard is imported by tf.summary, ruff is a program.
+NOT_IMPORTED = {"tensorboard", "ruff"}
+OWN = {"configs", "ornet_tf", "serving", "tests", *(path.stem for path in source_tree.ROOT.glob("tests/*.py"))}
+
+
+def normalised(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def required(path):
+    """Returns the packages that a requirements file names; each line must end in its reason."""
+    lines = [line for line in source_tree.text(path).splitlines() if line and not line.startswith(("#", "-r"))]
+    parsed = [re.fullmatch(r"([\w.-]+)[~=<>!]=?[^#]*  # \S.+", line) for line in lines]
+    assert all(parsed), [line for line, match in zip(lines, parsed) if not match]
+    return {normalised(match[1]) for match in parsed}
+
+
+def imported(*folders):
+    """Returns the packages that provide what the modules of `folders` import."""
+    roots = set()
+    for path in source_tree.modules(*folders):
+        for node in ast.walk(source_tree.tree(path)):
+            if isinstance(node, ast.Import):
+                roots |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                roots.add(node.module.split(".")[0])
+    providers = metadata.packages_distributions()
+    return {normalised(providers.get(root, [root])[0]) for root in roots - OWN - sys.stdlib_module_names}
+
+
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 10), reason="needs importlib.metadata.packages_distributions")
+
+
+def test_runtime_requirements_are_what_the_package_imports():
+    assert required("requirements.txt") - NOT_IMPORTED == imported("ornet_tf", "serving", "configs", "benchmarks")
+
+
+def test_development_requirements_are_what_only_tests_import():
+    only_tests = imported("tests") - required("requirements.txt")
+    assert required("requirements-dev.txt") - NOT_IMPORTED == only_tests
+
+
+def test_legacy_requirements_hold_the_same_packages():
+    assert required("requirements.txt") | {"tensorflow-addons"} <= required("requirements-addons.txt")
