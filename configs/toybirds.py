@@ -38,7 +38,10 @@ def get_config() -> ConfigDict:
     stage_two.update(
         {"batch_size": 16, "epochs": 1.6, "learning_rate": 1e-3, "rate_factors": (("map_norm/gamma", 10.0),)}
     )
-    stage_two.options.erasing_options = ConfigDict({"side": (0.4, 1.2), "candidate_threshold": (0.0, 0.5)})
+    stage_two.options.erasing_options = ConfigDict(
+        {"side": (0.4, 1.2), "candidate_threshold": (0.7, 0.7), "drop_probability": 0.5}
+    )
+    stage_two.generator = ConfigDict({"map_gain": 2.0})
     stage_two.losses.area.weight = 0.1
     config.evaluation.threshold_split = "validation"
     return config

@@ -45,7 +45,23 @@ def run(main: Callable[..., None], *, takes_files: bool = False) -> None:
             sys.exit(1)
 
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(start)
+    app.run(start, argv=with_installed_config(sys.argv))
+
+
+def with_installed_config(argv: list[str]) -> list[str]:
+    """Returns the command line in which a --config that is not below this folder is the one installed with us.
+
+    So `--config=configs/toybirds.py` works from any folder after `pip install`.
+    """
+    beside = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    found = []
+    for argument in argv:
+        flag, _, path = argument.partition("=")
+        installed = os.path.join(beside, path)
+        if flag in ("--config", "-config") and path and not os.path.exists(path) and os.path.isfile(installed):
+            argument = f"{flag}={installed}"
+        found.append(argument)
+    return found
 
 
 def prepare(config: ConfigDict) -> None:

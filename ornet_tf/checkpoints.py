@@ -41,7 +41,7 @@ class PhaseCheckpoints:
         if path is None:
             return 0
         _restore(self._checkpoint, path, partial=False)
-        return int(self._checkpoint.step)
+        return int(tf.convert_to_tensor(self._checkpoint.step))
 
     def save(self, step: int) -> None:
         """Writes a checkpoint and removes the ones beyond `keep`.
@@ -87,10 +87,6 @@ def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], wor
         path = tf.train.latest_checkpoint(os.path.join(workdir, phase, "checkpoints"))
         if path is None:
             raise ValueError(f"Phase {phase!r} has no checkpoint in {workdir}; train it first with ornet_tf.train.")
-        stored = {name.split("/")[0] for name, _ in tf.train.list_variables(path)}
-        for part in models:
-            if part not in stored:
-                raise ValueError(f"The checkpoint {path} has no part {part!r}; check init_from.")
         _restore(tf.train.Checkpoint(**models), path, partial=True)
 
 
@@ -101,11 +97,11 @@ def _restore(checkpoint: tf.train.Checkpoint, path: str, *, partial: bool) -> No
             status.expect_partial().assert_existing_objects_matched()
         else:
             status.assert_consumed()
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
+    except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"The checkpoint {path} can't be restored: it is damaged or of another model ({reason}). Remove the files "
-            "of this step to go on from the one before, or use the configuration that wrote it."
+            f"The checkpoint {path} can't be restored: it is damaged or lacks what was asked for ({reason}). Use the "
+            "configuration that wrote it, or remove the files of this step to go on from the one before."
         ) from error
 
 

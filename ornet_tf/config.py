@@ -34,9 +34,17 @@ def phase(method: str, **fields: Any) -> ConfigDict:
     return _replace(options, fields, f"phase {method}")
 
 
-def loss(plugin: str, *inputs: str, weight: float = 1.0, **options: Any) -> dict[str, Any]:
-    """Returns one loss term: a plug-in of ornet_tf/losses, the tensors that it gets, its weight and its options."""
-    return {"plugin": plugin, "inputs": inputs, "weight": weight, "options": options}
+def loss(plugin: str, *inputs: str, weight: float = 1.0, ramp: float = 0.0, **options: Any) -> dict[str, Any]:
+    """Returns one loss term.
+
+    Args:
+      plugin: a file of ornet_tf/losses.
+      *inputs: the tensors that it gets, by name, of the batch and of what the method computes.
+      weight: the factor of the term.
+      ramp: share of the phase's steps, 0..1, in which the weight grows linearly from 0; the paper has 0.
+      **options: of the loss.
+    """
+    return {"plugin": plugin, "inputs": inputs, "weight": weight, "ramp": ramp, "options": options}
 
 
 def default() -> ConfigDict:
@@ -55,36 +63,7 @@ def default() -> ConfigDict:
             "backbone": {"name": "vgg16", "options": {"split": "block2_pool", "weights": "imagenet", "head": "gap"}},
             "generator": {"base_width": 64, "depth": 3, "growth": 2.0, "map_gain": 1.0},
             "phases": ("evaluator", "stage_one", "stage_two"),
-            "phase": {
-                "evaluator": phase(
-                    "evaluator", epochs=30.0, losses={"classification": loss("cross_entropy", "logits", "label")}
-                ),
-                "stage_one": phase(
-                    "stage_one",
-                    epochs=70.0,
-                    losses={
-                        "classification": loss("cross_entropy", "logits", "label"),  # Eq. 5
-                        "auxiliary": loss("cross_entropy", "generator_logits", "label"),  # Eq. 6
-                    },
-                ),
-                "stage_two": phase(
-                    "stage_two",
-                    options={"erasing": "attentive", "erasing_options": {}, "upsampling": "bilinear"},
-                    epochs=30.0,
-                    learning_rate=1e-4,
-                    init_from={
-                        "lower": "stage_one.lower",
-                        "generator": "stage_one.generator",
-                        "evaluator_lower": "evaluator.lower",
-                        "evaluator_upper": "evaluator.upper",
-                    },
-                    losses={  # Eq. 10
-                        "evaluation": loss("cross_entropy", "evaluator_logits", "label"),
-                        "entropy": loss("weighted_entropy", "activation_map", weight=1.5, mu=0.5, sigma=0.1),
-                        "area": loss("area", "activation_map", weight=0.02),
-                    },
-                ),
-            },
+            "phase": {"evaluator": _evaluator(), "stage_one": _stage_one(), "stage_two": _stage_two()},
             "training": {
                 "steps_per_loop": 20,  # steps inside one tf.function call: progress and logs come this often
                 "checkpoint_every": 500,  # steps; also at the end of every phase
@@ -111,6 +90,38 @@ def default() -> ConfigDict:
             },
             "export": {"row": "stage_two"},  # the row that predict and export use
         }
+    )
+
+
+def _evaluator() -> ConfigDict:
+    return phase("evaluator", epochs=30.0, losses={"classification": loss("cross_entropy", "logits", "label")})
+
+
+def _stage_one() -> ConfigDict:
+    losses = {
+        "classification": loss("cross_entropy", "logits", "label"),  # Eq. 5
+        "auxiliary": loss("cross_entropy", "generator_logits", "label"),  # Eq. 6
+    }
+    return phase("stage_one", epochs=70.0, losses=losses)
+
+
+def _stage_two() -> ConfigDict:
+    return phase(
+        "stage_two",
+        options={"erasing": "attentive", "erasing_options": {}, "upsampling": "bilinear"},
+        epochs=30.0,
+        learning_rate=1e-4,
+        init_from={
+            "lower": "stage_one.lower",
+            "generator": "stage_one.generator",
+            "evaluator_lower": "evaluator.lower",
+            "evaluator_upper": "evaluator.upper",
+        },
+        losses={  # Eq. 10
+            "evaluation": loss("cross_entropy", "evaluator_logits", "label"),
+            "entropy": loss("weighted_entropy", "activation_map", weight=1.5, mu=0.5, sigma=0.1),
+            "area": loss("area", "activation_map", weight=0.02),
+        },
     )
 
 
@@ -178,6 +189,8 @@ def _phase(section: ConfigDict, where: str, known: list[str]) -> None:
         path = f"{where}.losses.{term}"
         entry = registry.find("losses", fields.plugin, where=f"{path}.plugin")
         registry.check_options(entry, fields.options, where=f"{path}.options")
+        if not 0 <= fields.ramp <= 1:
+            raise ValueError(f"{path}.ramp: expected a share of the phase, 0..1, got {fields.ramp!r}.")
 
 
 def _method(section: ConfigDict, where: str, known: list[str]) -> None:

@@ -90,7 +90,10 @@ def _train_phase(
         step = saved.restore()
         if step == 0:
             checkpoints.load_parts(method.parts, section.init_from, workdir)
-    run_steps = make_run_steps(strategy, method, optimizers, section.losses.to_dict(), section.batch_size, config.seed)
+    losses = section.losses.to_dict()
+    run_steps = make_run_steps(
+        strategy, method, optimizers, losses, steps=steps, batch_size=section.batch_size, seed=config.seed
+    )
     batches = input_pipeline.training_batches(
         source,
         batch_size=section.batch_size,
@@ -127,6 +130,8 @@ def make_run_steps(
     method: Protocol,
     optimizers: Sequence[tuple[Any, Sequence[Any]]],
     losses: Mapping[str, Mapping[str, Any]],
+    *,
+    steps: int,
     batch_size: int,
     seed: int,
 ):
@@ -136,7 +141,8 @@ def make_run_steps(
       strategy: what distributes the batch.
       method: the method.
       optimizers: (optimiser, its variables) pairs.
-      losses: name -> {"plugin", "inputs", "weight", "options"}.
+      losses: name -> what `ornet_tf.config.loss` returns.
+      steps: of the whole phase: ramps are shares of it.
       batch_size: the global batch size: every loss is a sum over it, divided by it, whatever the number of replicas,
         because the optimiser adds the replicas' gradients up.
       seed: of the random choices in training; they depend on it, the step and the replica.
@@ -147,6 +153,9 @@ def make_run_steps(
     names: list[str] = []
     variables = [v for _, members in optimizers for v in members]
     entries = {term: registry.find("losses", fields["plugin"]) for term, fields in losses.items()}
+
+    def ramp(share, step):
+        return tf.minimum(1.0, tf.cast(step + 1, tf.float32) / (share * steps)) if share > 0 else 1.0
 
     def replica_step(batch, step):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -159,7 +168,7 @@ def make_run_steps(
                 inputs = [_tensor(outputs, key, term) for key in fields["inputs"]]
                 per_example = entries[term](*inputs, **fields["options"])
                 terms[f"loss/{term}"] = tf.reduce_sum(per_example) / batch_size
-                total += fields["weight"] * terms[f"loss/{term}"]
+                total += fields["weight"] * ramp(fields["ramp"], step) * terms[f"loss/{term}"]
         gradients = tape.gradient(total, variables)
         start = 0
         for optimizer, members in optimizers:

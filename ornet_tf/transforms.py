@@ -126,7 +126,7 @@ def boxes_out_of_view(boxes: tf.Tensor, view: View) -> tf.Tensor:
 def check_sizes(*, resize: int, crop: int) -> None:
     """Raises ValueError unless 1 <= crop <= resize."""
     if not 1 <= crop <= resize:
-        raise ValueError(f"crop must lie in 1..resize; got crop {crop} and resize {resize}. Make crop smaller.")
+        raise ValueError(f"crop must lie in 1..resize; got crop {crop} and resize {resize}. Choose a crop that fits.")
 
 
 def _corner(view: View) -> tf.Tensor:

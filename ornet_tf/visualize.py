@@ -10,28 +10,20 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-PREDICTED = (230, 30, 30)
-GROUND_TRUTH = (20, 200, 60)
+PREDICTED = (255, 45, 45)
+GROUND_TRUTH = (40, 220, 80)
 
 # Even steps from 0 to 1 along viridis (CC0): equal differences look equal, also in grey and to colour-blind eyes.
 _ANCHORS = np.array(
-    [
-        (68, 1, 84),
-        (71, 44, 122),
-        (59, 81, 139),
-        (44, 113, 142),
-        (33, 144, 141),
-        (39, 173, 129),
-        (92, 200, 99),
-        (170, 220, 50),
-        (253, 231, 37),
-    ],
+    [(68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141)]
+    + [(39, 173, 129), (92, 200, 99), (170, 220, 50), (253, 231, 37)],
     np.float64,
 )
 _PAPER, _INK, _FAINT = (255, 255, 255), (30, 30, 30), (110, 110, 110)
-_TILE = 192  # Smaller pictures grow to at least this, in pixels.
+_LEAST = 192  # Smaller pictures on sheets grow to at least this, in pixels.
 _GAP = 8
 _LINE = 20  # Height of a line of text.
+_LEGEND = 440  # The legend needs this width.
 
 
 def heatmap(activation_map: np.ndarray) -> np.ndarray:
@@ -79,7 +71,7 @@ def overlay(image: np.ndarray, activation_map: np.ndarray, *, alpha: float = 0.5
 def draw_boxes(
     image: np.ndarray, boxes: np.ndarray, *, colour: Sequence[int] = PREDICTED, width: int = 2
 ) -> np.ndarray:
-    """Draws the outlines of boxes inside their edges, on a copy of the picture.
+    """Draws the outlines of boxes inside their edges, with a thin dark rim, on a copy of the picture.
 
     Args:
       image: uint8 [H, W, 3].
@@ -104,7 +96,11 @@ def draw_boxes(
             continue
         left, right = _edges(xmin, xmax, canvas.width)
         top, bottom = _edges(ymin, ymax, canvas.height)
-        pen.rectangle((left, top, right - 1, bottom - 1), outline=tuple(colour), width=width)
+        line = max(1, min(width, (right - left) // 2, (bottom - top) // 2))
+        inside = (left + line, top + line, right - 1 - line, bottom - 1 - line)
+        if inside[0] < inside[2] and inside[1] < inside[3]:
+            pen.rectangle(inside, outline=_INK)
+        pen.rectangle((left, top, right - 1, bottom - 1), outline=tuple(colour), width=line)
     return np.array(canvas)
 
 
@@ -118,7 +114,7 @@ def panel(
 ) -> np.ndarray:
     """Puts a picture, its map and the picture with its boxes side by side, under a caption.
 
-    Small pictures are enlarged by a whole factor, so that each of their pixels stays visible.
+    Small pictures are enlarged by a whole factor, so that their pixels stay what they are.
 
     Args:
       image: uint8 [H, W, 3].
@@ -134,15 +130,13 @@ def panel(
       TypeError: if the picture is not uint8.
       ValueError: if a shape is another.
     """
-    image = _picture(image)
-    factor = max(1, -(-_TILE // max(image.shape[:2])))
-    large = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    large = _enlarged(image)
     height, width = large.shape[:2]
     colours = Image.fromarray(heatmap(activation_map)).resize((width, height), Image.Resampling.NEAREST)
     boxed = large
     if ground_truth is not None:
         boxed = draw_boxes(boxed, ground_truth, colour=GROUND_TRUTH, width=3)
-    boxed = draw_boxes(boxed, predicted, colour=PREDICTED, width=2)
+    boxed = draw_boxes(boxed, predicted)
     above = _LINE if caption else 0
     sheet = Image.new("RGB", (3 * width + 2 * _GAP, above + height), _PAPER)
     for column, tile in enumerate((Image.fromarray(large), colours, Image.fromarray(boxed))):
@@ -165,14 +159,14 @@ def grid(rows: Sequence[np.ndarray | Sequence[np.ndarray]], *, title: str = "") 
       ValueError: if there is no panel.
     """
     rows = [[row] if isinstance(row, np.ndarray) else list(row) for row in rows]
-    rows = [[_picture(tile) for tile in row] for row in rows if row]
+    rows = [[_enlarged(tile) for tile in row] for row in rows if row]
     if not rows:
         raise ValueError("grid expects at least one panel, got none.")
     gap = 2 * _GAP
     width = max(sum(tile.shape[1] + gap for tile in row) for row in rows) + gap
     header = gap + _LINE * (2 if title else 1) + gap // 2
     height = header + sum(max(tile.shape[0] for tile in row) + gap for row in rows)
-    sheet = Image.new("RGB", (max(width, _legend_width() + 2 * gap), height), _PAPER)
+    sheet = Image.new("RGB", (max(width, _LEGEND), height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     _write(pen, (gap, gap // 2), title, _INK, sheet.width - 2 * gap, size=17)
     _legend(sheet, gap, header - _LINE - gap // 2)
@@ -190,21 +184,14 @@ def _legend(sheet: Image.Image, left: int, top: int) -> None:
     """Draws what the colours mean: the scale of the map and the two kinds of boxes."""
     pen = ImageDraw.Draw(sheet)
     middle = top + _LINE // 2
-    scale = heatmap(np.tile(np.linspace(0.0, 1.0, 80), (10, 1)))
-    for text in ("map  0", scale, "1"):
-        if isinstance(text, str):
-            left = _write(pen, (left, top), text, _FAINT, sheet.width) + _GAP
-        else:
-            sheet.paste(Image.fromarray(scale), (left, middle - 5))
-            left += scale.shape[1] + _GAP
+    scale = Image.fromarray(heatmap(np.tile(np.linspace(0.0, 1.0, 80), (10, 1))))
+    left = _write(pen, (left, top), "map  0", _FAINT, sheet.width) + _GAP
+    sheet.paste(scale, (left, middle - 5))
+    left = _write(pen, (left + scale.width + _GAP, top), "1", _FAINT, sheet.width)
     for colour, text in ((PREDICTED, "predicted box"), (GROUND_TRUTH, "ground truth")):
         left += 2 * _GAP
         pen.rectangle((left, middle - 5, left + 13, middle + 4), outline=colour, width=2)
         left = _write(pen, (left + 14 + _GAP, top), text, _FAINT, sheet.width)
-
-
-def _legend_width() -> int:
-    return 400
 
 
 def _write(
@@ -219,6 +206,12 @@ def _write(
         text += "..."
     pen.text((left, top + _LINE // 2), text, fill=tuple(colour), font=font, anchor="lm")
     return left + int(font.getlength(text))
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    image = _picture(image)
+    factor = max(1, -(-_LEAST // max(image.shape[:2])))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _edges(low: float, high: float, size: int) -> tuple[int, int]:

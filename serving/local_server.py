@@ -121,6 +121,7 @@ def _serving(store: ModelStore, bound: socket.socket, poll_wait_seconds: float) 
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )

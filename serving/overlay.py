@@ -4,7 +4,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageOps
+
+from ornet_tf import visualize
 
 
 def draw(path: str | os.PathLike, box: Sequence[float], text: str, output: str | os.PathLike) -> None:
@@ -12,24 +15,29 @@ def draw(path: str | os.PathLike, box: Sequence[float], text: str, output: str |
 
     Args:
       path: the picture.
-      box: ymin, xmin, ymax, xmax as fractions of the upright picture (its EXIF orientation applied).
-      text: written inside the box's upper left corner.
+      box: ymin, xmin, ymax, xmax as fractions of the upright picture.
+      text: written at the box's upper left corner, inside.
       output: the PNG to write.
 
     Raises:
       OSError: if the picture cannot be read or the PNG not written.
       PIL.Image.DecompressionBombError: if the picture is unreasonably large.
     """
-    with Image.open(path) as file:
-        picture = ImageOps.exif_transpose(file).convert("RGB")
-    ymin, xmin, ymax, xmax = box
-    # The box is half-open: its last row and column lie just before the lower and the right edge.
-    left, top = round(xmin * picture.width), round(ymin * picture.height)
-    right, bottom = max(left, round(xmax * picture.width) - 1), max(top, round(ymax * picture.height) - 1)
-    width = max(2, round(min(picture.size) / 100))
-    canvas = ImageDraw.Draw(picture)
-    canvas.rectangle((left, top, right, bottom), outline=(255, 0, 0), width=width)
-    corner = (left + 2 * width, top + 2 * width)
-    canvas.rectangle(canvas.textbbox(corner, text), fill=(255, 255, 255))
-    canvas.text(corner, text, fill=(200, 0, 0))
+    pixels = _upright(path)
+    height, width = pixels.shape[:2]
+    line = max(2, round(min(height, width) / 100))
+    picture = Image.fromarray(visualize.draw_boxes(pixels, np.asarray(box), width=line))
+    pen = ImageDraw.Draw(picture)
+    corner = (round(box[1] * width) + 2 * line, round(box[0] * height) + 2 * line)
+    pen.rectangle(pen.textbbox(corner, text), fill=(255, 255, 255))
+    pen.text(corner, text, fill=visualize.PREDICTED)
     picture.save(output, "PNG")
+
+
+def _upright(path: str | os.PathLike) -> np.ndarray:
+    """Returns a picture as uint8 [H, W, 3] in the frame of the boxes: only JPEG files are turned, as in the export."""
+    with Image.open(path) as file:
+        picture = file if file.format == "PNG" else ImageOps.exif_transpose(file)
+        if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow clips instead of scaling.
+            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        return np.asarray(picture.convert("RGB"))

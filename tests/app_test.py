@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from ornet_tf import app
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -40,3 +42,14 @@ def test_a_wrong_command_line_is_answered_in_a_sentence_and_fails(arguments, mes
     assert message in done.stdout + done.stderr
     if message.startswith("Error"):
         assert "Traceback" not in done.stderr
+
+
+def test_an_installed_config_is_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    argv = ["train", "--config=configs/toybirds.py", "--workdir=runs", "--config.seed=1", "--config=none.py"]
+    assert app.with_installed_config(argv) == [
+        "train", f"--config={ROOT / 'configs/toybirds.py'}", "--workdir=runs", "--config.seed=1", "--config=none.py",
+    ]
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "toybirds.py").write_text("")
+    assert app.with_installed_config(argv) == argv  # what is here comes first

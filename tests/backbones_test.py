@@ -96,7 +96,8 @@ def test_vgg16_with_its_original_head():
 
 
 def test_vgg16_says_what_weights_it_expects():
-    with pytest.raises(FileNotFoundError, match="weights: expected 'imagenet', None or the path.*'nowhere.h5' is no file"):
+    message = "weights: expected 'imagenet', None or the path.*'nowhere.h5' is no file"
+    with pytest.raises(FileNotFoundError, match=message):
         build("vgg16", weights="nowhere.h5")
 
 

@@ -147,20 +147,29 @@ def test_a_reply_that_is_not_json(tmp_path):
         thread.join()
 
 
-def test_the_box_is_drawn_in_the_upright_frame(tmp_path):
-    # Orientation 6: the upright picture is the stored one turned clockwise, so 80 high and 60 wide.
+@pytest.mark.parametrize(("name", "height", "width"), [("turned.jpg", 80, 60), ("as_it_is.png", 60, 80)])
+def test_the_box_is_drawn_in_the_frame_of_the_export(tmp_path, name, height, width):
+    # Orientation 6: the upright picture is the stored one turned clockwise. The export reads it from JPEG files only.
     stored = Image.new("RGB", (80, 60), (0, 0, 200))
     exif = stored.getexif()
     exif[0x0112] = 6
-    stored.save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    overlay.draw(tmp_path / "turned.jpg", [0.5, 0.25, 1.0, 0.75], "", tmp_path / "out.png")
+    stored.save(tmp_path / name, exif=exif)
+    overlay.draw(tmp_path / name, [0.5, 0.25, 1.0, 0.75], "", tmp_path / "out.png")
     with Image.open(tmp_path / "out.png") as picture:
         pixels = np.asarray(picture).astype(int)
-    assert pixels.shape == (80, 60, 3)
+    assert pixels.shape == (height, width, 3)
     red = (pixels[..., 0] > 200) & (pixels[..., 2] < 50)
     rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
-    assert (rows[0], rows[-1], columns[0], columns[-1]) == (40, 79, 15, 44)
-    assert not red[50:70, 25:35].any()
+    edges = (rows[0], rows[-1], columns[0], columns[-1])
+    assert edges == (height // 2, height - 1, width // 4, 3 * width // 4 - 1)
+    assert not red[height // 2 + 10 : height - 10, width // 4 + 10 : width // 4 + 20].any()
+
+
+def test_sixteen_bits_of_grey_are_scaled(tmp_path):
+    Image.fromarray(np.full([40, 40], 0x40FF, np.uint16)).save(tmp_path / "grey.png")
+    overlay.draw(tmp_path / "grey.png", [0, 0, 0.2, 0.2], "", tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.getpixel((30, 30)) == (0x40, 0x40, 0x40)
 
 
 def test_overlays_of_boxes_at_and_without_extent(tmp_path):

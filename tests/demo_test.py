@@ -13,7 +13,8 @@ def test_the_main_job_runs_once_from_end_to_end_and_answers_over_rest(tiny_run):
     with open(os.path.join(workdir, "rest", "answer.json"), encoding="utf-8") as file:
         answer = json.load(file)
     held_out = assemble.load_split(config, "test").images[0]
-    expected = localizer.load(config, workdir).localize(tf.constant([held_out]))
+    model = localizer.load(config, workdir)
+    expected = model.localize(tf.constant([held_out]))
     np.testing.assert_allclose(answer["box"], expected["detection_boxes"][0, 0], atol=1e-4)
     for path in ("evaluation/table.md", "evaluation/pictures.png", "rest/answer.png", "rest/held_out.png"):
         assert os.path.getsize(os.path.join(workdir, path)) > 0

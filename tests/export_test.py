@@ -38,7 +38,8 @@ def test_signatures_are_as_documented(exported):
 def test_the_export_answers_what_prediction_answers(exported, tiny_run):
     config, _ = tiny_run
     encoded = tf.constant(list(assemble.load_split(config, "test").images))
-    expected = localizer.load(*tiny_run).localize(encoded)
+    model = localizer.load(*tiny_run)
+    expected = model.localize(encoded)
     served = tf.saved_model.load(exported).signatures["activation_map"](image_bytes=encoded)
     for name, value in expected.items():
         if value.dtype.is_floating:

@@ -54,11 +54,6 @@ def test_pictures_of_different_sizes_and_kinds_share_a_batch(model):
     assert np.all((boxes_found >= 0) & (boxes_found <= 1))
 
 
-def test_an_empty_batch_is_answered(model):
-    outputs = model.localize(tf.constant([], tf.string))
-    assert outputs["detection_boxes"].shape == (0, 1, 4)
-
-
 def test_a_row_without_a_map_is_refused(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()

@@ -26,7 +26,8 @@ def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, picture
     assert not broken
     assert [os.path.basename(r["file"]) for r in results] == ["0.png", "1.png", "2.png", "0.png"]
     encoded = tf.constant([(pictures / "inner" / f"{i}.png").read_bytes() for i in (0, 1, 2, 0)])
-    expected = localizer.load(*tiny_run).localize(encoded)
+    model = localizer.load(*tiny_run)
+    expected = model.localize(encoded)
     np.testing.assert_allclose([r["box"] for r in results], expected["detection_boxes"][:, 0], atol=1e-5)
     assert [r["class"] for r in results] == expected["detection_classes"][:, 0].numpy().tolist()
     with open(os.path.join(tiny_run[1], "predictions", "predictions.json"), encoding="utf-8") as file:

@@ -1,0 +1,279 @@
+"""The order, content and repeatability of batches, and what is said of pictures that cannot be used."""
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ornet_tf import input_pipeline
+from ornet_tf.datasets import Source
+
+RESIZE, CROP = 24, 20
+SIZES = [(30, 40), (24, 24), (61, 33), (20, 26)]  # height, width; in turn
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Ten pictures that differ everywhere, uint8 [H, W, 3]."""
+    drawn = np.random.default_rng(7)
+    return [drawn.integers(0, 256, (*SIZES[i % len(SIZES)], 3), np.uint8) for i in range(10)]
+
+
+@pytest.fixture(scope="module")
+def source(pictures, encode):
+    """The pictures as files in memory, JPEG and PNG in turn."""
+    return source_of([encode(picture, ("PNG", "JPEG")[i % 2]) for i, picture in enumerate(pictures)])
+
+
+def source_of(files, boxes=None):
+    labels = np.arange(len(files)) % 3
+    return Source(["a", "b", "c"], files, [f"{i}.jpg" for i in range(len(files))], labels, boxes)
+
+
+def training(source, count, **changes):
+    options = {"batch_size": 4, "seed": 5, "resize": RESIZE, "crop": CROP, "horizontal_flip": True, "cache": True}
+    batches = input_pipeline.training_batches(source, **{**options, **changes})
+    return list(itertools.islice(batches.as_numpy_iterator(), count))
+
+
+def indices(batches):
+    return np.concatenate([batch["index"] for batch in batches])
+
+
+def equal(some, others):
+    """Whether two lists of batches are the same to the last bit."""
+    return len(some) == len(others) and all(
+        set(a) == set(b) and all(a[key].dtype == b[key].dtype and np.array_equal(a[key], b[key]) for key in a)
+        for a, b in zip(some, others)
+    )
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_training_batches_are_what_they_promise(source, cache):
+    options = {"seed": 5, "resize": RESIZE, "crop": CROP, "horizontal_flip": True, "cache": cache}
+    assert input_pipeline.training_batches(source, batch_size=4, **options).element_spec == {
+        "image": tf.TensorSpec([4, CROP, CROP, 3], tf.float32),
+        "label": tf.TensorSpec([4], tf.int32),
+        "index": tf.TensorSpec([4], tf.int64),
+    }
+    for batch in training(source, 3, cache=cache):
+        np.testing.assert_array_equal(batch["label"], source.labels[batch["index"]])
+        assert batch["image"].max() > 240  # in 0..255, not scaled
+        np.testing.assert_array_equal(batch["image"], np.rint(batch["image"]))
+
+
+def test_every_training_picture_is_a_crop_of_its_file(source, pictures):
+    resized = [np.asarray(Image.fromarray(p).resize((RESIZE, RESIZE), Image.Resampling.BILINEAR)) for p in pictures]
+    places = set()
+    for batch in training(source, 20):
+        for image, index in zip(batch["image"], batch["index"]):
+            if index % 2:  # a JPEG of noise is not the noise
+                continue
+            crops = {
+                (top, left, flip): resized[index][top:top + CROP, left:left + CROP][:, ::1 - 2 * flip]
+                for top, left, flip in itertools.product(range(RESIZE - CROP + 1), range(RESIZE - CROP + 1), (0, 1))
+            }
+            (place,) = [place for place, crop in crops.items() if np.abs(image - crop).max() <= 1]
+            places.add((index, *place))
+    assert len(places) > 25  # of about 40 draws from 50 places for each picture
+
+
+def test_each_picture_comes_once_in_an_epoch(source):
+    batches = training(source.select(range(8)), 8)
+    epochs = indices(batches).reshape(4, 8)
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(8))
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_the_rest_of_an_epoch_is_dropped_another_rest_each_time(source):
+    assert input_pipeline.steps_per_epoch(source, 4) == 2
+    epochs = indices(training(source, 40)).reshape(20, 8)
+    assert all(len(set(epoch)) == 8 for epoch in epochs)
+    dropped = [frozenset(range(10)) - set(epoch) for epoch in epochs]
+    assert len(set(dropped)) > 10
+    assert set.union(*map(set, dropped)) == set(range(10))
+
+
+def test_every_picture_comes_equally_often_at_every_place(source):
+    epochs = indices(training(source, 600, batch_size=10, resize=4, crop=4)).reshape(600, 10)
+    for place in range(10):
+        counts = np.bincount(epochs[:, place], minlength=10)
+        assert np.abs(counts - 60).max() < 5 * np.sqrt(600 * 0.1 * 0.9)
+    follows = np.zeros((10, 10))
+    np.add.at(follows, (epochs[:, :-1].ravel(), epochs[:, 1:].ravel()), 1)
+    assert np.abs(follows[~np.eye(10, dtype=bool)] - 60).max() < 5 * np.sqrt(60)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("first_step", [1, 5, 1_000_000_000])
+def test_a_run_that_starts_later_sees_the_tail(source, cache, first_step):
+    length, before = (7, first_step) if first_step < 7 else (12, 8)
+    sequence = training(source, length, cache=cache, first_step=first_step - before)
+    assert equal(sequence[before:], training(source, length - before, cache=cache, first_step=first_step))
+
+
+def test_cached_and_decoded_batches_are_the_same_and_repeatable(source):
+    cached = training(source, 7)
+    assert equal(cached, training(source, 7))
+    assert equal(cached, training(source, 7, cache=False))
+
+
+@pytest.mark.parametrize("change", [{"seed": 6}, {"horizontal_flip": False}, {"first_step": 1}])
+def test_batches_depend_on_the_arguments(source, change):
+    assert not equal(training(source, 4), training(source, 4, **change))
+
+
+def test_a_picture_is_seen_differently_in_each_epoch_and_neighbours_too(encode):
+    same = source_of([encode(np.random.default_rng(1).integers(0, 256, (24, 24, 3), np.uint8))] * 8)
+    images = np.concatenate([batch["image"] for batch in training(same, 8, crop=16)])
+    assert len({image.tobytes() for image in images}) > 24  # 32 draws from 162 views
+
+
+def test_paths_and_bytes_give_the_same_batches(source, tmp_path):
+    paths = [str(tmp_path / name) for name in source.names]
+    for path, content in zip(paths, source.images):
+        tf.io.write_file(path, content)
+    assert equal(training(source, 3), training(source_of(paths), 3))
+
+
+def evaluation(source, **changes):
+    options = {"batch_size": 4, "resize": RESIZE, "crop": CROP, **changes}
+    return list(input_pipeline.evaluation_batches(source, **options).as_numpy_iterator())
+
+
+def test_evaluation_keeps_the_order_and_the_last_partial_batch(source):
+    batches = evaluation(source)
+    assert [len(batch["image"]) for batch in batches] == [4, 4, 2]
+    np.testing.assert_array_equal(indices(batches), np.arange(10))
+    np.testing.assert_array_equal(np.concatenate([batch["label"] for batch in batches]), source.labels)
+    types = {key: (value.dtype, value.shape[1:]) for key, value in batches[0].items()}
+    assert types == {
+        "image": (np.float32, (CROP, CROP, 3)), "label": (np.int32, ()), "index": (np.int64, ()),
+        "boxes": (np.float32, (1, 4)),
+    }
+    assert not any(batch["boxes"].any() for batch in batches)  # the source has none
+
+
+def test_evaluation_pictures_are_centre_crops(source, pictures):
+    start, images = (RESIZE - CROP) // 2, evaluation(source, batch_size=10)[0]["image"]
+    for index in (0, 2, 4, 6, 8):
+        resized = Image.fromarray(pictures[index]).resize((RESIZE, RESIZE), Image.Resampling.BILINEAR)
+        expected = np.asarray(resized)[start:start + CROP, start:start + CROP].astype(int)
+        assert np.abs(images[index] - expected).max() <= 1
+
+
+def test_evaluation_boxes_are_moved_clipped_and_padded(pictures, encode):
+    rotated = Image.Exif()
+    rotated[0x0112] = 6  # stored 40 wide and 30 high, upright 30 wide and 40 high
+    files = [encode(pictures[0]), encode(pictures[0], "JPEG", exif=rotated.tobytes()), encode(pictures[1])]
+    boxes = [
+        np.array([[6, 10, 20, 31], [0, 0, 30, 40]], np.float32),
+        np.array([[6, 10, 20, 30]], np.float32),
+        np.array([[0, 0, 24, 2], [0, 0, 24, 3], [4, 5, 4.5, 5.5]], np.float32),  # the first lies left of the crop
+    ]
+    found = evaluation(source_of(files, boxes), batch_size=3)[0]["boxes"]
+    expected = np.zeros((3, 3, 4))
+    for picture, (height, width) in enumerate([(30, 40), (40, 30), (24, 24)]):
+        for row, box in enumerate(boxes[picture].astype(np.float64)):
+            resized = box / [height, width, height, width] * RESIZE
+            expected[picture, row] = np.clip((resized - (RESIZE - CROP) / 2) / CROP, 0, 1)
+    expected[2, 0] = 0
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert not found[2, 0].any()
+    assert not found[1, 1:].any()
+    assert found[0, 1].tolist() == [0, 0, 1, 1]
+
+
+@pytest.fixture
+def broken(source, tmp_path):
+    """A source with five broken files among six good ones, and what is wrong with them."""
+    jpeg, png = source.images[1], source.images[0]
+    gif = b"GIF89a" + b"\0" * 30
+    contents = [png, jpeg[:400], jpeg, b"", png, b"no picture\n", jpeg, gif, png, None, jpeg]
+    paths = [str(tmp_path / f"{i}.jpg") for i in range(len(contents))]
+    for path, content in zip(paths, contents):
+        if content is not None:
+            tf.io.write_file(path, content)
+    return source_of(paths), [
+        ("1.jpg", "truncated or damaged JPEG"),
+        ("3.jpg", "an empty file"),
+        ("5.jpg", "neither JPEG nor PNG"),
+        ("7.jpg", "a GIF; only JPEG and PNG are read"),
+        ("9.jpg", "file not found"),
+    ]
+
+
+def test_broken_pictures_are_listed_in_order(broken, source):
+    assert input_pipeline.check(broken[0]) == broken[1]
+    assert input_pipeline.check(source) == []
+
+
+def test_broken_pictures_stop_the_work_with_the_whole_list(broken):
+    with pytest.raises(ValueError, match="5 of 11 pictures cannot be used") as caught:
+        input_pipeline.usable(broken[0], broken_images="stop")
+    for name, why in broken[1]:
+        assert f"\n  {name}: {why}" in str(caught.value)
+
+
+def test_broken_pictures_are_left_out_and_logged(broken, caplog):
+    with caplog.at_level("WARNING", logger="absl"):
+        rest = input_pipeline.usable(broken[0], broken_images="skip")
+    assert rest.names == [f"{i}.jpg" for i in (0, 2, 4, 6, 8, 10)]
+    np.testing.assert_array_equal(rest.labels, broken[0].labels[[0, 2, 4, 6, 8, 10]])
+    assert "3.jpg: an empty file" in caplog.text
+    assert sorted(indices(training(rest, 1, batch_size=6))) == list(range(6))
+
+
+def test_good_sources_come_back_as_they_are_and_empty_ones_not_at_all(source):
+    for choice in input_pipeline.BROKEN_IMAGES:
+        assert input_pipeline.usable(source, broken_images=choice) is source
+    with pytest.raises(ValueError, match="No usable picture is left"):
+        input_pipeline.usable(source_of([b"x", b""]), broken_images="skip")
+    with pytest.raises(ValueError, match="one of stop, skip; got 'ignore'"):
+        input_pipeline.usable(source, broken_images="ignore")
+
+
+def test_a_broken_picture_that_was_not_checked_is_named_when_pictures_are_held(broken):
+    with pytest.raises(ValueError, match="7.jpg: a GIF"):
+        training(broken[0], 1)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"batch_size": 11}, "batch_size must lie in 1..10, the number of pictures; got 11"),
+        ({"batch_size": 0}, "batch_size must lie in 1..10"),
+        ({"seed": -1}, "seed must lie in"),
+        ({"seed": 2**31}, "seed must lie in"),
+        ({"first_step": -1}, "first_step must not be negative"),
+        ({"crop": 25}, "crop must lie in 1..resize"),
+        ({"cache_limit_bytes": 17279}, "10 pictures of 24 x 24 pixels.*17280 bytes.*Set cache to False"),
+    ],
+)
+def test_arguments_out_of_range_are_errors(source, change, message):
+    with pytest.raises(ValueError, match=message):
+        training(source.select(range(10)), 1, **change)
+
+
+def test_a_single_picture_is_an_epoch(source):
+    assert indices(training(source.select([3]), 5, batch_size=1)).tolist() == [0] * 5
+
+
+def test_two_replicas_see_the_same_batches_in_halves(source):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    options = {"resize": RESIZE, "crop": CROP}
+    for cache in (True, False):
+        more = {"batch_size": 4, "seed": 5, "horizontal_flip": True, "cache": cache, "first_step": 1}
+        distributed = strategy.experimental_distribute_dataset(
+            input_pipeline.training_batches(source, **more, **options))
+        for batch, expected in zip(distributed, training(source, 3, first_step=1)):
+            for key, value in expected.items():
+                halves = strategy.experimental_local_results(batch[key])
+                assert [len(half) for half in halves] == [2, 2]
+                np.testing.assert_array_equal(np.concatenate(halves), value)
+    batches = strategy.experimental_distribute_dataset(
+        input_pipeline.evaluation_batches(source, batch_size=4, **options))
+    parts = [strategy.experimental_local_results(batch["index"]) for batch in batches]
+    np.testing.assert_array_equal(np.concatenate([part for both in parts for part in both]), np.arange(10))
