@@ -55,3 +55,31 @@ class PhaseSummaries:
                 ]
                 tf.summary.image(name, np.stack(overlays), max_outputs=len(overlays))
                 tf.summary.histogram(f"{name}_values", maps)
+
+
+def observations(outputs: Mapping[str, tf.Tensor], batch_size: int) -> dict[str, tf.Tensor]:
+    """Returns what is watched beside the losses: accuracies, and how grey the map is.
+
+    Args:
+      outputs: named tensors with "label" [b]; of "activation_map" and all "...logits" something is said.
+      batch_size: the global one.
+
+    Returns:
+      name -> scalar, the sum over this replica's examples over the global batch size: replicas add up to the mean.
+    """
+    seen = {}
+    for name, value in outputs.items():
+        if name.endswith("logits"):
+            hits = tf.equal(tf.argmax(value, axis=-1, output_type=tf.int32), outputs["label"])
+            seen[f"accuracy/{name}"] = tf.reduce_sum(tf.cast(hits, tf.float32)) / batch_size
+    if "activation_map" in outputs:
+        maps = tf.reshape(outputs["activation_map"], [tf.shape(outputs["activation_map"])[0], -1])
+        grey = tf.cast((maps > 0.2) & (maps < 0.8), tf.float32)
+        statistics = {
+            "map/mean": tf.reduce_mean(maps, axis=-1),
+            "map/standard_deviation": tf.math.reduce_std(maps, axis=-1),
+            "map/share_on": tf.reduce_mean(tf.cast(maps > 0.5, tf.float32), axis=-1),
+            "map/share_grey": tf.reduce_mean(grey, axis=-1),
+        }
+        seen.update({name: tf.reduce_sum(value) / batch_size for name, value in statistics.items()})
+    return seen

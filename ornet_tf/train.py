@@ -19,7 +19,7 @@ from ornet_tf import app, assemble, checkpoints, input_pipeline, registry
 from ornet_tf.datasets import Source
 from ornet_tf.methods import Protocol
 from ornet_tf.optimizers import make_optimizers, make_schedule
-from ornet_tf.summaries import PhaseSummaries
+from ornet_tf.summaries import PhaseSummaries, observations
 
 
 def main(config: ConfigDict, workdir: str) -> None:
@@ -174,7 +174,7 @@ def make_run_steps(
         for optimizer, members in optimizers:
             optimizer.apply_gradients(list(zip(gradients[start : start + len(members)], members)))
             start += len(members)
-        metrics = {"loss": total, **terms, **_observations(outputs, batch_size)}
+        metrics = {"loss": total, **terms, **observations(outputs, batch_size)}
         names[:] = list(metrics)
         return tf.stack(list(metrics.values()))
 
@@ -197,26 +197,6 @@ def _tensor(outputs: Mapping[str, tf.Tensor], key: str, term: str) -> tf.Tensor:
     if key not in outputs:
         raise ValueError(f"losses.{term}.inputs: no tensor {key!r}; choose from {', '.join(outputs)}.")
     return outputs[key]
-
-
-def _observations(outputs: Mapping[str, tf.Tensor], batch_size: int) -> dict[str, tf.Tensor]:
-    """Returns what is watched beside the losses, each a sum over the replica's examples over the global batch."""
-    seen = {}
-    for name, value in outputs.items():
-        if name.endswith("logits"):
-            hits = tf.equal(tf.argmax(value, axis=-1, output_type=tf.int32), outputs["label"])
-            seen[f"accuracy/{name}"] = tf.reduce_sum(tf.cast(hits, tf.float32)) / batch_size
-    if "activation_map" in outputs:
-        maps = tf.reshape(outputs["activation_map"], [tf.shape(outputs["activation_map"])[0], -1])
-        grey = tf.cast((maps > 0.2) & (maps < 0.8), tf.float32)
-        statistics = {
-            "map/mean": tf.reduce_mean(maps, axis=-1),
-            "map/standard_deviation": tf.math.reduce_std(maps, axis=-1),
-            "map/share_on": tf.reduce_mean(tf.cast(maps > 0.5, tf.float32), axis=-1),
-            "map/share_grey": tf.reduce_mean(grey, axis=-1),
-        }
-        seen.update({name: tf.reduce_sum(value) / batch_size for name, value in statistics.items()})
-    return seen
 
 
 def _check_finite(phase: str, first_step: int, names: Sequence[str], values: np.ndarray) -> None:

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from ornet_tf.summaries import PhaseSummaries
+from ornet_tf.summaries import PhaseSummaries, observations
 
 
 def events(folder):
@@ -42,3 +42,16 @@ def test_maps_are_laid_over_their_pictures(tmp_path):
     assert off.shape == on.shape == (8, 8, 3)
     assert on.mean() > off.mean()
     assert "activation_map_values" in values
+
+
+def test_observations_of_replicas_add_up_to_the_mean():
+    logits = tf.constant([[1.0, 2.0], [3.0, 1.0], [0.0, 1.0], [5.0, 1.0]])
+    maps = tf.constant([[0.0, 1.0], [0.5, 0.5], [0.3, 0.9], [0.1, 0.1]])[:, :, tf.newaxis, tf.newaxis]
+    outputs = {"label": tf.constant([1, 1, 1, 0]), "logits": logits, "activation_map": maps}
+    halves = [observations({k: v[part] for k, v in outputs.items()}, 4) for part in (slice(0, 1), slice(1, 4))]
+    total = {name: float(halves[0][name] + halves[1][name]) for name in halves[0]}
+    np.testing.assert_allclose(total["accuracy/logits"], 0.75)
+    np.testing.assert_allclose(total["map/mean"], 0.425, atol=1e-6)
+    np.testing.assert_allclose(total["map/standard_deviation"], (0.5 + 0.0 + 0.3 + 0.0) / 4, atol=1e-6)
+    np.testing.assert_allclose(total["map/share_on"], (0.5 + 0.0 + 0.5 + 0.0) / 4)
+    np.testing.assert_allclose(total["map/share_grey"], (0.0 + 1.0 + 0.5 + 0.0) / 4)
