@@ -76,7 +76,7 @@ def default() -> ConfigDict:
                 "threshold_split": "",  # also choose each row's threshold on this split ("" for none)
                 "batch_size": 64,
                 "classifier": "evaluator",  # the row whose logits are the class of every row, on the whole image
-                "rows": ("evaluator", "centre_box", "mean_features", "cam", "stage_one", "stage_two"),
+                "rows": ("centre_box", "mean_features", "cam", "stage_one", "stage_two"),
                 # Rows that are no phase: methods without training, on parts of phases.
                 "row": {
                     "centre_box": row("centre_box"),

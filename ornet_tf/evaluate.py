@@ -41,11 +41,15 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     """
     options = config.evaluation
     source = assemble.load_split(config, options.split)
-    measured = _measure(config, workdir, source, options.split)
+    methods = {
+        name: assemble.trained_method(config, name, workdir, len(source.class_names))
+        for name in dict.fromkeys((options.classifier, *options.rows))
+    }
+    measured = _measure(config, methods, source, options.split)
     rows = {row: {rule: metric.summary() for rule, metric in rules.items()} for row, rules in measured.items()}
     if options.threshold_split:
         chosen_on = assemble.load_split(config, options.threshold_split)
-        for row, rules in _measure(config, workdir, chosen_on, options.threshold_split).items():
+        for row, rules in _measure(config, methods, chosen_on, options.threshold_split).items():
             for rule, metric in rules.items():
                 _add_chosen_threshold(rows[row][rule], metric.summary())
     result = {
@@ -59,47 +63,38 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     with open(os.path.join(folder, "table.md"), "w", encoding="utf-8") as file:
         file.write(table(result))
     _write_per_image(os.path.join(folder, "per_image.csv"), source, measured, options.box_rule)
-    _write_pictures(config, workdir, source, os.path.join(folder, "pictures.png"))
+    _write_pictures(config, methods, source, os.path.join(folder, "pictures.png"))
     return result
 
 
-def _measure(config: ConfigDict, workdir: str, source: Source, split: str) -> Metrics:
+def _measure(config: ConfigDict, methods: Mapping[str, Protocol], source: Source, split: str) -> Metrics:
     """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image."""
     options = config.evaluation
-    num_classes = len(source.class_names)
     thresholds = sorted({*THRESHOLDS, options.threshold})
-    names = [options.classifier, *(row for row in options.rows if row != options.classifier)]
-    logits, measured = [], {}
-    for name in names:
-        predict = _predict_boxes(assemble.trained_method(config, name, workdir, num_classes), thresholds)
-        metrics = {
-            rule: LocalizationMetrics(
-                thresholds=thresholds, threshold=options.threshold, iou_threshold=options.iou_threshold
-            )
-            for rule in boxes.RULES
-        }
-        batches = assemble.evaluation_batches(config, source)
-        title = f"{name} on {split}"
-        with tqdm.tqdm(total=len(source), desc=title, unit="image", mininterval=1, dynamic_ncols=True) as progress:
-            for index, batch in enumerate(batches):
-                outputs = predict(batch["image"])
-                if name == options.classifier:
-                    logits.append(outputs["logits"].numpy())
-                for rule, metric in metrics.items():
-                    if rule in outputs:
-                        metric.update(
-                            outputs[rule].numpy(), batch["boxes"].numpy(), logits[index], batch["label"].numpy()
+    predict = {name: _predict_boxes(method, thresholds) for name, method in methods.items()}
+    measured: dict[str, dict[str, LocalizationMetrics]] = {}
+    with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
+        for batch in assemble.evaluation_batches(config, source):
+            logits = predict[options.classifier](batch["image"])["logits"]
+            for name in options.rows:
+                for rule, found in predict[name](batch["image"]).items():
+                    if rule not in boxes.RULES:
+                        continue
+                    metrics = measured.setdefault(name, {})
+                    if rule not in metrics:
+                        metrics[rule] = LocalizationMetrics(
+                            thresholds=thresholds, threshold=options.threshold, iou_threshold=options.iou_threshold
                         )
-                progress.update(len(batch["label"]))
-        if name in options.rows and "tight" in outputs:
-            measured[name] = metrics
-    return {row: measured[row] for row in options.rows if row in measured}
+                    metrics[rule].update(found, batch["boxes"], logits, batch["label"])
+            progress.update(len(batch["label"]))
+    return measured
 
 
 def _predict_boxes(method: Protocol, thresholds: Sequence[float]):
     """Returns a graph function: images [B, H, W, 3] -> "logits" [B, K] and, for each rule, boxes [B, T, 4]."""
 
-    @tf.function
+    # One trace serves the last, smaller batch as well.
+    @tf.function(reduce_retracing=True)
     def predict(images):
         outputs = dict(method.predict(images))
         if "activation_map" in outputs:
@@ -161,27 +156,27 @@ def _write_per_image(path: str, source: Source, measured: Metrics, rule: str) ->
             writer.writerow([name, *(f"{values[index]:.4f}" for values in columns.values())])
 
 
-def _write_pictures(config: ConfigDict, workdir: str, source: Source, path: str) -> None:
+def _write_pictures(config: ConfigDict, methods: Mapping[str, Protocol], source: Source, path: str) -> None:
     """Draws pictures of the split with each row's map, its box at the fixed threshold and the ground truth."""
     options = config.evaluation
     count = min(options.pictures, len(source))
     if not count:
         return
     chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
-    batches = list(assemble.evaluation_batches(config, chosen).as_numpy_iterator())
-    images = np.concatenate([b["image"] for b in batches]).astype(np.uint8)
-    truths = np.concatenate([b["boxes"] for b in batches])
-    panels = [[] for _ in range(count)]
-    for name in options.rows:
-        method = assemble.trained_method(config, name, workdir, len(source.class_names))
-        outputs = [method.predict(tf.constant(b["image"])) for b in batches]
-        if "activation_map" not in outputs[0]:
-            continue
-        maps = np.concatenate([o["activation_map"].numpy() for o in outputs])
-        predicted = boxes.from_maps(tf.constant(maps), tf.constant([options.threshold]), rule=options.box_rule).numpy()
-        for panel, image, activation_map, box, truth in zip(panels, images, maps, predicted, truths):
-            panel.append(visualize.panel(image, activation_map[..., 0], box, truth, caption=name))
-    Image.fromarray(visualize.grid(panels)).save(path)
+    panels = []
+    for batch in assemble.evaluation_batches(config, chosen):
+        rows = []
+        for name in options.rows:
+            maps = methods[name].predict(batch["image"]).get("activation_map")
+            if maps is not None:
+                found = boxes.from_maps(maps, tf.constant([options.threshold]), rule=options.box_rule)
+                rows.append((name, maps.numpy(), found.numpy()))
+        for index, image in enumerate(batch["image"].numpy().astype(np.uint8)):
+            truth = batch["boxes"][index].numpy()
+            panels.append(
+                [visualize.panel(image, maps[index], found[index], truth, caption=name) for name, maps, found in rows]
+            )
+    Image.fromarray(visualize.grid(panels, title=f"{options.split}: boxes at {options.threshold}")).save(path)
 
 
 if __name__ == "__main__":

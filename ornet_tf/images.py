@@ -6,7 +6,9 @@ same functions run in tf.data, in evaluation and in an exported SavedModel.
 """
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -36,7 +38,6 @@ _REFUSED = (  # offset of the magic bytes, magic bytes, name
 _MESSAGE = "Not a readable picture: "
 
 
-@tf.autograph.experimental.do_not_convert
 def decode(encoded: tf.Tensor, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """Decodes a JPEG or PNG file.
 
@@ -54,20 +55,7 @@ def decode(encoded: tf.Tensor, *, max_bytes: int = MAX_BYTES, max_pixels: int = 
     Raises:
       tf.errors.InvalidArgumentError: if the file is refused (see `refusal`), truncated or damaged; `reason` says which.
     """
-    encoded = tf.convert_to_tensor(encoded, tf.string)
-    why = refusal(encoded, max_bytes=max_bytes, max_pixels=max_pixels)
-    gate = tf.debugging.Assert(tf.equal(why, ""), [tf.strings.join([_MESSAGE, why])])
-    # Decode ops are stateless: without an explicit dependency the runtime may start them before the gate.
-    with tf.control_dependencies([gate]):
-        encoded = tf.identity(encoded)
-
-    def decode_jpeg():
-        # The accurate transform is libjpeg's default and so Pillow's; TensorFlow's default differs by some grey levels.
-        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-        return exif.upright(image, exif.orientation(encoded))
-
-    image = tf.cond(_starts_with(encoded, _PNG), lambda: tf.io.decode_png(encoded, channels=3), decode_jpeg)
-    return tf.ensure_shape(image, [None, None, 3])
+    return _decoder(max_bytes, max_pixels)(tf.convert_to_tensor(encoded, tf.string))
 
 
 def refusal(encoded: tf.Tensor, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
@@ -135,6 +123,30 @@ def reason(error: Exception) -> str:
     if isinstance(error, (tf.errors.FailedPreconditionError, IsADirectoryError)) and "directory" in text:
         return "a folder, not a file"
     return text.strip().split("\n")[0] or type(error).__name__
+
+
+@functools.cache
+def _decoder(max_bytes: int, max_pixels: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns `decode` with its limits as a function that is traced once, however many graphs call it."""
+
+    # Without autograph: it has nothing to convert here and takes a second to see that.
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    def decode(encoded):
+        why = refusal(encoded, max_bytes=max_bytes, max_pixels=max_pixels)
+        gate = tf.debugging.Assert(tf.equal(why, ""), [tf.strings.join([_MESSAGE, why])])
+        # Decode ops are stateless: without an explicit dependency the runtime may start them before the gate.
+        with tf.control_dependencies([gate]):
+            encoded = tf.identity(encoded)
+
+        def decode_jpeg():
+            # The accurate transform is Pillow's; TensorFlow's default differs from it by some grey levels.
+            image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+            return exif.upright(image, exif.orientation(encoded))
+
+        image = tf.cond(_starts_with(encoded, _PNG), lambda: tf.io.decode_png(encoded, channels=3), decode_jpeg)
+        return tf.ensure_shape(image, [None, None, 3])
+
+    return decode
 
 
 def _starts_with(text: tf.Tensor, magic: bytes) -> tf.Tensor:

@@ -101,8 +101,8 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
       resize: R, side in pixels to which pictures are resized.
       crop: C, side in pixels of the random crop.
       horizontal_flip: whether to mirror half of the pictures.
-      cache: whether to decode and resize every picture once and hold all in memory (3 R^2 bytes each), shared by all
-        calls for the same source and R. The batches are the same either way.
+      cache: whether to decode and resize every picture once and hold all in memory (3 R^2 bytes each, twice that while
+        they are read), shared by all calls for the same source and R. The batches are the same either way.
       first_step: the global step of the first batch; steps before it cost nothing.
       cache_limit_bytes: the most memory that `cache` may take.
 

@@ -18,6 +18,17 @@ from ornet_tf.boxes import iou
 
 THRESHOLDS = tuple(i / 20 for i in range(1, 20))  # 0.05, 0.1 ... 0.95; a sum of steps would drift from these.
 _SAME_THRESHOLD = 1e-6
+_NEED_BOXES = (
+    "corloc",
+    "locerr_top1",
+    "locerr_top5",
+    "best_threshold_on_evaluated_data",
+    "corloc_best_on_evaluated_data",
+    "locerr_top1_best_on_evaluated_data",
+    "locerr_top5_best_on_evaluated_data",
+    "corloc_by_threshold",
+    "corloc_spread",
+)
 
 
 class LocalizationMetrics:
@@ -27,7 +38,7 @@ class LocalizationMetrics:
       thresholds: T thresholds on the map, ascending, for which boxes will come.
       threshold: the one fixed beforehand; one of `thresholds`.
       iou_threshold: how much overlap makes a box right, 0..1 without 0.
-      spread_range: the first and the last threshold for `spread`, the largest CorLoc minus the smallest between them.
+      spread_range: the first and the last threshold for `corloc_spread`, largest minus smallest CorLoc.
 
     Raises:
       ValueError: if `thresholds` is empty or does not ascend, or another argument is out of its range.
@@ -80,11 +91,11 @@ class LocalizationMetrics:
         labels = np.asarray(labels)
         if not np.issubdtype(labels.dtype, np.integer):
             raise TypeError(f"labels must be integers, got {labels.dtype}.")
-        labels = _checked("labels", labels, [None])
+        labels = _shaped("labels", labels, [None])
         count = len(labels)
-        boxes = _checked("boxes", boxes, [count, len(self._thresholds), 4])
-        ground_truth = _checked("ground_truth", ground_truth, [count, None, 4])
-        logits = _checked("logits", logits, [count, self._classes])
+        boxes = _finite("boxes", boxes, [count, len(self._thresholds), 4])
+        ground_truth = _finite("ground_truth", ground_truth, [count, None, 4])
+        logits = _finite("logits", logits, [count, self._classes])
         if count and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
             raise ValueError(f"labels must lie in 0..{logits.shape[1] - 1}, got {labels.min()}..{labels.max()}.")
         self._classes = logits.shape[1]
@@ -107,38 +118,40 @@ class LocalizationMetrics:
     def summary(self) -> dict:
         """Returns all figures as plain numbers and lists, ready for JSON; CorLoc and errors in percent.
 
-        Keys with `best` belong to the threshold with the best CorLoc on these very pictures, the lowest of equals:
-        no fair estimate, but what the ORNet authors report. Figures that need boxes are None if no picture has any.
+        Keys that end in `on_evaluated_data` belong to the threshold with the best CorLoc on these very pictures, the
+        lowest of equals: no fair estimate, but what the ORNet authors report. Figures that need boxes are None if no
+        picture has any.
 
         Raises:
           RuntimeError: if there was no update since the start or the last reset.
         """
         ious, ranks = self._collected()
-        top1, top5 = ranks < 1, ranks < min(5, self._classes)
+        known = {"top1": ranks < 1, "top5": ranks < min(5, self._classes)}
         with_boxes = ~np.isnan(ious[:, 0])
         right = ious[with_boxes] >= self._iou_threshold  # [N, T]
-        corloc = 100.0 * np.sum(right, axis=0) / len(right) if len(right) else None
-        best = None if corloc is None else int(np.argmax(corloc))
-        result = {
+        figures = {
             "images": len(ranks),
             "images_with_boxes": len(right),
             "iou_threshold": self._iou_threshold,
-            "clserr_top1": _percent(~top1),
-            "clserr_top5": _percent(~top5),
             "threshold": float(self._thresholds[self._fixed]),
-            "best_is_chosen_on_evaluated_data": True,
-            "corloc_best_threshold": None if best is None else float(self._thresholds[best]),
+            "thresholds": self._thresholds.tolist(),
+            "corloc_spread_range": list(self._spread_range),
+            **{f"clserr_{name}": _percent(~is_known) for name, is_known in known.items()},
+            **dict.fromkeys(_NEED_BOXES),
         }
-        for suffix, index in (("", self._fixed), ("_best", best)):
-            result["corloc" + suffix] = None if best is None else float(corloc[index])
-            for name, known in (("locerr_top1", top1), ("locerr_top5", top5)):
-                result[name + suffix] = None if best is None else _percent(~(right[:, index] & known[with_boxes]))
-        in_range = None if best is None else corloc[self._in_range]
-        result["thresholds"] = self._thresholds.tolist()
-        result["corloc_by_threshold"] = None if best is None else corloc.tolist()
-        result["spread"] = None if best is None or not in_range.size else float(np.ptp(in_range))
-        result["spread_range"] = list(self._spread_range)
-        return result
+        if not len(right):
+            return figures
+        corloc = 100.0 * np.sum(right, axis=0) / len(right)
+        best = int(np.argmax(corloc))
+        for suffix, index in (("", self._fixed), ("_best_on_evaluated_data", best)):
+            figures[f"corloc{suffix}"] = float(corloc[index])
+            for name, is_known in known.items():
+                figures[f"locerr_{name}{suffix}"] = _percent(~(right[:, index] & is_known[with_boxes]))
+        figures["best_threshold_on_evaluated_data"] = float(self._thresholds[best])
+        figures["corloc_by_threshold"] = corloc.tolist()
+        if self._in_range.any():
+            figures["corloc_spread"] = float(np.ptp(corloc[self._in_range]))
+        return figures
 
     def _collected(self):
         if not self._ranks or not sum(len(ranks) for ranks in self._ranks):
@@ -146,16 +159,18 @@ class LocalizationMetrics:
         return np.concatenate(self._ious), np.concatenate(self._ranks)
 
 
-def _checked(name: str, value, shape: list) -> np.ndarray:
-    """Returns `value` as an array (float64 unless integer) after checking its shape and that its values are finite."""
+def _shaped(name: str, value, shape: list) -> np.ndarray:
+    """Returns `value` as an array after checking its shape; None stands for any length."""
     value = np.asarray(value)
-    fits = value.ndim == len(shape) and all(want in (None, got) for want, got in zip(shape, value.shape))
-    if not fits:
+    if value.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, value.shape)):
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(f"{name} must have the shape [{wanted}], got {list(value.shape)}.")
-    if np.issubdtype(value.dtype, np.integer):
-        return value
-    value = value.astype(np.float64)
+    return value
+
+
+def _finite(name: str, value, shape: list) -> np.ndarray:
+    """Returns `value` as a float64 array after checking its shape and for NaN and infinity."""
+    value = _shaped(name, value, shape).astype(np.float64)
     if not np.all(np.isfinite(value)):
         raise ValueError(f"{name} must be finite, got NaN or infinity; look for where the model's numbers run away.")
     return value

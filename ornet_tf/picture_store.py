@@ -9,6 +9,7 @@ import tensorflow as tf
 from ornet_tf import images, transforms
 from ornet_tf.datasets import Source
 
+_PART_BYTES = 64 * 2**20
 # (identity of a source, side) -> uint8 [N, side, side, 3]; an entry goes when its source goes.
 _held: dict[tuple[int, int], tf.Tensor] = {}
 
@@ -60,9 +61,11 @@ def holder(source: Source, *, side: int, limit_bytes: int) -> Callable[[tf.Tenso
             raise ValueError(
                 f"cache=True would hold {len(source)} pictures of {side} x {side} pixels in memory: {needed} bytes "
                 f"({needed / 2**30:.2f} GiB), more than the limit of {limit_bytes}. Set cache to False.")
-        # One batch of all needs the memory twice for a moment; a detour through a NumPy array needs it three times.
         decoded = each(tf.data.Dataset.range(len(source)), decoder(source, side=side))
-        _held[key] = decoded.batch(len(source)).get_single_element()
+        # In parts, copied while the next are decoded. It needs the memory twice; a NumPy array on the way, three times.
+        parts = list(decoded.batch(max(1, _PART_BYTES // (side * side * 3))))
+        with tf.device("/CPU:0"):
+            _held[key] = tf.concat(parts, axis=0)
         weakref.finalize(source, _held.pop, key, None)
     pictures = _held[key]
     return lambda index: pictures[index]

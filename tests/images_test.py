@@ -131,7 +131,8 @@ def operations(graph):
 
 
 def test_no_decode_op_can_start_before_the_gate():
-    graph = decode_in_graph.get_concrete_function().graph.as_graph_def()
+    limits = images._decoder(images.MAX_BYTES, images.MAX_PIXELS)
+    graph = limits.get_concrete_function().graph.as_graph_def()
     branches = {f.signature.name: {node.op for node in f.node_def} for f in graph.library.function}
     nodes = {node.name: node for node in graph.node}
     assert not {"DecodePng", "DecodeJpeg"} & {node.op for node in graph.node}

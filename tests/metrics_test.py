@@ -52,13 +52,12 @@ def test_worked_example():
         "corloc": 50.0,
         "locerr_top1": 75.0,
         "locerr_top5": 75.0,
-        "best_is_chosen_on_evaluated_data": True,
-        "corloc_best_threshold": 0.25,
-        "corloc_best": 75.0,
-        "locerr_top1_best": 75.0,
-        "locerr_top5_best": 25.0,
-        "spread": 0.0,
-        "spread_range": [0.5, 0.75],
+        "best_threshold_on_evaluated_data": 0.25,
+        "corloc_best_on_evaluated_data": 75.0,
+        "locerr_top1_best_on_evaluated_data": 75.0,
+        "locerr_top5_best_on_evaluated_data": 25.0,
+        "corloc_spread": 0.0,
+        "corloc_spread_range": [0.5, 0.75],
     }
     assert json.loads(json.dumps(summary)) == summary
 
@@ -103,13 +102,13 @@ def brute_force(batches, thresholds, fixed, iou_threshold, low, high):
         "clserr_top5": 100 - 100 * sum(known5) / total,
         "corloc": corloc[fixed],
         "corloc_by_threshold": corloc,
-        "corloc_best": corloc[best],
-        "corloc_best_threshold": thresholds[best],
+        "corloc_best_on_evaluated_data": corloc[best],
+        "best_threshold_on_evaluated_data": thresholds[best],
         "locerr_top1": locerr(known1, fixed),
         "locerr_top5": locerr(known5, fixed),
-        "locerr_top1_best": locerr(known1, best),
-        "locerr_top5_best": locerr(known5, best),
-        "spread": max(part) - min(part),
+        "locerr_top1_best_on_evaluated_data": locerr(known1, best),
+        "locerr_top5_best_on_evaluated_data": locerr(known5, best),
+        "corloc_spread": max(part) - min(part),
     }
 
 
@@ -147,7 +146,7 @@ def test_a_threshold_is_found_despite_rounding(grid, threshold):
     boxes[0, position] = WHOLE
     metrics.update(boxes, [[WHOLE]], [[1.0]], [0])
     assert metrics.summary()["corloc"] == 100.0
-    assert metrics.summary()["spread"] == 0.0
+    assert metrics.summary()["corloc_spread"] == 0.0
     assert metrics.per_image()["iou"] == [1.0]
 
 
@@ -160,8 +159,8 @@ def test_spread_is_taken_over_its_range_only():
     summary = metrics.summary()
     assert summary["corloc_by_threshold"][0] == 25.0
     assert summary["corloc_by_threshold"][-1] == 100.0
-    assert summary["spread"] == 25.0
-    assert summary["corloc_best_threshold"] == 0.9  # the lowest of equals
+    assert summary["corloc_spread"] == 25.0
+    assert summary["best_threshold_on_evaluated_data"] == 0.9  # the lowest of equals
 
 
 def test_pictures_without_any_box_leave_classification_alone():
@@ -170,9 +169,11 @@ def test_pictures_without_any_box_leave_classification_alone():
     summary = metrics.summary()
     assert (summary["images"], summary["images_with_boxes"]) == (2, 0)
     assert (summary["clserr_top1"], summary["clserr_top5"]) == (50.0, 0.0)
-    for key in ("corloc", "corloc_best", "corloc_best_threshold", "corloc_by_threshold", "spread", "locerr_top1_best"):
+    need_boxes = {"corloc", "best_threshold_on_evaluated_data", "locerr_top1", "locerr_top5_best_on_evaluated_data"}
+    for key in need_boxes | {"corloc_by_threshold", "corloc_spread"}:
         assert summary[key] is None
     assert np.isnan(metrics.per_image()["iou"]).all()
+    assert set(summary) == set(by_hand().summary())
 
 
 def test_nothing_measured_is_an_error_also_after_reset():

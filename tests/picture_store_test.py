@@ -27,7 +27,9 @@ def files(encode, tmp_path):
     return paths
 
 
-def test_held_pictures_are_the_decoded_ones(files):
+@pytest.mark.parametrize("part_bytes", [1, 500, 10**6])
+def test_held_pictures_are_the_decoded_ones(files, monkeypatch, part_bytes):
+    monkeypatch.setattr(picture_store, "_PART_BYTES", part_bytes)
     source = source_of([str(path) for path in files])
     for side in (9, 5):
         decoded = pictures_of(source, picture_store.decoder(source, side=side))
