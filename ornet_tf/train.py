@@ -36,6 +36,13 @@ def train(config: ConfigDict, workdir: str) -> None:
       FloatingPointError: if a loss stops being finite.
     """
     strategy = tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or ["CPU:0"])
+    replicas = strategy.num_replicas_in_sync
+    for name in config.phases:
+        if config.phase[name].batch_size % replicas:
+            raise ValueError(
+                f"config.phase.{name}.batch_size: expected a multiple of the {replicas} devices, "
+                f"got {config.phase[name].batch_size}."
+            )
     source = None
     for name in config.phases:
         section = config.phase[name]
@@ -70,11 +77,6 @@ def _train_phase(
     """Builds, resumes and trains one phase; returns its number of steps."""
     section, training = config.phase[name], config.training
     folder = os.path.join(workdir, name)
-    if section.batch_size % strategy.num_replicas_in_sync:
-        raise ValueError(
-            f"config.phase.{name}.batch_size: expected a multiple of the {strategy.num_replicas_in_sync} devices, "
-            f"got {section.batch_size}."
-        )
     steps = assemble.total_steps(section, len(source))
     with strategy.scope():
         method = assemble.build_method(config, section, len(source.class_names))

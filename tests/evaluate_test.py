@@ -70,7 +70,8 @@ def test_files_are_written(result, tiny_run):
     assert len(lines) == 18
     hits = np.mean([float(line["iou_stage_two"]) >= 0.5 for line in lines])
     assert 100 * hits == pytest.approx(result["rows"]["stage_two"]["tight"]["corloc"])
-    assert Image.open(os.path.join(folder, "pictures.png")).width > 300
+    with Image.open(os.path.join(folder, "pictures.png")) as pictures:
+        assert pictures.width > 300
 
 
 def test_the_table_has_a_line_per_row_and_says_how_thresholds_were_chosen(result):

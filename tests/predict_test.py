@@ -33,7 +33,8 @@ def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, picture
     with open(os.path.join(tiny_run[1], "predictions", "predictions.json"), encoding="utf-8") as file:
         assert json.load(file) == results
     for r in results:
-        assert Image.open(r["overlay"]).size == (32, 32)
+        with Image.open(r["overlay"]) as overlay:
+            assert overlay.size == (32, 32)
         np.testing.assert_allclose(r["box_pixels"], np.multiply(r["box"], 32), atol=0.06)
 
 

@@ -10,77 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from ornet_tf.datasets import _unpacked, tfds
+from ornet_tf.datasets import tfds
+from tests.tiny_tfds import BOX, CLASSES, ORIENTATIONS, TinyBirds, fraction, picture
 
 library = pytest.importorskip("tensorflow_datasets")
 tf = pytest.importorskip("tensorflow")
-
-# (height, width) of the stored pictures and the box (ymin, xmin, ymax, xmax) of the bright object in each.
-SIZE, BOX = (48, 80), (8, 16, 24, 56)
-ORIENTATIONS = range(1, 9)
-CLASSES = ["wren", "owl", "kiwi"]
-
-
-def picture(orientation=1, file_format="JPEG", shade=0):
-    pixels = np.full((*SIZE, 3), shade, np.uint8)
-    pixels[BOX[0] : BOX[2], BOX[1] : BOX[3]] = 255
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stream = io.BytesIO()
-    options = {"quality": 95, "exif": exif} if file_format == "JPEG" else {}
-    Image.fromarray(pixels).save(stream, file_format, **options)
-    return stream.getvalue()
-
-
-def fraction(box=BOX):
-    ymin, xmin, ymax, xmax = box
-    return library.features.BBox(ymin / SIZE[0], xmin / SIZE[1], ymax / SIZE[0], xmax / SIZE[1])
-
-
-class TinyBirds(library.core.GeneratorBasedBuilder):
-    """Shaded pictures with two kinds of boxes, and splits in which something is odd."""
-
-    VERSION = library.core.Version("1.0.0")
-    train_count = 10
-
-    def _info(self):
-        kinds = library.features
-        features = {
-            "image": kinds.Image(),
-            "label": kinds.ClassLabel(names=CLASSES),
-            "objects": kinds.Sequence({"bbox": kinds.BBoxFeature(), "size": np.float32}),
-            "head": kinds.BBoxFeature(),
-            # Bytes that no decoder accepts: reading the others must not touch them.
-            "mask": kinds.Image(shape=(None, None, 1)),
-            "depth": kinds.Image(shape=(None, None, 1), dtype=np.float32),
-        }
-        return library.core.DatasetInfo(builder=self, features=kinds.FeaturesDict(features))
-
-    def _split_generators(self, dl_manager):
-        gif = picture(file_format="GIF")
-        return {
-            "train": self._examples([picture(shade=10 * i) for i in range(self.train_count)]),
-            "test": self._examples([picture(i) for i in ORIENTATIONS]),
-            "mixed": self._examples([gif, picture(), b"", picture(file_format="PNG")]),
-            "gifs": self._examples([gif, gif]),
-            "unlabelled": self._examples([picture()], label=-1),
-            "objectless": self._examples([picture()], objects=[]),
-        }
-
-    def _generate_examples(self):
-        raise NotImplementedError
-
-    def _examples(self, encoded, label=None, objects=(BOX,)):
-        for i, data in enumerate(encoded):
-            yield i, {
-                "image": io.BytesIO(data),
-                "label": i % len(CLASSES) if label is None else label,
-                "objects": [{"bbox": fraction(box), "size": 1.0} for box in objects],
-                "head": fraction((8, 16, 16, 24)),
-                "mask": io.BytesIO(b"not a picture"),
-                "depth": np.zeros((2, 2, 1), np.float32),
-            }
-
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
@@ -264,51 +198,3 @@ def test_grey_digits_have_no_boxes(tmp_path):
     for path in source.images:
         with Image.open(path) as digit:
             assert (digit.format, digit.mode, digit.size) == ("PNG", "L", (28, 28))
-
-
-def examples(count, folder, stop=None):
-    for number in range(count):
-        # The picture before must be on disk by now, or all of them would be in memory.
-        assert len([path for path in folder.parent.glob("*.partial-*/*/*") if path.is_file()]) == number
-        if number == stop:
-            raise KeyboardInterrupt
-        yield picture(), 0, np.zeros((0, 4), np.float32)
-
-
-def test_unpacking_holds_one_picture_and_an_interrupted_one_leaves_nothing(tmp_path):
-    folder = tmp_path / "split"
-    with pytest.raises(KeyboardInterrupt):
-        _unpacked.write(examples(5, folder, stop=3), folder, class_names=["a"], what="test")
-    assert not list(tmp_path.iterdir())
-    _unpacked.write(examples(5, folder), folder, class_names=["a"], what="test")
-    assert len(_unpacked.read(folder, with_boxes=True)) == 5
-
-
-def test_the_first_of_two_writers_wins(tmp_path):
-    folder = tmp_path / "split"
-    none = np.zeros((0, 4), np.float32)
-
-    def slow():
-        yield picture(), 0, none
-        _unpacked.write([(picture(), 1, none)] * 2, folder, class_names=["a", "b"], what="other")
-
-    _unpacked.write(slow(), folder, class_names=["a", "b"], what="test")
-    np.testing.assert_array_equal(_unpacked.read(folder, with_boxes=False).labels, [1, 1])
-    assert [path.name for path in tmp_path.iterdir()] == ["split"]
-
-
-def test_more_than_a_thousand_pictures_are_spread_over_folders(tmp_path):
-    none = np.zeros((0, 4), np.float32)
-    data = [(b"\xff\xd8\xff" + str(i).encode(), i % 2, none) for i in range(1001)]
-    _unpacked.write(data, tmp_path / "split", class_names=["a", "b"], what="test")
-    source = _unpacked.read(tmp_path / "split", with_boxes=True)
-    assert source.names[-1] == "0001/0001000.jpg"
-    assert [pathlib.Path(path).read_bytes() for path in source.images] == [encoded for encoded, _, _ in data]
-    np.testing.assert_array_equal(source.labels, [label for _, label, _ in data])
-    assert len(source.boxes) == 1001
-
-
-def test_boxes_that_are_no_fractions_are_refused(tmp_path):
-    boxes = np.array([[10, 20, 30, 40]], np.float32)
-    with pytest.raises(ValueError, match="boxes from 0 to 1, got .*10.* for picture 0"):
-        _unpacked.write([(picture(), 0, boxes)], tmp_path / "split", class_names=["a"], what="test")
