@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.input.cache = True
     config.backbone.options.weights = os.environ.get("ORNET_VGG16", "imagenet")
     # block1 to block4 keep their ImageNet weights: 300 pictures can't improve them, and a step costs a third.
-    upper = "block5|predictions"
+    upper = ("upper/block5", "upper/predictions")
     evaluator = config.phase.evaluator
     evaluator.options = ConfigDict({"mask_probability": 0.5, "mask_cells": 4})
     evaluator.update(
@@ -31,7 +31,7 @@ def get_config() -> ConfigDict:
         {
             "epochs": 3.0,
             "batch_size": 8,
-            "trainable": f"generator|{upper}",
+            "trainable": ("generator/", *upper),
             "rate_factors": (("block5", 0.03), ("predictions", 0.3)),
             "init_from": ConfigDict({"lower": "evaluator.lower", "upper": "evaluator.upper"}),
         }

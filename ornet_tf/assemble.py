@@ -79,9 +79,25 @@ def without_start_weights(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def write_class_names(workdir: str, class_names) -> None:
-    """Stores the class names of a run, so that prediction and export need no data set."""
-    checkpoints.write_json(os.path.join(workdir, "class_names.json"), list(class_names))
+def claim_data(workdir: str, source: Source) -> None:
+    """Stores the classes and the number of training pictures of a run, or checks that they are the stored ones.
+
+    Raises:
+      ValueError: if the run was started on other data: labels would change their meaning, and epochs their length.
+    """
+    path = os.path.join(workdir, "data.json")
+    data = {"training_pictures": len(source), "class_names": list(source.class_names)}
+    if not os.path.exists(path):
+        checkpoints.write_json(path, data)
+        return
+    with open(path, encoding="utf-8") as file:
+        before = json.load(file)
+    if before != data:
+        raise ValueError(
+            f"The training data has changed since this run was started ({before['training_pictures']} pictures of "
+            f"{len(before['class_names'])} classes then, {len(source)} of {len(source.class_names)} now, or other "
+            f"class names): use another --workdir than {workdir}."
+        )
 
 
 def read_class_names(workdir: str) -> list[str]:
@@ -90,11 +106,11 @@ def read_class_names(workdir: str) -> list[str]:
     Raises:
       FileNotFoundError: if nothing was trained in `workdir`.
     """
-    path = os.path.join(workdir, "class_names.json")
+    path = os.path.join(workdir, "data.json")
     if not os.path.exists(path):
-        raise FileNotFoundError(f"{path} is missing: expected the --workdir of a finished ornet_tf.train run.")
+        raise FileNotFoundError(f"{path} is missing: expected the --workdir of an ornet_tf.train run.")
     with open(path, encoding="utf-8") as file:
-        return json.load(file)
+        return json.load(file)["class_names"]
 
 
 def total_steps(section: Mapping, examples: int) -> int:

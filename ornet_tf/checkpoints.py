@@ -4,6 +4,7 @@ from __future__ import annotations
 import collections
 import json
 import os
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ class PhaseCheckpoints:
           optimizers: built optimisers, so that their slots are restored at once.
           keep: how many of the newest checkpoints stay on disk.
         """
+        self._folder = folder
         self._checkpoint = tf.train.Checkpoint(
             **parts, **{f"optimizer_{i}": o for i, o in enumerate(optimizers)}, step=tf.Variable(0, dtype=tf.int64)
         )
@@ -37,7 +39,7 @@ class PhaseCheckpoints:
         Raises:
           ValueError: if the checkpoint can't be read or is of another model.
         """
-        path = self._manager.latest_checkpoint
+        path = latest(self._folder)
         if path is None:
             return 0
         _restore(self._checkpoint, path, partial=False)
@@ -59,10 +61,37 @@ class PhaseCheckpoints:
             ) from error
 
 
-def finished_step(folder: str) -> int:
-    """Returns the step of the phase's newest checkpoint, read from its file name; 0 if there is none."""
-    path = tf.train.latest_checkpoint(os.path.join(folder, "checkpoints"))
-    return 0 if path is None else int(path.rsplit("-", 1)[1])
+def latest(folder: str) -> str | None:
+    """Returns the path of the phase's newest checkpoint whose files are there, or None."""
+    state = tf.train.get_checkpoint_state(os.path.join(folder, "checkpoints"))
+    for path in reversed(state.all_model_checkpoint_paths if state else ()):
+        if os.path.exists(f"{path}.index"):
+            return path
+    return None
+
+
+def finish(folder: str, **facts: Any) -> None:
+    """Marks a phase as trained to its end, with what there is to say of it and an id of this training."""
+    write_json(os.path.join(folder, "finished.json"), {"id": uuid.uuid4().hex, **facts})
+
+
+def is_finished(folder: str) -> bool:
+    """Returns whether the phase was trained to its end."""
+    return os.path.exists(os.path.join(folder, "finished.json"))
+
+
+def run_id(workdir: str, phase: str) -> str:
+    """Returns the id that `finish` gave a phase, or an empty string."""
+    path = os.path.join(workdir, phase, "finished.json")
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)["id"]
+
+
+def sources(init_from: Mapping[str, str]) -> list[str]:
+    """Returns the phases that "phase.part" references name, in order."""
+    return sorted({source.split(".")[0] for source in init_from.values()})
 
 
 def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], workdir: str) -> None:
@@ -74,7 +103,7 @@ def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], wor
       workdir: the run's folder, which holds a folder for each phase.
 
     Raises:
-      ValueError: if a phase has no checkpoint, or its part does not fit.
+      ValueError: if a phase is not finished, or its part does not fit.
     """
     unknown = sorted(set(sources) - set(parts))
     if unknown:
@@ -84,9 +113,10 @@ def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], wor
         phase, part = source.split(".")
         by_phase[phase][part] = parts[name]
     for phase, models in by_phase.items():
-        path = tf.train.latest_checkpoint(os.path.join(workdir, phase, "checkpoints"))
-        if path is None:
-            raise ValueError(f"Phase {phase!r} has no checkpoint in {workdir}; train it first with ornet_tf.train.")
+        folder = os.path.join(workdir, phase)
+        path = latest(folder)
+        if path is None or not is_finished(folder):
+            raise ValueError(f"Phase {phase!r} is not finished in {workdir}; train it to its end with ornet_tf.train.")
         _restore(tf.train.Checkpoint(**models), path, partial=True)
 
 
@@ -106,7 +136,7 @@ def _restore(checkpoint: tf.train.Checkpoint, path: str, *, partial: bool) -> No
 
 
 def claim(folder: str, settings: Mapping[str, Any]) -> None:
-    """Stores the settings that a phase is trained with, or checks that they are the stored ones.
+    """Stores the settings that a phase is trained with; once it has a checkpoint, checks that they are the stored ones.
 
     Raises:
       ValueError: if the phase was started with other settings; the message lists what differs.
@@ -114,7 +144,7 @@ def claim(folder: str, settings: Mapping[str, Any]) -> None:
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "settings.json")
     settings = json.loads(json.dumps(settings, default=str))
-    if os.path.exists(path):
+    if os.path.exists(path) and latest(folder):
         with open(path, encoding="utf-8") as file:
             before, now = _flatten(json.load(file)), _flatten(settings)
         changed = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k)]

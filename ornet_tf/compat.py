@@ -7,5 +7,5 @@ __all__ = ["keras", "variable_path"]
 
 
 def variable_path(variable) -> str:
-    """Returns the slash-separated name of a variable, such as `generator/map_norm/gamma`."""
+    """Returns the slash-separated name of a layer's variable, such as `map_norm/gamma`."""
     return getattr(variable, "path", None) or variable.name.split(":")[0]

@@ -26,9 +26,9 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             "learning_rate": 1e-3,  # of Adam, at the start (paper: 1e-3, stage two 1e-4)
             "schedule": "cosine",  # "cosine" to zero at the end of the phase (paper), or "constant"
             "warmup_steps": 0,  # linear increase of the rate at the start
-            # (regular expression, factor) pairs: the first that is found in a variable's path scales its rate.
+            # (regular expression, factor) pairs: the first found in a variable's "part/layer/kind" scales its rate.
             "rate_factors": (),
-            "trainable": "",  # a regular expression; only variables whose path it is found in are trained
+            "trainable": (),  # regular expressions: what has one in its "part/layer/kind" is trained; () for all
         }
     )
     return _replace(options, fields, f"phase {method}")

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ornet_tf.compat import keras, variable_path
+from ornet_tf.compat import keras
 
 
 def make_schedule(learning_rate: float, schedule: str, warmup_steps: int, steps: int):
@@ -36,19 +36,19 @@ class _Scaled(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def make_optimizers(
-    variables: Sequence[Any],
+    variables: Mapping[str, Any],
     *,
     schedule: Any,
     rate_factors: Sequence[tuple[str, float]] = (),
-    trainable: str = "",
+    trainable: Sequence[str] = (),
 ) -> list[tuple[Any, list[Any]]]:
     """Groups variables by the factor of their learning rate and builds an Adam optimiser for each group.
 
     Args:
-      variables: what may be trained.
+      variables: "part/layer/kind" -> what may be trained.
       schedule: the learning rate schedule.
       rate_factors: (regular expression, factor) pairs; the first that is found in a variable's path counts, else 1.
-      trainable: only variables whose path this expression is found in are trained.
+      trainable: regular expressions; only variables in whose path one of them is found are trained. Empty: all.
 
     Returns:
       (optimiser, its variables) pairs. Slots exist, so that a checkpoint restores them at once.
@@ -56,14 +56,14 @@ def make_optimizers(
     Raises:
       ValueError: if an expression is found in no variable.
     """
+    for pattern in [*trainable, *(pattern for pattern, _ in rate_factors)]:
+        if not any(re.search(pattern, path) for path in variables):
+            raise ValueError(f"No variable matches {pattern!r}; paths look like {', '.join(list(variables)[::10])}.")
     groups: dict[float, list[Any]] = {}
-    chosen = [v for v in variables if re.search(trainable, variable_path(v))]
-    paths = [variable_path(v) for v in variables]
-    for pattern in [trainable, *(p for p, _ in rate_factors)]:
-        if not any(re.search(pattern, path) for path in paths):
-            raise ValueError(f"No variable matches {pattern!r}; paths look like {', '.join(paths[:3])}.")
-    for variable in chosen:
-        factors = [f for pattern, f in rate_factors if re.search(pattern, variable_path(variable))]
+    for path, variable in variables.items():
+        if trainable and not any(re.search(pattern, path) for pattern in trainable):
+            continue
+        factors = [factor for pattern, factor in rate_factors if re.search(pattern, path)]
         groups.setdefault(factors[0] if factors else 1.0, []).append(variable)
     optimizers = []
     for factor, members in sorted(groups.items(), key=lambda item: item[0] != 1.0):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from ornet_tf import app, assemble, checkpoints, input_pipeline, registry
+from ornet_tf.compat import keras
 from ornet_tf.datasets import Source
 from ornet_tf.methods import Protocol
 from ornet_tf.optimizers import make_optimizers, make_schedule
@@ -51,19 +53,20 @@ def train(config: ConfigDict, workdir: str) -> None:
             "seed": config.seed,
             **{key: config[key].to_dict() for key in ("dataset", "input", "backbone", "generator")},
             "phase": section.to_dict(),
+            # A phase that was trained anew makes the phases that started from it outdated.
+            "starts_from": {p: checkpoints.run_id(workdir, p) for p in checkpoints.sources(section.init_from)},
         }
-        finished = os.path.join(folder, "finished.json")
         checkpoints.claim(folder, settings)
-        if os.path.exists(finished):
+        if checkpoints.is_finished(folder):
             logging.info("Phase %s is finished already.", name)
             continue
         if source is None:
             source = assemble.load_split(config, "train")
-            assemble.write_class_names(workdir, source.class_names)
+            assemble.claim_data(workdir, source)
         started = time.time()
         with PhaseSummaries(folder, settings) as summaries:
             steps = _train_phase(config, name, workdir, source, strategy, summaries)
-        checkpoints.write_json(finished, {"steps": steps, "seconds_of_last_start": round(time.time() - started, 1)})
+        checkpoints.finish(folder, steps=steps, seconds_of_last_start=round(time.time() - started, 1))
 
 
 def _train_phase(
@@ -77,6 +80,8 @@ def _train_phase(
     """Builds, resumes and trains one phase; returns its number of steps."""
     section, training = config.phase[name], config.training
     folder = os.path.join(workdir, name)
+    # Start weights depend on seed and phase alone, not on what this process did before.
+    keras.utils.set_random_seed((config.seed + zlib.crc32(name.encode())) % 2**31)
     steps = assemble.total_steps(section, len(source))
     with strategy.scope():
         method = assemble.build_method(config, section, len(source.class_names))

@@ -63,5 +63,5 @@ def test_a_row_without_a_map_is_refused(tiny_run):
 
 
 def test_an_untrained_workdir_is_named(tiny_run, tmp_path):
-    with pytest.raises(FileNotFoundError, match="class_names.json is missing: expected the --workdir of a finished"):
+    with pytest.raises(FileNotFoundError, match="data.json is missing: expected the --workdir of an ornet_tf.train"):
         localizer.load(tiny_run[0], str(tmp_path))

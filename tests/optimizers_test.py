@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf.compat import keras, variable_path
+from ornet_tf.methods import named_variables
 from ornet_tf.optimizers import make_optimizers, make_schedule
 
 
@@ -10,7 +11,7 @@ def variables():
     inputs = keras.Input((3,))
     hidden = keras.layers.Dense(2, name="hidden")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(1, name="head")(hidden), name="model")
-    return model.trainable_variables
+    return named_variables({"model": model})
 
 
 def value(schedule, step):
@@ -46,13 +47,13 @@ def test_rate_factors_group_the_variables_by_the_first_that_fits():
 
 
 def test_only_what_the_expression_finds_is_trained():
-    groups = make_optimizers(variables(), schedule=make_schedule(0.1, "constant", 0, 1), trainable="hidden")
+    groups = make_optimizers(variables(), schedule=make_schedule(0.1, "constant", 0, 1), trainable=("model/hidden",))
     assert [variable_path(v).split("/")[-2] for _, members in groups for v in members] == ["hidden", "hidden"]
 
 
 def test_an_expression_that_finds_nothing_is_an_error():
-    with pytest.raises(ValueError, match="No variable matches 'encoder'; paths look like .*hidden/kernel"):
-        make_optimizers(variables(), schedule=make_schedule(0.1, "constant", 0, 1), trainable="encoder")
+    with pytest.raises(ValueError, match="No variable matches 'encoder'; paths look like model/hidden/kernel"):
+        make_optimizers(variables(), schedule=make_schedule(0.1, "constant", 0, 1), trainable=("hidden", "encoder"))
 
 
 def test_slots_exist_before_the_first_step():

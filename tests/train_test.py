@@ -22,7 +22,7 @@ def final_weights(workdir, phase):
 def test_every_phase_trains_and_writes_what_it_says(tiny_run):
     _, workdir = tiny_run
     for phase in PHASES:
-        assert checkpoints.finished_step(os.path.join(workdir, phase)) == 6
+        assert checkpoints.latest(os.path.join(workdir, phase)).endswith("step-6")
         with open(os.path.join(workdir, phase, "metrics.jsonl"), encoding="utf-8") as file:
             lines = [json.loads(line) for line in file]
         assert [line["step"] for line in lines] == [2, 4, 6]
@@ -81,7 +81,7 @@ def test_an_interrupted_phase_ends_with_the_weights_of_an_uninterrupted_one(tiny
     monkeypatch.setattr(checkpoints.PhaseCheckpoints, "save", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         train(config, str(tmp_path))
-    assert checkpoints.finished_step(str(tmp_path / "evaluator")) == 4
+    assert checkpoints.latest(str(tmp_path / "evaluator")).endswith("step-4")
     train(config, str(tmp_path))
     for phase in PHASES:
         expected, actual = final_weights(workdir, phase), final_weights(str(tmp_path), phase)
@@ -104,7 +104,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_names_step_and_term(tmp_path
     config.phase.evaluator.learning_rate = 1e30
     with pytest.raises(FloatingPointError, match=r"Phase evaluator, step \d+: loss = .*A smaller learning rate"):
         train(config, str(tmp_path))
-    assert not os.path.exists(tmp_path / "evaluator" / "finished.json")
+    assert not checkpoints.is_finished(str(tmp_path / "evaluator"))
 
 
 def test_more_pictures_in_a_batch_than_there_are_is_an_error(tmp_path):

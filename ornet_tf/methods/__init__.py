@@ -8,7 +8,7 @@ from typing import Callable
 import tensorflow as tf
 
 from ornet_tf.backbones import Backbone
-from ornet_tf.compat import keras
+from ornet_tf.compat import keras, variable_path
 
 
 class Builders(typing.NamedTuple):
@@ -28,11 +28,11 @@ class Protocol(typing.Protocol):
 
     Attributes:
       parts: name -> functional model: what is stored in checkpoints and handed from phase to phase.
-      trainable_variables: the variables that training may change. Empty for a method that is not trained.
+      trainable_variables: "part/layer/kind" -> what training may change. Empty for a method that is not trained.
     """
 
     parts: Mapping[str, keras.Model]
-    trainable_variables: Sequence[tf.Variable]
+    trainable_variables: Mapping[str, tf.Variable]
 
     def forward(self, batch: Mapping[str, tf.Tensor], *, training: bool, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the named tensors that losses may ask for, batch-major; random choices depend on `seed` [2] only."""
@@ -42,6 +42,15 @@ class Protocol(typing.Protocol):
 
         A method that knows no classes leaves "logits" out; one that knows no places leaves "activation_map" out.
         """
+
+
+def named_variables(parts: Mapping[str, keras.Model]) -> dict[str, tf.Variable]:
+    """Returns the trainable variables of functional models by "part/layer/kind", such as "generator/map_norm/gamma"."""
+    return {
+        f"{name}/{variable_path(variable)}": variable
+        for name, part in parts.items()
+        for variable in part.trainable_variables
+    }
 
 
 def rescale(activation_map: tf.Tensor) -> tf.Tensor:

@@ -23,7 +23,7 @@ class Method:
                 "CAM reads the class weights after global average pooling: set the backbone's head to 'gap'."
             )
         self.parts = {"lower": self._lower, "upper": self._upper}
-        self.trainable_variables = []
+        self.trainable_variables = {}
 
     def forward(self, batch, *, training, seed):
         """Returns what `predict` returns; there is nothing to train."""

@@ -13,7 +13,7 @@ class Method:
         """Builds nothing."""
         del builders
         self.parts = {}
-        self.trainable_variables = []
+        self.trainable_variables = {}
 
     def forward(self, batch, *, training, seed):
         """Returns what `predict` returns; there is nothing to train."""

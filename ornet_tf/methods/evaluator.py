@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from ornet_tf.methods import Builders
+from ornet_tf.methods import Builders, named_variables
 
 
 class Method:
@@ -27,7 +27,7 @@ class Method:
         self._mask_probability = mask_probability
         self._mask_cells = mask_cells
         self.parts = {"lower": self._lower, "upper": self._upper}
-        self.trainable_variables = self._lower.trainable_variables + self._upper.trainable_variables
+        self.trainable_variables = named_variables(self.parts)
 
     def forward(self, batch, *, training, seed):
         """Returns "logits" [B, K]."""

@@ -13,7 +13,7 @@ class Method:
         """Builds the parts `lower` and `upper`."""
         self._normalize, self._lower, self._upper = builders.backbone()
         self.parts = {"lower": self._lower, "upper": self._upper}
-        self.trainable_variables = []
+        self.trainable_variables = {}
 
     def forward(self, batch, *, training, seed):
         """Returns what `predict` returns; there is nothing to train."""

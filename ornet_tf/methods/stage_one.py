@@ -1,7 +1,7 @@
 """Stage one: generator and classifier learn together; the map gates the low-level features (paper, section 3.1)."""
 from __future__ import annotations
 
-from ornet_tf.methods import Builders
+from ornet_tf.methods import Builders, named_variables
 
 
 class Method:
@@ -12,7 +12,7 @@ class Method:
         self._normalize, self._lower, self._upper = builders.backbone()
         self._generator = builders.generator(self._lower.output_shape[1:])
         self.parts = {"lower": self._lower, "generator": self._generator, "upper": self._upper}
-        self.trainable_variables = [v for part in self.parts.values() for v in part.trainable_variables]
+        self.trainable_variables = named_variables(self.parts)
 
     def forward(self, batch, *, training, seed):
         """Returns "activation_map", "class_maps", "generator_logits" (Eq. 4) and "logits" of the gated features."""

@@ -7,8 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ornet_tf import registry
-from ornet_tf.compat import variable_path
-from ornet_tf.methods import Builders
+from ornet_tf.methods import Builders, named_variables
 
 
 class Method:
@@ -55,9 +54,9 @@ class Method:
         for name, part in self.parts.items():
             part.trainable = name == "generator"
         # The auxiliary head plays no part in stage two.
-        self.trainable_variables = [
-            v for v in self._generator.trainable_variables if "auxiliary" not in variable_path(v)
-        ]
+        self.trainable_variables = {
+            path: v for path, v in named_variables(self.parts).items() if "auxiliary" not in path
+        }
 
     def forward(self, batch, *, training, seed):
         """Returns "activation_map", "erased_map" [B, h, w, 1], "masked_image" [B, H, W, 3] and "evaluator_logits"."""
