@@ -29,7 +29,7 @@ def get_config() -> ConfigDict:
     )
     config.phase.stage_one.update(
         {
-            "epochs": 3.0,
+            "epochs": 2.0,
             "batch_size": 8,
             "trainable": ("generator/", *upper),
             "rate_factors": (("block5", 0.03), ("predictions", 0.3)),
@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
     stage_two.options.erasing_options = ConfigDict(
         {"side": (0.4, 1.2), "candidate_threshold": (0.7, 0.7), "drop_probability": 0.5}
     )
-    stage_two.update({"epochs": 6.0, "batch_size": 8, "learning_rate": 1e-3})
+    stage_two.update({"epochs": 5.0, "batch_size": 8, "learning_rate": 1e-3})
     stage_two.losses.entropy.ramp = 0.7
     stage_two.losses.area.weight = 0.15
     config.training.update({"steps_per_loop": 5, "checkpoint_every": 50, "summary_every": 25})

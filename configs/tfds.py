@@ -11,7 +11,16 @@ def get_config() -> ConfigDict:
     """Returns the experiment."""
     config = ornet.default()
     config.dataset = ConfigDict(
-        {"name": "tfds", "options": {"name": "caltech_birds2011", "data_dir": "", "download": False}}
+        {
+            "name": "tfds",
+            "options": {
+                "name": "caltech_birds2011",
+                "data_dir": "",  # where TFDS keeps its data; "" for its own default
+                "cache_dir": "",  # where pictures are unpacked; "" for beside the data
+                "download": False,
+                "splits": {"train": "train", "validation": "", "test": "test"},  # ours -> TFDS's; "" for none
+            },
+        }
     )
     config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     return config

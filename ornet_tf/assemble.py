@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
 from collections.abc import Mapping
 
 import tensorflow as tf
+from absl import logging
 from ml_collections import ConfigDict
 
 from ornet_tf import checkpoints, generator, input_pipeline, methods, registry
 from ornet_tf.datasets import Source
+from ornet_tf.optimizers import make_optimizers
 
 
 def load_split(config: ConfigDict, split: str) -> Source:
@@ -20,6 +23,21 @@ def load_split(config: ConfigDict, split: str) -> Source:
     if not len(source):
         raise ValueError(f"config.dataset: the {split} split of {config.dataset.name} is empty.")
     return input_pipeline.usable(source, broken_images=config.input.broken_images)
+
+
+def check_evaluation_pictures(config: ConfigDict) -> None:
+    """Loads the splits that evaluation will need, so that their broken pictures are listed before training, not after.
+
+    A data set that has no such split can be trained on; what evaluation will say about it is logged.
+    """
+    for split in filter(None, (config.evaluation.split, config.evaluation.threshold_split)):
+        load = registry.find("datasets", config.dataset.name)
+        try:
+            source = load(split, **config.dataset.options.to_dict())
+        except ValueError as error:
+            logging.warning("There will be no evaluation on %s: %s", split, error)
+            continue
+        input_pipeline.usable(source, broken_images=config.input.broken_images)
 
 
 def evaluation_batches(config: ConfigDict, source: Source) -> tf.data.Dataset:
@@ -55,15 +73,54 @@ def build_method(config: ConfigDict, section: ConfigDict, num_classes: int) -> m
 
 def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int) -> methods.Protocol:
     """Builds the method of a phase or evaluation row with the weights that the run in `workdir` has learned."""
-    config = without_start_weights(config)
-    if name in config.evaluation.row:
-        section = config.evaluation.row[name]
-        method = build_method(config, section, num_classes)
-        checkpoints.load_parts(method.parts, section.init_from, workdir)
-        return method
-    method = build_method(config, config.phase[name], num_classes)
-    checkpoints.load_parts(method.parts, {part: f"{name}.{part}" for part in method.parts}, workdir)
+    is_row = name in config.evaluation.row
+    section = config.evaluation.row[name] if is_row else config.phase[name]
+    # What shapes the computation but not the weights: with another value the wrong model would load without a word.
+    shaping = {"backbone": config.backbone.to_dict(), "input": config.input.to_dict()}
+    shaping["backbone"]["options"].pop("weights", None)
+    shaping["input"] = {key: shaping["input"][key] for key in ("resize", "crop")}
+    for phase in checkpoints.sources(section.init_from) if is_row else [name]:
+        checkpoints.check_settings(os.path.join(workdir, phase), shaping)
+    if not is_row:
+        own = {"generator": config.generator.to_dict(), "phase": {"generator": section.generator.to_dict()}}
+        checkpoints.check_settings(os.path.join(workdir, name), own)
+    method = build_method(without_start_weights(config), section, num_classes)
+    sources = section.init_from if is_row else {part: f"{name}.{part}" for part in method.parts}
+    checkpoints.load_parts(method.parts, sources, workdir)
     return method
+
+
+def check_phases(config: ConfigDict, source: Source) -> None:
+    """Builds every phase once, without start weights, so that what is wrong in the last one is said before the first.
+
+    Args:
+      config: the whole configuration.
+      source: the training pictures.
+
+    Raises:
+      ValueError: if an option, a part or an expression for variables does not fit.
+    """
+    config = without_start_weights(config)
+    parts = {}
+    for name in config.phases:
+        section = config.phase[name]
+        if section.batch_size > len(source):
+            raise ValueError(
+                f"config.phase.{name}.batch_size: expected at most the {len(source)} training pictures, "
+                f"got {section.batch_size}."
+            )
+        method = build_method(config, section, len(source.class_names))
+        parts[name] = method.parts
+        make_optimizers(
+            method.trainable_variables, schedule=0.1, rate_factors=section.rate_factors, trainable=section.trainable
+        )
+        for part, source in section.init_from.items():
+            phase, source_part = source.split(".")
+            if part not in method.parts or source_part not in parts[phase]:
+                raise ValueError(
+                    f"config.phase.{name}.init_from.{part} = {source!r}: {name} has the parts "
+                    f"{', '.join(method.parts)}, {phase} has {', '.join(parts[phase])}."
+                )
 
 
 def without_start_weights(config: ConfigDict) -> ConfigDict:
@@ -71,7 +128,8 @@ def without_start_weights(config: ConfigDict) -> ConfigDict:
 
     All of them are about to be replaced, so a run can be evaluated and exported where that file is not.
     """
-    if config.backbone.options.get("weights") is None:
+    build = registry.find("backbones", config.backbone.name)
+    if "weights" not in inspect.signature(build).parameters:
         return config
     config = config.copy_and_resolve_references()
     with config.unlocked():
@@ -113,8 +171,6 @@ def read_class_names(workdir: str) -> list[str]:
         return json.load(file)["class_names"]
 
 
-def total_steps(section: Mapping, examples: int) -> int:
-    """Returns the steps of a phase: its epochs over `examples` pictures, at least one."""
-    if section["batch_size"] > examples:
-        raise ValueError(f"batch_size: expected at most the {examples} training pictures, got {section['batch_size']}.")
-    return max(1, round(section["epochs"] * (examples // section["batch_size"])))
+def total_steps(section: Mapping, source: Source) -> int:
+    """Returns the steps of a phase: its epochs over the training pictures, at least one."""
+    return max(1, round(section["epochs"] * input_pipeline.steps_per_epoch(source, section["batch_size"])))

@@ -144,18 +144,39 @@ def claim(folder: str, settings: Mapping[str, Any]) -> None:
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "settings.json")
     settings = json.loads(json.dumps(settings, default=str))
-    if os.path.exists(path) and latest(folder):
-        with open(path, encoding="utf-8") as file:
-            before, now = _flatten(json.load(file)), _flatten(settings)
-        changed = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k)]
-        if changed:
-            details = "; ".join(f"{k} was {before.get(k)!r}, now {now.get(k)!r}" for k in changed)
-            raise ValueError(
-                f"{folder} holds a run with other settings: {details}. Use another --workdir, restore the settings, "
-                "or remove this folder to train the phase again."
-            )
+    if not os.path.exists(path) or not latest(folder):
+        write_json(path, settings)
         return
-    write_json(path, settings)
+    with open(path, encoding="utf-8") as file:
+        changed = _changes(json.load(file), settings)
+    if changed:
+        raise ValueError(
+            f"{folder} holds a run with other settings: {changed}. Use another --workdir, restore the settings, or "
+            "remove this folder to train the phase again."
+        )
+
+
+def check_settings(folder: str, settings: Mapping[str, Any]) -> None:
+    """Checks that some of the settings are those that the phase in `folder` was trained with.
+
+    Raises:
+      ValueError: if not; the message lists what differs.
+    """
+    path = os.path.join(folder, "settings.json")
+    if not os.path.exists(path):
+        return  # nothing was trained there, which `load_parts` says better
+    with open(path, encoding="utf-8") as file:
+        before = _flatten(json.load(file))
+    now = _flatten(json.loads(json.dumps(settings, default=str)))
+    changed = _changes({key: before.get(key) for key in now}, now)
+    if changed:
+        raise ValueError(f"{folder} was trained with other settings: {changed}. Give the command the same --config.")
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    before, now = _flatten(before), _flatten(now)
+    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    return "; ".join(f"{key} was {before.get(key)!r}, now {now.get(key)!r}" for key in changed)
 
 
 def write_json(path: str, value: Any) -> None:

@@ -41,6 +41,8 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     """
     options = config.evaluation
     source = assemble.load_split(config, options.split)
+    if list(source.class_names) != assemble.read_class_names(workdir):
+        raise ValueError(f"The {options.split} split has other classes than the run in {workdir} was trained on.")
     methods = {
         name: assemble.trained_method(config, name, workdir, len(source.class_names))
         for name in dict.fromkeys((options.classifier, *options.rows))

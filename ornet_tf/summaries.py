@@ -15,11 +15,21 @@ from ornet_tf import visualize
 class PhaseSummaries:
     """Writes to `<folder>/tensorboard` and `<folder>/metrics.jsonl`; use it as a context manager."""
 
-    def __init__(self, folder: str, settings: Mapping[str, Any]):
-        """Opens both and writes the settings as text."""
+    def __init__(self, folder: str, settings: Mapping[str, Any], *, first_step: int = 0):
+        """Opens both and writes the settings as text.
+
+        Args:
+          folder: the phase's folder.
+          settings: of the phase.
+          first_step: where training goes on; lines of later steps, written by a run that was cut off, are removed.
+        """
         os.makedirs(folder, exist_ok=True)
         self._writer = tf.summary.create_file_writer(os.path.join(folder, "tensorboard"))
-        self._metrics = open(os.path.join(folder, "metrics.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
+        path = os.path.join(folder, "metrics.jsonl")
+        kept = _lines_until(path, first_step)
+        self._metrics = open(path, "w", encoding="utf-8")  # noqa: SIM115
+        self._metrics.writelines(kept)
+        self._metrics.flush()
         with self._writer.as_default(step=0):
             text = json.dumps(settings, indent=1, default=str)
             tf.summary.text("settings", "\n".join(f"    {line}" for line in text.splitlines()))
@@ -55,6 +65,14 @@ class PhaseSummaries:
                 ]
                 tf.summary.image(name, np.stack(overlays), max_outputs=len(overlays))
                 tf.summary.histogram(f"{name}_values", maps)
+
+
+def _lines_until(path: str, step: int) -> list[str]:
+    """Returns the whole lines of a metrics file up to a step; the last line of a killed run may be cut off."""
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [line for line in file if line.endswith("\n") and json.loads(line)["step"] <= step]
 
 
 def observations(outputs: Mapping[str, tf.Tensor], batch_size: int) -> dict[str, tf.Tensor]:

@@ -63,9 +63,10 @@ def train(config: ConfigDict, workdir: str) -> None:
         if source is None:
             source = assemble.load_split(config, "train")
             assemble.claim_data(workdir, source)
+            assemble.check_phases(config, source)
+            assemble.check_evaluation_pictures(config)
         started = time.time()
-        with PhaseSummaries(folder, settings) as summaries:
-            steps = _train_phase(config, name, workdir, source, strategy, summaries)
+        steps = _train_phase(config, name, workdir, source, strategy, settings)
         checkpoints.finish(folder, steps=steps, seconds_of_last_start=round(time.time() - started, 1))
 
 
@@ -75,14 +76,14 @@ def _train_phase(
     workdir: str,
     source: Source,
     strategy: tf.distribute.Strategy,
-    summaries: PhaseSummaries,
+    settings: Mapping[str, Any],
 ) -> int:
     """Builds, resumes and trains one phase; returns its number of steps."""
     section, training = config.phase[name], config.training
     folder = os.path.join(workdir, name)
     # Start weights depend on seed and phase alone, not on what this process did before.
     keras.utils.set_random_seed((config.seed + zlib.crc32(name.encode())) % 2**31)
-    steps = assemble.total_steps(section, len(source))
+    steps = assemble.total_steps(section, source)
     with strategy.scope():
         method = assemble.build_method(config, section, len(source.class_names))
         optimizers = make_optimizers(
@@ -110,9 +111,9 @@ def _train_phase(
     )
     iterator = iter(strategy.experimental_distribute_dataset(batches))
     fixed = _fixed_images(config, source)
-    with tqdm.tqdm(
-        total=steps * section.batch_size, initial=step * section.batch_size, desc=name, unit="image",
-        mininterval=1, dynamic_ncols=True,
+    seen, total = step * section.batch_size, steps * section.batch_size
+    with PhaseSummaries(folder, settings, first_step=step) as summaries, tqdm.tqdm(
+        initial=seen, total=total, desc=name, unit="image", mininterval=1, dynamic_ncols=True
     ) as progress:
         while step < steps:
             begin = time.perf_counter()
@@ -212,8 +213,8 @@ def _check_finite(phase: str, first_step: int, names: Sequence[str], values: np.
         row = values[bad_steps[0]]
         terms = ", ".join(f"{name} = {value}" for name, value in zip(names, row) if not np.isfinite(value))
         raise FloatingPointError(
-            f"Phase {phase}, step {first_step + bad_steps[0]}: {terms}. Training stopped; the last checkpoint is from "
-            "before this step. A smaller learning rate or a warm-up usually helps."
+            f"Phase {phase}, step {first_step + bad_steps[0]}: {terms}. Training stopped; what was saved before stays. "
+            "A smaller learning rate or a warm-up usually helps."
         )
 
 

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import assemble, checkpoints
-from ornet_tf.train import train
+from ornet_tf import assemble, checkpoints, input_pipeline
+from ornet_tf.compat import keras
+from ornet_tf.optimizers import make_optimizers, make_schedule
+from ornet_tf.train import make_run_steps, train
 from tests import tiny_experiment
 
 PHASES = ("evaluator", "stage_one", "stage_two")
@@ -110,7 +112,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_names_step_and_term(tmp_path
 def test_more_pictures_in_a_batch_than_there_are_is_an_error(tmp_path):
     config = tiny_experiment.get_config()
     config.phase.evaluator.batch_size = 64
-    with pytest.raises(ValueError, match="batch_size: expected at most the 48 training pictures, got 64"):
+    message = "config.phase.evaluator.batch_size: expected at most the 48 training pictures, got 64"
+    with pytest.raises(ValueError, match=message):
         train(config, str(tmp_path))
 
 
@@ -122,4 +125,31 @@ def test_a_loss_on_a_tensor_that_is_not_there_is_an_error(tmp_path):
 
 
 def test_the_steps_of_a_phase_are_its_epochs_without_the_incomplete_batch():
-    assert assemble.total_steps({"epochs": 2.5, "batch_size": 16}, 100) == 15
+    source = assemble.load_split(tiny_experiment.get_config(), "train")
+    assert assemble.total_steps({"epochs": 2.5, "batch_size": 20}, source) == 5
+
+
+def test_two_replicas_train_like_one():
+    config = tiny_experiment.get_config()
+    config.phase.stage_one.batch_size = 8
+    source = assemble.load_split(config, "train")
+    batches = input_pipeline.training_batches(
+        source, batch_size=8, seed=0, resize=36, crop=32, horizontal_flip=True, cache=True
+    )
+    results = []
+    for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
+        strategy = tf.distribute.MirroredStrategy(devices)
+        with strategy.scope():
+            keras.utils.set_random_seed(1)
+            method = assemble.build_method(config, config.phase.stage_one, 3)
+            schedule = make_schedule(1e-3, "constant", 0, 3)
+            optimizers = make_optimizers(method.trainable_variables, schedule=schedule)
+        run_steps = make_run_steps(
+            strategy, method, optimizers, config.phase.stage_one.losses.to_dict(), steps=3, batch_size=8, seed=0
+        )
+        names, values = run_steps(iter(strategy.experimental_distribute_dataset(batches)), 0, 3)
+        results.append((names, values, [w for part in method.parts.values() for w in part.get_weights()]))
+    assert results[0][0] == results[1][0]
+    np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-4)
+    for one, two in zip(results[0][2], results[1][2]):
+        np.testing.assert_allclose(one, two, atol=1e-4)

@@ -34,7 +34,8 @@ def build(
       dropout: rate before the last dense layer (and, as in the original, between fc1 and fc2).
 
     Returns:
-      The three models; "features" of the upper one is block5_conv3 [B, S/16, S/16, 512].
+      The three models; "features" of the upper one is block5_conv3 [B, S/16, S/16, 512], or what it starts from if
+      the split is block5_pool.
 
     Raises:
       ValueError: for a wrong split, head or size.

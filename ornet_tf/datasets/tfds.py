@@ -46,7 +46,7 @@ def load(
       image_key: the feature that holds the picture.
       label_key: the feature that holds the class.
       boxes_key: the feature that holds the boxes, with slashes between levels ('objects/bbox'); None for the only one.
-      cache_dir: where pictures are unpacked; None for the folder ornet_tf_files in the folder of TFDS.
+      cache_dir: where pictures are unpacked; None or "" for the folder ornet_tf_files in the folder of TFDS.
       download: let TFDS download and prepare what is not there.
 
     Returns:
@@ -157,7 +157,7 @@ def _box_features(library: types.ModuleType, features: Mapping[str, Any]) -> Ite
 
 
 def _cache_root(builder: Any, cache_dir: str | os.PathLike | None) -> pathlib.Path:
-    if cache_dir is not None:
+    if cache_dir:
         return pathlib.Path(cache_dir).expanduser().absolute()
     if "://" in str(builder.data_dir):
         raise ValueError(f"tfds: set cache_dir to a folder on this machine; the data is at {builder.data_dir}.")

@@ -35,7 +35,10 @@ class Protocol(typing.Protocol):
     trainable_variables: Mapping[str, tf.Variable]
 
     def forward(self, batch: Mapping[str, tf.Tensor], *, training: bool, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the named tensors that losses may ask for, batch-major; random choices depend on `seed` [2] only."""
+        """Returns the named tensors that losses may ask for, batch-major.
+
+        Random choices, but those of a backbone's dropout, depend on `seed` [2] only.
+        """
 
     def predict(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Maps images float32 [B, H, W, 3] in 0..255 to "activation_map" [B, h, w, 1] in 0..1 and "logits" [B, K].
