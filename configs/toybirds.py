@@ -32,11 +32,11 @@ def get_config() -> ConfigDict:
     config.generator.update({"base_width": 32, "growth": 2.0, "depth": 2, "map_gain": 2.0})
     evaluator = config.phase.evaluator
     evaluator.options = ConfigDict({"mask_probability": 0.75, "mask_cells": 4})
-    evaluator.update({"batch_size": 32, "epochs": 6.0, "learning_rate": 2e-3})
-    config.phase.stage_one.update({"batch_size": 32, "epochs": 4.0, "learning_rate": 2e-3})
+    evaluator.update({"batch_size": 32, "epochs": 4.0, "learning_rate": 2e-3})
+    config.phase.stage_one.update({"batch_size": 32, "epochs": 3.0, "learning_rate": 2e-3})
     # What carries stage two here: strong erasing, and an entropy that comes late, when the map has moved already.
     stage_two = config.phase.stage_two
-    stage_two.update({"batch_size": 16, "epochs": 2.0, "learning_rate": 1e-3})
+    stage_two.update({"batch_size": 16, "epochs": 1.6, "learning_rate": 1e-3})
     stage_two.generator = ConfigDict({"map_gain": 3.0})
     stage_two.options.erasing_options = ConfigDict(
         {"side": (0.4, 1.2), "candidate_threshold": (0.7, 0.7), "drop_probability": 0.8}

@@ -165,13 +165,14 @@ def _write_pictures(config: ConfigDict, methods: Mapping[str, Protocol], source:
     if not count:
         return
     chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
+    find_boxes = tf.function(boxes.from_maps, reduce_retracing=True)
     panels = []
     for batch in assemble.evaluation_batches(config, chosen):
         rows = []
         for name in options.rows:
             maps = methods[name].predict(batch["image"]).get("activation_map")
             if maps is not None:
-                found = boxes.from_maps(maps, tf.constant([options.threshold]), rule=options.box_rule)
+                found = find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule)
                 rows.append((name, maps.numpy(), found.numpy()))
         for index, image in enumerate(batch["image"].numpy().astype(np.uint8)):
             truth = batch["boxes"][index].numpy()
