@@ -114,11 +114,11 @@ def check_phases(config: ConfigDict, source: Source) -> None:
         make_optimizers(
             method.trainable_variables, schedule=0.1, rate_factors=section.rate_factors, trainable=section.trainable
         )
-        for part, source in section.init_from.items():
-            phase, source_part = source.split(".")
-            if part not in method.parts or source_part not in parts[phase]:
+        for part, origin in section.init_from.items():
+            phase, origin_part = origin.split(".")
+            if part not in method.parts or origin_part not in parts[phase]:
                 raise ValueError(
-                    f"config.phase.{name}.init_from.{part} = {source!r}: {name} has the parts "
+                    f"config.phase.{name}.init_from.{part} = {origin!r}: {name} has the parts "
                     f"{', '.join(method.parts)}, {phase} has {', '.join(parts[phase])}."
                 )
 
