@@ -36,8 +36,8 @@ def get_config() -> ConfigDict:
             "init_from": ConfigDict({"lower": "evaluator.lower", "upper": "evaluator.upper"}),
         }
     )
-    # A few hundred steps instead of the paper's 11,000. What the map can't learn in them it is given: a steeper sigmoid,
-    # strong erasing against a large area term, an entropy that comes late. Chosen on toybirds, not on birds.
+    # A few hundred steps instead of the paper's 11,000. What the map can't learn in them it is given: a steeper
+    # sigmoid, strong erasing against a large area term, an entropy that comes late. Chosen on toybirds, not on birds.
     stage_two = config.phase.stage_two
     stage_two.generator = ConfigDict({"map_gain": 3.0})
     stage_two.options.erasing_options = ConfigDict(

@@ -10,7 +10,8 @@ from tests import source_tree
 
 # TensorBoard is imported by tf.summary, ruff is a program.
 NOT_IMPORTED = {"tensorboard", "ruff"}
-OWN = {"benchmarks", "configs", "ornet_tf", "serving", "tests", *(path.stem for path in source_tree.ROOT.glob("tests/*.py"))}
+FOLDERS = {"benchmarks", "configs", "ornet_tf", "serving", "tests"}
+OWN = FOLDERS | {path.stem for path in source_tree.ROOT.glob("tests/*.py")}
 
 
 def normalised(name):
