@@ -16,7 +16,7 @@ def draw(path: str | os.PathLike, box: Sequence[float], text: str, output: str |
     Args:
       path: the picture.
       box: ymin, xmin, ymax, xmax as fractions of the upright picture.
-      text: written at the box's upper left corner, inside.
+      text: written at the box's upper left corner, inside; left out where it would take more than half the width.
       output: the PNG to write.
 
     Raises:
@@ -28,9 +28,10 @@ def draw(path: str | os.PathLike, box: Sequence[float], text: str, output: str |
     line = max(2, round(min(height, width) / 100))
     picture = Image.fromarray(visualize.draw_boxes(pixels, np.asarray(box), width=line))
     pen = ImageDraw.Draw(picture)
-    corner = (round(box[1] * width) + 2 * line, round(box[0] * height) + 2 * line)
-    pen.rectangle(pen.textbbox(corner, text), fill=(255, 255, 255))
-    pen.text(corner, text, fill=visualize.PREDICTED)
+    if pen.textlength(text) <= width / 2:  # on a tiny picture it would hide what it speaks of
+        corner = (round(box[1] * width) + 2 * line, round(box[0] * height) + 2 * line)
+        pen.rectangle(pen.textbbox(corner, text), fill=(255, 255, 255))
+        pen.text(corner, text, fill=visualize.PREDICTED)
     picture.save(output, "PNG")
 
 
