@@ -1,6 +1,11 @@
-"""Ten classes of CUB-200-2011 with VGG16 on two CPU cores: the whole pipeline on photographs within two hours.
+"""Ten classes of CUB-200-2011 with VGG16 on two CPU cores: the whole pipeline on photographs in half an hour.
 
-  python -m ornet_tf.train --config=configs/cub10.py --workdir=runs/cub10
+  ORNET_CUB10=FOLDER ORNET_VGG16=imagenet python -m ornet_tf.train --config=configs/cub10.py --workdir=runs/cub10
+  ORNET_CUB10=FOLDER python -m ornet_tf.evaluate --config=configs/cub10.py --workdir=runs/cub10
+
+24 minutes of training, 2 of evaluation and 2.5 GiB on 2 cores of an AMD EPYC. Seed 0, 123 test pictures: evaluator
+71.5 % top-1; CorLoc at 0.5, largest component: stage two 46.3, stage one 47.2, CAM 12.2 (best 52.8). A few hundred
+steps are too few for stage two; the mean of the last features (best 73.2) is still ahead.
 """
 import os
 
