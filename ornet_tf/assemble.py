@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import os
 from collections.abc import Mapping
 
@@ -16,10 +15,14 @@ from ornet_tf.datasets import Source
 from ornet_tf.optimizers import make_optimizers
 
 
+def load_source(config: ConfigDict, split: str) -> Source:
+    """Loads a split of the configured data set without looking at its pictures."""
+    return registry.find("datasets", config.dataset.name)(split, **config.dataset.options.to_dict())
+
+
 def load_split(config: ConfigDict, split: str) -> Source:
     """Loads a split of the configured data set and checks its pictures (config.input.broken_images)."""
-    load = registry.find("datasets", config.dataset.name)
-    source = load(split, **config.dataset.options.to_dict())
+    source = load_source(config, split)
     if not len(source):
         raise ValueError(f"config.dataset: the {split} split of {config.dataset.name} is empty.")
     return input_pipeline.usable(source, broken_images=config.input.broken_images)
@@ -31,9 +34,8 @@ def check_evaluation_pictures(config: ConfigDict) -> None:
     A data set that has no such split can be trained on; what evaluation will say about it is logged.
     """
     for split in filter(None, (config.evaluation.split, config.evaluation.threshold_split)):
-        load = registry.find("datasets", config.dataset.name)
         try:
-            source = load(split, **config.dataset.options.to_dict())
+            source = load_source(config, split)
         except ValueError as error:
             logging.warning("There will be no evaluation on %s: %s", split, error)
             continue
@@ -148,8 +150,7 @@ def claim_data(workdir: str, source: Source) -> None:
     if not os.path.exists(path):
         checkpoints.write_json(path, data)
         return
-    with open(path, encoding="utf-8") as file:
-        before = json.load(file)
+    before = checkpoints.read_json(path)
     if before != data:
         raise ValueError(
             f"The training data has changed since this run was started ({before['training_pictures']} pictures of "
@@ -167,8 +168,7 @@ def read_class_names(workdir: str) -> list[str]:
     path = os.path.join(workdir, "data.json")
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path} is missing: expected the --workdir of an ornet_tf.train run.")
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)["class_names"]
+    return checkpoints.read_json(path)["class_names"]
 
 
 def total_steps(section: Mapping, source: Source) -> int:

@@ -85,8 +85,7 @@ def run_id(workdir: str, phase: str) -> str:
     path = os.path.join(workdir, phase, "finished.json")
     if not os.path.exists(path):
         return ""
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)["id"]
+    return read_json(path)["id"]
 
 
 def sources(init_from: Mapping[str, str]) -> list[str]:
@@ -147,8 +146,7 @@ def claim(folder: str, settings: Mapping[str, Any]) -> None:
     if not os.path.exists(path) or not latest(folder):
         write_json(path, settings)
         return
-    with open(path, encoding="utf-8") as file:
-        changed = _changes(json.load(file), settings)
+    changed = _changes(read_json(path), settings)
     if changed:
         raise ValueError(
             f"{folder} holds a run with other settings: {changed}. Use another --workdir, restore the settings, or "
@@ -165,8 +163,7 @@ def check_settings(folder: str, settings: Mapping[str, Any]) -> None:
     path = os.path.join(folder, "settings.json")
     if not os.path.exists(path):
         return  # nothing was trained there, which `load_parts` says better
-    with open(path, encoding="utf-8") as file:
-        before = _flatten(json.load(file))
+    before = _flatten(read_json(path))
     now = _flatten(json.loads(json.dumps(settings, default=str)))
     changed = _changes({key: before.get(key) for key in now}, now)
     if changed:
@@ -177,6 +174,12 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     before, now = _flatten(before), _flatten(now)
     changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     return "; ".join(f"{key} was {before.get(key)!r}, now {now.get(key)!r}" for key in changed)
+
+
+def read_json(path: str) -> Any:
+    """Returns what `write_json` stored."""
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
 def write_json(path: str, value: Any) -> None:

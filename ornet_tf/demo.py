@@ -14,7 +14,7 @@ from typing import Any
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, checkpoints, evaluate, export, registry
+from ornet_tf import app, assemble, checkpoints, evaluate, export
 from ornet_tf.train import train
 from serving import client, local_server, overlay
 
@@ -46,8 +46,7 @@ def _outcome(config: ConfigDict, workdir: str) -> tuple[dict[str, Any], dict[str
         "export": json.loads(config.export.to_json()),
     }
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            done = json.load(file)
+        done = checkpoints.read_json(path)
         if done["made_of"] == made_of:
             return done["result"], done["answer"]
     result = evaluate.evaluate(config, workdir)
@@ -62,8 +61,7 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
     Returns:
       The answer: file, box [ymin, xmin, ymax, xmax] in fractions of the upright picture, score, class, class_name.
     """
-    load = registry.find("datasets", config.dataset.name)
-    source = load(config.evaluation.split, **config.dataset.options.to_dict()).select([0])
+    source = assemble.load_source(config, config.evaluation.split).select([0])
     os.makedirs(folder, exist_ok=True)
     picture = source.images[0]
     if isinstance(picture, bytes):
