@@ -17,6 +17,8 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs and results live in it.")
 
+_CONFIG_FLAGS = ("--config", "-config")
+
 UserError = (ValueError, TypeError, OSError, FloatingPointError, tf.errors.OpError)
 
 
@@ -54,12 +56,18 @@ def with_installed_config(argv: list[str]) -> list[str]:
     So `--config=configs/toybirds.py` works from any folder after `pip install`.
     """
     beside = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    found = []
-    for argument in argv:
-        flag, _, path = argument.partition("=")
+
+    def located(path: str) -> str:
         installed = os.path.join(beside, path)
-        if flag in ("--config", "-config") and path and not os.path.exists(path) and os.path.isfile(installed):
-            argument = f"{flag}={installed}"
+        return installed if path and not os.path.exists(path) and os.path.isfile(installed) else path
+
+    found = []
+    for previous, argument in zip(["", *argv], argv):
+        flag, equals, path = argument.partition("=")
+        if previous in _CONFIG_FLAGS:
+            argument = located(argument)
+        elif flag in _CONFIG_FLAGS and equals:
+            argument = f"{flag}={located(path)}"
         found.append(argument)
     return found
 

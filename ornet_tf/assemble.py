@@ -4,7 +4,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 from absl import logging
@@ -139,15 +139,16 @@ def without_start_weights(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def claim_data(workdir: str, source: Source) -> None:
-    """Stores the classes and the number of training pictures of a run, or checks that they are the stored ones.
+def claim_data(workdir: str, source: Source, phases: Sequence[str]) -> None:
+    """Stores the classes and the number of training pictures; once a phase has a checkpoint, checks them instead.
 
     Raises:
       ValueError: if the run was started on other data: labels would change their meaning, and epochs their length.
     """
     path = os.path.join(workdir, "data.json")
     data = {"training_pictures": len(source), "class_names": list(source.class_names)}
-    if not os.path.exists(path):
+    learned = any(checkpoints.latest(os.path.join(workdir, phase)) for phase in phases)
+    if not learned or not os.path.exists(path):
         checkpoints.write_json(path, data)
         return
     before = checkpoints.read_json(path)

@@ -62,7 +62,7 @@ def train(config: ConfigDict, workdir: str) -> None:
             continue
         if source is None:
             source = assemble.load_split(config, "train")
-            assemble.claim_data(workdir, source)
+            assemble.claim_data(workdir, source, config.phases)
             assemble.check_phases(config, source)
             assemble.check_evaluation_pictures(config)
         started = time.time()

@@ -50,6 +50,9 @@ def test_an_installed_config_is_found_from_any_folder(tmp_path, monkeypatch):
     assert app.with_installed_config(argv) == [
         "train", f"--config={ROOT / 'configs/toybirds.py'}", "--workdir=runs", "--config.seed=1", "--config=none.py",
     ]
+    assert app.with_installed_config(["train", "--config", "configs/toybirds.py", "--workdir", "configs/cub.py"]) == [
+        "train", "--config", str(ROOT / "configs/toybirds.py"), "--workdir", "configs/cub.py",
+    ]
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "toybirds.py").write_text("")
     assert app.with_installed_config(argv) == argv  # what is here comes first

@@ -61,3 +61,29 @@ def rescale(activation_map: tf.Tensor) -> tf.Tensor:
     low = tf.reduce_min(activation_map, axis=(1, 2, 3), keepdims=True)
     high = tf.reduce_max(activation_map, axis=(1, 2, 3), keepdims=True)
     return tf.math.divide_no_nan(activation_map - low, high - low)
+
+
+class ClassifierMap:
+    """The base of methods that read a map out of a trained classifier; a subclass says how, in `saliency`."""
+
+    def __init__(self, builders: Builders):
+        """Builds the parts `lower` and `upper`."""
+        self._normalize, self._lower, self._upper = builders.backbone()
+        self.parts = {"lower": self._lower, "upper": self._upper}
+        self.trainable_variables = {}
+
+    def saliency(self, outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Maps the "features" [B, h', w', C] and "logits" [B, K] of `upper` to [B, h', w', 1]; below 0 is cut off."""
+        raise NotImplementedError
+
+    def forward(self, batch, *, training, seed):
+        """Returns what `predict` returns; there is nothing to train."""
+        del training, seed
+        return self.predict(batch["image"])
+
+    def predict(self, images):
+        """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K]."""
+        outputs = self._upper(self._lower(self._normalize(images), training=False), training=False)
+        # Enlarged to the grid of the generator's maps, so that no row loses by a coarser box.
+        enlarged = tf.image.resize(self.saliency(outputs), self._lower.output_shape[1:3])
+        return {"activation_map": rescale(tf.nn.relu(enlarged)), "logits": outputs["logits"]}
