@@ -5,14 +5,18 @@ last row that is on is number i gives ymax = (i + 1) / h.
 """
 from __future__ import annotations
 
+from typing import Callable
+
 import tensorflow as tf
 
-from ornet_tf import components
+from ornet_tf import addons_components, components
 
 RULES = ("tight", "largest")
 
 
-def from_maps(activation_map: tf.Tensor, thresholds: tf.Tensor, *, rule: str = "tight") -> tf.Tensor:
+def from_maps(
+    activation_map: tf.Tensor, thresholds: tf.Tensor, *, rule: str = "tight", backend: str = "native"
+) -> tf.Tensor:
     """Draws a box around what is on in each map at each threshold.
 
     A pixel is on if its value is greater than the threshold; NaN is off. A map without such a pixel gives the whole
@@ -24,12 +28,13 @@ def from_maps(activation_map: tf.Tensor, thresholds: tf.Tensor, *, rule: str = "
       activation_map: float32 [B, h, w, 1] or [B, h, w].
       thresholds: float32 [T], in any order.
       rule: one of `RULES`.
+      backend: what finds the components, one of `addons_components.BACKENDS`; the boxes are the same.
 
     Returns:
       float32 [B, T, 4].
 
     Raises:
-      ValueError: for an unknown rule, or if the shapes are not those above.
+      ValueError: for an unknown rule, a backend that is not there, or if the shapes are not those above.
     """
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}.")
@@ -42,7 +47,11 @@ def from_maps(activation_map: tf.Tensor, thresholds: tf.Tensor, *, rule: str = "
     if thresholds.shape.rank != 1:
         raise ValueError(f"thresholds must have the shape [T], got {thresholds.shape}; give a list, even for one.")
     maps = tf.where(tf.math.is_nan(maps), tf.float32.min, maps)
-    extents = _tight_extents(maps, thresholds) if rule == "tight" else _largest_extents(maps, thresholds)
+    if rule == "tight":
+        extents = _tight_extents(maps, thresholds)
+    else:
+        find = addons_components if addons_components.use_addons(backend) else components
+        extents = _largest_extents(maps, thresholds, find.largest_extents)
     height, width = tf.unstack(tf.cast(tf.shape(maps)[1:], tf.float32))
     top, left, bottom, right = tf.unstack(extents, axis=-1)
     edges = tf.cast(tf.stack([top, left, bottom + 1, right + 1], axis=-1), tf.float32)
@@ -89,8 +98,8 @@ def _range(maxima: tf.Tensor, thresholds: tf.Tensor):
     return first, tf.reduce_max(tf.where(on, index, -1), axis=-1)
 
 
-def _largest_extents(maps: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
+def _largest_extents(maps: tf.Tensor, thresholds: tf.Tensor, find: Callable[..., tf.Tensor]) -> tf.Tensor:
     ascending = tf.sort(thresholds)
     levels = tf.reshape(tf.searchsorted(ascending, tf.reshape(maps, [-1])), tf.shape(maps))
-    extents = components.largest_extents(levels, tf.size(ascending))
+    extents = find(levels, tf.size(ascending))
     return tf.gather(extents, tf.searchsorted(ascending, thresholds), axis=1)

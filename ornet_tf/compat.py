@@ -1,11 +1,24 @@
-"""The one place that knows that there are two Keras: Keras 3 (TF >= 2.16) and Keras 2.15 (TF 2.15)."""
+"""The one place that knows that there are two stacks: Keras 3, and Keras 2.15 with TensorFlow 2.15 and its addons."""
 from __future__ import annotations
+
+import warnings
 
 import keras
 
-__all__ = ["keras", "variable_path"]
+__all__ = ["addons_connected_components", "keras", "variable_path"]
 
 
 def variable_path(variable) -> str:
     """Returns the slash-separated name of a layer's variable, such as `map_norm/gamma`."""
     return getattr(variable, "path", None) or variable.name.split(":")[0]
+
+
+def addons_connected_components():
+    """Returns tensorflow_addons.image.connected_components (bool [N, h, w] -> int32 labels), or None without it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that its development has ended is why there are two stacks
+            from tensorflow_addons.image import connected_components
+    except (ImportError, AttributeError):  # not installed, or under a Keras that lacks what it imports
+        return None
+    return connected_components

@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import input_pipeline, registry
+from ornet_tf import addons_components, input_pipeline, registry
 
 
 def phase(method: str, **fields: Any) -> ConfigDict:
@@ -86,6 +86,8 @@ def default() -> ConfigDict:
                 "threshold": 0.5,  # on the activation map
                 "iou_threshold": 0.5,
                 "box_rule": "tight",  # of all pixels above the threshold (the authors' rule), or "largest" component
+                # What finds components: "native", "addons" (tensorflow-addons), or "auto": the addons where they are.
+                "components": "auto",
                 "pictures": 12,  # panels that evaluation draws; 0 for none
             },
             "export": {"row": "stage_two"},  # the row that predict and export use
@@ -172,6 +174,9 @@ def validate(config: ConfigDict) -> None:
         if not 0 < evaluation[key] < 1:
             raise ValueError(f"config.evaluation.{key}: expected a number between 0 and 1, got {evaluation[key]!r}.")
     _choice(evaluation.box_rule, ("tight", "largest"), "config.evaluation.box_rule")
+    _choice(evaluation.components, addons_components.BACKENDS, "config.evaluation.components")
+    if evaluation.components == "addons":
+        addons_components.use_addons("addons")  # raises where they are not
 
 
 def _plugin(family: str, section: ConfigDict, where: str, given: tuple[str, ...] = ()) -> None:

@@ -73,7 +73,7 @@ def _measure(config: ConfigDict, methods: Mapping[str, Protocol], source: Source
     """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image."""
     options = config.evaluation
     thresholds = sorted({*THRESHOLDS, options.threshold})
-    predict = {name: _predict_boxes(method, thresholds) for name, method in methods.items()}
+    predict = {name: _predict_boxes(method, thresholds, options.components) for name, method in methods.items()}
     measured: dict[str, dict[str, LocalizationMetrics]] = {}
     with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
         for batch in assemble.evaluation_batches(config, source):
@@ -92,7 +92,7 @@ def _measure(config: ConfigDict, methods: Mapping[str, Protocol], source: Source
     return measured
 
 
-def _predict_boxes(method: Protocol, thresholds: Sequence[float]):
+def _predict_boxes(method: Protocol, thresholds: Sequence[float], components: str):
     """Returns a graph function: images [B, H, W, 3] -> "logits" [B, K] and, for each rule, boxes [B, T, 4]."""
 
     # One trace serves the last, smaller batch as well.
@@ -102,7 +102,9 @@ def _predict_boxes(method: Protocol, thresholds: Sequence[float]):
         if "activation_map" in outputs:
             maps = outputs.pop("activation_map")
             for rule in boxes.RULES:
-                outputs[rule] = boxes.from_maps(maps, tf.constant(thresholds, tf.float32), rule=rule)
+                outputs[rule] = boxes.from_maps(
+                    maps, tf.constant(thresholds, tf.float32), rule=rule, backend=components
+                )
         return outputs
 
     return predict

@@ -1,0 +1,146 @@
+"""Moves what a run has learned through one file, also from one of the two stacks to the other.
+
+  python -m ornet_tf.weights --config=configs/toybirds.py --workdir=runs/toybirds pack toybirds.npz
+  python -m ornet_tf.weights --config=configs/toybirds.py --workdir=runs/elsewhere unpack toybirds.npz
+
+Checkpoints hold the optimiser's state in the form of the Keras that wrote them. This file holds arrays alone, by names
+that both have in common: "phase/part/layer/kind", such as "stage_two/generator/map_norm/gamma".
+"""
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+from ml_collections import ConfigDict
+
+from ornet_tf import app, assemble, checkpoints
+from ornet_tf.compat import keras, variable_path
+
+# What a truncated, overwritten or foreign file makes of reading it.
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
+_ABOUT = "about"  # the entry that holds, as JSON, the classes and each phase's settings and end
+
+
+def main(config: ConfigDict, workdir: str, arguments: Sequence[str]) -> None:
+    """Packs or unpacks, as the first of two arguments says; the second names the file."""
+    actions = {"pack": pack, "unpack": unpack}
+    if len(arguments) != 2 or arguments[0] not in actions:
+        raise ValueError(f"Expected the arguments 'pack FILE' or 'unpack FILE', got {' '.join(arguments)!r}.")
+    names = actions[arguments[0]](config, workdir, arguments[1])
+    logging.info("%sed the phases %s: %s.", arguments[0].capitalize(), ", ".join(names), arguments[1])
+
+
+def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
+    """Writes the weights of every finished phase to `path` and returns the phases' names.
+
+    Raises:
+      ValueError: if no phase is finished, or the configuration is not that of the run.
+      OSError: if the file can't be written; one of that name stays as it was.
+    """
+    names = [name for name in config.phases if checkpoints.is_finished(os.path.join(workdir, name))]
+    if not names:
+        raise ValueError(f"No phase is finished in {workdir}: expected the --workdir of an ornet_tf.train run.")
+    class_names = assemble.read_class_names(workdir)
+    arrays: dict[str, np.ndarray] = {}
+    about: dict[str, Any] = {"data": checkpoints.read_json(os.path.join(workdir, "data.json")), "phases": {}}
+    for name in names:
+        method = assemble.trained_method(config, name, workdir, len(class_names))
+        arrays.update({f"{name}/{key}": np.asarray(v) for key, v in named_weights(method.parts).items()})
+        folder = os.path.join(workdir, name)
+        about["phases"][name] = {
+            kind: checkpoints.read_json(os.path.join(folder, f"{kind}.json")) for kind in ("settings", "finished")
+        }
+    arrays[_ABOUT] = np.array(json.dumps(about))
+    aside = f"{path}.partial"
+    try:
+        with open(aside, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(aside, path)
+    finally:
+        if os.path.exists(aside):
+            os.remove(aside)
+    return names
+
+
+def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
+    """Makes `workdir` a run whose phases ended with the weights in `path`, and returns the phases' names.
+
+    Training, evaluation, prediction and export then go on from there with the same configuration.
+
+    Raises:
+      ValueError: if `workdir` holds a run already, the file is none of `pack`, or it does not fit the configuration.
+      FileNotFoundError: if there is no such file.
+    """
+    if os.path.exists(os.path.join(workdir, "data.json")):
+        raise ValueError(f"{workdir} holds a run already: choose another --workdir.")
+    arrays, about = _read(path)
+    missing = [name for name in about["phases"] if name not in config.phases]
+    if missing:
+        raise ValueError(f"{path} holds the phase {missing[0]!r}, --config has {', '.join(config.phases)}.")
+    num_classes = len(about["data"]["class_names"])
+    for name in about["phases"]:
+        # Built and filled before anything is written, so that a file that does not fit leaves nothing behind.
+        parts = assemble.build_method(assemble.without_start_weights(config), config.phase[name], num_classes).parts
+        _assign(named_weights(parts), name, arrays, path)
+        about["phases"][name]["parts"] = parts
+    for name, phase in about["phases"].items():
+        folder = os.path.join(workdir, name)
+        checkpoints.write_json(os.path.join(folder, "settings.json"), phase["settings"])
+        checkpoints.PhaseCheckpoints(folder, phase["parts"], [], keep=1).save(phase["finished"]["steps"])
+        checkpoints.write_json(os.path.join(folder, "finished.json"), phase["finished"])
+    checkpoints.write_json(os.path.join(workdir, "data.json"), about["data"])
+    return list(about["phases"])
+
+
+def named_weights(parts: Mapping[str, keras.Model]) -> dict[str, Any]:
+    """Returns all variables of functional models, moving statistics too, by "part/layer/kind".
+
+    Raises:
+      ValueError: if two variables share a name.
+    """
+    named: dict[str, Any] = {}
+    for name, part in parts.items():
+        for variable in part.weights:
+            key = "/".join([name, *variable_path(variable).split("/")[-2:]])
+            if key in named:
+                raise ValueError(f"Two variables are called {key}; give the layers of {name} names of their own.")
+            named[key] = variable
+    return named
+
+
+def _read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Returns what `pack` wrote: the arrays, and what is said of them."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path} is missing: expected a file that `pack` wrote.")
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return arrays, json.loads(str(arrays.pop(_ABOUT)))
+    except _UNREADABLE as error:
+        raise ValueError(f"{path} can't be read: expected a whole file that `pack` wrote ({error}).") from error
+
+
+def _assign(variables: Mapping[str, Any], phase: str, arrays: Mapping[str, np.ndarray], path: str) -> None:
+    """Gives the variables of a phase their arrays, all of them or none."""
+    given = {key[len(phase) + 1 :]: array for key, array in arrays.items() if key.startswith(f"{phase}/")}
+    expected = {key: tuple(variable.shape) for key, variable in variables.items()}
+    found = {key: array.shape for key, array in given.items()}
+    differing = sorted(key for key in {*expected, *found} if expected.get(key) != found.get(key))
+    if differing:
+        key = differing[0]
+        raise ValueError(
+            f"{path} does not fit --config: {phase}/{key} has shape {found.get(key, 'none')} there and "
+            f"{expected.get(key, 'none')} here ({len(differing)} differ). Use the configuration of the run."
+        )
+    for key, variable in variables.items():
+        variable.assign(given[key])
+
+
+if __name__ == "__main__":
+    app.run(main, takes_files=True)

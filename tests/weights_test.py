@@ -1,0 +1,87 @@
+import json
+import os
+
+import numpy as np
+import pytest
+
+from ornet_tf import assemble, checkpoints, weights
+from ornet_tf.train import train
+
+
+@pytest.fixture(scope="module")
+def packed(tiny_run, tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("packed") / "run.npz")
+    assert weights.pack(*tiny_run, path) == ["evaluator", "stage_one", "stage_two"]
+    return path
+
+
+def test_a_run_comes_back_through_one_file(tiny_run, packed, tmp_path):
+    config, workdir = tiny_run
+    weights.unpack(config, str(tmp_path), packed)
+    for name in config.phases:
+        before = weights.named_weights(assemble.trained_method(config, name, workdir, 3).parts)
+        after = weights.named_weights(assemble.trained_method(config, name, str(tmp_path), 3).parts)
+        assert list(before) == list(after)
+        assert any("moving_variance" in key for key in before)
+        for key in before:
+            np.testing.assert_array_equal(after[key], before[key], err_msg=key)
+    assert assemble.read_class_names(str(tmp_path)) == assemble.read_class_names(workdir)
+
+
+def test_training_takes_unpacked_phases_as_finished(tiny_run, packed, tmp_path):
+    config, _ = tiny_run
+    weights.unpack(config, str(tmp_path), packed)
+    path = checkpoints.latest(str(tmp_path / "stage_two")) + ".index"
+    before = os.stat(path).st_mtime_ns
+    train(config, str(tmp_path))
+    assert os.stat(path).st_mtime_ns == before
+
+
+def test_a_run_is_not_written_over(tiny_run, packed):
+    with pytest.raises(ValueError, match="holds a run already: choose another --workdir"):
+        weights.unpack(*tiny_run, packed)
+
+
+def test_a_file_of_another_configuration_is_refused_and_leaves_nothing(tiny_run, packed, tmp_path):
+    config = tiny_run[0].copy_and_resolve_references()
+    config.generator.base_width = 8
+    with pytest.raises(ValueError, match=r"does not fit --config: stage_one/generator/\S+ has shape \(.*differ"):
+        weights.unpack(config, str(tmp_path), packed)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("keep", [0, 100, -1000])
+def test_a_damaged_file_is_refused_in_a_sentence(tiny_run, packed, tmp_path, keep):
+    with open(packed, "rb") as file:
+        content = file.read()
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(content[:keep])
+    with pytest.raises(ValueError, match="damaged.npz can't be read: expected a whole file that `pack` wrote"):
+        weights.unpack(tiny_run[0], str(tmp_path / "run"), str(damaged))
+
+
+def test_an_array_file_of_another_origin_is_refused(tiny_run, tmp_path):
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(ValueError, match="other.npz can't be read"):
+        weights.unpack(tiny_run[0], str(tmp_path / "run"), str(tmp_path / "other.npz"))
+
+
+def test_what_is_missing_is_named(tiny_run, tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.npz is missing"):
+        weights.unpack(tiny_run[0], str(tmp_path), str(tmp_path / "none.npz"))
+    with pytest.raises(ValueError, match="No phase is finished in .*: expected the --workdir"):
+        weights.pack(tiny_run[0], str(tmp_path), str(tmp_path / "x.npz"))
+    with pytest.raises(ValueError, match="Expected the arguments 'pack FILE' or 'unpack FILE', got 'pack'"):
+        weights.main(*tiny_run, ["pack"])
+
+
+def test_an_unfinished_phase_is_left_out(tiny_run, packed, tmp_path):
+    config, _ = tiny_run
+    workdir = str(tmp_path / "run")
+    weights.unpack(config, workdir, packed)
+    os.remove(os.path.join(workdir, "stage_two", "finished.json"))
+    path = str(tmp_path / "two.npz")
+    assert weights.pack(config, workdir, path) == ["evaluator", "stage_one"]
+    with np.load(path) as stored:
+        assert set(json.loads(str(stored["about"]))["phases"]) == {"evaluator", "stage_one"}
+        assert not any(key.startswith("stage_two/") for key in stored.files)
