@@ -1,18 +1,27 @@
-# Everything runs in .venv, made from the requirements files when it is missing or older than they are.
+# Everything runs in .venv, made from the requirements files when it is missing or older than they are; the legacy stack
+# with tensorflow-addons in .venv-addons.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
-INSTALL := $(RUN) pip install --disable-pip-version-check --requirement
+INSTALL := -m pip install --disable-pip-version-check --requirement
+
+ADDONS_VENV := .venv-addons
+ADDONS_RUN := $(ADDONS_VENV)/bin/python -m
+# The first of these that is here and of a version that the legacy stack has wheels for.
+IS_LEGACY := import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))
+PYTHON_ADDONS ?= $(shell for python in $(PYTHON) python3.11 python3.10 python3.9; do \
+  $$python -c "$(IS_LEGACY)" >/dev/null 2>&1 && { echo $$python; break; }; done)
 # Stamps: an installation that was interrupted has none and is taken up again.
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+ADDONS := $(ADDONS_VENV)/.addons-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint clean
+.PHONY: help demo test test-fast test-addons lint clean
 .DELETE_ON_ERROR:
 
 help:  ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME)  ## The whole main job on toybirds: train, evaluate, export, serve; results in runs/demo
 	$(RUN) ornet_tf.demo --config=configs/toybirds.py --workdir=runs/demo
@@ -23,11 +32,14 @@ test: lint  ## The linter and all tests
 test-fast: $(DEV)  ## The tests that neither train for long nor start whole programs
 	$(RUN) pytest -q -m "not slow"
 
+test-addons: $(ADDONS)  ## The fast tests on the legacy stack with tensorflow-addons, against .venv where that is
+	ORNET_PEER_PYTHON="$(wildcard $(CURDIR)/$(VENV)/bin/python)" $(ADDONS_RUN) pytest -q -m "not slow"
+
 lint: $(DEV)  ## The linter
 	$(RUN) ruff check .
 
-clean:  ## Removes .venv, builds and caches; keeps runs/
-	rm -rf $(VENV) .build dist *.egg-info .pytest_cache .ruff_cache
+clean:  ## Removes both environments, builds and caches; keeps runs/
+	rm -rf $(VENV) $(ADDONS_VENV) .build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -38,9 +50,20 @@ $(VENV)/bin/python:
 
 $(RUNTIME): requirements.txt | $(VENV)/bin/python
 	@echo "Installing requirements.txt into $(VENV), once: some 800 MB to download, 2.6 GB on disk."
-	$(INSTALL) requirements.txt
+	$(VENV)/bin/python $(INSTALL) requirements.txt
 	@touch $@
 
 $(DEV): requirements-dev.txt $(RUNTIME)
-	$(INSTALL) requirements-dev.txt
+	$(VENV)/bin/python $(INSTALL) requirements-dev.txt
+	@touch $@
+
+$(ADDONS_VENV)/bin/python:
+	@$(or $(PYTHON_ADDONS),false) -c "$(IS_LEGACY)" 2>/dev/null || { \
+	  echo "Expected Python 3.9, 3.10 or 3.11 for tensorflow-addons, got '$(PYTHON_ADDONS)';" \
+	    "name one: make $(MAKECMDGOALS) PYTHON_ADDONS=python3.11" >&2; exit 1; }
+	$(PYTHON_ADDONS) -m venv $(ADDONS_VENV)
+
+$(ADDONS): requirements-addons.txt | $(ADDONS_VENV)/bin/python
+	@echo "Installing requirements-addons.txt into $(ADDONS_VENV), once: some 700 MB to download, 2.2 GB on disk."
+	$(ADDONS_VENV)/bin/python $(INSTALL) requirements-addons.txt
 	@touch $@

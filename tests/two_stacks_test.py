@@ -1,0 +1,80 @@
+"""What one stack writes, the other reads: `make test-addons` runs this against the default stack of .venv."""
+import os
+import subprocess
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import assemble, export, weights
+from tests import source_tree
+
+PEER = os.environ.get("ORNET_PEER_PYTHON")
+pytestmark = pytest.mark.skipif(not PEER, reason="ORNET_PEER_PYTHON names no Python with the other stack")
+CONFIG = "--config=tests/tiny_experiment.py"
+ANSWER = """
+import sys
+import numpy as np
+import ornet_tf
+import tensorflow as tf
+pictures = tf.constant(list(np.load(sys.argv[2], allow_pickle=False)["pictures"]))
+answer = tf.saved_model.load(sys.argv[1]).signatures["activation_map"](image_bytes=pictures)
+answer = {name: value.numpy() for name, value in answer.items()}
+answer["detection_class_names"] = answer["detection_class_names"].astype("S")  # objects can't be stored
+np.savez(sys.argv[3], tensorflow=tf.__version__, **answer)
+"""
+
+
+def peer(*arguments):
+    """Runs the other stack's Python and fails with what it said."""
+    done = subprocess.run([PEER, *arguments], cwd=source_tree.ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def pictures(tiny_run):
+    return np.array(assemble.load_split(tiny_run[0], "test").images, dtype="S")
+
+
+def answer(saved_model, pictures):
+    found = tf.saved_model.load(saved_model).signatures["activation_map"](image_bytes=tf.constant(list(pictures)))
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def expect_same(actual, expected):
+    np.testing.assert_allclose(actual["activation_map"], expected["activation_map"], atol=1e-4)
+    np.testing.assert_allclose(actual["detection_boxes"], expected["detection_boxes"], atol=1e-4)
+    np.testing.assert_allclose(actual["detection_scores"], expected["detection_scores"], atol=1e-4)
+    np.testing.assert_array_equal(actual["detection_classes"], expected["detection_classes"])
+    names = [np.array(given["detection_class_names"]).astype("S") for given in (actual, expected)]
+    np.testing.assert_array_equal(*names)
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run):
+    return export.export(*tiny_run)
+
+
+def test_the_other_stack_answers_alike_from_our_export(exported, pictures, tmp_path):
+    np.savez(tmp_path / "pictures.npz", pictures=pictures)
+    peer("-c", ANSWER, exported, str(tmp_path / "pictures.npz"), str(tmp_path / "answer.npz"))
+    with np.load(tmp_path / "answer.npz") as theirs:
+        assert str(theirs["tensorflow"]) != tf.__version__
+        expect_same(theirs, answer(exported, pictures))
+
+
+def test_weights_go_there_and_back_and_its_export_answers_alike(tiny_run, exported, pictures, tmp_path):
+    config, workdir = tiny_run
+    packed, returned = str(tmp_path / "packed.npz"), str(tmp_path / "returned.npz")
+    theirs = f"--workdir={tmp_path / 'theirs'}"
+    weights.pack(config, workdir, packed)
+    peer("-m", "ornet_tf.weights", CONFIG, theirs, "unpack", packed)
+    peer("-m", "ornet_tf.export", CONFIG, theirs)
+    peer("-m", "ornet_tf.weights", CONFIG, theirs, "pack", returned)
+    expect_same(answer(str(tmp_path / "theirs" / "export" / "1"), pictures), answer(exported, pictures))
+    weights.unpack(config, str(tmp_path / "ours"), returned)
+    for name in config.phases:
+        before = weights.named_weights(assemble.trained_method(config, name, workdir, 3).parts)
+        after = weights.named_weights(assemble.trained_method(config, name, str(tmp_path / "ours"), 3).parts)
+        for key in before:
+            np.testing.assert_array_equal(after[key], before[key], err_msg=key)
