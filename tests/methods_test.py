@@ -104,6 +104,21 @@ def test_erasing_acts_in_training_only():
     np.testing.assert_array_equal(inferred["erased_map"], inferred["activation_map"])
 
 
+def test_the_teacher_judges_the_picture_less_the_erased_pixels():
+    options = {"candidate_threshold": (1.0, 1.0), "side": (1.0, 1.0)}
+    method = registry.find("methods", "stage_two")(
+        BUILDERS, erasing_options=options, teacher=True, upsampling="nearest"
+    )
+    outputs = method.forward(batch(), training=True, seed=SEED)
+    erased = outputs["erased_map"].numpy() == 0
+    assert erased.any() and not erased.all()
+    kept = np.repeat(np.repeat(np.float32(~erased), 4, axis=1), 4, axis=2)
+    evaluator = (method.parts["evaluator_lower"], method.parts["evaluator_upper"])
+    expected = evaluator[1](evaluator[0]((images() / 64.0 - 2.0) * kept))["logits"]
+    np.testing.assert_allclose(outputs["teacher_logits"], expected, atol=1e-5)
+    assert "teacher_logits" not in method.forward(batch(), training=False, seed=SEED)
+
+
 def test_a_wrong_erasing_option_is_said_when_the_method_is_built():
     with pytest.raises(ValueError, match="stage_two erasing_options.sides: unknown option.*Did you mean 'side'"):
         registry.find("methods", "stage_two")(BUILDERS, erasing_options={"sides": 1})

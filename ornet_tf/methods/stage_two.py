@@ -24,6 +24,7 @@ class Method:
         erasing: str | None = "attentive",
         erasing_options: Mapping[str, Any] | None = None,
         upsampling: str = "bilinear",
+        teacher: bool = False,
     ):
         """Builds the parts `lower`, `generator`, `evaluator_lower` and `evaluator_upper`.
 
@@ -33,6 +34,8 @@ class Method:
           erasing_options: its options.
           upsampling: how the map is enlarged to the image, `bilinear` or `nearest`. The paper does not say; the
             authors' released code uses nearest. Bilinear has a deterministic gradient on GPUs.
+          teacher: whether training also asks the evaluator for the whole picture less the erased pixels, the target of
+            an `agreement` loss; not in the paper.
         """
         if upsampling not in ("bilinear", "nearest"):
             raise ValueError(f"upsampling: expected bilinear or nearest, got {upsampling!r}.")
@@ -42,6 +45,7 @@ class Method:
             self._erase = registry.find("erasing", erasing, where="stage_two erasing")
             registry.check_options(self._erase, self._erasing_options, where="stage_two erasing_options")
         self._upsampling = upsampling
+        self._teacher = teacher
         self._normalize, self._lower, _ = builders.backbone()
         self._generator = builders.generator(self._lower.output_shape[1:])
         _, self._evaluator_lower, self._evaluator_upper = builders.backbone()
@@ -59,27 +63,36 @@ class Method:
         }
 
     def forward(self, batch, *, training, seed):
-        """Returns "activation_map", "erased_map" [B, h, w, 1], "masked_image" [B, H, W, 3] and "evaluator_logits"."""
+        """Returns "activation_map", "erased_map" [B, h, w, 1], "masked_image" [B, H, W, 3] and "evaluator_logits".
+
+        With `teacher`, in training, also the evaluator's "teacher_logits".
+        """
         pixels = self._normalize(batch["image"])
         outputs = self._generator(self._lower(pixels, training=False), training=training)
         activation_map = erased_map = outputs["activation_map"]
         if training and self._erase is not None:
             erased_map = self._erase(activation_map, seed, **self._erasing_options)
-        mask = tf.image.resize(erased_map, pixels.shape[1:3], method=self._upsampling)
-        masked = pixels * mask
-        return {
+        masked = pixels * self._enlarge(erased_map, pixels)
+        outputs = {
             "activation_map": activation_map,
             "erased_map": erased_map,
             "class_maps": outputs["class_maps"],
             "masked_image": masked,
             "evaluator_logits": self._evaluate(masked),
         }
+        if training and self._teacher:
+            kept = tf.cast(tf.equal(erased_map, activation_map), pixels.dtype)
+            outputs["teacher_logits"] = self._evaluate(pixels * self._enlarge(kept, pixels))
+        return outputs
 
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] of the whole image."""
         pixels = self._normalize(images)
         outputs = self._generator(self._lower(pixels, training=False), training=False)
         return {"activation_map": outputs["activation_map"], "logits": self._evaluate(pixels)}
+
+    def _enlarge(self, activation_map, pixels):
+        return tf.image.resize(activation_map, pixels.shape[1:3], method=self._upsampling)
 
     def _evaluate(self, pixels):
         features = self._evaluator_lower(pixels, training=False)
