@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import assemble, checkpoints, input_pipeline
+from ornet_tf import assemble, checkpoints, input_pipeline, weights
 from ornet_tf.compat import keras
 from ornet_tf.optimizers import make_optimizers, make_schedule
 from ornet_tf.train import make_run_steps, train
@@ -148,10 +148,10 @@ def test_two_replicas_train_like_one():
             strategy, method, optimizers, config.phase.stage_one.losses.to_dict(), steps=3, batch_size=8, seed=0
         )
         names, values = run_steps(iter(strategy.experimental_distribute_dataset(batches)), 0, 3)
-        results.append((names, values, [w for part in method.parts.values() for w in part.get_weights()]))
+        results.append((names, values, weights.named_weights(method.parts)))
     assert results[0][0] == results[1][0]
-    np.testing.assert_allclose(results[0][1][0], results[1][1][0], atol=1e-5)
-    # Adam divides by the size of the gradient, so rounding grows in the steps after the first.
-    np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-3)
-    for one, two in zip(results[0][2], results[1][2]):
-        np.testing.assert_allclose(one, two, atol=1e-4)
+    np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-4)
+    for name, one in results[0][2].items():
+        # Keras 2.15's fused batch norm keeps N / (N - 1) times the variance of N values, its synchronised one does not.
+        tolerance = 1e-2 if "moving_variance" in name else 1e-4
+        np.testing.assert_allclose(np.asarray(one), np.asarray(results[1][2][name]), atol=tolerance, err_msg=name)
