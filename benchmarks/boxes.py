@@ -2,7 +2,9 @@
 
 Three kinds of maps: a trained map's look (one saturated object, a weaker second one, soft edges), smooth random blobs,
 and white noise, which no network draws and which has the most components. Both sides run alternately in one process;
-each figure is the fastest of `--repeats` runs, after one that builds the graph. Needs SciPy.
+each figure is the fastest of `--repeats` runs, after one that builds the graph. Needs SciPy. Where tensorflow-addons
+is installed, its kernel is timed as well, on batches of 64: as it is, which joins pixels by their sides only, and as
+`config.evaluation.components` uses it, with the same boxes as ours.
 
   python -m benchmarks.boxes
 """
@@ -15,7 +17,8 @@ import tensorflow as tf
 from absl import app, flags
 from scipy import ndimage
 
-from ornet_tf import boxes, components
+from ornet_tf import addons_components, boxes, components
+from ornet_tf.compat import addons_connected_components
 from ornet_tf.metrics import THRESHOLDS
 
 _MAPS = flags.DEFINE_integer("maps", 1000, "how many maps to a batch", lower_bound=1)
@@ -71,6 +74,29 @@ def fastest(*functions) -> list[float]:
     return [min(taken) for taken in times]
 
 
+def against_addons(kind: str) -> None:
+    """Prints what TensorFlow Addons takes for 64 maps."""
+    maps = make_maps(kind, 64, _SIZE.value)
+    tensor, thresholds = tf.constant(maps), tf.constant(THRESHOLDS)
+    binary = tf.constant(maps > np.median(maps))
+    theirs = {
+        "kernel": (tf.function(addons_connected_components()), binary),
+        "labels": (tf.function(addons_components.label_components), binary),
+        "boxes": (tf.function(lambda m: boxes.from_maps(m, thresholds, rule="largest", backend="addons")), tensor),
+    }
+    ours = {
+        "labels": tf.function(components.label_components),
+        "boxes": tf.function(lambda m: boxes.from_maps(m, thresholds, rule="largest", backend="native")),
+    }
+    for name, (function, argument) in theirs.items():
+        peer = ours.get(name, ours["labels"])
+        difference = np.abs(function(argument).numpy() - peer(argument).numpy()).max()
+        if name in ours and difference > 1e-6:
+            raise ValueError(f"{name}, {kind}: expected the same of both, they differ by up to {difference}.")
+        calls = [lambda f=f, a=argument: [f(a).numpy() for _ in range(10)] for f in (function, peer)]
+        report(f"addons {name}, {kind}", fastest(*calls))
+
+
 def report(title: str, seconds: list[float]) -> None:
     """Prints a line of the table."""
     theirs, ours = seconds
@@ -100,6 +126,8 @@ def main(_) -> None:
             f"labels, {kind}",
             fastest(lambda b=binary: [ndimage.label(i, _EIGHT) for i in b], lambda f=label, t=tensor: f(t).numpy()),
         )
+        if addons_connected_components() is not None:
+            against_addons(kind)
 
 
 if __name__ == "__main__":
