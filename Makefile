@@ -63,7 +63,9 @@ $(ADDONS_VENV)/bin/python:
 	    "name one: make $(MAKECMDGOALS) PYTHON_ADDONS=python3.11" >&2; exit 1; }
 	$(PYTHON_ADDONS) -m venv $(ADDONS_VENV)
 
+# The pip that comes with Python 3.9 to 3.11 looks for versions that fit each other for a quarter of an hour.
 $(ADDONS): requirements-addons.txt | $(ADDONS_VENV)/bin/python
 	@echo "Installing requirements-addons.txt into $(ADDONS_VENV), once: some 700 MB to download, 2.2 GB on disk."
+	$(ADDONS_RUN) pip install --disable-pip-version-check --quiet --upgrade pip
 	$(ADDONS_VENV)/bin/python $(INSTALL) requirements-addons.txt
 	@touch $@

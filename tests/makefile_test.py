@@ -1,4 +1,4 @@
-"""`make demo` and `make test` set .venv up once, again when requirements change, and say what is wrong with Python.
+"""Targets set their environment up once, again when requirements change, and say what is wrong with Python.
 
 A stand-in for Python writes down what it is called with, so that nothing is installed here.
 """
@@ -15,13 +15,18 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 STAND_IN = """#!/bin/sh
 echo "$*" >> calls
 case "$*" in
-  "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+  "-m venv "*) mkdir -p $3/bin && cp "$0" $3/bin/python ;;
   *"pip install"*) test ! -e offline ;;
 esac
 """
 VENV = "-m venv .venv"
 RUNTIME = "-m pip install --disable-pip-version-check --requirement requirements.txt"
 DEV = "-m pip install --disable-pip-version-check --requirement requirements-dev.txt"
+ADDONS = [
+    "-m venv .venv-addons",
+    "-m pip install --disable-pip-version-check --quiet --upgrade pip",
+    "-m pip install --disable-pip-version-check --requirement requirements-addons.txt",
+]
 DEMO = "-m ornet_tf.demo --config=configs/toybirds.py --workdir=runs/demo"
 
 
@@ -34,7 +39,7 @@ def run_make(folder, *arguments):
 @pytest.fixture
 def make(tmp_path):
     """Runs make in a folder with the Makefile; returns what Python was called with, less the check of its version."""
-    for name in ("Makefile", "requirements.txt", "requirements-dev.txt"):
+    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "requirements-addons.txt"):
         shutil.copyfile(source_tree.ROOT / name, tmp_path / name)
         os.utime(tmp_path / name, (1, 1))
     python = tmp_path / "python"
@@ -44,7 +49,7 @@ def make(tmp_path):
     def run(*targets):
         calls = tmp_path / "calls"
         calls.unlink(missing_ok=True)
-        run_make(tmp_path, *targets, f"PYTHON={python}")
+        run_make(tmp_path, *targets, f"PYTHON={python}", f"PYTHON_ADDONS={python}")
         return [line for line in calls.read_text().splitlines() if not line.startswith("-c ")]
 
     return run
@@ -59,6 +64,12 @@ def test_tests_need_more_than_the_demo(make):
     assert make("test") == [VENV, RUNTIME, DEV, "-m ruff check .", "-m pytest -q"]
     assert make("demo") == [DEMO]
     assert make("test-fast") == ["-m pytest -q -m not slow"]
+
+
+def test_addons_have_an_environment_of_their_own(make):
+    assert make("test-addons") == [*ADDONS, "-m pytest -q -m not slow"]
+    assert make("test-addons") == ["-m pytest -q -m not slow"]
+    assert make("demo") == [VENV, RUNTIME, DEMO]
 
 
 def test_changed_requirements_are_installed(make, tmp_path):
@@ -85,6 +96,17 @@ def test_wrong_python_is_answered_in_a_sentence(tmp_path, python):
     assert f"Expected Python 3.11, 3.12 or 3.13 behind the command {python}" in answer.stderr
     assert "make demo PYTHON=python3.12" in answer.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_wrong_python_for_the_addons_is_answered_in_a_sentence(tmp_path):
+    shutil.copyfile(source_tree.ROOT / "Makefile", tmp_path / "Makefile")
+    (tmp_path / "requirements-addons.txt").touch()
+    for name in ("false", ""):
+        answer = run_make(tmp_path, "test-addons", f"PYTHON_ADDONS={name}")
+        assert answer.returncode != 0
+        assert f"Expected Python 3.9, 3.10 or 3.11 for tensorflow-addons, got '{name}'" in answer.stderr
+        assert "make test-addons PYTHON_ADDONS=python3.11" in answer.stderr
+        assert not (tmp_path / ".venv-addons").exists()
 
 
 def test_help_lists_every_target():
