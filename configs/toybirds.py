@@ -35,18 +35,23 @@ def get_config() -> ConfigDict:
     )
     config.generator.update({"base_width": 32, "growth": 2.0, "depth": 2, "map_gain": 2.0})
     evaluator = config.phase.evaluator
-    evaluator.options = ConfigDict({"mask_probability": 0.75, "mask_cells": 4})
+    evaluator.options = ConfigDict({"mask_probability": 0.5, "mask_cells": 4})
     evaluator.update({"batch_size": 32, "epochs": 4.0, "learning_rate": 2e-3})
     config.phase.stage_one.update({"batch_size": 32, "epochs": 3.0, "learning_rate": 2e-3})
-    # What carries stage two here: strong erasing, and an entropy that comes late, when the map has moved already.
+    # What carries stage two here: strong erasing, an entropy that comes late, when the map has moved already, and a
+    # teacher, without whom a body that speaks for another class than the head has to hide (README, Results).
     stage_two = config.phase.stage_two
-    stage_two.update({"batch_size": 16, "epochs": 1.6, "learning_rate": 1e-3})
+    stage_two.update({"batch_size": 32, "epochs": 3.2, "learning_rate": 1e-3})
     stage_two.generator = ConfigDict({"map_gain": 3.0})
     stage_two.options.erasing_options = ConfigDict(
         {"side": (0.4, 1.2), "candidate_threshold": (0.7, 0.7), "drop_probability": 0.8}
     )
     stage_two.losses.entropy.ramp = 0.5
-    stage_two.losses.area.weight = 0.6
+    stage_two.losses.area.weight = 1.0
+    stage_two.options.teacher = True
+    stage_two.losses.agreement = ConfigDict(
+        ornet.loss("agreement", "evaluator_logits", "teacher_logits", weight=2.0)
+    )
     # Discs of the head's colours light up elsewhere in the picture: the largest component leaves them out.
     config.evaluation.box_rule = "largest"
     config.evaluation.threshold_split = "validation"
