@@ -33,13 +33,14 @@ test-fast: $(DEV)  ## The tests that neither train for long nor start whole prog
 	$(RUN) pytest -q -m "not slow"
 
 test-addons: $(ADDONS)  ## The fast tests on the legacy stack with tensorflow-addons, against .venv where that is
-	ORNET_PEER_PYTHON="$(wildcard $(CURDIR)/$(VENV)/bin/python)" $(ADDONS_RUN) pytest -q -m "not slow"
+	if [ -e $(RUNTIME) ]; then export ORNET_PEER_PYTHON="$(CURDIR)/$(VENV)/bin/python"; fi; \
+	  $(ADDONS_RUN) pytest -q -m "not slow"
 
 lint: $(DEV)  ## The linter
 	$(RUN) ruff check .
 
-clean:  ## Removes both environments, builds and caches; keeps runs/
-	rm -rf $(VENV) $(ADDONS_VENV) .build dist *.egg-info .pytest_cache .ruff_cache
+clean:  ## Removes all environments, builds and caches; keeps runs/
+	rm -rf .venv .venv-* .build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -66,6 +67,6 @@ $(ADDONS_VENV)/bin/python:
 # The pip that comes with Python 3.9 to 3.11 looks for versions that fit each other for a quarter of an hour.
 $(ADDONS): requirements-addons.txt | $(ADDONS_VENV)/bin/python
 	@echo "Installing requirements-addons.txt into $(ADDONS_VENV), once: some 700 MB to download, 2.2 GB on disk."
-	$(ADDONS_RUN) pip install --disable-pip-version-check --quiet --upgrade pip
+	$(ADDONS_RUN) pip install --disable-pip-version-check --quiet "pip>=25"
 	$(ADDONS_VENV)/bin/python $(INSTALL) requirements-addons.txt
 	@touch $@

@@ -5,8 +5,11 @@ exported uses it; `components` finds the same in plain graph operations.
 """
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
+from ornet_tf import components
 from ornet_tf.compat import addons_connected_components
 
 BACKENDS = ("auto", "addons", "native")
@@ -46,6 +49,12 @@ def largest_extents(levels: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     Returns:
       int32 [B, T, 4]: first row, first column, last row and last column; last < first where no pixel is on.
     """
+    spec = tf.TensorSpec([None, None, 4], tf.int32)
+    return components.in_chunks(functools.partial(_extents, count=count), levels, count, spec)
+
+
+def _extents(levels: tf.Tensor, *, count: tf.Tensor) -> tf.Tensor:
+    """Computes `largest_extents` for one chunk of maps."""
     batch, height, width = tf.unstack(tf.shape(levels))
     pixels = height * width
     on = tf.reshape(levels[:, tf.newaxis] > tf.range(count)[:, tf.newaxis, tf.newaxis], [-1, height, width])
@@ -76,7 +85,7 @@ def _first_pixels(binary: tf.Tensor) -> tf.Tensor:
         nodes = tf.pad(doubled, before) | tf.pad(doubled, after)
     labels = addons_connected_components()(nodes)[:, 1::2, 1::2]  # unique in the whole batch; 0 is background
     index = tf.broadcast_to(tf.reshape(tf.range(height * width), [height, width]), tf.shape(labels))
-    return tf.gather(tf.math.unsorted_segment_min(index, labels, tf.reduce_max(labels) + 1), labels)
+    return tf.gather(tf.math.unsorted_segment_min(index, labels, tf.maximum(tf.reduce_max(labels), 0) + 1), labels)
 
 
 def _range(on: tf.Tensor):

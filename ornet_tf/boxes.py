@@ -38,6 +38,7 @@ def from_maps(
     """
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}.")
+    find = addons_components if addons_components.use_addons(backend) else components
     maps = tf.convert_to_tensor(activation_map, tf.float32)
     thresholds = tf.convert_to_tensor(thresholds, tf.float32)
     if maps.shape.rank == 4 and maps.shape[-1] == 1:
@@ -50,7 +51,6 @@ def from_maps(
     if rule == "tight":
         extents = _tight_extents(maps, thresholds)
     else:
-        find = addons_components if addons_components.use_addons(backend) else components
         extents = _largest_extents(maps, thresholds, find.largest_extents)
     height, width = tf.unstack(tf.cast(tf.shape(maps)[1:], tf.float32))
     top, left, bottom, right = tf.unstack(extents, axis=-1)

@@ -1,9 +1,11 @@
 """The one place that knows that there are two stacks: Keras 3, and Keras 2.15 with TensorFlow 2.15 and its addons."""
 from __future__ import annotations
 
+import functools
 import warnings
 
 import keras
+import tensorflow as tf
 
 __all__ = ["addons_connected_components", "keras", "variable_path"]
 
@@ -13,12 +15,15 @@ def variable_path(variable) -> str:
     return getattr(variable, "path", None) or variable.name.split(":")[0]
 
 
+@functools.cache
 def addons_connected_components():
     """Returns tensorflow_addons.image.connected_components (bool [N, h, w] -> int32 labels), or None without it."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), tf.init_scope():
             warnings.simplefilter("ignore")  # that its development has ended is why there are two stacks
             from tensorflow_addons.image import connected_components
-    except (ImportError, AttributeError):  # not installed, or under a Keras that lacks what it imports
-        return None
+
+            connected_components(tf.constant([[[True]]]))  # its kernels are loaded by the first call, or not at all
+    except (ImportError, AttributeError, tf.errors.OpError):
+        return None  # not installed, or built for another TensorFlow or Keras than this one
     return connected_components

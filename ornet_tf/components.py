@@ -35,7 +35,7 @@ def label_components(binary: tf.Tensor) -> tf.Tensor:
     if binary.shape.rank != 3:
         raise ValueError(f"label_components expects the shape [N, h, w], got {binary.shape}.")
     spec = tf.TensorSpec([None, None, None], tf.int32)
-    return _in_chunks(_labels, tf.cast(binary, tf.int32), tf.constant(1), spec)
+    return in_chunks(_labels, tf.cast(binary, tf.int32), tf.constant(1), spec)
 
 
 def largest_extents(levels: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -51,11 +51,21 @@ def largest_extents(levels: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
       int32 [B, T, 4]: first row, first column, last row and last column; last < first where no pixel is on.
     """
     spec = tf.TensorSpec([None, None, 4], tf.int32)
-    return _in_chunks(functools.partial(_extents, count=count), levels, count, spec)
+    return in_chunks(functools.partial(_extents, count=count), levels, count, spec)
 
 
-def _in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
-    """Applies `function` to groups of maps [C, h, w] of bounded size and joins the results along the first axis."""
+def in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+    """Applies `function` to groups of maps of bounded size and joins the results along the first axis.
+
+    Args:
+      function: int32 [C, h, w] -> a tensor whose first axis is C.
+      levels: int32 [B, h, w].
+      count: scalar int32, the number of thresholds: the more there are, the fewer maps make a group.
+      spec: of the result of `function`.
+
+    Returns:
+      The results of B maps.
+    """
     batch, height, width = tf.unstack(tf.shape(levels))
     blocks = tf.reduce_prod(graph.grid(height, width))
     checks = [

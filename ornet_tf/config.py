@@ -176,7 +176,10 @@ def validate(config: ConfigDict) -> None:
     _choice(evaluation.box_rule, ("tight", "largest"), "config.evaluation.box_rule")
     _choice(evaluation.components, addons_components.BACKENDS, "config.evaluation.components")
     if evaluation.components == "addons":
-        addons_components.use_addons("addons")  # raises where they are not
+        try:
+            addons_components.use_addons("addons")
+        except ValueError as error:
+            raise ValueError(f"config.evaluation.{error}") from error
 
 
 def _plugin(family: str, section: ConfigDict, where: str, given: tuple[str, ...] = ()) -> None:

@@ -16,7 +16,7 @@ from absl import logging
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ornet_tf import app, assemble, boxes, checkpoints, visualize
+from ornet_tf import addons_components, app, assemble, boxes, checkpoints, visualize
 from ornet_tf.datasets import Source
 from ornet_tf.methods import Protocol
 from ornet_tf.metrics import THRESHOLDS, LocalizationMetrics
@@ -56,6 +56,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
                 _add_chosen_threshold(rows[row][rule], metric.summary())
     result = {
         **{key: options[key] for key in ("split", "threshold", "threshold_split", "iou_threshold", "box_rule")},
+        "components": "addons" if addons_components.use_addons(options.components) else "native",
         "images": len(source),
         "seed": config.seed,
         "rows": rows,

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from ornet_tf import app, assemble, checkpoints
-from ornet_tf.compat import keras, variable_path
+from ornet_tf.methods import named_variables
 
 # What a truncated, overwritten or foreign file makes of reading it.
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
@@ -46,12 +48,15 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
     names = [name for name in config.phases if checkpoints.is_finished(os.path.join(workdir, name))]
     if not names:
         raise ValueError(f"No phase is finished in {workdir}: expected the --workdir of an ornet_tf.train run.")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+        raise FileNotFoundError(f"{path} can't be written: its folder is missing. Make it, or name another file.")
     class_names = assemble.read_class_names(workdir)
     arrays: dict[str, np.ndarray] = {}
     about: dict[str, Any] = {"data": checkpoints.read_json(os.path.join(workdir, "data.json")), "phases": {}}
     for name in names:
         method = assemble.trained_method(config, name, workdir, len(class_names))
-        arrays.update({f"{name}/{key}": np.asarray(v) for key, v in named_weights(method.parts).items()})
+        variables = named_variables(method.parts, trainable_only=False)
+        arrays.update({f"{name}/{key}": np.asarray(variable) for key, variable in variables.items()})
         folder = os.path.join(workdir, name)
         about["phases"][name] = {
             kind: checkpoints.read_json(os.path.join(folder, f"{kind}.json")) for kind in ("settings", "finished")
@@ -62,6 +67,8 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
         with open(aside, "wb") as file:
             np.savez(file, **arrays)
         os.replace(aside, path)
+    except OSError as error:
+        raise OSError(f"{path} could not be written: {error.strerror}. What was there stays as it was.") from error
     finally:
         if os.path.exists(aside):
             os.remove(aside)
@@ -71,57 +78,57 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
 def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
     """Makes `workdir` a run whose phases ended with the weights in `path`, and returns the phases' names.
 
-    Training, evaluation, prediction and export then go on from there with the same configuration.
+    Training, evaluation, prediction and export then go on from there with the same configuration. The run is written
+    aside and renamed into place.
 
     Raises:
-      ValueError: if `workdir` holds a run already, the file is none of `pack`, or it does not fit the configuration.
+      ValueError: if `workdir` is not empty, the file is none of `pack`, or it does not fit the configuration.
       FileNotFoundError: if there is no such file.
+      OSError: if the run can't be written; nothing of it is left.
     """
-    if os.path.exists(os.path.join(workdir, "data.json")):
-        raise ValueError(f"{workdir} holds a run already: choose another --workdir.")
-    arrays, about = _read(path)
-    missing = [name for name in about["phases"] if name not in config.phases]
+    workdir = os.path.abspath(workdir)
+    if os.path.isdir(workdir) and os.listdir(workdir):
+        raise ValueError(f"{workdir} holds files already: choose another --workdir.")
+    arrays, data, phases = _read(path)
+    missing = [name for name in phases if name not in config.phases]
     if missing:
         raise ValueError(f"{path} holds the phase {missing[0]!r}, --config has {', '.join(config.phases)}.")
-    num_classes = len(about["data"]["class_names"])
-    for name in about["phases"]:
-        # Built and filled before anything is written, so that a file that does not fit leaves nothing behind.
-        parts = assemble.build_method(assemble.without_start_weights(config), config.phase[name], num_classes).parts
-        _assign(named_weights(parts), name, arrays, path)
-        about["phases"][name]["parts"] = parts
-    for name, phase in about["phases"].items():
-        folder = os.path.join(workdir, name)
-        checkpoints.write_json(os.path.join(folder, "settings.json"), phase["settings"])
-        checkpoints.PhaseCheckpoints(folder, phase["parts"], [], keep=1).save(phase["finished"]["steps"])
-        checkpoints.write_json(os.path.join(folder, "finished.json"), phase["finished"])
-    checkpoints.write_json(os.path.join(workdir, "data.json"), about["data"])
-    return list(about["phases"])
+    os.makedirs(os.path.dirname(workdir), exist_ok=True)
+    aside = tempfile.mkdtemp(prefix=f"partial-{os.path.basename(workdir)}-", dir=os.path.dirname(workdir))
+    try:
+        num_classes = len(data["class_names"])
+        for name, phase in phases.items():
+            method = assemble.build_method(assemble.without_start_weights(config), config.phase[name], num_classes)
+            _assign(named_variables(method.parts, trainable_only=False), name, arrays, path)
+            folder = os.path.join(aside, name)
+            checkpoints.write_json(os.path.join(folder, "settings.json"), phase["settings"])
+            checkpoints.PhaseCheckpoints(folder, method.parts, [], keep=1).save(phase["finished"]["steps"])
+            checkpoints.write_json(os.path.join(folder, "finished.json"), phase["finished"])
+        checkpoints.write_json(os.path.join(aside, "data.json"), data)
+        os.chmod(aside, 0o755)  # mkdtemp makes private folders
+        os.rename(aside, workdir)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    return list(phases)
 
 
-def named_weights(parts: Mapping[str, keras.Model]) -> dict[str, Any]:
-    """Returns all variables of functional models, moving statistics too, by "part/layer/kind".
-
-    Raises:
-      ValueError: if two variables share a name.
-    """
-    named: dict[str, Any] = {}
-    for name, part in parts.items():
-        for variable in part.weights:
-            key = "/".join([name, *variable_path(variable).split("/")[-2:]])
-            if key in named:
-                raise ValueError(f"Two variables are called {key}; give the layers of {name} names of their own.")
-            named[key] = variable
-    return named
-
-
-def _read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Returns what `pack` wrote: the arrays, and what is said of them."""
+def _read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, dict[str, Any]]]:
+    """Returns what `pack` wrote: the arrays, what data.json held, and each phase's settings and end."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path} is missing: expected a file that `pack` wrote.")
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        return arrays, json.loads(str(arrays.pop(_ABOUT)))
+        about = json.loads(str(arrays.pop(_ABOUT)))
+        # Every entry that is needed is touched here, so that a file of another origin is found out.
+        data = {"training_pictures": int(about["data"]["training_pictures"])}
+        data["class_names"] = [str(name) for name in about["data"]["class_names"]]
+        phases = {}
+        for name, phase in about["phases"].items():
+            finished = {**phase["finished"], "id": phase["finished"]["id"], "steps": int(phase["finished"]["steps"])}
+            phases[name] = {"settings": dict(phase["settings"]), "finished": finished}
+        return arrays, data, phases
     except _UNREADABLE as error:
         raise ValueError(f"{path} can't be read: expected a whole file that `pack` wrote ({error}).") from error
 

@@ -1,3 +1,6 @@
+import sys
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -67,10 +70,27 @@ def test_without_the_addons_auto_is_native_and_addons_is_refused(monkeypatch):
         addons_components.use_addons("addons")
     config = tiny_experiment.get_config()
     config.evaluation.components = "addons"
-    with pytest.raises(ValueError, match="needs tensorflow-addons"):
+    with pytest.raises(ValueError, match="config.evaluation.components: 'addons' needs tensorflow-addons"):
         validate(config)
 
 
 def test_an_unknown_backend_is_refused():
     with pytest.raises(ValueError, match="components: expected one of auto, addons, native, got 'scipy'"):
-        boxes.from_maps(tf.zeros([1, 2, 2]), tf.constant([0.5]), rule="largest", backend="scipy")
+        boxes.from_maps(tf.zeros([1, 2, 2]), tf.constant([0.5]), rule="tight", backend="scipy")
+
+
+@needs_addons
+def test_no_maps_give_no_boxes():
+    found = boxes.from_maps(tf.zeros([0, 4, 4]), tf.constant([0.2, 0.5]), rule="largest", backend="addons")
+    assert found.shape == (0, 2, 4)
+
+
+def test_kernels_that_do_not_load_are_as_good_as_none(monkeypatch):
+    def connected_components(_):
+        raise tf.errors.NotFoundError(None, None, "undefined symbol")
+
+    image = types.ModuleType("tensorflow_addons.image")
+    image.connected_components = connected_components
+    monkeypatch.setitem(sys.modules, "tensorflow_addons", types.ModuleType("tensorflow_addons"))
+    monkeypatch.setitem(sys.modules, "tensorflow_addons.image", image)
+    assert addons_connected_components.__wrapped__() is None

@@ -96,6 +96,12 @@ def test_every_named_source_and_dependency_exists(targets):
         assert [label for label in target.get("deps", []) if label.lstrip(":") not in targets] == [], f"//:{name}"
 
 
+def test_bazel_looks_into_no_environment():
+    named = set(re.findall(r"\.venv[a-z-]*", source_tree.text("Makefile") + source_tree.text(".ci/run"))) - {".venv-"}
+    assert len(named) == 3
+    assert named <= set(source_tree.text(".bazelignore").splitlines())
+
+
 def test_bazel_reads_the_same_targets(targets, tmp_path):
     bazel = shutil.which("bazel")
     if bazel is None:

@@ -1,12 +1,13 @@
 import csv
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ornet_tf import assemble, boxes, evaluate
+from ornet_tf import addons_components, assemble, boxes, components, evaluate
 
 ROWS = ["centre_box", "mean_features", "cam", "stage_one", "stage_two"]
 
@@ -22,6 +23,25 @@ def test_every_row_is_evaluated_on_every_picture_under_both_box_rules(result):
     for rules in result["rows"].values():
         assert set(rules) == {"tight", "largest"}
         assert all(summary["images"] == 18 for summary in rules.values())
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_components_come_from_the_addons_where_they_are_and_are_asked_for(tiny_run, tmp_path, monkeypatch, there):
+    workdir = str(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    calls = []
+
+    def largest_extents(levels, count):
+        calls.append("addons")
+        return components.largest_extents(levels, count)
+
+    monkeypatch.setattr(addons_components, "addons_connected_components", lambda: (lambda _: _) if there else None)
+    monkeypatch.setattr(addons_components, "largest_extents", largest_extents)
+    for choice, expected in (("auto", "addons" if there else "native"), ("native", "native")):
+        calls.clear()
+        config = tiny_run[0].copy_and_resolve_references()
+        config.evaluation.update({"components": choice, "rows": ("stage_two",), "pictures": 0})
+        assert evaluate.evaluate(config, workdir)["components"] == expected
+        assert bool(calls) is (expected == "addons")
 
 
 def test_corloc_is_what_a_loop_over_pictures_counts(result, tiny_run):

@@ -13,7 +13,7 @@ from tests import source_tree
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 STAND_IN = """#!/bin/sh
-echo "$*" >> calls
+echo "$*${ORNET_PEER_PYTHON:+ against $ORNET_PEER_PYTHON}" >> calls
 case "$*" in
   "-m venv "*) mkdir -p $3/bin && cp "$0" $3/bin/python ;;
   *"pip install"*) test ! -e offline ;;
@@ -24,7 +24,7 @@ RUNTIME = "-m pip install --disable-pip-version-check --requirement requirements
 DEV = "-m pip install --disable-pip-version-check --requirement requirements-dev.txt"
 ADDONS = [
     "-m venv .venv-addons",
-    "-m pip install --disable-pip-version-check --quiet --upgrade pip",
+    "-m pip install --disable-pip-version-check --quiet pip>=25",
     "-m pip install --disable-pip-version-check --requirement requirements-addons.txt",
 ]
 DEMO = "-m ornet_tf.demo --config=configs/toybirds.py --workdir=runs/demo"
@@ -66,10 +66,12 @@ def test_tests_need_more_than_the_demo(make):
     assert make("test-fast") == ["-m pytest -q -m not slow"]
 
 
-def test_addons_have_an_environment_of_their_own(make):
+def test_addons_have_an_environment_of_their_own(make, tmp_path):
     assert make("test-addons") == [*ADDONS, "-m pytest -q -m not slow"]
     assert make("test-addons") == ["-m pytest -q -m not slow"]
     assert make("demo") == [VENV, RUNTIME, DEMO]
+    peer = tmp_path / ".venv" / "bin" / "python"
+    assert make("test-addons") == [f"-m pytest -q -m not slow against {peer}"]
 
 
 def test_changed_requirements_are_installed(make, tmp_path):

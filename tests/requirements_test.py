@@ -21,7 +21,7 @@ def normalised(name):
 def required(path):
     """Returns the packages that a requirements file names; each line must end in its reason."""
     lines = [line for line in source_tree.text(path).splitlines() if line and not line.startswith(("#", "-r"))]
-    parsed = [re.fullmatch(r"([\w.-]+)[~=<>!]=?[^#]*  # \S.+", line) for line in lines]
+    parsed = [re.fullmatch(r"([\w.-]+)[~=<>!]=?[^#]*  # [^\s#][^#]+", line) for line in lines]
     assert all(parsed), [line for line, match in zip(lines, parsed) if not match]
     return {normalised(match[1]) for match in parsed}
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ornet_tf import assemble, checkpoints, weights
+from ornet_tf.methods import named_variables
 from ornet_tf.train import train
 
 
@@ -15,12 +16,16 @@ def packed(tiny_run, tmp_path_factory):
     return path
 
 
+def everything(config, phase, workdir):
+    return named_variables(assemble.trained_method(config, phase, workdir, 3).parts, trainable_only=False)
+
+
 def test_a_run_comes_back_through_one_file(tiny_run, packed, tmp_path):
     config, workdir = tiny_run
     weights.unpack(config, str(tmp_path), packed)
     for name in config.phases:
-        before = weights.named_weights(assemble.trained_method(config, name, workdir, 3).parts)
-        after = weights.named_weights(assemble.trained_method(config, name, str(tmp_path), 3).parts)
+        before = everything(config, name, workdir)
+        after = everything(config, name, str(tmp_path))
         assert list(before) == list(after)
         assert any("moving_variance" in key for key in before)
         for key in before:
@@ -38,7 +43,7 @@ def test_training_takes_unpacked_phases_as_finished(tiny_run, packed, tmp_path):
 
 
 def test_a_run_is_not_written_over(tiny_run, packed):
-    with pytest.raises(ValueError, match="holds a run already: choose another --workdir"):
+    with pytest.raises(ValueError, match="holds files already: choose another --workdir"):
         weights.unpack(*tiny_run, packed)
 
 
@@ -60,10 +65,45 @@ def test_a_damaged_file_is_refused_in_a_sentence(tiny_run, packed, tmp_path, kee
         weights.unpack(tiny_run[0], str(tmp_path / "run"), str(damaged))
 
 
-def test_an_array_file_of_another_origin_is_refused(tiny_run, tmp_path):
-    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"about": "3"}, {"about": "{}"}, {"about": "no"}, {"about": '{"data": {}, "phases": {"evaluator": {}}}'}],
+)
+def test_an_array_file_of_another_origin_is_refused(tiny_run, tmp_path, content):
+    np.savez(tmp_path / "other.npz", a=np.zeros(3), **content)
     with pytest.raises(ValueError, match="other.npz can't be read"):
         weights.unpack(tiny_run[0], str(tmp_path / "run"), str(tmp_path / "other.npz"))
+
+
+def test_a_run_that_can_not_be_written_leaves_nothing(tiny_run, packed, tmp_path, monkeypatch):
+    write = checkpoints.write_json
+
+    def fail_at_the_end(path, value):
+        if path.endswith("data.json"):
+            raise OSError(28, "No space left on device")
+        write(path, value)
+
+    monkeypatch.setattr(checkpoints, "write_json", fail_at_the_end)
+    with pytest.raises(OSError, match="No space left"):
+        weights.unpack(tiny_run[0], str(tmp_path / "run"), packed)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_can_not_be_written_stays_as_it_was(tiny_run, tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    path.write_bytes(b"before")
+
+    def fail(file, **_):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(OSError, match="run.npz could not be written: No space left on device. What was there stays"):
+        weights.pack(*tiny_run, str(path))
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["run.npz"]
+    with pytest.raises(FileNotFoundError, match="x.npz can't be written: its folder is missing"):
+        weights.pack(*tiny_run, str(tmp_path / "none" / "x.npz"))
 
 
 def test_what_is_missing_is_named(tiny_run, tmp_path):

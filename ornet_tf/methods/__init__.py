@@ -47,13 +47,25 @@ class Protocol(typing.Protocol):
         """
 
 
-def named_variables(parts: Mapping[str, keras.Model]) -> dict[str, tf.Variable]:
-    """Returns the trainable variables of functional models by "part/layer/kind", such as "generator/map_norm/gamma"."""
-    return {
-        f"{name}/{variable_path(variable)}": variable
-        for name, part in parts.items()
-        for variable in part.trainable_variables
-    }
+def named_variables(parts: Mapping[str, keras.Model], *, trainable_only: bool = True) -> dict[str, tf.Variable]:
+    """Returns the variables of functional models by "part/layer/kind", such as "generator/map_norm/gamma".
+
+    Args:
+      parts: name -> model.
+      trainable_only: whether what is not trained, such as moving statistics, is left out.
+
+    Raises:
+      ValueError: if two variables share a name.
+    """
+    named: dict[str, tf.Variable] = {}
+    for name, part in parts.items():
+        for variable in part.trainable_variables if trainable_only else part.weights:
+            # What Keras puts before the layer's name differs between its versions.
+            key = "/".join([name, *variable_path(variable).split("/")[-2:]])
+            if key in named:
+                raise ValueError(f"Two variables are called {key}; give the layers of {name} names of their own.")
+            named[key] = variable
+    return named
 
 
 def rescale(activation_map: tf.Tensor) -> tf.Tensor:
