@@ -10,6 +10,7 @@ is installed, its kernel is timed as well, on batches of 64: as it is, which joi
 """
 from __future__ import annotations
 
+import functools
 import time
 
 import numpy as np
@@ -24,6 +25,8 @@ from ornet_tf.metrics import THRESHOLDS
 _MAPS = flags.DEFINE_integer("maps", 1000, "how many maps to a batch", lower_bound=1)
 _SIZE = flags.DEFINE_integer("size", 56, "height and width of a map in pixels", lower_bound=2)
 _REPEATS = flags.DEFINE_integer("repeats", 3, "how many runs of each side", lower_bound=1)
+_FROM_MAPS = tf.function(boxes.from_maps)
+_LABELS = tf.function(components.label_components)
 _EIGHT = np.ones((3, 3))  # pixels touch by corners as well
 
 
@@ -82,11 +85,11 @@ def against_addons(kind: str) -> None:
     theirs = {
         "kernel": (tf.function(addons_connected_components()), binary),
         "labels": (tf.function(addons_components.label_components), binary),
-        "boxes": (tf.function(lambda m: boxes.from_maps(m, thresholds, rule="largest", backend="addons")), tensor),
+        "boxes": (functools.partial(_FROM_MAPS, thresholds=thresholds, rule="largest", backend="addons"), tensor),
     }
     ours = {
-        "labels": tf.function(components.label_components),
-        "boxes": tf.function(lambda m: boxes.from_maps(m, thresholds, rule="largest", backend="native")),
+        "labels": _LABELS,
+        "boxes": functools.partial(_FROM_MAPS, thresholds=thresholds, rule="largest", backend="native"),
     }
     for name, (function, argument) in theirs.items():
         peer = ours.get(name, ours["labels"])
@@ -108,17 +111,16 @@ def against_scipy(kind: str) -> None:
     maps, thresholds = make_maps(kind, _MAPS.value, _SIZE.value), tf.constant(THRESHOLDS)
     tensor = tf.constant(maps)
     for rule in boxes.RULES:
-        in_graph = tf.function(lambda m, rule=rule: boxes.from_maps(m, thresholds, rule=rule))
-        difference = np.abs(in_graph(tensor).numpy() - loop(maps, rule)).max()
+        difference = np.abs(_FROM_MAPS(tensor, thresholds, rule=rule).numpy() - loop(maps, rule)).max()
         if difference > 1e-6:
             raise ValueError(f"{rule}, {kind}: expected the same boxes, they differ by up to {difference}.")
-        report(f"{rule}, {kind}", fastest(lambda r=rule: loop(maps, r), lambda f=in_graph: f(tensor).numpy()))
+        report(f"{rule}, {kind}", fastest(lambda r=rule: loop(maps, r), lambda r=rule: _FROM_MAPS(tensor, thresholds, rule=r).numpy()))
     binary = maps > np.median(maps)
-    label, tensor = tf.function(components.label_components), tf.constant(binary)
-    label(tensor)
+    tensor = tf.constant(binary)
+    _LABELS(tensor)
     report(
         f"labels, {kind}",
-        fastest(lambda: [ndimage.label(image, _EIGHT) for image in binary], lambda: label(tensor).numpy()),
+        fastest(lambda: [ndimage.label(image, _EIGHT) for image in binary], lambda: _LABELS(tensor).numpy()),
     )
 
 
