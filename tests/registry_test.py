@@ -4,7 +4,7 @@ from ornet_tf import registry
 
 
 def test_choices_are_the_files_of_the_folder():
-    assert registry.choices("losses") == ["area", "cross_entropy", "entropy", "weighted_entropy"]
+    assert registry.choices("losses") == ["agreement", "area", "cross_entropy", "entropy", "weighted_entropy"]
 
 
 @pytest.mark.parametrize("family", sorted(registry.ENTRY_POINTS))
