@@ -31,8 +31,9 @@ DEMO = "-m ornet_tf.demo --config=configs/toybirds.py --workdir=runs/demo"
 
 
 def run_make(folder, *arguments):
-    """Runs make as from a shell, even where `make test` runs this."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    """Runs make as from a shell, even where `make test` or `make test-addons` runs this."""
+    ours = ("MAKE", "MFLAGS", "ORNET_")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
 
 
