@@ -47,7 +47,22 @@ def run(main: Callable[..., None], *, takes_files: bool = False) -> None:
             sys.exit(1)
 
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(start, argv=with_installed_config(sys.argv))
+    app.run(start, argv=with_installed_config(sys.argv), flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """Parses the flags; a value that the configuration does not have is answered in a sentence."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError) as error:  # what ml_collections makes of a mistyped --config.a.b=value
+        logging.debug("The error in full:", exc_info=True)
+        key = str(error.args[0]).strip("'\"") if error.args else ""
+        given = [argument for argument in argv if argument.startswith("--config.") and key in argument.split("=")[0]]
+        sys.stderr.write(
+            f"Error: {(given or ['--config'])[0]}: the configuration has no such value; the names are those of the "
+            "--config file and of ornet_tf/config.py.\n"
+        )
+        sys.exit(1)
 
 
 def with_installed_config(argv: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from ornet_tf import checkpoints, generator, input_pipeline, methods, registry
-from ornet_tf.datasets import Source
+from ornet_tf.datasets import MissingSplit, Source
 from ornet_tf.optimizers import make_optimizers
 
 
@@ -28,18 +28,29 @@ def load_split(config: ConfigDict, split: str) -> Source:
     return input_pipeline.usable(source, broken_images=config.input.broken_images)
 
 
-def check_evaluation_pictures(config: ConfigDict) -> None:
-    """Loads the splits that evaluation will need, so that their broken pictures are listed before training, not after.
+def load_training_pictures(config: ConfigDict) -> Source:
+    """Loads the training split and checks its pictures, and those that evaluation will need.
 
-    A data set that has no such split can be trained on; what evaluation will say about it is logged.
+    So all that is broken is listed at once, and before training. A data set that lacks a split of the evaluation can be
+    trained on; what evaluation will say about it is logged.
+
+    Raises:
+      ValueError: if pictures or tables of any of these splits can't be used.
     """
-    for split in filter(None, (config.evaluation.split, config.evaluation.threshold_split)):
+    loaded, problems = {}, []
+    for split in dict.fromkeys(["train", config.evaluation.split, config.evaluation.threshold_split]):
         try:
-            source = load_source(config, split)
-        except ValueError as error:
+            if split:
+                loaded[split] = load_split(config, split)
+        except MissingSplit as error:
+            if split == "train":
+                raise
             logging.warning("There will be no evaluation on %s: %s", split, error)
-            continue
-        input_pipeline.usable(source, broken_images=config.input.broken_images)
+        except ValueError as error:
+            problems.append(f"The {split} split: {error}")
+    if problems:
+        raise ValueError("\n".join(dict.fromkeys(problems)))
+    return loaded["train"]
 
 
 def evaluation_batches(config: ConfigDict, source: Source) -> tf.data.Dataset:

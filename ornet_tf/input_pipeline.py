@@ -71,7 +71,10 @@ def usable(source: Source, *, broken_images: str) -> Source:
     if not broken:
         return source
     if broken_images == "stop":
-        raise ValueError(_report(broken, source))
+        raise ValueError(
+            f"{_report(broken, source)}\n"
+            "Repair or remove them, or leave them out with --config.input.broken_images=skip."
+        )
     if len(broken) == len(source):
         raise ValueError(f"No usable picture is left. {_report(broken, source)}")
     logging.warning("Leaving out broken pictures. %s", _report(broken, source))
@@ -221,5 +224,4 @@ def _padded(source: Source) -> np.ndarray:
 def _report(broken: list[tuple[str, str]], source: Source) -> str:
     """Lists broken pictures, one a line."""
     lines = "".join(f"\n  {name}: {why}" for name, why in broken)
-    return (f"{len(broken)} of {len(source)} pictures cannot be used; repair or remove them, or set broken_images to "
-            f"'skip' to leave them out:{lines}")
+    return f"{len(broken)} of {len(source)} pictures cannot be used:{lines}"

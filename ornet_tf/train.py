@@ -61,10 +61,9 @@ def train(config: ConfigDict, workdir: str) -> None:
             logging.info("Phase %s is finished already.", name)
             continue
         if source is None:
-            source = assemble.load_split(config, "train")
+            source = assemble.load_training_pictures(config)
             assemble.claim_data(workdir, source, config.phases)
             assemble.check_phases(config, source)
-            assemble.check_evaluation_pictures(config)
         started = time.time()
         steps = _train_phase(config, name, workdir, source, strategy, settings)
         checkpoints.finish(folder, steps=steps, seconds_of_last_start=round(time.time() - started, 1))

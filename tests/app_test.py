@@ -34,6 +34,10 @@ def run(*arguments):
             "Error: config.input.crop: expected at most resize = 36, got 99.",
         ),
         (["--config=tests/none.py", "--workdir=x"], "tests/none.py"),
+        (
+            ["--config=tests/tiny_experiment.py", "--workdir=x", "--config.phase.stage_two.lr=3"],
+            "Error: --config.phase.stage_two.lr=3: the configuration has no such value",
+        ),
     ],
 )
 def test_a_wrong_command_line_is_answered_in_a_sentence_and_fails(arguments, message):

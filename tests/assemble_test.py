@@ -81,3 +81,34 @@ def test_a_run_is_bound_to_its_data_once_it_has_learned_from_it(tmp_path):
     assemble.claim_data(str(tmp_path), smaller, ["evaluator"])
     with pytest.raises(ValueError, match=r"has changed .*\(40 pictures of 3 classes then, 48 of 3 now"):
         assemble.claim_data(str(tmp_path), full, ["evaluator"])
+
+
+@pytest.fixture
+def folders(tmp_path, encode):
+    """A configuration of pictures in folders, two classes, training and test."""
+    config = tiny_experiment.get_config()
+    picture = encode(np.zeros([40, 40, 3], np.uint8))
+    for name in ("train/a/0", "train/a/1", "train/b/2", "test/a/3", "test/b/4"):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+    config.dataset = {"name": "image_folder", "options": {"root": str(tmp_path)}}
+    return config, tmp_path
+
+
+def test_broken_pictures_of_all_splits_are_listed_at_once(folders):
+    config, root = folders
+    (root / "train" / "b" / "2.png").write_bytes(b"")
+    (root / "test" / "a" / "3.png").write_bytes(b"no")
+    with pytest.raises(ValueError, match=r"(?s)train split: 1 of 3 .*2.png: an empty.*test split: 1 of 2 .*3.png: n"):
+        assemble.load_training_pictures(config)
+
+
+def test_a_faulty_table_of_boxes_stops_training_a_missing_split_does_not(folders, caplog):
+    config, root = folders
+    with caplog.at_level("WARNING", logger="absl"):
+        assert len(assemble.load_training_pictures(config)) == 3
+    assert "There will be no evaluation on validation" in caplog.text
+    (root / "boxes.csv").write_text("test/a/3.png,1,1,5,5\n")
+    with pytest.raises(ValueError, match="boxes.csv, line 1: expected the columns"):
+        assemble.load_training_pictures(config)

@@ -9,6 +9,10 @@ import numpy as np
 SPLITS = ("train", "validation", "test")
 
 
+class MissingSplit(ValueError):
+    """The data set is all right but has no such split, or no pictures in it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """One split of a data set: where its pictures are and what is known of them.

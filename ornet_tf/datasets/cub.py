@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from ornet_tf.datasets import SPLITS, Source
+from ornet_tf.datasets import SPLITS, MissingSplit, Source
 
 
 def load(
@@ -80,7 +80,7 @@ def load(
         images = [i for i in official if (i in held_out) == (split == "validation")]
     if not images:
         advice = " Set validation_per_class above 0." if split == "validation" else ""
-        raise ValueError(f"{root}: the {split} split has no pictures.{advice}")
+        raise MissingSplit(f"{root}: the {split} split has no pictures.{advice}")
     boxes = None
     if split != "train":
         box_of = _read_for(images, root / "bounding_boxes.txt", _box, "<image id> <x> <y> <width> <height>")

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from ornet_tf.datasets import SPLITS, Source, _box_table
+from ornet_tf.datasets import SPLITS, MissingSplit, Source, _box_table
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 _TABLE = "boxes.csv"
@@ -85,7 +85,7 @@ def load(
     chosen = [p for p in pictures if _split_of(p, shares, split_seed) == split]
     if not chosen:
         advice = "" if split == "train" else f" Set {split}_fraction, or make a folder {split}/."
-        raise ValueError(f"{root}: the {split} split has no pictures.{advice}")
+        raise MissingSplit(f"{root}: the {split} split has no pictures.{advice}")
     class_names = sorted({p.class_name for p in pictures})
     absent = sorted(set(class_names) - {p.class_name for p in chosen})
     if absent:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from ornet_tf.datasets import SPLITS, Source, _unpacked
+from ornet_tf.datasets import SPLITS, MissingSplit, Source, _unpacked
 
 DEFAULT_SPLITS = types.MappingProxyType({"train": "train", "validation": None, "test": "test"})
 
@@ -87,7 +87,7 @@ def _spec(split: str, splits: Mapping[str, str | None]) -> str:
         raise ValueError(f"tfds: expected splits to name {', '.join(SPLITS)}, got {unknown[0]!r}.")
     spec = {**DEFAULT_SPLITS, **splits}[split]
     if not spec:
-        raise ValueError(f"tfds: no {split} split is set; set splits.{split} to a TFDS split such as 'train[90%:]'.")
+        raise MissingSplit(f"tfds: no {split} split is set; set splits.{split} to a TFDS split such as 'train[90%:]'.")
     return spec
 
 
@@ -195,7 +195,7 @@ def _dataset(library: types.ModuleType, builder: Any, spec: str, image_key: str,
             f"{builder.data_dir}: no prepared data; run 'tfds build {builder.name}', or set download to True."
         ) from None
     except ValueError as error:
-        raise ValueError(f"tfds: expected a split of {builder.info.full_name}, got {spec!r}: {error}") from error
+        raise MissingSplit(f"tfds: expected a split of {builder.info.full_name}, got {spec!r}: {error}") from error
 
 
 def _examples(
