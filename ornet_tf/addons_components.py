@@ -78,11 +78,10 @@ def _first_pixels(binary: tf.Tensor) -> tf.Tensor:
     """
     height, width = tf.unstack(tf.shape(binary)[1:])
     nodes = binary
-    for axis, padding in ((1, [0, 1]), (2, [0, 1])):
+    for axis in (1, 2):
         doubled = tf.repeat(nodes, 2, axis=axis)
-        before = [[0, 0] if i != axis else padding for i in range(3)]
-        after = [[0, 0] if i != axis else padding[::-1] for i in range(3)]
-        nodes = tf.pad(doubled, before) | tf.pad(doubled, after)
+        off = tf.zeros_like(tf.gather(nodes, [0], axis=axis))
+        nodes = tf.concat([doubled, off], axis) | tf.concat([off, doubled], axis)
     labels = addons_connected_components()(nodes)[:, 1::2, 1::2]  # unique in the whole batch; 0 is background
     index = tf.broadcast_to(tf.reshape(tf.range(height * width), [height, width]), tf.shape(labels))
     return tf.gather(tf.math.unsorted_segment_min(index, labels, tf.maximum(tf.reduce_max(labels), 0) + 1), labels)

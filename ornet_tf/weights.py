@@ -97,8 +97,9 @@ def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
     aside = tempfile.mkdtemp(prefix=f"partial-{os.path.basename(workdir)}-", dir=os.path.dirname(workdir))
     try:
         num_classes = len(data["class_names"])
+        without_weights = assemble.without_start_weights(config)
         for name, phase in phases.items():
-            method = assemble.build_method(assemble.without_start_weights(config), config.phase[name], num_classes)
+            method = assemble.build_method(without_weights, config.phase[name], num_classes)
             _assign(named_variables(method.parts, trainable_only=False), name, arrays, path)
             folder = os.path.join(aside, name)
             checkpoints.write_json(os.path.join(folder, "settings.json"), phase["settings"])
