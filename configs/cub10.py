@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
             "options": {"root": os.environ.get("ORNET_CUB10", "data/cub10"), "validation_per_class": 0},
         }
     )
-    config.input.cache = True
+    config.input.cache = "memory"
     config.backbone.options.weights = os.environ.get("ORNET_VGG16", "imagenet")
     # block1 to block4 keep their ImageNet weights: 300 pictures can't improve them, and a step costs a third.
     upper = ("upper/block5", "upper/predictions")

@@ -29,7 +29,7 @@ def get_config() -> ConfigDict:
             },
         }
     )
-    config.input.update({"resize": 64, "crop": 64, "cache": True})
+    config.input.update({"resize": 64, "crop": 64, "cache": "memory"})
     config.backbone = ConfigDict(
         {"name": "vgg_small", "options": {"split": "block2_pool", "blocks": ((16,), (32, 32), (64,), (64,))}}
     )

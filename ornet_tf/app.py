@@ -11,6 +11,7 @@ from ml_collections import ConfigDict, config_flags
 
 from ornet_tf.compat import keras
 from ornet_tf.config import validate
+from ornet_tf.interruption import EXIT_CODE, Interrupted
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment: a Python file with get_config(). --config.a.b=value replaces one value of it."
@@ -22,12 +23,25 @@ _CONFIG_FLAGS = ("--config", "-config")
 UserError = (ValueError, TypeError, OSError, FloatingPointError, tf.errors.OpError)
 
 
-def run(main: Callable[..., None], *, takes_files: bool = False) -> None:
-    """Parses the flags and calls `main(config, workdir)`, or `main(config, workdir, files)` with `takes_files`.
+def run(main: Callable[..., None], *, takes_files: bool = False, trains: bool = False) -> None:
+    """Parses the flags and calls `main(config, workdir)`.
 
     What a user can mend (a wrong option, a missing or broken file, a full disk) ends in one sentence on standard error
-    and exit status 1; the traceback comes with --verbosity=1.
+    and exit status 1; the traceback comes with --verbosity=1. A run that a signal ended has exit status 75.
+
+    Args:
+      main: what the program does.
+      takes_files: whether the arguments after the flags are handed on: `main(config, workdir, files)`.
+      trains: whether the flags of training are there: `main(config, workdir, profile=..., allow_changed_settings=...)`.
     """
+    training = {}
+    if trains:
+        training["allow_changed_settings"] = flags.DEFINE_bool(
+            "allow_changed_settings", False, "Go on with a run although the configuration has changed since its start."
+        )
+        training["profile"] = flags.DEFINE_bool(
+            "profile", False, "Record the second loop of steps of each phase for TensorBoard's profiler."
+        )
 
     def start(argv):
         if len(argv) > 1 and not takes_files:
@@ -39,7 +53,11 @@ def run(main: Callable[..., None], *, takes_files: bool = False) -> None:
             config = _CONFIG.value
             validate(config)
             prepare(config)
-            main(config, os.path.abspath(_WORKDIR.value), *([argv[1:]] if takes_files else []))
+            options = {name: flag.value for name, flag in training.items()}
+            main(config, os.path.abspath(_WORKDIR.value), *([argv[1:]] if takes_files else []), **options)
+        except Interrupted as ended:
+            sys.stderr.write(f"\n{ended}\n")
+            sys.exit(EXIT_CODE)
         except UserError as error:
             logging.debug("The error in full:", exc_info=True)
             message = error.message if isinstance(error, tf.errors.OpError) else str(error)
@@ -93,7 +111,8 @@ def prepare(config: ConfigDict) -> None:
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    # Of the machine: asking for logical ones would start TensorFlow, after which no cluster can be joined.
+    devices = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
     logging.info(
         "TensorFlow %s, Keras %s, %s (TF_ENABLE_ONEDNN_OPTS=%s).",
         tf.__version__, keras.__version__, ", ".join(d.name for d in devices), onednn,

@@ -10,7 +10,8 @@ import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import checkpoints, generator, input_pipeline, methods, registry
+from ornet_tf import checkpoints, generator, input_pipeline, methods, registry, run_folder
+from ornet_tf.compat import keras
 from ornet_tf.datasets import MissingSplit, Source
 from ornet_tf.optimizers import make_optimizers
 
@@ -60,13 +61,17 @@ def evaluation_batches(config: ConfigDict, source: Source) -> tf.data.Dataset:
     )
 
 
-def build_method(config: ConfigDict, section: ConfigDict, num_classes: int) -> methods.Protocol:
+def build_method(
+    config: ConfigDict, section: ConfigDict, num_classes: int, *, precision: str = "float32"
+) -> methods.Protocol:
     """Builds the method of a phase or row.
 
     Args:
       config: the whole configuration.
       section: config.phase.<name> or config.evaluation.row.<name>.
       num_classes: K.
+      precision: what layers compute in, `float32`, `bfloat16` or `float16`. Weights are float32 always, so that only
+        training needs to say it.
 
     Returns:
       The method with its parts' start weights.
@@ -81,7 +86,12 @@ def build_method(config: ConfigDict, section: ConfigDict, num_classes: int) -> m
     builders = methods.Builders(
         backbone=backbone, generator=functools.partial(generator.build, num_classes=num_classes, **options)
     )
-    return registry.find("methods", section.method)(builders, **section.options.to_dict())
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(precision if precision == "float32" else f"mixed_{precision}")
+    try:
+        return registry.find("methods", section.method)(builders, **section.options.to_dict())
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int) -> methods.Protocol:
@@ -93,10 +103,10 @@ def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int
     shaping["backbone"]["options"].pop("weights", None)
     shaping["input"] = {key: shaping["input"][key] for key in ("resize", "crop")}
     for phase in checkpoints.sources(section.init_from) if is_row else [name]:
-        checkpoints.check_settings(os.path.join(workdir, phase), shaping)
+        run_folder.check_settings(os.path.join(workdir, phase), shaping)
     if not is_row:
         own = {"generator": config.generator.to_dict(), "phase": {"generator": section.generator.to_dict()}}
-        checkpoints.check_settings(os.path.join(workdir, name), own)
+        run_folder.check_settings(os.path.join(workdir, name), own)
     method = build_method(without_start_weights(config), section, num_classes)
     sources = section.init_from if is_row else {part: f"{name}.{part}" for part in method.parts}
     checkpoints.load_parts(method.parts, sources, workdir)
@@ -122,7 +132,7 @@ def check_phases(config: ConfigDict, source: Source) -> None:
                 f"config.phase.{name}.batch_size: expected at most the {len(source)} training pictures, "
                 f"got {section.batch_size}."
             )
-        method = build_method(config, section, len(source.class_names))
+        method = build_method(config, section, len(source.class_names), precision=section.precision)
         parts[name] = method.parts
         make_optimizers(
             method.trainable_variables, schedule=0.1, rate_factors=section.rate_factors, trainable=section.trainable
@@ -160,9 +170,9 @@ def claim_data(workdir: str, source: Source, phases: Sequence[str]) -> None:
     data = {"training_pictures": len(source), "class_names": list(source.class_names)}
     learned = any(checkpoints.latest(os.path.join(workdir, phase)) for phase in phases)
     if not learned or not os.path.exists(path):
-        checkpoints.write_json(path, data)
+        run_folder.write_json(path, data)
         return
-    before = checkpoints.read_json(path)
+    before = run_folder.read_json(path)
     if before != data:
         raise ValueError(
             f"The training data has changed since this run was started ({before['training_pictures']} pictures of "
@@ -180,7 +190,7 @@ def read_class_names(workdir: str) -> list[str]:
     path = os.path.join(workdir, "data.json")
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path} is missing: expected the --workdir of an ornet_tf.train run.")
-    return checkpoints.read_json(path)["class_names"]
+    return run_folder.read_json(path)["class_names"]
 
 
 def total_steps(section: Mapping, source: Source) -> int:

@@ -2,90 +2,152 @@
 from __future__ import annotations
 
 import collections
+import glob
 import json
 import os
-import uuid
+import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
+from ornet_tf import run_folder
 from ornet_tf.compat import keras
 
 
-class PhaseCheckpoints:
-    """The checkpoints of one phase in `<folder>/checkpoints`."""
+class _Record(tf.train.experimental.PythonState):
+    """What a checkpoint remembers that is no tensor: a JSON value."""
 
-    def __init__(self, folder: str, parts: Mapping[str, keras.Model], optimizers: Sequence[Any], *, keep: int):
-        """Tracks the parts, the optimisers and the step.
+    def __init__(self):
+        self.value: Any = None
+
+    def serialize(self):
+        return json.dumps(self.value)
+
+    def deserialize(self, string_value):
+        self.value = json.loads(string_value)
+
+
+class PhaseCheckpoints:
+    """The checkpoints of one phase: `<folder>/checkpoints/step-<step>`.
+
+    Which there are is read from their index files, which come into being last; no other file has to be right.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        parts: Mapping[str, keras.Model],
+        optimizers: Sequence[Any],
+        *,
+        keep: int,
+        state: Mapping[str, tf.Variable] | None = None,
+        is_chief: bool = True,
+    ):
+        """Tracks what a phase needs to go on.
 
         Args:
           folder: the phase's folder.
           parts: name -> model.
           optimizers: built optimisers, so that their slots are restored at once.
           keep: how many of the newest checkpoints stay on disk.
+          state: name -> what else changes while the phase is trained.
+          is_chief: whether this process writes the checkpoint that stays. All have to take part in saving.
         """
-        self._folder = folder
+        self._folder, self._keep, self._is_chief = folder, keep, is_chief
+        self._record = _Record()
         self._checkpoint = tf.train.Checkpoint(
-            **parts, **{f"optimizer_{i}": o for i, o in enumerate(optimizers)}, step=tf.Variable(0, dtype=tf.int64)
-        )
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, os.path.join(folder, "checkpoints"), max_to_keep=keep, checkpoint_name="step"
+            **parts,
+            **{f"optimizer_{i}": o for i, o in enumerate(optimizers)},
+            **(state or {}),
+            step=tf.Variable(0, dtype=tf.int64),
+            record=self._record,
         )
 
-    def restore(self) -> int:
-        """Restores the newest checkpoint, if there is one, and returns its step (0 without one).
+    def restore(self) -> tuple[int, Any]:
+        """Restores the newest checkpoint that can be read; without one nothing changes.
+
+        Returns:
+          Its step and the record that was saved with it; (0, None) without one.
 
         Raises:
-          ValueError: if the checkpoint can't be read or is of another model.
+          ValueError: if no checkpoint can be read, or the newest is of another model.
         """
-        path = latest(self._folder)
-        if path is None:
-            return 0
-        _restore(self._checkpoint, path, partial=False)
-        return int(tf.convert_to_tensor(self._checkpoint.step))
+        damaged = []
+        for path in reversed(_paths(self._folder)):
+            try:
+                _restore(self._checkpoint, path, partial=False)
+            except DamagedCheckpointError as error:
+                logging.warning("%s", error)
+                damaged.append(path)
+                continue
+            if damaged:
+                logging.warning("Training goes on from %s instead.", path)
+            return int(tf.convert_to_tensor(self._checkpoint.step)), self._record.value
+        if damaged:
+            raise ValueError(
+                f"No checkpoint of {self._folder} can be read ({', '.join(map(os.path.basename, damaged))}): bring one "
+                "back, or remove that folder to train the phase from its start."
+            )
+        return 0, None
 
-    def save(self, step: int) -> None:
+    def save(self, step: int, record: Any = None) -> None:
         """Writes a checkpoint and removes the ones beyond `keep`.
+
+        Args:
+          step: the number of steps made.
+          record: a JSON value to be had back from `restore`.
 
         Raises:
           OSError: if it can't be written; the checkpoints before it stay.
         """
         self._checkpoint.step.assign(step)
+        self._record.value = record
+        if not self._is_chief:  # variables that are read from all hosts have to be read on all
+            with tempfile.TemporaryDirectory() as aside:
+                self._checkpoint.write(os.path.join(aside, "step"))
+            return
+        path = os.path.join(self._folder, "checkpoints", f"step-{step}")
         try:
-            self._manager.save(checkpoint_number=step)
-        except tf.errors.OpError as error:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            self._checkpoint.write(path)
+        except (tf.errors.OpError, OSError) as error:
+            _remove(path)
+            reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
             raise OSError(
-                f"The checkpoint of step {step} could not be written to {self._manager.directory}: {error.message} "
-                "Free some space and start the same command again; the checkpoints before it are intact."
+                f"The checkpoint of step {step} could not be written to {os.path.dirname(path)}: {reason}. Free some "
+                "space and start the same command again; the checkpoints before it are intact."
             ) from error
+        for old in _paths(self._folder)[: -self._keep]:
+            _remove(old)
+
+
+class DamagedCheckpointError(ValueError):
+    """The files of a checkpoint can't be read."""
+
+
+def _paths(folder: str) -> list[str]:
+    """Returns the paths of a phase's checkpoints, the newest last."""
+    folder = os.path.join(folder, "checkpoints")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    steps = sorted(int(found.group(1)) for found in map(re.compile(r"step-(\d+)\.index$").match, names) if found)
+    return [os.path.join(folder, f"step-{step}") for step in steps]
+
+
+def _remove(path: str) -> None:
+    """Removes the files of a checkpoint, whole or not: first the one without which it does not exist."""
+    for name in [f"{path}.index", *glob.glob(f"{glob.escape(path)}.data-*"), *glob.glob(f"{glob.escape(path)}_temp/*")]:
+        if os.path.exists(name):
+            os.remove(name)
+    if os.path.isdir(f"{path}_temp"):
+        os.rmdir(f"{path}_temp")
 
 
 def latest(folder: str) -> str | None:
-    """Returns the path of the phase's newest checkpoint whose files are there, or None."""
-    state = tf.train.get_checkpoint_state(os.path.join(folder, "checkpoints"))
-    for path in reversed(state.all_model_checkpoint_paths if state else ()):
-        if os.path.exists(f"{path}.index"):
-            return path
-    return None
-
-
-def finish(folder: str, **facts: Any) -> None:
-    """Marks a phase as trained to its end, with what there is to say of it and an id of this training."""
-    write_json(os.path.join(folder, "finished.json"), {"id": uuid.uuid4().hex, **facts})
-
-
-def is_finished(folder: str) -> bool:
-    """Returns whether the phase was trained to its end."""
-    return os.path.exists(os.path.join(folder, "finished.json"))
-
-
-def run_id(workdir: str, phase: str) -> str:
-    """Returns the id that `finish` gave a phase, or an empty string."""
-    path = os.path.join(workdir, phase, "finished.json")
-    if not os.path.exists(path):
-        return ""
-    return read_json(path)["id"]
+    """Returns the path of the phase's newest checkpoint, or None."""
+    return _paths(folder)[-1] if _paths(folder) else None
 
 
 def sources(init_from: Mapping[str, str]) -> list[str]:
@@ -114,87 +176,32 @@ def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], wor
     for phase, models in by_phase.items():
         folder = os.path.join(workdir, phase)
         path = latest(folder)
-        if path is None or not is_finished(folder):
+        if path is None or not run_folder.is_finished(folder):
             raise ValueError(f"Phase {phase!r} is not finished in {workdir}; train it to its end with ornet_tf.train.")
-        _restore(tf.train.Checkpoint(**models), path, partial=True)
+        try:
+            _restore(tf.train.Checkpoint(**models), path, partial=True)
+        except DamagedCheckpointError as error:
+            raise ValueError(
+                f"{error} Bring it back, or remove it together with {folder}/finished.json: ornet_tf.train then trains "
+                "the end of the phase again, from the checkpoint before."
+            ) from error
 
 
 def _restore(checkpoint: tf.train.Checkpoint, path: str, *, partial: bool) -> None:
     try:
-        status = checkpoint.restore(path)
+        status = checkpoint.read(path)
         if partial:
             status.expect_partial().assert_existing_objects_matched()
         else:
             status.assert_consumed()
-    except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (tf.errors.OpError, IndexError) as error:
+        raise DamagedCheckpointError(f"The checkpoint {path} is damaged ({_first_line(error)}).") from error
+    except (AssertionError, ValueError) as error:
         raise ValueError(
-            f"The checkpoint {path} can't be restored: it is damaged or lacks what was asked for ({reason}). Use the "
-            "configuration that wrote it, or remove the files of this step to go on from the one before."
+            f"The checkpoint {path} can't be restored: it lacks what was asked for ({_first_line(error)}). Use the "
+            "configuration that wrote it."
         ) from error
 
 
-def claim(folder: str, settings: Mapping[str, Any]) -> None:
-    """Stores the settings that a phase is trained with; once it has a checkpoint, checks that they are the stored ones.
-
-    Raises:
-      ValueError: if the phase was started with other settings; the message lists what differs.
-    """
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, "settings.json")
-    settings = json.loads(json.dumps(settings, default=str))
-    if not os.path.exists(path) or not latest(folder):
-        write_json(path, settings)
-        return
-    changed = _changes(read_json(path), settings)
-    if changed:
-        raise ValueError(
-            f"{folder} holds a run with other settings: {changed}. Use another --workdir, restore the settings, or "
-            "remove this folder to train the phase again."
-        )
-
-
-def check_settings(folder: str, settings: Mapping[str, Any]) -> None:
-    """Checks that some of the settings are those that the phase in `folder` was trained with.
-
-    Raises:
-      ValueError: if not; the message lists what differs.
-    """
-    path = os.path.join(folder, "settings.json")
-    if not os.path.exists(path):
-        return  # nothing was trained there, which `load_parts` says better
-    before = _flatten(read_json(path))
-    now = _flatten(json.loads(json.dumps(settings, default=str)))
-    changed = _changes({key: before.get(key) for key in now}, now)
-    if changed:
-        raise ValueError(f"{folder} was trained with other settings: {changed}. Give the command the same --config.")
-
-
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    before, now = _flatten(before), _flatten(now)
-    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    return "; ".join(f"{key} was {before.get(key)!r}, now {now.get(key)!r}" for key in changed)
-
-
-def read_json(path: str) -> Any:
-    """Returns what `write_json` stored."""
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
-
-
-def write_json(path: str, value: Any) -> None:
-    """Writes a JSON file aside and renames it into place, so that no reader meets half of it."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(f"{path}.partial", "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, default=str)
-        file.write("\n")
-    os.replace(f"{path}.partial", path)
-
-
-def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    flat = {}
-    for key, value in tree.items():
-        flat.update(_flatten(value, f"{prefix}.{key}" if prefix else key))
-    return flat
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

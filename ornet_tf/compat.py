@@ -7,12 +7,21 @@ import warnings
 import keras
 import tensorflow as tf
 
-__all__ = ["addons_connected_components", "keras", "variable_path"]
+__all__ = ["SummedAdam", "addons_connected_components", "keras", "variable_path"]
 
 
 def variable_path(variable) -> str:
     """Returns the slash-separated name of a layer's variable, such as `map_norm/gamma`."""
     return getattr(variable, "path", None) or variable.name.split(":")[0]
+
+
+class SummedAdam(keras.optimizers.Adam):
+    """Adam for gradients that the caller has added up over the replicas: Keras would add them up a second time."""
+
+    def aggregate_gradients(self, grads_and_vars):  # noqa: D102 - Keras 2.15's hook
+        return grads_and_vars
+
+    _all_reduce_sum_gradients = aggregate_gradients  # Keras 3's
 
 
 @functools.cache

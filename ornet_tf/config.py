@@ -26,6 +26,11 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             "learning_rate": 1e-3,  # of Adam, at the start (paper: 1e-3, stage two 1e-4)
             "schedule": "cosine",  # "cosine" to zero at the end of the phase (paper), or "constant"
             "warmup_steps": 0,  # linear increase of the rate at the start
+            "accumulate": 1,  # parts of a batch whose gradients are added up before the update: memory of one part
+            # What layers compute in: "float32", "bfloat16" or "float16" (with loss scaling). Weights, the map, losses
+            # and boxes are float32 always.
+            "precision": "float32",
+            "xla": False,  # whether XLA compiles forward and backward pass; for one device; draws other random numbers
             # (regular expression, factor) pairs: the first found in a variable's "part/layer/kind" scales its rate.
             "rate_factors": (),
             "trainable": (),  # regular expressions: what has one in its "part/layer/kind" is trained; () for all
@@ -57,7 +62,10 @@ def default() -> ConfigDict:
                 "resize": 256,  # pixels; both sides, the aspect is not kept
                 "crop": 224,  # pixels; random in training, centred in evaluation
                 "horizontal_flip": True,
-                "cache": False,  # keep the decoded, resized training pictures in memory
+                # Where decoded, resized training pictures are kept: "memory", "disk", "none", or "auto": in memory
+                # where they need a quarter of what is free at most.
+                "cache": "auto",
+                "cache_dir": "",  # for "disk"; "" for the folder `cache` in the workdir
                 "broken_images": "stop",  # or "skip": leave them out with a warning
             },
             "backbone": {"name": "vgg16", "options": {"split": "block2_pool", "weights": "imagenet", "head": "gap"}},
@@ -66,9 +74,9 @@ def default() -> ConfigDict:
             "phase": {"evaluator": _evaluator(), "stage_one": _stage_one(), "stage_two": _stage_two()},
             "training": {
                 "steps_per_loop": 20,  # steps inside one tf.function call: progress and logs come this often
-                "checkpoint_every": 500,  # steps; also at the end of every phase
+                "checkpoint_every": 500,  # steps; also at the end of every phase and on SIGTERM and SIGINT
                 "keep_checkpoints": 2,
-                "summary_images": 8,  # fixed pictures whose maps TensorBoard shows; 0 for none
+                "summary_images": 8,  # fixed pictures that TensorBoard shows with maps and boxes; 0 for none
                 "summary_every": 200,  # steps between these pictures and the histograms
             },
             "evaluation": {
@@ -154,6 +162,7 @@ def validate(config: ConfigDict) -> None:
             f"config.input.crop: expected at most resize = {config.input.resize}, got {config.input.crop}."
         )
     _choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
+    _choice(config.input.cache, ("memory", "disk", "none", "auto"), "config.input.cache")
     known: list[str] = []
     for name in config.phases:
         if name not in config.phase:
@@ -190,6 +199,12 @@ def _phase(section: ConfigDict, where: str, known: list[str]) -> None:
     _method(section, where, known)
     _positive(section, where, "epochs", "batch_size", "learning_rate")
     _choice(section.schedule, ("cosine", "constant"), f"{where}.schedule")
+    _choice(section.precision, ("float32", "bfloat16", "float16"), f"{where}.precision")
+    _positive(section, where, "accumulate")
+    if section.batch_size % section.accumulate:
+        raise ValueError(
+            f"{where}.accumulate: expected a divisor of batch_size = {section.batch_size}, got {section.accumulate}."
+        )
     if not section.losses:
         raise ValueError(f"{where}.losses: expected at least one term, got none.")
     for term, fields in section.losses.items():

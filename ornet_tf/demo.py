@@ -14,7 +14,7 @@ from typing import Any
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, checkpoints, evaluate, export
+from ornet_tf import app, assemble, evaluate, export, run_folder
 from ornet_tf.train import train
 from serving import client, local_server, overlay
 
@@ -41,17 +41,17 @@ def _outcome(config: ConfigDict, workdir: str) -> tuple[dict[str, Any], dict[str
     """Returns evaluation result and server's answer, made anew unless they are those of these phases and options."""
     path = os.path.join(workdir, "demo.json")
     made_of = {
-        "phases": {name: checkpoints.run_id(workdir, name) for name in config.phases},
+        "phases": {name: run_folder.run_id(workdir, name) for name in config.phases},
         "evaluation": json.loads(config.evaluation.to_json()),
         "export": json.loads(config.export.to_json()),
     }
     if os.path.exists(path):
-        done = checkpoints.read_json(path)
+        done = run_folder.read_json(path)
         if done["made_of"] == made_of:
             return done["result"], done["answer"]
     result = evaluate.evaluate(config, workdir)
     answer = ask(config, os.path.dirname(export.export(config, workdir)), os.path.join(workdir, "rest"))
-    checkpoints.write_json(path, {"made_of": made_of, "result": result, "answer": answer})
+    run_folder.write_json(path, {"made_of": made_of, "result": result, "answer": answer})
     return result, answer
 
 
@@ -72,7 +72,7 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
         answer = client.localize(url, [picture])[0]
     text = f"{answer['class_name']} {answer['score']:.2f}"
     overlay.draw(picture, answer["box"], text, os.path.join(folder, "answer.png"))
-    checkpoints.write_json(os.path.join(folder, "answer.json"), answer)
+    run_folder.write_json(os.path.join(folder, "answer.json"), answer)
     return answer
 
 

@@ -16,7 +16,7 @@ from absl import logging
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ornet_tf import addons_components, app, assemble, boxes, checkpoints, visualize
+from ornet_tf import addons_components, app, assemble, boxes, run_folder, visualize
 from ornet_tf.datasets import Source
 from ornet_tf.methods import Protocol
 from ornet_tf.metrics import THRESHOLDS, LocalizationMetrics
@@ -62,7 +62,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "rows": rows,
     }
     folder = os.path.join(workdir, "evaluation")
-    checkpoints.write_json(os.path.join(folder, "result.json"), result)
+    run_folder.write_json(os.path.join(folder, "result.json"), result)
     with open(os.path.join(folder, "table.md"), "w", encoding="utf-8") as file:
         file.write(table(result))
     _write_per_image(os.path.join(folder, "per_image.csv"), source, measured, options.box_rule)

@@ -1,26 +1,41 @@
 """From a `Source` to batches: checks the pictures, then reads, decodes, resizes, crops and batches them with tf.data.
 
 Training batches are a pure function of the seed and the global step: the order is a function of (seed, epoch), the
-augmentation of (seed, epoch, index). A run that starts at step k sees what an uninterrupted run sees from step k on,
-whatever the number of threads; no iterator state is kept in checkpoints (a distributed iterator has none).
+augmentation of the example's key, (seed, epoch, index). A run that starts at step k sees what an uninterrupted run sees
+from step k on, whatever the number of threads; no iterator state is kept in checkpoints (a distributed iterator has
+none).
 """
 from __future__ import annotations
 
 import operator
+import typing
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from ornet_tf import images, picture_store, transforms
+from ornet_tf import images, picture_cache, picture_store, randomness, transforms
 from ornet_tf.datasets import Source
 
 BROKEN_IMAGES = ("stop", "skip")
-CACHE_LIMIT_BYTES = 4 * 2**30
 
-# Keeps the random stream of the views apart from others that are keyed by the same seed.
-_VIEW_STREAM = 0x76696577
+
+class Share(typing.NamedTuple):
+    """The part of each global batch that one process reads.
+
+    Attributes:
+      first: the number of its first replica.
+      local: how many replicas it has.
+      total: how many replicas all processes have.
+    """
+
+    first: int = 0
+    local: int = 1
+    total: int = 1
+
+
+ALL = Share()
 
 
 def check(source: Source) -> list[tuple[str, str]]:
@@ -94,8 +109,12 @@ def steps_per_epoch(source: Source, batch_size: int) -> int:
 
 
 def training_batches(source: Source, *, batch_size: int, seed: int, resize: int, crop: int, horizontal_flip: bool,
-                     cache: bool, first_step: int = 0, cache_limit_bytes: int = CACHE_LIMIT_BYTES) -> tf.data.Dataset:
-    """Makes the endless sequence of training batches, from a global step on.
+                     cache: str = "none", cache_dir: str = "", first_step: int = 0,
+                     share: Share = ALL) -> tf.data.Dataset:
+    """Makes the endless sequence of a process's training batches, from a global step on.
+
+    Row i of the global batch of B examples belongs to replica i // (B / total). The sequence holds, for each step, the
+    part of each of the process's replicas in turn; what other processes train on is not read.
 
     Args:
       source: the pictures; boxes are not read.
@@ -104,16 +123,19 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
       resize: R, side in pixels to which pictures are resized.
       crop: C, side in pixels of the random crop.
       horizontal_flip: whether to mirror half of the pictures.
-      cache: whether to decode and resize every picture once and hold all in memory (3 R^2 bytes each, twice that while
-        they are read), shared by all calls for the same source and R. The batches are the same either way.
+      cache: where every picture is kept, decoded and resized (3 R^2 bytes each): "none" (nowhere), "memory", "disk", or
+        "auto" (memory where they need a quarter of what is free at most). The batches are the same either way.
+      cache_dir: folder of "disk".
       first_step: the global step of the first batch; steps before it cost nothing.
-      cache_limit_bytes: the most memory that `cache` may take.
+      share: the process's part of each batch.
 
     Returns:
-      A dataset of {"image": float32 [B, C, C, 3] in 0..255, "label": int32 [B], "index": int64 [B]}.
+      A dataset of {"image": float32 [b, C, C, 3] in 0..255, "label": int32 [b], "index": int64 [b], "key": int64
+      [b, 2]} with b = B / total; see `randomness.key`.
 
     Raises:
-      ValueError: if an argument is out of range, or the cache would exceed its limit.
+      ValueError: if an argument is out of range, or memory or disk do not suffice for the cache.
+      OSError: if the cache can't be written.
     """
     transforms.check_sizes(resize=resize, crop=crop)
     steps = steps_per_epoch(source, batch_size)
@@ -121,36 +143,46 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
         raise ValueError(f"seed must lie in 0..2^31-1; got {seed}.")
     if operator.index(first_step) < 0:
         raise ValueError(f"first_step must not be negative; got {first_step}.")
-    picture = _pictures(source, resize, cache, cache_limit_bytes)
+    if batch_size % share.total or not 0 <= share.first <= share.total - share.local:
+        raise ValueError(f"batch_size must be a multiple of the {share.total} replicas; got {batch_size} and {share}.")
+    part = batch_size // share.total
+    cache = picture_cache.choose(cache, len(source) * resize * resize * 3)
+    picture = _pictures(source, resize, cache, cache_dir)
     labels = picture_store.in_main_memory(source.labels, tf.int32)
 
-    def shuffled(position, epoch):
+    def place(number, row):
+        """Returns epoch and index of a row of the process's batch with this number, counted over its replicas."""
+        step, replica = number // share.local, share.first + number % share.local
+        position = step % steps * batch_size + replica * part + row
         last = tf.constant(len(source) - 1, tf.int64)
-        return tf.random.experimental.index_shuffle(position, tf.stack([tf.constant(seed, tf.int64), epoch]), last)
+        order = tf.stack([tf.constant(seed, tf.int64), step // steps])
+        return step // steps, tf.random.experimental.index_shuffle(position, order, last)
 
-    def view_of(index, epoch):
-        key = tf.stack([tf.constant(_VIEW_STREAM * 2**31 + seed, tf.int64), epoch * 2**32 + index])
-        view = transforms.training_view(key, resize=resize, crop=crop, horizontal_flip=horizontal_flip)
+    def view_of(key, index):
+        view = transforms.training_view(
+            randomness.in_stream(key, "view"), resize=resize, crop=crop, horizontal_flip=horizontal_flip
+        )
         return transforms.apply(picture(index), view, resize=resize, crop=crop)
 
-    def example(place):
-        epoch, position = place // (steps * batch_size), place % (steps * batch_size)
-        index = shuffled(position, epoch)
-        return {"image": view_of(index, epoch), "label": labels[index], "index": index}
+    def example(number):
+        epoch, index = place(number // part, number % part)
+        key = randomness.key(seed, epoch, index)
+        return {"image": view_of(key, index), "label": labels[index], "index": index, "key": key}
 
-    def batch(step):
-        epoch, position = step // steps, step % steps * batch_size
-        indices = shuffled(position + tf.range(batch_size, dtype=tf.int64), epoch)
-        view = tf.TensorSpec([crop, crop, 3], tf.float32)
-        pictures = tf.map_fn(lambda index: view_of(index, epoch), indices, fn_output_signature=view)
-        return {"image": pictures, "label": tf.gather(labels, indices), "index": indices}
+    def batch(number):
+        epoch, indices = place(number, tf.range(part, dtype=tf.int64))
+        keys = randomness.key(seed, epoch, indices)
+        signature = tf.TensorSpec([crop, crop, 3], tf.float32)
+        pictures = tf.map_fn(lambda one: view_of(*one), (keys, indices), fn_output_signature=signature)
+        return {"image": pictures, "label": tf.gather(labels, indices), "index": indices, "key": keys}
 
-    if cache:
+    first = first_step * share.local
+    if cache != "none":
         # Whole batches in one call: about three times as fast as one dataset element per picture.
-        dataset = picture_store.each(tf.data.Dataset.range(first_step, tf.int64.max), batch)
+        dataset = picture_store.each(tf.data.Dataset.range(first, tf.int64.max), batch)
     else:
-        dataset = picture_store.each(tf.data.Dataset.range(first_step * batch_size, tf.int64.max), example)
-        dataset = dataset.batch(batch_size, drop_remainder=True)
+        dataset = picture_store.each(tf.data.Dataset.range(first * part, tf.int64.max), example)
+        dataset = dataset.batch(part, drop_remainder=True)
     return _finished(dataset)
 
 
@@ -197,17 +229,17 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
 def _finished(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
-    # Every worker makes the whole sequence; sharding by file would change the order.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    # They copy captured tensors: a cache in memory would be there twice, one on disk would be read into memory whole.
+    options.experimental_optimization.apply_default_optimizations = False
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-def _pictures(source: Source, resize: int, cache: bool, limit_bytes: int) -> Callable[[tf.Tensor], tf.Tensor]:
+def _pictures(source: Source, resize: int, cache: str, cache_dir: str) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the function from a picture's index to uint8 [resize, resize, 3]."""
-    if not cache:
+    if cache == "none":
         return picture_store.decoder(source, side=resize)
     try:
-        return picture_store.holder(source, side=resize, limit_bytes=limit_bytes)
+        return picture_store.holder(source, side=resize, kind=cache, folder=cache_dir)
     except tf.errors.OpError as error:
         raise ValueError(_report(check(source), source)) from error
 

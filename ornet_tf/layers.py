@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from ornet_tf import randomness
 from ornet_tf.compat import keras
 
 # RGB means of ImageNet that VGG16's released weights expect to be subtracted (Simonyan and Zisserman, ICLR 2015).
@@ -14,6 +15,36 @@ class CaffeNormalization(keras.layers.Layer):
 
     def call(self, inputs):  # noqa: D102 - of the base class
         return inputs[..., ::-1] - tf.constant(IMAGENET_MEAN_RGB[::-1], inputs.dtype)
+
+    def compute_output_shape(self, input_shape):  # noqa: D102 - of the base class
+        return input_shape
+
+
+class ExampleDropout(keras.layers.Layer):
+    """Dropout whose choice is a function of each example's key; Keras's own draws from a state that replicas share.
+
+    In training it has to be called inside `randomness.examples`; in inference it does nothing.
+    """
+
+    def __init__(self, rate: float, **options):
+        """Keeps the share of elements that are dropped; what is kept grows by 1 / (1 - rate).
+
+        Raises:
+          ValueError: unless 0 <= rate < 1.
+        """
+        super().__init__(**options)
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(f"dropout: expected a rate of at least 0 and below 1, got {rate!r}.")
+        self._rate = rate
+
+    def call(self, inputs, training=None):  # noqa: D102 - of the base class
+        if not training or not self._rate:
+            return inputs
+        keys = randomness.keys_of_examples()
+        if keys is None:
+            raise ValueError(f"{self.name}: training with dropout has to happen inside `randomness.examples(keys)`.")
+        kept = randomness.uniform_like(inputs, keys, f"dropout/{self.name}") >= self._rate
+        return tf.where(kept, inputs / (1.0 - self._rate), tf.zeros_like(inputs))
 
     def compute_output_shape(self, input_shape):  # noqa: D102 - of the base class
         return input_shape

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ornet_tf.compat import keras
+from ornet_tf.compat import SummedAdam, keras
 
 
 def make_schedule(learning_rate: float, schedule: str, warmup_steps: int, steps: int):
@@ -44,6 +44,8 @@ def make_optimizers(
 ) -> list[tuple[Any, list[Any]]]:
     """Groups variables by the factor of their learning rate and builds an Adam optimiser for each group.
 
+    Each expects gradients that are summed over the replicas already, as `training_step` gives them.
+
     Args:
       variables: "part/layer/kind" -> what may be trained.
       schedule: the learning rate schedule.
@@ -67,7 +69,7 @@ def make_optimizers(
         groups.setdefault(factors[0] if factors else 1.0, []).append(variable)
     optimizers = []
     for factor, members in sorted(groups.items(), key=lambda item: item[0] != 1.0):
-        optimizer = keras.optimizers.Adam(schedule if factor == 1.0 else _Scaled(schedule, factor))
+        optimizer = SummedAdam(schedule if factor == 1.0 else _Scaled(schedule, factor))
         optimizer.build(members)
         optimizers.append((optimizer, members))
     return optimizers

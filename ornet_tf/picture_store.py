@@ -1,17 +1,18 @@
-"""The pictures of a source by their index, in the graph: read and decoded anew each time, or held in memory."""
+"""The pictures of a source by their index, in the graph: read and decoded anew each time, or kept decoded."""
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from ornet_tf import images, transforms
+from ornet_tf import images, picture_cache, transforms
 from ornet_tf.datasets import Source
 
-_PART_BYTES = 64 * 2**20
-# (identity of a source, side) -> uint8 [N, side, side, 3]; an entry goes when its source goes.
-_held: dict[tuple[int, int], tf.Tensor] = {}
+_PART_BYTES = 16 * 2**20
+# (identity of a source, side, kind) -> uint8 [N, side, side, 3]; an entry goes when its source goes.
+_held: dict[tuple[int, int, str], tf.Tensor] = {}
 
 
 def in_main_memory(values, dtype: tf.DType) -> tf.Tensor:
@@ -47,25 +48,30 @@ def decoder(source: Source, *, side: int) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda index: transforms.resized(images.decode(read(index)), side)
 
 
-def holder(source: Source, *, side: int, limit_bytes: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The same as `decoder`, but every picture is decoded now and held; once for all calls with one source and side.
+def holder(source: Source, *, side: int, kind: str, folder: str = "") -> Callable[[tf.Tensor], tf.Tensor]:
+    """The same as `decoder`, but every picture is decoded now and kept; once for all calls with one source and side.
+
+    Args:
+      source: the pictures.
+      side: in pixels.
+      kind: where they are kept, "memory" or "disk".
+      folder: for "disk".
 
     Raises:
-      ValueError: if the pictures would need more than `limit_bytes`.
+      ValueError: if memory or disk do not suffice.
+      OSError: if the disk can't be written.
       tf.errors.OpError: if a picture cannot be read or decoded.
     """
-    key = (id(source), side)
+    key = (id(source), side, kind)
     if key not in _held:
-        needed = len(source) * side * side * 3
-        if needed > limit_bytes:
-            raise ValueError(
-                f"cache=True would hold {len(source)} pictures of {side} x {side} pixels in memory: {needed} bytes "
-                f"({needed / 2**30:.2f} GiB), more than the limit of {limit_bytes}. Set cache to False.")
         decoded = each(tf.data.Dataset.range(len(source)), decoder(source, side=side))
-        # In parts, copied while the next are decoded. It needs the memory twice; a NumPy array on the way, three times.
-        parts = list(decoded.batch(max(1, _PART_BYTES // (side * side * 3))))
-        with tf.device("/CPU:0"):
-            _held[key] = tf.concat(parts, axis=0)
+        batches = decoded.batch(max(1, _PART_BYTES // (side * side * 3))).as_numpy_iterator()
+        shape = (len(source), side, side, 3)
+        if kind == "memory":
+            _held[key] = picture_cache.in_memory(batches, shape)
+        else:
+            path = os.path.join(folder, picture_cache.fingerprint(source, side))
+            _held[key] = picture_cache.on_disk(batches, shape, path)
         weakref.finalize(source, _held.pop, key, None)
     pictures = _held[key]
     return lambda index: pictures[index]

@@ -15,7 +15,7 @@ from absl import logging
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ornet_tf import app, checkpoints, images, localizer, transforms, visualize
+from ornet_tf import app, images, localizer, run_folder, transforms, visualize
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -78,7 +78,7 @@ def predict(
                     overlay = os.path.join(folder, f"{len(results):05d}_{stem}.png")
                     results.append(_result(path, picture, dict(zip(outputs, row)), view, overlay))
             progress.update(len(chunk))
-    checkpoints.write_json(os.path.join(folder, "predictions.json"), results)
+    run_folder.write_json(os.path.join(folder, "predictions.json"), results)
     return results, broken
 
 

@@ -1,78 +1,130 @@
 """What a phase writes while it trains: TensorBoard and metrics.jsonl."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
 
-from ornet_tf import visualize
+from ornet_tf import event_files, visualize
 
 
 class PhaseSummaries:
-    """Writes to `<folder>/tensorboard` and `<folder>/metrics.jsonl`; use it as a context manager."""
+    """Writes to `<folder>/tensorboard` and `<folder>/metrics.jsonl`; use it as a context manager.
+
+    Both hold what a run that was never interrupted would have written: what an interrupted one wrote of steps that are
+    made again is removed first. All methods raise OSError, with a sentence, if they can't write.
+    """
 
     def __init__(self, folder: str, settings: Mapping[str, Any], *, first_step: int = 0):
-        """Opens both and writes the settings as text.
+        """Opens both; at the start of a run it writes the settings, as text and as TensorBoard's hyper-parameters.
 
         Args:
           folder: the phase's folder.
           settings: of the phase.
-          first_step: where training goes on; lines of later steps, written by a run that was cut off, are removed.
+          first_step: the step that training goes on from.
         """
-        os.makedirs(folder, exist_ok=True)
-        self._writer = tf.summary.create_file_writer(os.path.join(folder, "tensorboard"))
-        path = os.path.join(folder, "metrics.jsonl")
-        kept = _lines_until(path, first_step)
-        self._metrics = open(path, "w", encoding="utf-8")  # noqa: SIM115
-        self._metrics.writelines(kept)
-        self._metrics.flush()
-        with self._writer.as_default(step=0):
-            text = json.dumps(settings, indent=1, default=str)
-            tf.summary.text("settings", "\n".join(f"    {line}" for line in text.splitlines()))
+        self._metrics_path = os.path.join(folder, "metrics.jsonl")
+        self._tensorboard_path = os.path.join(folder, "tensorboard")
+        if first_step:
+            event_files.cut(self._tensorboard_path, first_step)
+        else:
+            event_files.clear(self._tensorboard_path)
+        with self._writing(self._metrics_path):
+            os.makedirs(folder, exist_ok=True)
+            _keep_lines(self._metrics_path, first_step)
+            self._metrics = open(self._metrics_path, "a", encoding="utf-8")  # noqa: SIM115 - closed in __exit__
+        with self._writing(self._tensorboard_path):
+            self._writer = tf.summary.create_file_writer(self._tensorboard_path)
+            if not first_step:
+                self._write_settings(json.loads(json.dumps(settings, default=str)))
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._writer.close()
+        # In this order: TensorFlow's writer can't be closed on a full disk.
         self._metrics.close()
+        with self._writing(self._tensorboard_path):
+            self._writer.close()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes named values of a step."""
-        with self._writer.as_default(step=step):
+        with self._writing(self._tensorboard_path), self._writer.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
-        self._metrics.write(json.dumps({"step": step, **values}) + "\n")
-        self._metrics.flush()
+        with self._writing(self._metrics_path):
+            self._metrics.write(json.dumps({"step": step, **values}) + "\n")
+            self._metrics.flush()
 
-    def maps(self, step: int, images: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
-        """Writes overlays of maps on fixed pictures and the histogram of their values (the paper's Fig. 4).
+    def pictures(self, step: int, images: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
+        """Writes fixed pictures with what the network makes of them, and the histogram of map values (Fig. 4).
 
         Args:
           step: the step.
           images: [B, H, W, 3] in 0..255.
-          outputs: name -> [B, h, w, 1] in 0..1.
+          outputs: any of "activation_map" and "erased_map" [B, h, w, 1] in 0..1, "masked_image" uint8 [B, H, W, 3] and
+            "boxes" [B, M, 4], ymin xmin ymax xmax in fractions of the picture.
         """
-        with self._writer.as_default(step=step):
-            for name, maps in outputs.items():
-                overlays = [
-                    visualize.overlay(image.astype(np.uint8), activation_map[..., 0])
-                    for image, activation_map in zip(images, maps)
-                ]
-                tf.summary.image(name, np.stack(overlays), max_outputs=len(overlays))
-                tf.summary.histogram(f"{name}_values", maps)
+        images = np.asarray(images).astype(np.uint8)
+        shown = {}
+        for name in ("activation_map", "erased_map"):
+            if name in outputs:
+                shown[name] = [visualize.overlay(*pair) for pair in zip(images, outputs[name][..., 0])]
+        if "masked_image" in outputs:
+            shown["masked_image"] = list(outputs["masked_image"])
+        if "boxes" in outputs:
+            shown["boxes"] = [visualize.draw_boxes(*pair) for pair in zip(images, outputs["boxes"])]
+        with self._writing(self._tensorboard_path), self._writer.as_default(step=step):
+            for name, rows in shown.items():
+                tf.summary.image(name, np.stack(rows), max_outputs=len(rows))
+            if "activation_map" in outputs:
+                tf.summary.histogram("activation_map_values", outputs["activation_map"])
+
+    def flush(self) -> None:
+        """Hands everything that was written over to the system: the process may be killed from here on."""
+        with self._writing(self._tensorboard_path):
+            self._writer.flush()
+
+    def _write_settings(self, settings: Mapping[str, Any]) -> None:
+        with self._writer.as_default(step=0):
+            text = json.dumps(settings, indent=1)
+            tf.summary.text("settings", "\n".join(f"    {line}" for line in text.splitlines()))
+            hparams.hparams(dict(_flat(settings)))
+
+    @contextlib.contextmanager
+    def _writing(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (tf.errors.OpError, OSError) as error:
+            reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
+            raise OSError(
+                f"{path} could not be written: {str(reason).strip().splitlines()[0]}. Free some space and start the "
+                "same command again: it goes on from the last checkpoint."
+            ) from error
 
 
-def _lines_until(path: str, step: int) -> list[str]:
-    """Returns the whole lines of a metrics file up to a step; the last line of a killed run may be cut off."""
+def _keep_lines(path: str, last_step: int) -> None:
+    """Rewrites a metrics file aside with its whole lines up to a step; the last line of a killed run may be cut off."""
     if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as file:
-        return [line for line in file if line.endswith("\n") and json.loads(line)["step"] <= step]
+        return
+    with open(path, encoding="utf-8") as file, open(f"{path}.partial", "w", encoding="utf-8") as kept:
+        kept.writelines(line for line in file if line.endswith("\n") and 0 < json.loads(line)["step"] <= last_step)
+    os.replace(f"{path}.partial", path)
+
+
+def _flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields (path, value) of the leaves of nested settings; what is no number, text or truth value becomes text."""
+    if isinstance(tree, dict) and tree:
+        for key, value in tree.items():
+            yield from _flat(value, f"{path}.{key}" if path else key)
+    else:
+        yield path, tree if isinstance(tree, (bool, int, float, str)) else json.dumps(tree)
 
 
 def observations(outputs: Mapping[str, tf.Tensor], batch_size: int) -> dict[str, tf.Tensor]:

@@ -4,241 +4,196 @@
 """
 from __future__ import annotations
 
+import contextlib
 import os
-import time
+import typing
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, checkpoints, input_pipeline, registry
+from ornet_tf import app, assemble, checkpoints, input_pipeline, interruption, run_folder, workers
 from ornet_tf.compat import keras
 from ornet_tf.datasets import Source
-from ornet_tf.methods import Protocol
 from ornet_tf.optimizers import make_optimizers, make_schedule
-from ornet_tf.summaries import PhaseSummaries, observations
+from ornet_tf.phase_loop import PhaseLoop
+from ornet_tf.preview import Preview
+from ornet_tf.summaries import PhaseSummaries
+from ornet_tf.training_step import TrainingStep
 
 
-def main(config: ConfigDict, workdir: str) -> None:
+def main(config: ConfigDict, workdir: str, *, allow_changed_settings: bool, profile: bool) -> None:
     """Trains every phase of the configuration that is not finished yet."""
-    train(config, workdir)
+    train(config, workdir, allow_changed_settings=allow_changed_settings, profile=profile)
     logging.info("All phases are trained. TensorBoard: tensorboard --logdir=%s", workdir)
 
 
-def train(config: ConfigDict, workdir: str) -> None:
+class _Run(typing.NamedTuple):
+    """What the phases of a run have in common."""
+
+    config: ConfigDict
+    workdir: str
+    strategy: tf.distribute.Strategy
+    signals: interruption.Interruption
+    profile: bool
+
+
+def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = False, profile: bool = False) -> None:
     """Trains the phases in order, each in its own folder of `workdir`.
 
+    Args:
+      config: the configuration, which `ornet_tf.config.validate` has passed.
+      workdir: the folder of the run.
+      allow_changed_settings: whether to go on with other settings than those that the run was started with.
+      profile: whether to record some steps of each phase for TensorBoard's profiler.
+
     Raises:
-      ValueError: if the folder holds a run with other settings, or pictures are broken.
-      FloatingPointError: if a loss stops being finite.
+      ValueError: if the folder is in use or holds a run with other settings, or pictures are broken.
+      OSError: if a checkpoint can't be written.
+      FloatingPointError: if a loss or a gradient stops being finite.
+      Interrupted: after SIGTERM or SIGINT, once the step is saved, or if another worker of the run is gone.
     """
-    strategy = tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or ["CPU:0"])
+    strategy = workers.make_strategy()
+    _check_replicas(config, strategy)
+    process = "" if workers.is_chief(strategy) else workers.name(strategy)
+    with run_folder.lock(workdir, process), interruption.listen() as signals, workers.together(strategy):
+        run = _Run(config, workdir, strategy, signals, profile)
+        source = None
+        for name in config.phases:
+            settings = _claim(run, name, allow_changed_settings)
+            workers.meet(strategy)
+            if run_folder.is_finished(os.path.join(workdir, name)):
+                logging.info("Phase %s is finished already.", name)
+                continue
+            if source is None:
+                source = assemble.load_training_pictures(config)
+                if workers.is_chief(strategy):
+                    assemble.claim_data(workdir, source, config.phases)
+                assemble.check_phases(config, source)
+            facts = _train_phase(run, name, source, settings)
+            if workers.is_chief(strategy):
+                run_folder.finish(os.path.join(workdir, name), **facts)
+            workers.meet(strategy)
+
+
+def _check_replicas(config: ConfigDict, strategy: tf.distribute.Strategy) -> None:
     replicas = strategy.num_replicas_in_sync
     for name in config.phases:
-        if config.phase[name].batch_size % replicas:
-            raise ValueError(
-                f"config.phase.{name}.batch_size: expected a multiple of the {replicas} devices, "
-                f"got {config.phase[name].batch_size}."
-            )
-    source = None
-    for name in config.phases:
         section = config.phase[name]
-        folder = os.path.join(workdir, name)
-        settings = {
-            "seed": config.seed,
-            **{key: config[key].to_dict() for key in ("dataset", "input", "backbone", "generator")},
-            "phase": section.to_dict(),
-            # A phase that was trained anew makes the phases that started from it outdated.
-            "starts_from": {p: checkpoints.run_id(workdir, p) for p in checkpoints.sources(section.init_from)},
-        }
-        checkpoints.claim(folder, settings)
-        if checkpoints.is_finished(folder):
-            logging.info("Phase %s is finished already.", name)
-            continue
-        if source is None:
-            source = assemble.load_training_pictures(config)
-            assemble.claim_data(workdir, source, config.phases)
-            assemble.check_phases(config, source)
-        started = time.time()
-        steps = _train_phase(config, name, workdir, source, strategy, settings)
-        checkpoints.finish(folder, steps=steps, seconds_of_last_start=round(time.time() - started, 1))
+        if section.batch_size % (replicas * section.accumulate):
+            raise ValueError(
+                f"config.phase.{name}.batch_size: expected a multiple of the {replicas} devices times accumulate = "
+                f"{section.accumulate}, got {section.batch_size}."
+            )
+        if section.xla and replicas > 1:
+            raise ValueError(f"config.phase.{name}.xla: expected False with {replicas} devices, got True.")
 
 
-def _train_phase(
-    config: ConfigDict,
-    name: str,
-    workdir: str,
-    source: Source,
-    strategy: tf.distribute.Strategy,
-    settings: Mapping[str, Any],
-) -> int:
-    """Builds, resumes and trains one phase; returns its number of steps."""
-    section, training = config.phase[name], config.training
-    folder = os.path.join(workdir, name)
+def _claim(run: _Run, name: str, allow_changes: bool) -> dict:
+    """Returns the settings that a phase is bound to, once they are stored or known to be the stored ones."""
+    section, folder = run.config.phase[name], os.path.join(run.workdir, name)
+    settings = {
+        "seed": run.config.seed,
+        **{key: run.config[key].to_dict() for key in ("dataset", "backbone", "generator")},
+        # Where decoded pictures are kept changes nothing that is learned.
+        "input": {k: v for k, v in run.config.input.to_dict().items() if k not in ("cache", "cache_dir")},
+        "phase": section.to_dict(),
+        # A phase that was trained anew makes the phases that started from it outdated.
+        "starts_from": {p: run_folder.run_id(run.workdir, p) for p in checkpoints.sources(section.init_from)},
+    }
+    if workers.is_chief(run.strategy):
+        learned = checkpoints.latest(folder) is not None
+        run_folder.claim(folder, settings, learned=learned, allow_changes=allow_changes)
+    return settings
+
+
+def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
+    """Builds, resumes and trains one phase; returns what there is to say of it."""
+    config, strategy, section = run.config, run.strategy, run.config.phase[name]
+    folder = os.path.join(run.workdir, name)
     # Start weights depend on seed and phase alone, not on what this process did before.
     keras.utils.set_random_seed((config.seed + zlib.crc32(name.encode())) % 2**31)
     steps = assemble.total_steps(section, source)
     with strategy.scope():
-        method = assemble.build_method(config, section, len(source.class_names))
+        method = assemble.build_method(config, section, len(source.class_names), precision=section.precision)
         optimizers = make_optimizers(
             method.trainable_variables,
             schedule=make_schedule(section.learning_rate, section.schedule, section.warmup_steps, steps),
             rate_factors=section.rate_factors,
             trainable=section.trainable,
         )
-        saved = checkpoints.PhaseCheckpoints(
-            folder, method.parts, [o for o, _ in optimizers], keep=training.keep_checkpoints
-        )
-        step = saved.restore()
-        if step == 0:
-            checkpoints.load_parts(method.parts, section.init_from, workdir)
-    losses = section.losses.to_dict()
-    run_steps = make_run_steps(
-        strategy, method, optimizers, losses, steps=steps, batch_size=section.batch_size, seed=config.seed
-    )
-    batches = input_pipeline.training_batches(
-        source,
+    training_step = TrainingStep(
+        strategy,
+        method,
+        optimizers,
+        section.losses.to_dict(),
+        steps=steps,
         batch_size=section.batch_size,
-        seed=config.seed,
-        first_step=step,
-        **{key: config.input[key] for key in ("resize", "crop", "horizontal_flip", "cache")},
+        accumulate=section.accumulate,
+        scale_loss=section.precision == "float16",
+        xla=section.xla,
     )
-    iterator = iter(strategy.experimental_distribute_dataset(batches))
-    fixed = _fixed_images(config, source)
-    seen, total = step * section.batch_size, steps * section.batch_size
-    with PhaseSummaries(folder, settings, first_step=step) as summaries, tqdm.tqdm(
-        initial=seen, total=total, desc=name, unit="image", mininterval=1, dynamic_ncols=True
-    ) as progress:
-        while step < steps:
-            begin = time.perf_counter()
-            count = min(training.steps_per_loop - step % training.steps_per_loop, steps - step)
-            names, values = run_steps(iterator, step, count)  # [M], [count, M]
-            _check_finite(name, step, names, values)
-            step += count
-            means = {key: float(value) for key, value in zip(names, values.mean(axis=0))}
-            rate = count * section.batch_size / (time.perf_counter() - begin)
-            summaries.scalars(step, {**means, "learning_rate": _rate(optimizers[0][0]), "images_per_second": rate})
-            progress.update(count * section.batch_size)
-            progress.set_postfix(loss=f"{means['loss']:.3f}", refresh=False)
-            if _crossed(step, count, training.summary_every) or step == steps:
-                _write_maps(summaries, step, method, fixed)
-            if _crossed(step, count, training.checkpoint_every) or step == steps:
-                saved.save(step)
-    return steps
+    is_chief = workers.is_chief(strategy)
+    saved = checkpoints.PhaseCheckpoints(
+        folder,
+        method.parts,
+        [optimizer for optimizer, _ in optimizers],
+        keep=config.training.keep_checkpoints,
+        state=training_step.state,
+        is_chief=is_chief,
+    )
+    options = config.evaluation
+    loop = PhaseLoop(
+        training_step,
+        saved,
+        Preview(method, _fixed_pictures(config, source), threshold=options.threshold, box_rule=options.box_rule),
+        name=name,
+        steps=steps,
+        batch_size=section.batch_size,
+        learning_rate=lambda: float(tf.convert_to_tensor(optimizers[0][0].learning_rate)),
+        profile_to=os.path.join(folder, "tensorboard") if run.profile and is_chief else "",
+        **{key: config.training[key] for key in ("steps_per_loop", "checkpoint_every", "summary_every")},
+    )
+    step = loop.resume()
+    if step == 0:
+        checkpoints.load_parts(method.parts, section.init_from, run.workdir)
+    # Not with the ids of other trainings: what is shown is a function of configuration and seed.
+    shown = {key: value for key, value in settings.items() if key != "starts_from"}
+    watched = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()
+    with watched as summaries:
+        loop.run(_batches(run, section, source, step), summaries, run.signals, first_step=step)
+    return loop.facts()
 
 
-def make_run_steps(
-    strategy: tf.distribute.Strategy,
-    method: Protocol,
-    optimizers: Sequence[tuple[Any, Sequence[Any]]],
-    losses: Mapping[str, Mapping[str, Any]],
-    *,
-    steps: int,
-    batch_size: int,
-    seed: int,
-):
-    """Returns the function that trains.
-
-    Args:
-      strategy: what distributes the batch.
-      method: the method.
-      optimizers: (optimiser, its variables) pairs.
-      losses: name -> what `ornet_tf.config.loss` returns.
-      steps: of the whole phase: ramps are shares of it.
-      batch_size: the global batch size: every loss is a sum over it, divided by it, whatever the number of replicas,
-        because the optimiser adds the replicas' gradients up.
-      seed: of the random choices in training; they depend on it, the step and the replica.
-
-    Returns:
-      run_steps(iterator, first step, count) -> names of the M metrics, their values [count, M].
-    """
-    names: list[str] = []
-    variables = [v for _, members in optimizers for v in members]
-    entries = {term: registry.find("losses", fields["plugin"]) for term, fields in losses.items()}
-
-    def ramp(share, step):
-        return tf.minimum(1.0, tf.cast(step + 1, tf.float32) / (share * steps)) if share > 0 else 1.0
-
-    def replica_step(batch, step):
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        salt = step * strategy.num_replicas_in_sync + tf.cast(replica, tf.int32)
-        with tf.GradientTape() as tape:
-            outputs = {**batch, **method.forward(batch, training=True, seed=tf.stack([seed, salt]))}
-            terms = {}
-            total = 0.0
-            for term, fields in losses.items():
-                inputs = [_tensor(outputs, key, term) for key in fields["inputs"]]
-                per_example = entries[term](*inputs, **fields["options"])
-                terms[f"loss/{term}"] = tf.reduce_sum(per_example) / batch_size
-                total += fields["weight"] * ramp(fields["ramp"], step) * terms[f"loss/{term}"]
-        gradients = tape.gradient(total, variables)
-        start = 0
-        for optimizer, members in optimizers:
-            optimizer.apply_gradients(list(zip(gradients[start : start + len(members)], members)))
-            start += len(members)
-        metrics = {"loss": total, **terms, **observations(outputs, batch_size)}
-        names[:] = list(metrics)
-        return tf.stack(list(metrics.values()))
-
-    @tf.function
-    def loop(iterator, first_step, count):
-        history = tf.TensorArray(tf.float32, size=count)
-        for index in tf.range(count):
-            values = strategy.run(replica_step, (next(iterator), first_step + index))
-            history = history.write(index, strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
-        return history.stack()
-
-    def run_steps(iterator, first_step: int, count: int) -> tuple[list[str], np.ndarray]:
-        values = loop(iterator, tf.constant(first_step, tf.int32), tf.constant(count, tf.int32)).numpy()
-        return list(names), values
-
-    return run_steps
-
-
-def _tensor(outputs: Mapping[str, tf.Tensor], key: str, term: str) -> tf.Tensor:
-    if key not in outputs:
-        raise ValueError(f"losses.{term}.inputs: no tensor {key!r}; choose from {', '.join(outputs)}.")
-    return outputs[key]
-
-
-def _check_finite(phase: str, first_step: int, names: Sequence[str], values: np.ndarray) -> None:
-    bad_steps = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if bad_steps.size:
-        row = values[bad_steps[0]]
-        terms = ", ".join(f"{name} = {value}" for name, value in zip(names, row) if not np.isfinite(value))
-        raise FloatingPointError(
-            f"Phase {phase}, step {first_step + bad_steps[0]}: {terms}. Training stopped; what was saved before stays. "
-            "A smaller learning rate or a warm-up usually helps."
-        )
-
-
-def _crossed(step: int, count: int, interval: int) -> bool:
-    return step // interval > (step - count) // interval
-
-
-def _rate(optimizer) -> float:
-    return float(tf.convert_to_tensor(optimizer.learning_rate))
-
-
-def _fixed_images(config: ConfigDict, source: Source) -> np.ndarray | None:
-    """Returns pictures spread over the training split, in the evaluation view, for the maps in TensorBoard."""
-    count = min(config.training.summary_images, len(source))
+def _fixed_pictures(config: ConfigDict, source: Source) -> np.ndarray:
+    """Returns pictures spread over the training split, in the evaluation view: float32 [n, C, C, 3] in 0..255."""
+    count, crop = min(config.training.summary_images, len(source)), config.input.crop
     if not count:
-        return None
+        return np.zeros([0, crop, crop, 3], np.float32)
     chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
     return np.concatenate([batch["image"] for batch in assemble.evaluation_batches(config, chosen).as_numpy_iterator()])
 
 
-def _write_maps(summaries: PhaseSummaries, step: int, method: Protocol, images: np.ndarray | None) -> None:
-    outputs = {} if images is None else method.predict(tf.constant(images))
-    if "activation_map" in outputs:
-        summaries.maps(step, images, {"activation_map": outputs["activation_map"].numpy()})
+def _batches(run: _Run, section: ConfigDict, source: Source, first_step: int):
+    """Returns the iterator over the strategy's batches from a step on."""
+    options = run.config.input
+
+    def of_this_process(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        local = context.num_replicas_in_sync // context.num_input_pipelines
+        return input_pipeline.training_batches(
+            source,
+            batch_size=section.batch_size,
+            seed=run.config.seed,
+            first_step=first_step,
+            share=input_pipeline.Share(context.input_pipeline_id * local, local, context.num_replicas_in_sync),
+            cache_dir=options.cache_dir or os.path.join(run.workdir, "cache"),
+            **{key: options[key] for key in ("resize", "crop", "horizontal_flip", "cache")},
+        )
+
+    return iter(run.strategy.distribute_datasets_from_function(of_this_process))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, trains=True)

@@ -72,8 +72,8 @@ def apply(image: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:
       float32 [crop, crop, 3], whole numbers in 0..255.
     """
     start = tf.cast(tf.round(tf.stack([view.top, view.left]) * resize), tf.int32)
-    part = tf.slice(resized(image, resize), tf.concat([start, [0]], 0), [crop, crop, 3])
-    part = tf.reverse(part, tf.boolean_mask([1], view.flip[tf.newaxis]))
+    part = _part_of_resized(image, start, resize=resize, crop=crop)
+    part = tf.cond(view.flip, lambda: tf.reverse(part, [1]), lambda: part)  # a reversal along no axis moves pixels, too
     return tf.cast(part, tf.float32)
 
 
@@ -89,10 +89,52 @@ def resized(image: tf.Tensor, side: int) -> tf.Tensor:
     Returns:
       uint8 [side, side, 3].
     """
-    if image.shape.as_list() == [side, side, 3]:
-        return image
-    pixels = tf.image.resize(image, [side, side], method="bilinear", antialias=True)
-    return tf.saturate_cast(tf.round(tf.ensure_shape(pixels, [side, side, 3])), tf.uint8)
+    return _part_of_resized(image, tf.constant([0, 0]), resize=side, crop=side)
+
+
+def _part_of_resized(image: tf.Tensor, start: tf.Tensor, *, resize: int, crop: int) -> tf.Tensor:
+    """Returns the same as `resized(image, resize)[top:top + crop, left:left + crop]`, to the last bit.
+
+    Args:
+      image: uint8 [H, W, 3].
+      start: int32 [2], top and left in pixels of the resized picture.
+      resize: side of the resized picture, in pixels.
+      crop: side of the part, in pixels.
+
+    Returns:
+      uint8 [crop, crop, 3].
+    """
+    if image.shape.as_list() == [resize, resize, 3]:
+        return tf.slice(image, tf.concat([start, [0]], 0), [crop, crop, 3])
+    size = tf.shape(image)[:2]
+    scale = resize / tf.cast(size, tf.float32)
+    # The operation computes where a pixel comes from as (place + 0.5) / scale - start / scale, in float32. If nothing
+    # is rounded on the way, the part is computed alone; else, along that axis, the whole picture, which is cut then.
+    is_exact = _steps_are_exact(size, scale, resize)
+    skipped = tf.where(is_exact, start, 0)
+    pixels = tf.raw_ops.ScaleAndTranslate(
+        images=image[tf.newaxis],
+        size=tf.where(is_exact, crop, resize),
+        scale=scale,
+        translation=-tf.cast(skipped, tf.float32),
+        kernel_type="triangle",
+        antialias=True,
+    )
+    pixels = tf.slice(pixels[0], tf.concat([start - skipped, [0]], 0), [crop, crop, 3])
+    return tf.saturate_cast(tf.round(pixels), tf.uint8)
+
+
+def _steps_are_exact(size: tf.Tensor, scale: tf.Tensor, resize: int) -> tf.Tensor:
+    """Returns for each axis whether float32 holds each place of a resized pixel in the picture; bool [2].
+
+    These places are multiples of size / (2 resize): with `resize` a power of two they need no more bits than the 24 of
+    float32 while 2 resize size is at most 2^24, if only the inverse of the rounded scale is not rounded wrongly.
+    """
+    if resize & (resize - 1):
+        return tf.constant([False, False])
+    inverse = tf.cast(1.0 / tf.cast(scale, tf.float64), tf.float32)
+    is_inverse = tf.equal(inverse, tf.cast(size, tf.float32) / resize)
+    return tf.logical_and(is_inverse, size <= 2**24 // (2 * resize))
 
 
 def boxes_into_view(boxes: tf.Tensor, view: View) -> tf.Tensor:

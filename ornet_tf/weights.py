@@ -21,7 +21,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, checkpoints
+from ornet_tf import app, assemble, checkpoints, run_folder
 from ornet_tf.methods import named_variables
 
 # What a truncated, overwritten or foreign file makes of reading it.
@@ -45,21 +45,21 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
       ValueError: if no phase is finished, or the configuration is not that of the run.
       OSError: if the file can't be written; one of that name stays as it was.
     """
-    names = [name for name in config.phases if checkpoints.is_finished(os.path.join(workdir, name))]
+    names = [name for name in config.phases if run_folder.is_finished(os.path.join(workdir, name))]
     if not names:
         raise ValueError(f"No phase is finished in {workdir}: expected the --workdir of an ornet_tf.train run.")
     if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         raise FileNotFoundError(f"{path} can't be written: its folder is missing. Make it, or name another file.")
     class_names = assemble.read_class_names(workdir)
     arrays: dict[str, np.ndarray] = {}
-    about: dict[str, Any] = {"data": checkpoints.read_json(os.path.join(workdir, "data.json")), "phases": {}}
+    about: dict[str, Any] = {"data": run_folder.read_json(os.path.join(workdir, "data.json")), "phases": {}}
     for name in names:
         method = assemble.trained_method(config, name, workdir, len(class_names))
         variables = named_variables(method.parts, trainable_only=False)
         arrays.update({f"{name}/{key}": np.asarray(variable) for key, variable in variables.items()})
         folder = os.path.join(workdir, name)
         about["phases"][name] = {
-            kind: checkpoints.read_json(os.path.join(folder, f"{kind}.json")) for kind in ("settings", "finished")
+            kind: run_folder.read_json(os.path.join(folder, f"{kind}.json")) for kind in ("settings", "finished")
         }
     arrays[_ABOUT] = np.array(json.dumps(about))
     aside = f"{path}.partial"
@@ -102,10 +102,10 @@ def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
             method = assemble.build_method(without_weights, config.phase[name], num_classes)
             _assign(named_variables(method.parts, trainable_only=False), name, arrays, path)
             folder = os.path.join(aside, name)
-            checkpoints.write_json(os.path.join(folder, "settings.json"), phase["settings"])
+            run_folder.write_json(os.path.join(folder, "settings.json"), phase["settings"])
             checkpoints.PhaseCheckpoints(folder, method.parts, [], keep=1).save(phase["finished"]["steps"])
-            checkpoints.write_json(os.path.join(folder, "finished.json"), phase["finished"])
-        checkpoints.write_json(os.path.join(aside, "data.json"), data)
+            run_folder.write_json(os.path.join(folder, "finished.json"), phase["finished"])
+        run_folder.write_json(os.path.join(aside, "data.json"), data)
         os.chmod(aside, 0o755)  # mkdtemp makes private folders
         os.rename(aside, workdir)
     except BaseException:

@@ -1,11 +1,13 @@
-import json
 import os
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import checkpoints
+from ornet_tf import checkpoints, run_folder
 from ornet_tf.compat import keras
 from ornet_tf.methods import named_variables
 from ornet_tf.optimizers import make_optimizers, make_schedule
@@ -33,7 +35,7 @@ def weights(model):
 
 def test_without_a_checkpoint_the_step_is_zero(tmp_path):
     saved, _ = phase(tmp_path, {"lower": part()})
-    assert saved.restore() == 0
+    assert saved.restore() == (0, None)
     assert checkpoints.latest(str(tmp_path)) is None
 
 
@@ -41,13 +43,13 @@ def test_weights_optimiser_and_step_come_back(tmp_path):
     first = part()
     saved, optimizers = phase(tmp_path, {"lower": first})
     step(optimizers)
-    saved.save(7)
+    saved.save(7, {"rows": [[0.1, 2.0]]})
     step(optimizers)
     after_one_more = weights(first)
 
     second = part()
     saved, optimizers = phase(tmp_path, {"lower": second})
-    assert saved.restore() == 7
+    assert saved.restore() == (7, {"rows": [[0.1, 2.0]]})
     step(optimizers)  # equal only if Adam's moments came back too
     for expected, actual in zip(after_one_more, weights(second)):
         np.testing.assert_array_equal(expected, actual)
@@ -62,21 +64,96 @@ def test_only_the_newest_are_kept(tmp_path):
     assert checkpoints.latest(str(tmp_path)).endswith("step-3")
 
 
-def test_a_truncated_checkpoint_is_named(tmp_path):
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:10])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit])
+@pytest.mark.parametrize("kind", ["index", "data-00000-of-00001"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, caplog, damage, kind):
+    first = part()
+    saved, optimizers = phase(tmp_path, {"lower": first})
+    step(optimizers)
+    saved.save(3, "third")
+    before = weights(first)
+    step(optimizers)
+    saved.save(5, "fifth")
+    damage(tmp_path / "checkpoints" / f"step-5.{kind}")
+    second = part()
+    saved, _ = phase(tmp_path, {"lower": second})
+    with caplog.at_level("WARNING"):
+        assert saved.restore() == (3, "third")
+    assert f"{tmp_path}/checkpoints/step-5 is damaged" in caplog.text
+    assert f"Training goes on from {tmp_path}/checkpoints/step-3 instead." in caplog.text
+    for expected, actual in zip(before, weights(second)):
+        np.testing.assert_array_equal(expected, actual)
+    saved.save(5, "again")
+    assert phase(tmp_path, {"lower": part()})[0].restore() == (5, "again")
+
+
+def test_when_no_checkpoint_can_be_read_nothing_starts_from_scratch(tmp_path):
+    saved, _ = phase(tmp_path, {"lower": part()})
+    for number in (3, 5):
+        saved.save(number)
+        truncate(tmp_path / "checkpoints" / f"step-{number}.data-00000-of-00001")
+    with pytest.raises(ValueError, match=r"No checkpoint of .* can be read \(step-5, step-3\): bring one back"):
+        phase(tmp_path, {"lower": part()})[0].restore()
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    phase(tmp_path, {"lower": part()})[0].save(5)
+    with pytest.raises(ValueError, match="step-5 can't be restored: it lacks what was asked for"):
+        phase(tmp_path, {"lower": part(), "upper": part()})[0].restore()
+
+
+def test_a_save_that_was_killed_halfway_is_no_checkpoint(tmp_path):
     saved, _ = phase(tmp_path, {"lower": part()})
     saved.save(5)
-    data = next((tmp_path / "checkpoints").glob("step-5.data*"))
-    data.write_bytes(data.read_bytes()[:10])
-    saved, _ = phase(tmp_path, {"lower": part()})
-    with pytest.raises(ValueError, match="step-5 can't be restored: it is damaged or lacks what was asked for"):
-        saved.restore()
+    (tmp_path / "checkpoints" / "step-7.data-00000-of-00001").write_bytes(b"half")
+    assert checkpoints.latest(str(tmp_path)).endswith("step-5")
+    assert phase(tmp_path, {"lower": part()})[0].restore() == (5, None)
+
+
+def test_a_full_disk_is_said_and_earlier_checkpoints_stay(tmp_path):
+    program = f"""
+        import resource, signal
+        from tests.checkpoints_test import part, phase
+        saved, _ = phase({str(tmp_path)!r}, {{"lower": part(400)}})
+        saved.save(5)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+        try:
+            saved.save(7)
+        except OSError as error:
+            print("said:", error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert "said: The checkpoint of step 7 could not be written to" in done.stdout
+    assert "the checkpoints before it are intact" in done.stdout
+    assert sorted(name.split(".")[0] for name in os.listdir(tmp_path / "checkpoints")) == ["step-5", "step-5"]
+    assert phase(tmp_path, {"lower": part(400)})[0].restore() == (5, None)
+
+
+def test_a_process_that_is_not_the_chief_takes_part_and_leaves_nothing(tmp_path):
+    parts = {"lower": part()}
+    optimizers = make_optimizers(named_variables(parts), schedule=0.1)
+    checkpoints.PhaseCheckpoints(str(tmp_path), parts, [o for o, _ in optimizers], keep=1, is_chief=False).save(3)
+    assert not os.listdir(tmp_path)
 
 
 def test_parts_are_handed_to_a_later_phase_under_another_name(tmp_path):
     trained = {"lower": part(), "upper": part(4)}
     saved, _ = phase(tmp_path / "evaluator", trained)
     saved.save(1)
-    checkpoints.finish(str(tmp_path / "evaluator"), steps=1)
+    run_folder.finish(str(tmp_path / "evaluator"), steps=1)
     heirs = {"evaluator_upper": part(4), "generator": part()}
     checkpoints.load_parts(heirs, {"evaluator_upper": "evaluator.upper"}, str(tmp_path))
     for expected, actual in zip(weights(trained["upper"]), weights(heirs["evaluator_upper"])):
@@ -88,7 +165,7 @@ def test_what_cannot_be_handed_over_is_said(tmp_path):
     saved.save(1)
     with pytest.raises(ValueError, match="Phase 'evaluator' is not finished"):
         checkpoints.load_parts({"lower": part()}, {"lower": "evaluator.lower"}, str(tmp_path))
-    checkpoints.finish(str(tmp_path / "evaluator"), steps=1)
+    run_folder.finish(str(tmp_path / "evaluator"), steps=1)
     with pytest.raises(ValueError, match="Phase 'stage_one' is not finished"):
         checkpoints.load_parts({"lower": part()}, {"lower": "stage_one.lower"}, str(tmp_path))
     with pytest.raises(ValueError, match="can't be restored.*lacks what was asked for"):
@@ -97,6 +174,9 @@ def test_what_cannot_be_handed_over_is_said(tmp_path):
         checkpoints.load_parts({"lower": part()}, {"lowr": "evaluator.lower"}, str(tmp_path))
     with pytest.raises(ValueError, match="can't be restored.*lacks what was asked for"):
         checkpoints.load_parts({"lower": part(9)}, {"lower": "evaluator.lower"}, str(tmp_path))
+    truncate(tmp_path / "evaluator" / "checkpoints" / "step-1.data-00000-of-00001")
+    with pytest.raises(ValueError, match="step-1 is damaged .* remove it together with .*evaluator/finished.json"):
+        checkpoints.load_parts({"lower": part()}, {"lower": "evaluator.lower"}, str(tmp_path))
 
 
 def test_a_removed_checkpoint_leaves_the_one_before(tmp_path):
@@ -106,29 +186,4 @@ def test_a_removed_checkpoint_leaves_the_one_before(tmp_path):
     for path in (tmp_path / "checkpoints").glob("step-2.*"):
         path.unlink()
     saved, _ = phase(tmp_path, {"lower": part()})
-    assert saved.restore() == 1
-
-
-def test_other_settings_are_refused_and_listed_once_something_was_learned(tmp_path):
-    folder = str(tmp_path / "phase")
-    checkpoints.claim(folder, {"seed": 5})
-    checkpoints.claim(folder, {"seed": 0, "phase": {"epochs": 2.0, "pairs": (1, 2)}})
-    phase(folder, {"lower": part()})[0].save(1)
-    checkpoints.claim(folder, {"seed": 0, "phase": {"epochs": 2.0, "pairs": (1, 2)}})
-    message = "other settings: phase.epochs was 2.0, now 3.0; seed was 0, now 1. Use another"
-    with pytest.raises(ValueError, match=message):
-        checkpoints.claim(folder, {"seed": 1, "phase": {"epochs": 3.0, "pairs": (1, 2)}})
-
-
-def test_json_is_written_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "folder" / "result.json"
-    checkpoints.write_json(str(path), {"a": 1})
-    with pytest.raises(ValueError):
-        checkpoints.write_json(str(path), loop())
-    assert json.loads(path.read_text()) == {"a": 1}
-
-
-def loop():
-    endless = {}
-    endless["self"] = endless
-    return endless
+    assert saved.restore() == (1, None)

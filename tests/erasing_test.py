@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import registry
+from ornet_tf import randomness, registry
 from ornet_tf.erasing import attentive
 
 STRATEGIES = registry.choices("erasing")
-SEED = [11, 12]
 EVERYWHERE = {"side": (2.0, 2.0), "candidate_threshold": (1.0, 1.0)}
 
 
@@ -27,15 +26,19 @@ def map_with_peak(count, height, width, peak, low=0.2, high=0.9):
     return tf.constant(np.tile(single[None, :, :, None], [count, 1, 1, 1]))
 
 
-def dropped(maps, seed=SEED, **options):
+def keys(count, seed=11):
+    return randomness.key(seed, tf.constant(0, tf.int64), tf.range(count, dtype=tf.int64))
+
+
+def dropped(maps, **options):
     """Returns which pixels of maps without zeros the attentive erasing drops: bool [B, h, w]."""
-    return attentive.erase(maps, seed, **options).numpy()[..., 0] == 0.0
+    return attentive.erase(maps, keys(len(maps)), **options).numpy()[..., 0] == 0.0
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_map_and_seed_are_positional_and_options_keyword_only_with_a_default(name):
+def test_map_and_keys_are_positional_and_options_keyword_only_with_a_default(name):
     parameters = list(inspect.signature(registry.find("erasing", name)).parameters.values())
-    assert [p.name for p in parameters[:2]] == ["activation_map", "seed"]
+    assert [p.name for p in parameters[:2]] == ["activation_map", "keys"]
     assert all(p.default is inspect.Parameter.empty for p in parameters[:2])
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters[2:])
 
@@ -43,32 +46,41 @@ def test_map_and_seed_are_positional_and_options_keyword_only_with_a_default(nam
 @pytest.mark.parametrize("name", STRATEGIES)
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
 @pytest.mark.parametrize("maps", [random_maps(3, 9, 5), tf.ones([2, 4, 8, 1]), tf.zeros([1, 7, 7, 1])])
-def test_keeps_shape_type_and_range_and_is_a_function_of_the_seed(name, maps, dtype):
+def test_keeps_shape_type_and_range_and_is_a_function_of_the_keys(name, maps, dtype):
     erase, maps = registry.find("erasing", name), tf.cast(maps, dtype)
-    erased = erase(maps, SEED)
+    erased = erase(maps, keys(len(maps)))
     assert erased.shape == maps.shape and erased.dtype == dtype
     values = tf.cast(erased, tf.float32).numpy()
     assert (values >= 0.0).all() and (values <= 1.0).all()
-    np.testing.assert_array_equal(values, tf.cast(erase(maps, SEED), tf.float32))
+    np.testing.assert_array_equal(values, tf.cast(erase(maps, keys(len(maps))), tf.float32))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_another_seed_erases_other_pixels_and_something_at_all(name):
+def test_other_keys_erase_other_pixels_and_something_at_all(name):
     erase, maps = registry.find("erasing", name), random_maps(16, 12, 12)
-    first, second = erase(maps, [1, 2]).numpy(), erase(maps, [1, 3]).numpy()
+    first, second = erase(maps, keys(16, seed=1)).numpy(), erase(maps, keys(16, seed=2)).numpy()
     assert (first != second).any() and (first != maps.numpy()).any()
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_same_in_a_graph_of_unknown_sizes_without_variables_or_state(name):
     erase, maps = registry.find("erasing", name), random_maps(5, 8, 13)
-    signature = [tf.TensorSpec([None, None, None, 1]), tf.TensorSpec([2], tf.int32)]
+    signature = [tf.TensorSpec([None, None, None, 1]), tf.TensorSpec([None, 2], tf.int64)]
     concrete = tf.function(erase, input_signature=signature).get_concrete_function()
-    np.testing.assert_array_equal(concrete(maps, tf.constant(SEED)), erase(maps, SEED))
+    np.testing.assert_array_equal(concrete(maps, keys(5)), erase(maps, keys(5)))
     assert not concrete.variables
     assert not [op.type for op in concrete.graph.get_operations() if op.op_def.is_stateful]
     known = tf.function(erase).get_concrete_function(tf.TensorSpec([5, 8, 13, 1]), signature[1])
     assert known.structured_outputs.shape == [5, 8, 13, 1]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_an_example_is_erased_alike_in_whatever_batch_and_place(name):
+    erase, maps = registry.find("erasing", name), random_maps(6, 9, 7)
+    together = erase(maps, keys(6)).numpy()
+    apart = [erase(part, key).numpy() for part, key in zip(tf.split(maps, [2, 4]), tf.split(keys(6), [2, 4]))]
+    np.testing.assert_array_equal(together, np.concatenate(apart))
+    np.testing.assert_array_equal(together[::-1], erase(maps[::-1], keys(6)[::-1]))
 
 
 @pytest.mark.parametrize("drop_probability", [0.0, 0.2, 0.5, 1.0])
@@ -185,7 +197,7 @@ def test_a_constant_map_is_erased_around_its_first_pixel_and_a_zero_map_stays_ze
     for value in (0.3, 0.7, 1.0):  # rounding must not leave a constant map without candidates
         lost = dropped(tf.fill([50, 6, 10, 1], value), side=(1.0, 1.0), drop_probability=1.0)
         assert lost[:, :4, :6].all() and not lost[:, 4:].any() and not lost[:, :, 6:].any()
-    assert not attentive.erase(tf.zeros([3, 6, 10, 1]), SEED, drop_probability=1.0).numpy().any()
+    assert not attentive.erase(tf.zeros([3, 6, 10, 1]), keys(3), drop_probability=1.0).numpy().any()
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -194,7 +206,7 @@ def test_gradient_passes_kept_pixels_unchanged_and_dropped_ones_not_at_all(adapt
     upstream = tf.constant(np.random.default_rng(4).normal(size=maps.shape), tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(maps)
-        erased = attentive.erase(maps, SEED, adaptive=adaptive)
+        erased = attentive.erase(maps, keys(len(maps)), adaptive=adaptive)
     gradient = tape.gradient(erased, maps, output_gradients=upstream).numpy()
     lost = erased.numpy() == 0.0
     assert lost.any() and not lost.all()
@@ -219,10 +231,10 @@ def test_gradient_passes_kept_pixels_unchanged_and_dropped_ones_not_at_all(adapt
 )
 def test_wrong_options_are_named(options, error, says):
     with pytest.raises(error, match=says):
-        attentive.erase(random_maps(2, 4, 4), SEED, **options)
+        attentive.erase(random_maps(2, 4, 4), keys(2), **options)
 
 
 @pytest.mark.parametrize("shape", [[2, 4, 4], [2, 4, 4, 3]])
 def test_other_shapes_than_one_map_per_example_are_refused(shape):
     with pytest.raises(ValueError, match=r"activation_map must have shape \[B, h, w, 1\]"):
-        attentive.erase(tf.zeros(shape), SEED)
+        attentive.erase(tf.zeros(shape), keys(2))

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ornet_tf import input_pipeline
+from ornet_tf import input_pipeline, randomness
 from ornet_tf.datasets import Source
+from tests import strategies
 
 RESIZE, CROP = 24, 20
 SIZES = [(30, 40), (24, 24), (61, 33), (20, 26)]  # height, width; in turn
@@ -32,7 +33,7 @@ def source_of(files, boxes=None):
 
 
 def training(source, count, **changes):
-    options = {"batch_size": 4, "seed": 5, "resize": RESIZE, "crop": CROP, "horizontal_flip": True, "cache": True}
+    options = {"batch_size": 4, "seed": 5, "resize": RESIZE, "crop": CROP, "horizontal_flip": True, "cache": "memory"}
     batches = input_pipeline.training_batches(source, **{**options, **changes})
     return list(itertools.islice(batches.as_numpy_iterator(), count))
 
@@ -49,13 +50,14 @@ def equal(some, others):
     )
 
 
-@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("cache", ["memory", "none"])
 def test_training_batches_are_what_they_promise(source, cache):
     options = {"seed": 5, "resize": RESIZE, "crop": CROP, "horizontal_flip": True, "cache": cache}
     assert input_pipeline.training_batches(source, batch_size=4, **options).element_spec == {
         "image": tf.TensorSpec([4, CROP, CROP, 3], tf.float32),
         "label": tf.TensorSpec([4], tf.int32),
         "index": tf.TensorSpec([4], tf.int64),
+        "key": tf.TensorSpec([4, 2], tf.int64),
     }
     for batch in training(source, 3, cache=cache):
         np.testing.assert_array_equal(batch["label"], source.labels[batch["index"]])
@@ -106,7 +108,7 @@ def test_every_picture_comes_equally_often_at_every_place(source):
     assert np.abs(follows[~np.eye(10, dtype=bool)] - 60).max() < 5 * np.sqrt(60)
 
 
-@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("cache", ["memory", "none"])
 @pytest.mark.parametrize("first_step", [1, 5, 1_000_000_000])
 def test_a_run_that_starts_later_sees_the_tail(source, cache, first_step):
     length, before = (7, first_step) if first_step < 7 else (12, 8)
@@ -114,10 +116,53 @@ def test_a_run_that_starts_later_sees_the_tail(source, cache, first_step):
     assert equal(sequence[before:], training(source, length - before, cache=cache, first_step=first_step))
 
 
-def test_cached_and_decoded_batches_are_the_same_and_repeatable(source):
-    cached = training(source, 7)
-    assert equal(cached, training(source, 7))
-    assert equal(cached, training(source, 7, cache=False))
+@pytest.mark.parametrize("first_step", [0, 3])
+def test_batches_are_the_same_wherever_pictures_are_kept_and_repeatable(source, tmp_path, first_step):
+    held = training(source, 7, first_step=first_step)
+    assert equal(held, training(source, 7, first_step=first_step))
+    assert equal(held, training(source, 7, first_step=first_step, cache="none"))
+    assert equal(held, training(source, 7, first_step=first_step, cache="auto"))
+    for _ in range(2):  # the second time the file is there
+        again = source.select(range(len(source)))
+        assert equal(held, training(again, 7, first_step=first_step, cache="disk", cache_dir=str(tmp_path / "cache")))
+
+
+def test_keys_are_those_of_seed_epoch_and_index(source):
+    batches = training(source.select(range(8)), 4)
+    for step, batch in enumerate(batches):
+        expected = randomness.key(5, tf.constant(step // 2, tf.int64), tf.constant(batch["index"]))
+        np.testing.assert_array_equal(batch["key"], expected)
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+@pytest.mark.parametrize("shares", [[(0, 4, 4)], [(0, 1, 2), (1, 1, 2)], [(0, 1, 4), (1, 2, 4), (3, 1, 4)]])
+def test_the_shares_of_all_processes_are_the_global_batch(source, cache, shares):
+    expected = training(source, 5, cache=cache, first_step=1)
+    shares = [input_pipeline.Share(*share) for share in shares]
+    parts = [training(source, 5 * share.local, cache=cache, first_step=1, share=share) for share in shares]
+    for step, batch in enumerate(expected):
+        mine = [p for part, share in zip(parts, shares) for p in part[step * share.local : (step + 1) * share.local]]
+        for key, value in batch.items():
+            np.testing.assert_array_equal(np.concatenate([part[key] for part in mine]), value)
+
+
+def test_what_is_skipped_and_what_others_train_on_is_not_read(source, pictures, encode, tmp_path):
+    order = indices(training(source, 4))  # of two epochs
+    paths = [tmp_path / f"{i}.png" for i in range(10)]
+    for path, picture in zip(paths, pictures):
+        path.write_bytes(encode(picture))
+    on_disk = source_of([str(path) for path in paths])
+    needed = order[8:16].reshape(2, 2, 2)[:, 1].ravel()  # of the second replica from step 2 on
+    for index in set(range(10)) - set(needed):
+        paths[index].write_bytes(b"broken")
+    share = input_pipeline.Share(1, 1, 2)
+    batches = input_pipeline.training_batches(
+        on_disk, batch_size=4, seed=5, resize=RESIZE, crop=CROP, horizontal_flip=True, first_step=2, share=share
+    )
+    # take: the pipeline reads ahead, into steps that this test says nothing about.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    np.testing.assert_array_equal(indices(list(batches.take(2).with_options(options).as_numpy_iterator())), needed)
 
 
 @pytest.mark.parametrize("change", [{"seed": 6}, {"horizontal_flip": False}, {"first_step": 1}])
@@ -195,7 +240,9 @@ def test_evaluation_boxes_are_moved_clipped_and_padded(pictures, encode):
         ({"seed": 2**31}, "seed must lie in"),
         ({"first_step": -1}, "first_step must not be negative"),
         ({"crop": 25}, "crop must lie in 1..resize"),
-        ({"cache_limit_bytes": 17279}, "10 pictures of 24 x 24 pixels.*17280 bytes.*Set cache to False"),
+        ({"cache": "ram"}, "cache must be one of none, memory, disk, auto; got 'ram'"),
+        ({"share": input_pipeline.Share(0, 1, 3)}, "batch_size must be a multiple of the 3 replicas; got 4"),
+        ({"share": input_pipeline.Share(2, 1, 2)}, "batch_size must be a multiple of the 2 replicas; got 4"),
     ],
 )
 def test_arguments_out_of_range_are_errors(source, change, message):
@@ -207,18 +254,9 @@ def test_a_single_picture_is_an_epoch(source):
     assert indices(training(source.select([3]), 5, batch_size=1)).tolist() == [0] * 5
 
 
-def test_two_replicas_see_the_same_batches_in_halves(source):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_two_replicas_evaluate_every_picture_once(source):
+    strategy = strategies.mirrored("CPU:0", "CPU:1")
     options = {"resize": RESIZE, "crop": CROP}
-    for cache in (True, False):
-        more = {"batch_size": 4, "seed": 5, "horizontal_flip": True, "cache": cache, "first_step": 1}
-        distributed = strategy.experimental_distribute_dataset(
-            input_pipeline.training_batches(source, **more, **options))
-        for batch, expected in zip(distributed, training(source, 3, first_step=1)):
-            for key, value in expected.items():
-                halves = strategy.experimental_local_results(batch[key])
-                assert [len(half) for half in halves] == [2, 2]
-                np.testing.assert_array_equal(np.concatenate(halves), value)
     batches = strategy.experimental_distribute_dataset(
         input_pipeline.evaluation_batches(source, batch_size=4, **options))
     parts = [strategy.experimental_local_results(batch["index"]) for batch in batches]

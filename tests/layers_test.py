@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from ornet_tf import layers
+from ornet_tf import layers, randomness
 from ornet_tf.compat import keras
 
 
@@ -32,3 +33,31 @@ def test_conv_norm_relu_normalises_then_cuts_off():
     # A standard normal variable cut off at 0 has the mean 0.399 and, of its square, 0.5.
     np.testing.assert_allclose(outputs.mean(axis=(0, 1, 2)), 0.399, atol=0.05)
     np.testing.assert_allclose(np.square(outputs).mean(axis=(0, 1, 2)), 0.5, atol=0.08)
+
+
+def keys(count):
+    return randomness.key(0, tf.constant(0, tf.int64), tf.range(count, dtype=tf.int64))
+
+
+def test_dropout_drops_its_share_keeps_the_mean_and_follows_each_examples_key():
+    layer = layers.ExampleDropout(0.3, name="drop")
+    values = tf.ones([40, 500])
+    with randomness.examples(keys(40)):
+        dropped = layer(values, training=True).numpy()
+    assert abs((dropped == 0).mean() - 0.3) < 0.01
+    np.testing.assert_allclose(dropped[dropped != 0], 1 / 0.7, rtol=1e-6)
+    with randomness.examples(keys(40)[10:20]):
+        np.testing.assert_array_equal(layer(values[:10], training=True), dropped[10:20])
+        other = layers.ExampleDropout(0.3, name="another")(values[:10], training=True).numpy()
+    assert (other != dropped[10:20]).any()
+
+
+def test_dropout_does_nothing_in_inference_and_needs_keys_in_training():
+    values = tf.ones([2, 3])
+    np.testing.assert_array_equal(layers.ExampleDropout(0.9)(values, training=False), values)
+    with randomness.examples(keys(2)):
+        np.testing.assert_array_equal(layers.ExampleDropout(0.0)(values, training=True), values)
+    with pytest.raises(ValueError, match="drop: training with dropout has to happen inside"):
+        layers.ExampleDropout(0.5, name="drop")(values, training=True)
+    with pytest.raises(ValueError, match="dropout: expected a rate of at least 0 and below 1, got 1.0"):
+        layers.ExampleDropout(1.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import generator, registry
+from ornet_tf import generator, randomness, registry
 from ornet_tf.compat import variable_path
 from ornet_tf.methods import Builders, rescale
 
@@ -14,7 +14,7 @@ BUILDERS = Builders(
     ),
     generator=functools.partial(generator.build, num_classes=3, base_width=4, depth=1),
 )
-SEED = tf.constant([1, 2])
+KEYS = randomness.key(1, tf.constant(0, tf.int64), tf.range(4, dtype=tf.int64))
 
 
 def images(count=4):
@@ -22,7 +22,7 @@ def images(count=4):
 
 
 def batch():
-    return {"image": images(), "label": tf.constant([0, 1, 2, 0])}
+    return {"image": images(), "label": tf.constant([0, 1, 2, 0]), "key": KEYS}
 
 
 @functools.cache
@@ -49,7 +49,7 @@ def test_predict_gives_maps_in_0_to_1_or_logits_and_does_not_depend_on_the_batch
 
 @pytest.mark.parametrize("name", registry.choices("methods"))
 def test_what_forward_computes_is_batch_major(name):
-    outputs = make(name).forward(batch(), training=True, seed=SEED)
+    outputs = make(name).forward(batch(), training=True)
     assert all(value.shape[0] == 4 for value in outputs.values())
 
 
@@ -57,7 +57,7 @@ def test_what_forward_computes_is_batch_major(name):
 def test_every_trainable_variable_of_a_method_gets_a_gradient(name):
     method = make(name)
     with tf.GradientTape() as tape:
-        outputs = method.forward(batch(), training=True, seed=SEED)
+        outputs = method.forward(batch(), training=True)
         total = tf.add_n([tf.reduce_sum(tf.square(v)) for k, v in outputs.items() if k.endswith(("logits", "map"))])
     gradients = tape.gradient(total, list(method.trainable_variables.values()))
     missing = [path for path, g in zip(method.trainable_variables, gradients) if g is None]
@@ -66,7 +66,7 @@ def test_every_trainable_variable_of_a_method_gets_a_gradient(name):
 
 def test_stage_one_gates_the_low_level_features():
     method = make("stage_one")
-    outputs = method.forward(batch(), training=False, seed=SEED)
+    outputs = method.forward(batch(), training=False)
     features = method.parts["lower"](images() / 64.0 - 2.0)
     expected = method.parts["upper"](features * outputs["activation_map"])["logits"]
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
@@ -74,7 +74,7 @@ def test_stage_one_gates_the_low_level_features():
 
 def test_stage_two_judges_the_masked_normalised_image():
     method = registry.find("methods", "stage_two")(BUILDERS, erasing=None, upsampling="nearest")
-    outputs = method.forward(batch(), training=True, seed=SEED)
+    outputs = method.forward(batch(), training=True)
     mask = np.repeat(np.repeat(outputs["activation_map"].numpy(), 4, axis=1), 4, axis=2)
     masked = (images().numpy() / 64.0 - 2.0) * mask
     np.testing.assert_allclose(outputs["masked_image"], masked, atol=1e-5)
@@ -88,19 +88,19 @@ def test_stage_two_leaves_everything_but_the_generator_alone():
     assert set(method.trainable_variables) == {p for p in generator_paths if "auxiliary" not in p}
     frozen = [w for name, part in method.parts.items() if name != "generator" for w in part.weights]
     before = [tf.convert_to_tensor(w).numpy() for w in frozen]
-    method.forward(batch(), training=True, seed=SEED)  # batch norms of frozen parts must not move either
+    method.forward(batch(), training=True)  # batch norms of frozen parts must not move either
     for old, new in zip(before, frozen):
         np.testing.assert_array_equal(old, tf.convert_to_tensor(new).numpy())
 
 
-def test_erasing_acts_in_training_only():
+def test_erasing_needs_keys_which_evaluation_has_none_of():
     method = registry.find("methods", "stage_two")(
         BUILDERS, erasing="attentive", erasing_options={"candidate_threshold": (1.0, 1.0), "side": (1.0, 1.0)}
     )
-    trained = method.forward(batch(), training=True, seed=SEED)
+    trained = method.forward(batch(), training=True)
     assert np.any(trained["erased_map"] == 0)
     assert np.all(trained["activation_map"] > 0)
-    inferred = method.forward(batch(), training=False, seed=SEED)
+    inferred = method.forward({"image": images()}, training=False)
     np.testing.assert_array_equal(inferred["erased_map"], inferred["activation_map"])
 
 
@@ -109,14 +109,14 @@ def test_the_teacher_judges_the_picture_less_the_erased_pixels():
     method = registry.find("methods", "stage_two")(
         BUILDERS, erasing_options=options, teacher=True, upsampling="nearest"
     )
-    outputs = method.forward(batch(), training=True, seed=SEED)
+    outputs = method.forward(batch(), training=True)
     erased = outputs["erased_map"].numpy() == 0
     assert erased.any() and not erased.all()
     kept = np.repeat(np.repeat(np.float32(~erased), 4, axis=1), 4, axis=2)
     evaluator = (method.parts["evaluator_lower"], method.parts["evaluator_upper"])
     expected = evaluator[1](evaluator[0]((images() / 64.0 - 2.0) * kept))["logits"]
     np.testing.assert_allclose(outputs["teacher_logits"], expected, atol=1e-5)
-    assert "teacher_logits" not in method.forward(batch(), training=False, seed=SEED)
+    assert "teacher_logits" not in method.forward(batch(), training=False)
 
 
 def test_a_wrong_erasing_option_is_said_when_the_method_is_built():
@@ -126,7 +126,8 @@ def test_a_wrong_erasing_option_is_said_when_the_method_is_built():
 
 def test_the_evaluators_masks_keep_a_random_share_of_a_random_share_of_pictures():
     method = registry.find("methods", "evaluator")(BUILDERS, mask_probability=0.75)
-    masks = method._random_masks(tf.constant([2000, 16, 16, 3]), SEED).numpy()
+    keys = randomness.key(1, tf.constant(0, tf.int64), tf.range(2000, dtype=tf.int64))
+    masks = method._random_masks(keys, 16, 16).numpy()
     assert masks.shape == (2000, 16, 16, 1)
     shares = masks.mean(axis=(1, 2, 3))
     assert abs(np.mean(shares < 1) - 0.75) < 0.03

@@ -34,30 +34,23 @@ def test_held_pictures_are_the_decoded_ones(files, monkeypatch, part_bytes):
     for side in (9, 5):
         decoded = pictures_of(source, picture_store.decoder(source, side=side))
         assert [picture.shape for picture in decoded] == [(side, side, 3)] * 3
-        held = pictures_of(source, picture_store.holder(source, side=side, limit_bytes=1000))
+        held = pictures_of(source, picture_store.holder(source, side=side, kind="memory"))
         np.testing.assert_array_equal(held, decoded)
 
 
 def test_pictures_are_decoded_once_for_a_source_and_let_go_with_it(files):
     source = source_of([str(path) for path in files])
-    first = pictures_of(source, picture_store.holder(source, side=9, limit_bytes=1000))
+    first = pictures_of(source, picture_store.holder(source, side=9, kind="memory"))
     before = len(picture_store._held)
     for path in files:
         path.unlink()
-    np.testing.assert_array_equal(pictures_of(source, picture_store.holder(source, side=9, limit_bytes=1000)), first)
+    np.testing.assert_array_equal(pictures_of(source, picture_store.holder(source, side=9, kind="memory")), first)
     assert len(picture_store._held) == before
     with pytest.raises(tf.errors.NotFoundError):
-        picture_store.holder(source_of(source.images), side=9, limit_bytes=1000)  # another source, though an equal one
+        picture_store.holder(source_of(source.images), side=9, kind="memory")  # another source, though an equal one
     del source
     gc.collect()
     assert len(picture_store._held) == before - 1
-
-
-def test_the_limit_is_exact(files):
-    source = source_of([str(path) for path in files])
-    with pytest.raises(ValueError, match="3 pictures of 9 x 9 pixels in memory: 729 bytes"):
-        picture_store.holder(source, side=9, limit_bytes=728)
-    picture_store.holder(source, side=9, limit_bytes=729)
 
 
 @pytest.mark.parametrize("images", [["a.png", b"b"], [b"b", None], [3]])

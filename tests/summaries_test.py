@@ -1,8 +1,13 @@
 import json
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from ornet_tf import event_files
 from ornet_tf.summaries import PhaseSummaries, observations
 
 
@@ -35,13 +40,99 @@ def test_maps_are_laid_over_their_pictures(tmp_path):
     maps = np.zeros((2, 4, 4, 1), np.float32)
     maps[1] = 1.0
     with PhaseSummaries(str(tmp_path), {}) as summaries:
-        summaries.maps(7, images, {"activation_map": maps})
+        boxes = np.array([[[0.25, 0.25, 0.75, 0.75]], [[0, 0, 0, 0]]])
+        masked = np.full((2, 8, 8, 3), 9, np.uint8)
+        summaries.pictures(
+            7, images, {"activation_map": maps, "erased_map": maps, "masked_image": masked, "boxes": boxes}
+        )
     values = {v.tag: v for step, v in events(tmp_path) if step == 7}
     encoded = tf.make_ndarray(values["activation_map"].tensor)[2:]  # after width and height
     off, on = (tf.io.decode_png(png).numpy() for png in encoded)
     assert off.shape == on.shape == (8, 8, 3)
     assert on.mean() > off.mean()
-    assert "activation_map_values" in values
+    assert {"activation_map_values", "erased_map"} <= set(values)
+    boxed, plain = (tf.io.decode_png(png).numpy() for png in tf.make_ndarray(values["boxes"].tensor)[2:])
+    assert boxed[2, 4, 0] > 200 and not plain.any()
+    masked = tf.io.decode_png(tf.make_ndarray(values["masked_image"].tensor)[2]).numpy()
+    assert (masked == 9).all()
+
+
+def test_hyper_parameters_are_there_for_tensorboards_table(tmp_path):
+    with PhaseSummaries(str(tmp_path), {"seed": 5, "phase": {"rate": 0.5, "pairs": [1, 2], "options": {}}}):
+        pass
+    value, = (v for _, v in events(tmp_path) if v.tag == "_hparams_/session_start_info")
+    content = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+    found = {key: v.string_value or v.number_value for key, v in content.session_start_info.hparams.items()}
+    assert found == {"seed": 5, "phase.rate": 0.5, "phase.pairs": "[1, 2]", "phase.options": "{}"}
+
+
+def write(folder, steps, first_step=0):
+    images = np.zeros((1, 8, 8, 3), np.float32)
+    with PhaseSummaries(str(folder), {"seed": 5}, first_step=first_step) as summaries:
+        for step in steps:
+            summaries.scalars(step, {"loss": 1 / step, "loss/area": step})
+            summaries.pictures(step, images, {"activation_map": np.full((1, 4, 4, 1), step / 100, np.float32)})
+
+
+def test_a_run_that_goes_on_has_the_series_of_one_that_was_not_interrupted(tmp_path):
+    write(tmp_path / "whole", range(1, 9))
+    folder = tmp_path / "cut"
+    write(folder, range(1, 6))
+    torn, = (folder / "tensorboard").iterdir()
+    torn.write_bytes(torn.read_bytes()[:-7])
+    with open(folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"step": 6, "lo')
+    write(folder, range(4, 6), first_step=3)  # interrupted again
+    write(folder, range(5, 9), first_step=4)
+    expected = event_files.digests(str(tmp_path / "whole"))
+    assert event_files.digests(str(folder)) == expected
+    assert len(expected["activation_map"]) == 8
+    assert (folder / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
+
+
+def test_a_run_without_a_checkpoint_begins_anew(tmp_path):
+    write(tmp_path / "whole", range(1, 4))
+    write(tmp_path / "again", range(1, 3))
+    write(tmp_path / "again", range(1, 4))
+    assert event_files.digests(str(tmp_path / "again")) == event_files.digests(str(tmp_path / "whole"))
+    assert (tmp_path / "again" / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
+
+
+def test_what_was_flushed_is_there_after_a_kill(tmp_path):
+    program = f"""
+        import os, signal
+        from ornet_tf.summaries import PhaseSummaries
+        summaries = PhaseSummaries({str(tmp_path)!r}, {{"seed": 5}})
+        for step in range(1, 60):
+            summaries.scalars(step, {{"loss": step}})
+        summaries.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False, timeout=120)
+    assert done.returncode == -9
+    assert event_files.scalars(str(tmp_path)) == {"loss": [(step, step) for step in range(1, 60)]}
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 59
+
+
+def test_a_full_disk_is_said(tmp_path):
+    program = f"""
+        import resource, signal
+        from ornet_tf.summaries import PhaseSummaries
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+        try:
+            with PhaseSummaries({str(tmp_path)!r}, {{"seed": 5}}) as summaries:
+                for step in range(1, 5000):
+                    summaries.scalars(step, {{"loss": step}})
+                    summaries.flush()
+        except OSError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=120, capture_output=True, text=True
+    )
+    assert "could not be written: " in done.stdout
+    assert "start the same command again: it goes on from the last checkpoint" in done.stdout
 
 
 def test_observations_of_replicas_add_up_to_the_mean():

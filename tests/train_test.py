@@ -1,25 +1,18 @@
 import json
 import os
+import shutil
+import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import assemble, checkpoints, input_pipeline
-from ornet_tf.compat import keras
-from ornet_tf.methods import named_variables
-from ornet_tf.optimizers import make_optimizers, make_schedule
-from ornet_tf.train import make_run_steps, train
-from tests import tiny_experiment
+from ornet_tf import assemble, checkpoints, event_files, interruption, run_folder
+from ornet_tf.train import train
+from ornet_tf.training_step import TrainingStep
+from tests import soak, tiny_experiment
 
 PHASES = ("evaluator", "stage_one", "stage_two")
-
-
-def final_weights(workdir, phase):
-    path = tf.train.latest_checkpoint(os.path.join(workdir, phase, "checkpoints"))
-    reader = tf.train.load_checkpoint(path)
-    names = [n for n, _ in tf.train.list_variables(path) if n.startswith(("lower", "generator", "upper", "optimizer"))]
-    return {name: reader.get_tensor(name) for name in names}
 
 
 def test_every_phase_trains_and_writes_what_it_says(tiny_run):
@@ -29,7 +22,7 @@ def test_every_phase_trains_and_writes_what_it_says(tiny_run):
         with open(os.path.join(workdir, phase, "metrics.jsonl"), encoding="utf-8") as file:
             lines = [json.loads(line) for line in file]
         assert [line["step"] for line in lines] == [2, 4, 6]
-        assert {"loss", "learning_rate", "images_per_second"} <= set(lines[0])
+        assert {"loss", "learning_rate", "speed/images_per_second"} <= set(lines[0])
         assert all(np.isfinite(list(line.values())).all() for line in lines)
     of_stage_two = {"loss/evaluation", "loss/entropy", "loss/area", "accuracy/evaluator_logits", "map/share_grey"}
     assert of_stage_two <= set(lines[0])
@@ -42,7 +35,7 @@ def test_tensorboard_gets_scalars_maps_and_histograms(tiny_run):
     for name in os.listdir(folder):
         for event in tf.compat.v1.train.summary_iterator(os.path.join(folder, name)):
             tags |= {value.tag for value in event.summary.value}
-    assert {"loss/evaluation", "activation_map", "activation_map_values", "settings", "images_per_second"} <= tags
+    assert {"loss/evaluation", "activation_map", "activation_map_values", "settings", "speed/images_per_second"} <= tags
 
 
 def test_stage_two_starts_from_stage_one_and_the_evaluator_and_changes_the_generator_only(tiny_run):
@@ -64,33 +57,91 @@ def test_stage_two_starts_from_stage_one_and_the_evaluator_and_changes_the_gener
 
 def test_a_finished_run_is_not_trained_again(tiny_run):
     config, workdir = tiny_run
-    path = os.path.join(workdir, "stage_two", "checkpoints", "checkpoint")
+    path = checkpoints.latest(os.path.join(workdir, "stage_two")) + ".index"
     before = os.stat(path).st_mtime_ns
     train(config, workdir)
     assert os.stat(path).st_mtime_ns == before
 
 
-def test_an_interrupted_phase_ends_with_the_weights_of_an_uninterrupted_one(tiny_run, tmp_path, monkeypatch):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("phase", "sign", "number"),
+    [
+        ("evaluator", "metrics.jsonl", signal.SIGKILL),  # before its first checkpoint
+        ("stage_one", "checkpoints/step-2.index", signal.SIGKILL),
+        ("stage_two", "checkpoints/step-4.index", signal.SIGTERM),
+    ],
+)
+def test_a_run_that_was_ended_by_a_signal_ends_like_one_that_was_not(tiny_run, tmp_path, phase, sign, number):
+    _, workdir = tiny_run
+    status, text = soak.run(tmp_path, end_at=os.path.join(tmp_path, phase, sign), number=number)
+    if number == signal.SIGTERM:
+        step = checkpoints.latest(str(tmp_path / phase)).rsplit("-", 1)[1]
+        assert status == interruption.EXIT_CODE
+        assert f"SIGTERM ended the run after step {step} of 6 of {phase}, which is saved. The same command goes" in text
+    else:
+        assert status == -number
+    assert not run_folder.is_finished(str(tmp_path / phase))
+    status, text = soak.run(tmp_path)
+    assert status == 0, text
+    assert soak.differences(workdir, str(tmp_path)) == []
+
+
+def test_a_window_that_was_interrupted_has_the_mean_of_a_whole_one(tiny_run, tmp_path, monkeypatch):
     config, workdir = tiny_run
-    stop_after = {"saves": 2}
-    save = checkpoints.PhaseCheckpoints.save
+    run = TrainingStep.run
 
-    def save_and_stop(self, step):
-        save(self, step)
-        stop_after["saves"] -= 1
-        if stop_after["saves"] == 0:
-            raise KeyboardInterrupt
+    def end_in_the_middle(self, iterator, first_step, count):
+        if first_step == 2 and count == 2:  # steps 2 and 3 are a window
+            self.stop()
+        return run(self, iterator, first_step, count)
 
-    monkeypatch.setattr(checkpoints.PhaseCheckpoints, "save", save_and_stop)
-    with pytest.raises(KeyboardInterrupt):
-        train(config, str(tmp_path))
-    assert checkpoints.latest(str(tmp_path / "evaluator")).endswith("step-4")
-    train(config, str(tmp_path))
+    monkeypatch.setattr(TrainingStep, "run", end_in_the_middle)
     for phase in PHASES:
-        expected, actual = final_weights(workdir, phase), final_weights(str(tmp_path), phase)
-        assert expected.keys() == actual.keys()
-        for name, value in expected.items():
-            np.testing.assert_array_equal(value, actual[name], err_msg=f"{phase} {name}")
+        with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
+            train(config, str(tmp_path))
+    train(config, str(tmp_path))
+    assert soak.differences(workdir, str(tmp_path)) == []
+
+
+def test_the_comparison_of_runs_sees_a_difference(tiny_run, tmp_path):
+    _, workdir = tiny_run
+    shutil.copytree(workdir, tmp_path / "copy")
+    assert soak.differences(workdir, str(tmp_path / "copy")) == []
+    path = tmp_path / "copy" / "stage_two" / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"loss": ', '"loss": 1'))
+    event_files.cut(str(tmp_path / "copy" / "stage_one"), 4)
+    saved = checkpoints.latest(str(tmp_path / "copy" / "evaluator"))
+    for suffix in (".index", ".data-00000-of-00001"):
+        shutil.copy(saved.replace("step-6", "step-4") + suffix, saved + suffix)
+    found = soak.differences(workdir, str(tmp_path / "copy"))
+    assert {text.split(":")[0] for text in found} == {
+        "stage_two metrics.jsonl", "stage_one TensorBoard", "evaluator checkpoint"
+    }
+
+
+def test_what_is_ended_before_the_first_step_goes_on_from_nothing(tmp_path):
+    status, text = soak.run(tmp_path, end_at=os.path.join(tmp_path, "data.json"), number=signal.SIGINT)
+    assert status == interruption.EXIT_CODE, text
+    assert "SIGINT" in text
+    assert "Traceback" not in text
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    with run_folder.lock(str(tmp_path)), pytest.raises(ValueError, match="is in use: process"):
+        train(tiny_experiment.get_config(), str(tmp_path))
+
+
+def test_a_damaged_checkpoint_costs_its_steps_only(tiny_run, tmp_path, caplog):
+    config, workdir = tiny_run
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    os.remove(tmp_path / "stage_two" / "finished.json")
+    data = tmp_path / "stage_two" / "checkpoints" / "step-6.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:100])
+    with caplog.at_level("WARNING"):
+        train(config, str(tmp_path))
+    assert "step-6 is damaged" in caplog.text and "goes on from" in caplog.text
+    assert soak.differences(workdir, str(tmp_path)) == []
 
 
 def test_changed_settings_are_refused(tiny_run):
@@ -101,13 +152,31 @@ def test_changed_settings_are_refused(tiny_run):
         train(config, workdir)
 
 
+def test_changed_settings_are_taken_if_that_is_asked_for(tiny_run, tmp_path):
+    _, workdir = tiny_run
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    os.remove(tmp_path / "stage_two" / "finished.json")
+    config = tiny_experiment.get_config()
+    config.phase.stage_two.epochs = 2.0
+    train(config, str(tmp_path), allow_changed_settings=True)
+    assert checkpoints.latest(str(tmp_path / "stage_two")).endswith("step-12")
+
+
+def test_the_profile_of_some_steps_is_there_for_tensorboard(tmp_path):
+    config = tiny_experiment.get_config()
+    config.phases = ("evaluator",)
+    config.evaluation.update({"rows": (), "classifier": "evaluator"})
+    train(config, str(tmp_path), profile=True)
+    assert list((tmp_path / "evaluator" / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb"))
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_and_names_step_and_term(tmp_path):
     config = tiny_experiment.get_config()
     config.phases = ("evaluator",)
     config.phase.evaluator.learning_rate = 1e30
     with pytest.raises(FloatingPointError, match=r"Phase evaluator, step \d+: loss = .*A smaller learning rate"):
         train(config, str(tmp_path))
-    assert not checkpoints.is_finished(str(tmp_path / "evaluator"))
+    assert not run_folder.is_finished(str(tmp_path / "evaluator"))
 
 
 def test_more_pictures_in_a_batch_than_there_are_is_an_error(tmp_path):
@@ -128,32 +197,3 @@ def test_a_loss_on_a_tensor_that_is_not_there_is_an_error(tmp_path):
 def test_the_steps_of_a_phase_are_its_epochs_without_the_incomplete_batch():
     source = assemble.load_split(tiny_experiment.get_config(), "train")
     assert assemble.total_steps({"epochs": 2.5, "batch_size": 20}, source) == 5
-
-
-def test_two_replicas_train_like_one():
-    config = tiny_experiment.get_config()
-    config.phase.stage_one.batch_size = 8
-    source = assemble.load_split(config, "train")
-    batches = input_pipeline.training_batches(
-        source, batch_size=8, seed=0, resize=36, crop=32, horizontal_flip=True, cache=True
-    )
-    results = []
-    for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
-        strategy = tf.distribute.MirroredStrategy(devices)
-        with strategy.scope():
-            keras.utils.set_random_seed(1)
-            method = assemble.build_method(config, config.phase.stage_one, 3)
-            schedule = make_schedule(1e-3, "constant", 0, 3)
-            optimizers = make_optimizers(method.trainable_variables, schedule=schedule)
-        run_steps = make_run_steps(
-            strategy, method, optimizers, config.phase.stage_one.losses.to_dict(), steps=3, batch_size=8, seed=0
-        )
-        names, values = run_steps(iter(strategy.experimental_distribute_dataset(batches)), 0, 3)
-        results.append((names, values, named_variables(method.parts, trainable_only=False)))
-    assert results[0][0] == results[1][0]
-    np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-4)
-    for name, one in results[0][2].items():
-        # Keras 2.15's fused batch norm keeps N / (N - 1) times the variance of N values, its synchronised one does not.
-        counted_otherwise = keras.__version__.startswith("2.") and "moving_variance" in name
-        tolerance = 1e-2 if counted_otherwise else 1e-4
-        np.testing.assert_allclose(np.asarray(one), np.asarray(results[1][2][name]), atol=tolerance, err_msg=name)

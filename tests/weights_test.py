@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from ornet_tf import assemble, checkpoints, weights
+from ornet_tf import assemble, checkpoints, run_folder, weights
 from ornet_tf.methods import named_variables
 from ornet_tf.train import train
 
@@ -76,14 +76,14 @@ def test_an_array_file_of_another_origin_is_refused(tiny_run, tmp_path, content)
 
 
 def test_a_run_that_can_not_be_written_leaves_nothing(tiny_run, packed, tmp_path, monkeypatch):
-    write = checkpoints.write_json
+    write = run_folder.write_json
 
     def fail_at_the_end(path, value):
         if path.endswith("data.json"):
             raise OSError(28, "No space left on device")
         write(path, value)
 
-    monkeypatch.setattr(checkpoints, "write_json", fail_at_the_end)
+    monkeypatch.setattr(run_folder, "write_json", fail_at_the_end)
     with pytest.raises(OSError, match="No space left"):
         weights.unpack(tiny_run[0], str(tmp_path / "run"), packed)
     assert os.listdir(tmp_path) == []

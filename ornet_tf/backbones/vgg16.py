@@ -7,7 +7,7 @@ import h5py
 
 from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
-from ornet_tf.layers import CaffeNormalization
+from ornet_tf.layers import CaffeNormalization, ExampleDropout
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # (convolutions, filters)
 HEADS = ("gap", "fully_connected")
@@ -50,7 +50,8 @@ def build(
         raise ValueError(f"image_size: VGG16 needs a multiple of 32, got {image_size}.")
     shape = (image_size, image_size, 3)
     pixels = keras.Input(shape, name="image")
-    normalize = keras.Model(pixels, CaffeNormalization(name="caffe_normalization")(pixels), name="normalize")
+    centred = CaffeNormalization(dtype="float32", name="caffe_normalization")(pixels)
+    normalize = keras.Model(pixels, centred, name="normalize")
 
     x = inputs = keras.Input(shape, name="normalized_image")
     last_conv = None
@@ -67,14 +68,14 @@ def build(
             x = upper_inputs = keras.Input(x.shape[1:], name="low_level_features")
             last_conv = last_conv if block < 5 else x
     if head == "gap":
-        x = keras.layers.GlobalAveragePooling2D(name="gap")(x)
+        x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="gap")(x)
     else:
         x = keras.layers.Flatten(name="flatten")(x)
         x = keras.layers.Dense(4096, activation="relu", name="fc1")(x)
-        x = keras.layers.Dropout(dropout, name="fc1_dropout")(x)
+        x = ExampleDropout(dropout, name="fc1_dropout")(x)
         x = keras.layers.Dense(4096, activation="relu", name="fc2")(x)
-    x = keras.layers.Dropout(dropout, name="dropout")(x)
-    logits = keras.layers.Dense(num_classes, name="predictions")(x)
+    x = ExampleDropout(dropout, name="dropout")(x)
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="predictions")(x)
     upper = keras.Model(upper_inputs, {"features": last_conv, "logits": logits}, name="upper")
     if weights is not None:
         _load(weights, (lower, upper), full=head == "fully_connected", image_size=image_size)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
-from ornet_tf.layers import conv_norm_relu
+from ornet_tf.layers import ExampleDropout, conv_norm_relu
 
 
 def build(
@@ -38,7 +38,7 @@ def build(
         raise ValueError(f"image_size: expected a multiple of {2 ** len(splits)}, got {image_size}.")
     shape = (image_size, image_size, 3)
     pixels = keras.Input(shape, name="image")
-    centred = keras.layers.Rescaling(1 / 64.0, offset=-2.0, name="rescaling")(pixels)
+    centred = keras.layers.Rescaling(1 / 64.0, offset=-2.0, dtype="float32", name="rescaling")(pixels)
     normalize = keras.Model(pixels, centred, name="normalize")
 
     x = inputs = keras.Input(shape, name="normalized_image")
@@ -50,8 +50,8 @@ def build(
         if split == f"block{block}_pool":
             lower = keras.Model(inputs, x, name="lower")
             x = upper_inputs = keras.Input(x.shape[1:], name="low_level_features")
-    pooled = keras.layers.GlobalAveragePooling2D(name="gap")(x)
-    pooled = keras.layers.Dropout(dropout, name="dropout")(pooled)
-    logits = keras.layers.Dense(num_classes, name="predictions")(pooled)
+    pooled = keras.layers.GlobalAveragePooling2D(dtype="float32", name="gap")(x)
+    pooled = ExampleDropout(dropout, name="dropout")(pooled)
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="predictions")(pooled)
     upper = keras.Model(upper_inputs, {"features": x, "logits": logits}, name="upper")
     return Backbone(normalize, lower, upper)

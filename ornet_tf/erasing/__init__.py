@@ -1,1 +1,1 @@
-"""Erasing strategies. A plug-in defines `erase(activation_map, seed, *, options...) -> erased map`."""
+"""Erasing strategies. A plug-in defines `erase(activation_map, keys, *, options...) -> erased map`."""

@@ -7,10 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from ornet_tf import randomness
+
 
 def erase(
     activation_map: tf.Tensor,
-    seed: tf.Tensor,
+    keys: tf.Tensor,
     *,
     probability: float = 1.0,
     side: Sequence[float] = (0.4, 1.2),
@@ -22,8 +24,8 @@ def erase(
 
     Each map's peak (of equal ones the first, row by row) is the centre of a random rectangle. The candidates are the
     pixels inside it that are at least peak - u (peak - minimum), with u random; each is dropped by itself. Everything
-    random is a function of `seed` alone, and differs between the examples. The choice carries no gradient: that of a
-    kept pixel passes unchanged, that of a dropped one is 0.
+    random about an example is a function of its key alone. The choice carries no gradient: that of a kept pixel passes
+    unchanged, that of a dropped one is 0.
 
     The paper fixes `drop_probability` only. The authors' released code erases an example with probability 0.5, draws
     u from 0..0.5 (once for the whole batch) and both half-sides from 4 pixels up to half the extent of the candidates'
@@ -33,7 +35,7 @@ def erase(
 
     Args:
       activation_map: floating point [B, h, w, 1] in 0..1.
-      seed: integer [2]; use another one at every step and on every replica.
+      keys: int64 [B, 2], one for each example; see `randomness.key`.
       probability: of an example to be erased at all, in 0..1.
       side: (min, max) of the height and of the width of the rectangle, drawn independently and uniformly, in shares
         of the map's height and width, in 0..2. A pixel belongs to the rectangle if its centre does. What reaches
@@ -62,13 +64,12 @@ def erase(
         raise ValueError(f"activation_map must have shape [B, h, w, 1], got {activation_map.shape}; add a last axis.")
 
     values = tf.stop_gradient(tf.cast(activation_map, tf.float32))  # [B, h, w, 1]
-    example_seed, pixel_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-    draws = tf.random.stateless_uniform([tf.shape(values)[0], 4], example_seed)
+    draws = randomness.uniform(keys, [4], "erasing/example")  # [B, 4]
     for_height, for_width, for_threshold, for_erasing = tf.unstack(draws[..., None, None, None], axis=1)  # [B, 1, 1, 1]
     dropped = _rectangle(values, _between(side, for_height), _between(side, for_width))  # bool [B, h, w, 1]
     dropped &= _candidates(values, _between(candidate_threshold, for_threshold))
     dropped &= for_erasing < probability
-    dropped &= tf.random.stateless_uniform(tf.shape(values), pixel_seed) < (values if adaptive else drop_probability)
+    dropped &= randomness.uniform_like(values, keys, "erasing/pixels") < (values if adaptive else drop_probability)
     return tf.where(dropped, tf.zeros_like(activation_map), activation_map)
 
 

@@ -34,10 +34,13 @@ class Protocol(typing.Protocol):
     parts: Mapping[str, keras.Model]
     trainable_variables: Mapping[str, tf.Variable]
 
-    def forward(self, batch: Mapping[str, tf.Tensor], *, training: bool, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def forward(self, batch: Mapping[str, tf.Tensor], *, training: bool) -> dict[str, tf.Tensor]:
         """Returns the named tensors that losses may ask for, batch-major.
 
-        Random choices, but those of a backbone's dropout, depend on `seed` [2] only.
+        Args:
+          batch: "image" float32 [B, H, W, 3] in 0..255 and, where something is to be erased or masked at random, "key"
+            int64 [B, 2]: an example's choices are a function of its key (see `ornet_tf.randomness`).
+          training: whether batch normalisation and dropout behave, and statistics move, as in training.
         """
 
     def predict(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -88,9 +91,9 @@ class ClassifierMap:
         """Maps the "features" [B, h', w', C] and "logits" [B, K] of `upper` to [B, h', w', 1]; below 0 is cut off."""
         raise NotImplementedError
 
-    def forward(self, batch, *, training, seed):
+    def forward(self, batch, *, training):
         """Returns what `predict` returns; there is nothing to train."""
-        del training, seed
+        del training
         return self.predict(batch["image"])
 
     def predict(self, images):

@@ -15,9 +15,9 @@ class Method:
         self.parts = {}
         self.trainable_variables = {}
 
-    def forward(self, batch, *, training, seed):
+    def forward(self, batch, *, training):
         """Returns what `predict` returns; there is nothing to train."""
-        del training, seed
+        del training
         return self.predict(batch["image"])
 
     def predict(self, images):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from ornet_tf import randomness
 from ornet_tf.methods import Builders, named_variables
 
 
@@ -29,27 +30,24 @@ class Method:
         self.parts = {"lower": self._lower, "upper": self._upper}
         self.trainable_variables = named_variables(self.parts)
 
-    def forward(self, batch, *, training, seed):
-        """Returns "logits" [B, K]."""
+    def forward(self, batch, *, training):
+        """Returns "logits" [B, K]; where the batch has a "key" a share of the pictures is masked."""
         pixels = self._normalize(batch["image"])
-        if training and self._mask_probability > 0:
-            pixels = pixels * self._random_masks(tf.shape(pixels), seed)
+        if "key" in batch and self._mask_probability > 0:
+            pixels = pixels * self._random_masks(batch["key"], *pixels.shape[1:3])
         return {"logits": self._upper(self._lower(pixels, training=training), training=training)["logits"]}
 
     def predict(self, images):
         """Returns "logits" [B, K]; a classifier alone has no activation map."""
         return {"logits": self._upper(self._lower(self._normalize(images), training=False), training=False)["logits"]}
 
-    def _random_masks(self, shape, seed):
+    def _random_masks(self, keys, height, width):
         """Returns [B, H, W, 1] in 0..1: smooth blobs that keep a random share (1/8 to all) of each picture."""
-        batch, height, width = shape[0], shape[1], shape[2]
-        seeds = tf.random.experimental.stateless_split(seed, 3)
-        field = tf.random.stateless_uniform([batch, self._mask_cells, self._mask_cells, 1], seeds[0])
+        field = randomness.uniform(keys, [self._mask_cells, self._mask_cells, 1], "evaluator/field")
         field = tf.image.resize(field, [height, width], method="bicubic")
-        share = tf.random.stateless_uniform([batch], seeds[1], 0.125, 1.0)
-        ranked = tf.sort(tf.reshape(field, [batch, -1]), axis=-1, direction="DESCENDING")
-        level = tf.gather(ranked, tf.cast(share * tf.cast(height * width - 1, tf.float32), tf.int32), batch_dims=1)
+        for_share, for_masking = tf.unstack(randomness.uniform(keys, [2], "evaluator/example"), axis=1)  # [B]
+        share = 0.125 + (1.0 - 0.125) * for_share
+        ranked = tf.sort(tf.reshape(field, [-1, height * width]), axis=-1, direction="DESCENDING")
+        level = tf.gather(ranked, tf.cast(share * (height * width - 1), tf.int32), batch_dims=1)
         mask = tf.sigmoid((field - level[:, None, None, None]) * 40.0)
-        masked = tf.random.stateless_uniform([batch, 1, 1, 1], seeds[2]) < self._mask_probability
-        return tf.where(masked, mask, 1.0)
-
+        return tf.where(for_masking[:, None, None, None] < self._mask_probability, mask, 1.0)

@@ -1,6 +1,8 @@
 """Stage one: generator and classifier learn together; the map gates the low-level features (paper, section 3.1)."""
 from __future__ import annotations
 
+import tensorflow as tf
+
 from ornet_tf.methods import Builders, named_variables
 
 
@@ -14,12 +16,11 @@ class Method:
         self.parts = {"lower": self._lower, "generator": self._generator, "upper": self._upper}
         self.trainable_variables = named_variables(self.parts)
 
-    def forward(self, batch, *, training, seed):
+    def forward(self, batch, *, training):
         """Returns "activation_map", "class_maps", "generator_logits" (Eq. 4) and "logits" of the gated features."""
-        del seed  # nothing random but dropout
         features = self._lower(self._normalize(batch["image"]), training=training)  # [B, h, w, C]
         outputs = self._generator(features, training=training)
-        gated = features * outputs["activation_map"]
+        gated = features * tf.cast(outputs["activation_map"], features.dtype)
         return {
             "activation_map": outputs["activation_map"],
             "class_maps": outputs["class_maps"],
@@ -29,5 +30,5 @@ class Method:
 
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the "logits" [B, K] of the gated features."""
-        outputs = self.forward({"image": images}, training=False, seed=None)
+        outputs = self.forward({"image": images}, training=False)
         return {"activation_map": outputs["activation_map"], "logits": outputs["logits"]}

@@ -62,16 +62,16 @@ class Method:
             path: v for path, v in named_variables(self.parts).items() if "auxiliary" not in path
         }
 
-    def forward(self, batch, *, training, seed):
+    def forward(self, batch, *, training):
         """Returns "activation_map", "erased_map" [B, h, w, 1], "masked_image" [B, H, W, 3] and "evaluator_logits".
 
-        With `teacher`, in training, also the evaluator's "teacher_logits".
+        Where the batch has a "key" the map is erased; with `teacher`, in training, there are "teacher_logits" too.
         """
         pixels = self._normalize(batch["image"])
         outputs = self._generator(self._lower(pixels, training=False), training=training)
         activation_map = erased_map = outputs["activation_map"]
-        if training and self._erase is not None:
-            erased_map = self._erase(activation_map, seed, **self._erasing_options)
+        if "key" in batch and self._erase is not None:
+            erased_map = self._erase(activation_map, batch["key"], **self._erasing_options)
         masked = pixels * self._enlarge(erased_map, pixels)
         outputs = {
             "activation_map": activation_map,

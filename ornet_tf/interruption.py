@@ -1,0 +1,92 @@
+"""SIGTERM and SIGINT (preemption, Ctrl-C): training ends after the step it is in, saves, and says how to go on."""
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Callable
+
+EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: not done yet, the same command goes on
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interrupted(BaseException):
+    """A run that ended before its end and can go on. It is no error, so `except Exception` lets it pass."""
+
+
+class Interruption:
+    """Hears signals while the main thread is inside a long call; made by `listen`."""
+
+    def __init__(self):
+        self._name = ""
+        self._stop: Callable[[], None] | None = None
+
+    @property
+    def name(self) -> str:
+        """The signal that came, such as SIGTERM, or an empty string."""
+        return self._name
+
+    @contextlib.contextmanager
+    def stops(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Inside, a signal calls `stop`, in another thread, instead of raising `Interrupted`; `stop` must be quick."""
+        self._stop = stop
+        try:
+            yield
+        finally:
+            self._stop = None
+
+    def _heard(self, number: int) -> None:
+        """Runs in the listening thread, as soon as the signal comes."""
+        if self._name:
+            sys.stderr.write(f"\n{self._name} came a second time: ended at once. The last checkpoint is intact.\n")
+            sys.stderr.flush()
+            os._exit(EXIT_CODE)
+        self._name = signal.Signals(number).name
+        if self._stop is not None:
+            self._stop()
+
+    def _handle(self, number, _) -> None:
+        """Runs in the main thread, once it is back in Python."""
+        if self._stop is None:
+            raise Interrupted(f"Ended by {signal.Signals(number).name}.")
+
+
+@contextlib.contextmanager
+def listen() -> Iterator[Interruption]:
+    """Handles the signals inside, and restores the handlers that were there.
+
+    Python runs its handlers in the main thread only, which may be inside one call of TensorFlow for minutes. So the
+    interpreter also writes the signal's number to a pipe, which a thread reads.
+    """
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption  # signals can only be handled in the main thread: they keep the effect that they have
+        return
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def wait():
+        while True:
+            numbers = os.read(reading, 64)
+            if not numbers:
+                return
+            for number in numbers:
+                if number in SIGNALS:
+                    interruption._heard(number)
+
+    thread = threading.Thread(target=wait, name="signals", daemon=True)
+    before = {number: signal.signal(number, interruption._handle) for number in SIGNALS}
+    woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    thread.start()
+    try:
+        yield interruption
+    finally:
+        signal.set_wakeup_fd(woken)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(writing)
+        thread.join()
+        os.close(reading)

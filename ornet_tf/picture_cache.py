@@ -1,0 +1,184 @@
+"""Holds the pictures of a source decoded and resized, in memory or in one file, where the graph reads them by index.
+
+Both are one block of bytes that becomes a tensor without a copy: of a file, the operating system loads what is read
+and drops it when memory is short. So no kind needs the memory twice, and "disk" needs hardly any.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from ornet_tf import picture_store
+from ornet_tf.datasets import Source
+
+KINDS = ("none", "memory", "disk", "auto")
+
+# Part of the name of every file: raise it whenever pixels or layout change.
+_LAYOUT = 1
+_PART_BYTES = 16 * 2**20
+_ABANDONED_SECONDS = 3600
+# (identity of a source, side, kind, folder) -> uint8 [N, side, side, 3]; an entry goes when its source goes.
+_held: dict[tuple, tf.Tensor] = {}
+
+
+def choose(kind: str, source: Source, *, side: int) -> str:
+    """Settles what "auto" means for a source: "memory" if it needs a quarter of the free memory at most, else "none".
+
+    Args:
+      kind: one of KINDS.
+      source: the pictures.
+      side: to which they are resized, in pixels.
+
+    Returns:
+      "none", "memory" or "disk".
+
+    Raises:
+      ValueError: unless `kind` is one of KINDS.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"cache must be one of {', '.join(KINDS)}; got {kind!r}.")
+    if kind != "auto":
+        return kind
+    needed, available = _bytes(source, side), available_memory()
+    chosen = "memory" if needed <= available // 4 else "none"
+    logging.info("Cache of the pictures: %s; they need %.2f GiB, and %.2f GiB of memory are available.",
+                 chosen, needed / 2**30, available / 2**30)
+    return chosen
+
+
+def holder(source: Source, *, side: int, kind: str, folder: str = "") -> Callable[[tf.Tensor], tf.Tensor]:
+    """The same as `picture_store.decoder`, but every picture is decoded now; once for all calls with equal arguments.
+
+    Args:
+      source: the pictures.
+      side: to which they are resized, in pixels.
+      kind: "memory" or "disk".
+      folder: where "disk" keeps its file, which later runs find again; a changed data set gets another file.
+
+    Raises:
+      ValueError: if memory or disk have no room, or "disk" has no folder.
+      tf.errors.OpError: if a picture cannot be read or decoded.
+    """
+    key = (id(source), side, kind, folder)
+    if key not in _held:
+        block = _in_memory(source, side) if kind == "memory" else _on_disk(source, side, folder)
+        _held[key] = _variable(block)
+        weakref.finalize(source, _held.pop, key, None)
+    pictures = _held[key]
+    return lambda index: pictures[index]
+
+
+def available_memory() -> int:
+    """Returns how many bytes of memory can be taken, as far as the system tells."""
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    meminfo = pathlib.Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        if "MemAvailable" in fields:
+            available = int(fields["MemAvailable"].split()[0]) * 1024
+    limit, used = (pathlib.Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory.current"))
+    if limit.exists() and limit.read_text().strip().isdigit():  # the limit of a container; else "max"
+        available = min(available, max(0, int(limit.read_text()) - int(used.read_text())))
+    return available
+
+
+def _bytes(source: Source, side: int) -> int:
+    return len(source) * side * side * 3
+
+
+def _in_memory(source: Source, side: int) -> np.ndarray:
+    """Returns uint8 [N, side, side, 3] in memory of its own."""
+    needed, available = _bytes(source, side), available_memory()
+    if needed > available:
+        raise ValueError(
+            f"cache=memory would hold {len(source)} pictures of {side} x {side} pixels: {needed} bytes "
+            f"({needed / 2**30:.2f} GiB), and {available} are available. Set cache to disk or none.")
+    # Whole pages: a tensor is made without a copy of aligned memory only, and NumPy's is not.
+    private = mmap.mmap(-1, needed, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    block = np.frombuffer(private, np.uint8).reshape(-1, side, side, 3)
+    start = 0
+    for part in _parts(source, side):
+        block[start:start + len(part)] = part
+        start += len(part)
+    return block
+
+
+def _on_disk(source: Source, side: int, folder: str) -> np.ndarray:
+    """Returns uint8 [N, side, side, 3], a file that is mapped; it is written before, unless it is there."""
+    if not folder:
+        raise ValueError("cache=disk needs a folder; set cache_dir to one on a local disk.")
+    path = pathlib.Path(folder).expanduser() / f"pictures-{side}-{_fingerprint(source, side)}.rgb"
+    needed = _bytes(source, side)
+    if path.exists() and path.stat().st_size == needed:
+        logging.info("Cache of the pictures: %s.", path)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(source, side, path)
+    # Not the mode for a private copy: the system refuses to map more than its memory in that way.
+    return np.memmap(path, np.uint8, "r+", shape=(len(source), side, side, 3))
+
+
+def _write(source: Source, side: int, path: pathlib.Path) -> None:
+    """Writes the file under a name of its own and renames it, so that nobody ever maps half a file."""
+    for abandoned in path.parent.glob(f".{path.name}.*"):  # of processes that were killed; a live one writes often
+        if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
+            abandoned.unlink(missing_ok=True)
+    needed, free = _bytes(source, side), shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise ValueError(
+            f"cache=disk needs {needed} bytes ({needed / 2**30:.2f} GiB) in {path.parent}, where {free} are free. "
+            "Make room, set cache_dir to another disk, or cache to none.")
+    logging.info("Cache of the pictures: writing %s, %.2f GiB.", path, needed / 2**30)
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(handle, "wb") as file:
+            for part in _parts(source, side):
+                file.write(part.data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        pathlib.Path(aside).unlink(missing_ok=True)
+
+
+def _parts(source: Source, side: int):
+    """Yields all pictures in order, uint8 [some, side, side, 3]; each while the next ones are decoded."""
+    decoded = picture_store.each(tf.data.Dataset.range(len(source)), picture_store.decoder(source, side=side))
+    return decoded.batch(max(1, _PART_BYTES // (side * side * 3))).prefetch(1).as_numpy_iterator()
+
+
+def _fingerprint(source: Source, side: int) -> str:
+    """Returns a name that differs for all that makes pixels differ: pictures, their order and files, side, TensorFlow."""
+    digest = hashlib.sha256(json.dumps([_LAYOUT, tf.__version__, side, len(source)]).encode())
+    for name, image in zip(source.names, source.images):
+        content = _file_state(image) if isinstance(image, str) else [hashlib.sha256(image).hexdigest()]
+        digest.update(json.dumps([name, *content]).encode())
+    return digest.hexdigest()[:20]
+
+
+def _file_state(path: str) -> list:
+    """Returns what changes with a file's content; of a missing file its path, reading it will say more."""
+    try:
+        if "://" in path:
+            state = tf.io.gfile.stat(path)
+            return [path, state.length, state.mtime_nsec]
+        state = os.stat(path)
+        return [os.path.abspath(path), state.st_size, state.st_mtime_ns]
+    except (OSError, tf.errors.OpError):
+        return [path]
+
+
+def _variable(block: np.ndarray) -> tf.Tensor:
+    return tf.experimental.dlpack.from_dlpack(block.__dlpack__())

@@ -1,0 +1,141 @@
+"""What lies beside the checkpoints in a run's folder: the lock, the settings of each phase, and how it ended."""
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from absl import logging
+
+
+@contextlib.contextmanager
+def lock(workdir: str, process: str = "") -> Iterator[None]:
+    """Keeps other processes from training in the same folder.
+
+    Args:
+      workdir: the run's folder; it is made if it is not there.
+      process: the name of this process where several train one run.
+
+    Raises:
+      ValueError: if a process holds the folder; it is named. The lock goes with its process, however that ends.
+    """
+    os.makedirs(workdir, exist_ok=True)
+    path = os.path.join(workdir, "-".join(filter(None, [".lock", process])))
+    with open(path, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise ValueError(
+                f"{workdir} is in use: {file.read().strip() or 'another process'} trains there. Wait for it, stop it, "
+                "or use another --workdir."
+            ) from error
+        except OSError as error:
+            logging.warning("%s can't be locked (%s): see to it that one run only uses it.", workdir, error)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
+
+
+def finish(folder: str, **facts: Any) -> None:
+    """Marks a phase as trained to its end, with what there is to say of it and an id of this training."""
+    write_json(os.path.join(folder, "finished.json"), {"id": uuid.uuid4().hex, **facts})
+
+
+def is_finished(folder: str) -> bool:
+    """Returns whether the phase was trained to its end."""
+    return os.path.exists(os.path.join(folder, "finished.json"))
+
+
+def run_id(workdir: str, phase: str) -> str:
+    """Returns the id that `finish` gave a phase, or an empty string."""
+    path = os.path.join(workdir, phase, "finished.json")
+    if not os.path.exists(path):
+        return ""
+    return read_json(path)["id"]
+
+
+def claim(folder: str, settings: Mapping[str, Any], *, learned: bool, allow_changes: bool = False) -> None:
+    """Stores the settings that a phase is trained with; once it has learned, checks that they are the stored ones.
+
+    Args:
+      folder: the phase's folder.
+      settings: the settings.
+      learned: whether the phase has a checkpoint.
+      allow_changes: whether to go on with other settings than before, which are then stored.
+
+    Raises:
+      ValueError: if the phase was started with other settings; the message lists what differs.
+    """
+    path = os.path.join(folder, "settings.json")
+    settings = json.loads(json.dumps(settings, default=str))
+    changed = _changes(read_json(path), settings) if learned and os.path.exists(path) else ""
+    if changed and not allow_changes:
+        raise ValueError(
+            f"{folder} holds a run with other settings: {changed}. Use another --workdir, restore the settings, "
+            "remove this folder to train the phase again, or go on all the same with --allow_changed_settings."
+        )
+    if changed:
+        logging.warning("%s goes on with other settings: %s.", folder, changed)
+    if changed or not learned:
+        write_json(path, settings)
+
+
+def check_settings(folder: str, settings: Mapping[str, Any]) -> None:
+    """Checks that some of the settings are those that the phase in `folder` was trained with.
+
+    Raises:
+      ValueError: if not; the message lists what differs.
+    """
+    path = os.path.join(folder, "settings.json")
+    if not os.path.exists(path):
+        return  # nothing was trained there, which `load_parts` says better
+    before = _flatten(read_json(path))
+    now = _flatten(json.loads(json.dumps(settings, default=str)))
+    changed = _changes({key: before.get(key) for key in now}, now)
+    if changed:
+        raise ValueError(f"{folder} was trained with other settings: {changed}. Give the command the same --config.")
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    before, now = _flatten(before), _flatten(now)
+    changed = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    return "; ".join(f"{key} was {before.get(key)!r}, now {now.get(key)!r}" for key in changed)
+
+
+def read_json(path: str) -> Any:
+    """Returns what `write_json` stored."""
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes a JSON file aside and renames it into place, so that no reader meets half of it.
+
+    Raises:
+      OSError: if it can't be written; what was there stays.
+    """
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(f"{path}.partial", "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1, default=str)
+            file.write("\n")
+        os.replace(f"{path}.partial", path)
+    except OSError as error:
+        raise OSError(f"{path} could not be written: {error.strerror}. Free some space or choose a folder that can be "
+                      "written, and start the same command again.") from error
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    flat = {}
+    for key, value in tree.items():
+        flat.update(_flatten(value, f"{prefix}.{key}" if prefix else key))
+    return flat

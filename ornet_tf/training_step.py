@@ -1,0 +1,235 @@
+"""The training loop that runs in the graph: batch -> losses -> gradients -> update, many steps to a call.
+
+It is the same for every method, and the only place with a GradientTape.
+"""
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ornet_tf import randomness, registry
+from ornet_tf.methods import Protocol
+from ornet_tf.summaries import observations
+
+# The first scale of float16's losses, and the good steps after which it doubles (Micikevicius et al., ICLR 2018).
+FIRST_LOSS_SCALE = 2.0**15
+GROWTH_STEPS = 2000
+
+
+class Steps(typing.NamedTuple):
+    """What some steps in a row gave.
+
+    Attributes:
+      names: of the M metrics.
+      values: float32 [n, M], a row for each step that was made.
+      seconds: that they took.
+      waiting: seconds of these in which the step had to wait for its batch.
+      stopped: whether one of the processes was asked to stop.
+    """
+
+    names: list[str]
+    values: np.ndarray
+    seconds: float
+    waiting: float
+    stopped: bool
+
+
+class TrainingStep:
+    """The steps of one phase."""
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        method: Protocol,
+        optimizers: Sequence[tuple[Any, Sequence[Any]]],
+        losses: Mapping[str, Mapping[str, Any]],
+        *,
+        steps: int,
+        batch_size: int,
+        accumulate: int = 1,
+        scale_loss: bool = False,
+        xla: bool = False,
+    ):
+        """Prepares the loop; nothing is traced yet.
+
+        Args:
+          strategy: what distributes the batch.
+          method: the method.
+          optimizers: (optimiser, its variables) pairs, of `ornet_tf.optimizers`.
+          losses: name -> what `ornet_tf.config.loss` returns.
+          steps: of the whole phase: ramps are shares of it.
+          batch_size: the global batch size: every loss is a sum over it, divided by it, whatever the number of
+            replicas, because gradients are added up over the replicas.
+          accumulate: into how many parts each replica's batch is cut. Their gradients are added up before the update;
+            memory is that of one part. Batch normalisation sees one part at a time.
+          scale_loss: for float16: whether the loss is multiplied, so that small gradients do not vanish; steps whose
+            gradients overflow are left out, and halve the factor.
+          xla: whether XLA compiles forward and backward pass.
+
+        Raises:
+          ValueError: if the batch can't be split evenly, or XLA is asked for on several replicas.
+        """
+        self._strategy, self._method, self.optimizers = strategy, method, optimizers
+        self._losses = losses
+        self._entries = {term: registry.find("losses", fields["plugin"]) for term, fields in losses.items()}
+        self._variables = [v for _, members in optimizers for v in members]
+        paths = {id(v): path for path, v in method.trainable_variables.items()}
+        self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
+        self._steps, self._batch_size, self._accumulate = steps, batch_size, accumulate
+        replicas = strategy.num_replicas_in_sync
+        if batch_size % (replicas * accumulate):
+            raise ValueError(
+                f"batch_size: expected a multiple of {replicas} devices times {accumulate} parts, got {batch_size}."
+            )
+        if xla and replicas > 1:
+            raise ValueError(f"xla: batch statistics of {replicas} devices can't be compiled; switch xla off.")
+        self._differentiate = self._gradients_and_metrics
+        if xla:
+            self._differentiate = tf.function(self._gradients_and_metrics, jit_compile=True)
+        self._names: list[str] = []
+        with tf.device("CPU:0"):
+            # Set from another thread while the loop runs.
+            self._asked_to_stop = tf.Variable(False, trainable=False, name="asked_to_stop")
+            self._loss_scale = tf.Variable(FIRST_LOSS_SCALE if scale_loss else 1.0, trainable=False, name="loss_scale")
+            self._good_steps = tf.Variable(0, trainable=False, name="good_steps")
+        # What changes beside the weights, for the checkpoint.
+        self.state = {"loss_scale": self._loss_scale, "good_steps": self._good_steps}
+        self._scale_loss = scale_loss
+        self._loop = tf.function(self._run_loop)
+
+    def stop(self) -> None:
+        """Ends the loop after the step that it is in, on all hosts; may be called from any thread."""
+        self._asked_to_stop.assign(True)
+
+    def run(self, iterator, first_step: int, count: int) -> Steps:
+        """Trains for `count` steps, or fewer after `stop` or a step whose metrics are not all finite.
+
+        Args:
+          iterator: over the batches of the strategy, the first one of `first_step`.
+          first_step: the global step, counted from 0.
+          count: how many steps.
+        """
+        values, seconds, waiting, asked = self._loop(iterator, tf.constant(first_step), tf.constant(count))
+        return Steps(list(self._names), values.numpy(), float(seconds), float(waiting), bool(asked))
+
+    def _run_loop(self, iterator, first_step, count):
+        history = tf.TensorArray(tf.float32, size=0, dynamic_size=True)
+        index, go_on = 0, True
+        begin = finished = tf.timestamp()
+        waiting, asked = tf.constant(0.0, tf.float64), tf.constant(0.0)
+        while tf.logical_and(index < count, go_on):
+            # In order, whatever the executor would overlap: else the time that a step waits could not be told from
+            # the time in which the step before it computes.
+            with tf.control_dependencies([finished]):
+                batch = next(iterator)
+            with tf.control_dependencies(self._local_tensors(batch)):
+                waiting += tf.timestamp() - finished
+            row, asked = self._train(batch, first_step + index)
+            history = history.write(index, row)
+            with tf.control_dependencies([row]):
+                finished = tf.timestamp()
+            go_on = tf.logical_and(tf.reduce_all(tf.math.is_finite(row)), tf.equal(asked, 0.0))
+            index += 1
+        return history.stack(), finished - begin, waiting, asked > 0.0
+
+    def _train(self, batch, step):
+        """Makes one step; returns its metrics [M] and how many replicas were asked to stop."""
+        asked = tf.cast(self._asked_to_stop.read_value(), tf.float32)
+        outcome = self._strategy.run(self._step_of_replica, (batch, step, asked, self._loss_scale.read_value()))
+        if self._scale_loss:
+            row = self._update_unless_overflow(*outcome)
+        else:
+            row = self._strategy.reduce(tf.distribute.ReduceOp.SUM, outcome, axis=None)
+        return row[:-1], row[-1]
+
+    def _local_tensors(self, batch):
+        return [t for value in tf.nest.flatten(batch) for t in self._strategy.experimental_local_results(value)]
+
+    def _step_of_replica(self, batch, step, asked, scale):
+        """Returns this replica's share of the metrics and of the number that were asked to stop: [M + 1]."""
+        gradients, metrics = self._accumulated(batch, step, scale)
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        gradients = [g / tf.cast(scale, g.dtype) for g in gradients] if self._scale_loss else gradients
+        metrics.update(self._gradient_norms(gradients))
+        self._names[:] = list(metrics)
+        row = tf.stack([*metrics.values(), asked])
+        if self._scale_loss:
+            return row, gradients
+        self._update(gradients)
+        return row
+
+    def _accumulated(self, batch, step, scale):
+        """Adds gradients and metrics up over the parts of this replica's batch, one part after the other."""
+        total, size = (), self._batch_size // self._strategy.num_replicas_in_sync // self._accumulate
+        for part in range(self._accumulate):
+            # One after the other: else the executor would hold the activations of several parts at once.
+            with tf.control_dependencies(tf.nest.flatten(total)):
+                chosen = {key: value[part * size : (part + 1) * size] for key, value in batch.items()}
+            new = self._differentiate(chosen, step, scale)
+            total = new if not total else tf.nest.map_structure(tf.add, total, new)
+        return total
+
+    def _gradients_and_metrics(self, batch, step, scale):
+        with tf.GradientTape() as tape, randomness.examples(batch["key"]):
+            outputs = {**batch, **self._method.forward(batch, training=True)}
+            terms, total = {}, 0.0
+            for term, fields in self._losses.items():
+                inputs = [_tensor(outputs, key, term) for key in fields["inputs"]]
+                per_example = self._entries[term](*inputs, **fields["options"])
+                terms[f"loss/{term}"] = tf.reduce_sum(per_example) / self._batch_size
+                total += fields["weight"] * self._ramp(fields["ramp"], step) * terms[f"loss/{term}"]
+            scaled = total * scale if self._scale_loss else total
+        # A variable that no loss depends on, such as those of a head without a loss, stays as it is.
+        gradients = tape.gradient(scaled, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return gradients, {"loss": total, **terms, **observations(outputs, self._batch_size)}
+
+    def _ramp(self, share, step):
+        return tf.minimum(1.0, tf.cast(step + 1, tf.float32) / (share * self._steps)) if share > 0 else 1.0
+
+    def _gradient_norms(self, gradients):
+        """Returns the L2 norm of all gradients and of those of each part: what each replica adds to the sum."""
+        squares = [tf.reduce_sum(tf.square(tf.cast(g, tf.float32))) for g in gradients]
+        groups = {"gradient_norm": squares}
+        for part, square in zip(self._parts, squares):
+            groups.setdefault(f"gradient_norm/{part}", []).append(square)
+        replicas = self._strategy.num_replicas_in_sync
+        return {name: tf.sqrt(tf.add_n(members)) / replicas for name, members in groups.items()}
+
+    def _update(self, gradients):
+        start = 0
+        for optimizer, members in self.optimizers:
+            optimizer.apply_gradients(list(zip(gradients[start : start + len(members)], members)))
+            start += len(members)
+
+    def _update_unless_overflow(self, row, gradients):
+        """Makes float16's update where all gradients are finite, and moves the scale; returns the row [M + 1].
+
+        A gradient that overflows at any scale stays in the row, and ends the run.
+        """
+        row = self._strategy.reduce(tf.distribute.ReduceOp.SUM, row, axis=None)
+        is_norm = tf.constant([name.startswith("gradient_norm") for name in self._names] + [False])
+        finite = tf.reduce_all(tf.math.is_finite(tf.boolean_mask(row, is_norm)))
+
+        def update():
+            self._strategy.run(self._update, args=(gradients,))
+            return tf.constant(True)
+
+        tf.cond(finite, update, lambda: tf.constant(False))
+        good = tf.where(finite, self._good_steps + 1, 0)
+        grown = tf.where(good >= GROWTH_STEPS, self._loss_scale * 2.0, self._loss_scale.read_value())
+        last_try = self._loss_scale <= 1.0
+        self._good_steps.assign(good % GROWTH_STEPS)
+        self._loss_scale.assign(tf.where(finite, grown, tf.maximum(1.0, self._loss_scale / 2.0)))
+        return tf.where(is_norm & ~finite & ~last_try, 0.0, row)
+
+
+def _tensor(outputs: Mapping[str, tf.Tensor], key: str, term: str) -> tf.Tensor:
+    if key not in outputs:
+        raise ValueError(f"losses.{term}.inputs: no tensor {key!r}; choose from {', '.join(outputs)}.")
+    return outputs[key]

@@ -1,0 +1,60 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from ornet_tf import interruption
+
+
+def test_outside_of_a_loop_a_signal_raises_and_handlers_come_back():
+    before = [signal.getsignal(number) for number in interruption.SIGNALS]
+    with pytest.raises(interruption.Interrupted, match="SIGTERM"), interruption.listen():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert [signal.getsignal(number) for number in interruption.SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", interruption.SIGNALS)
+def test_inside_of_a_loop_it_calls_stop_while_the_main_thread_is_busy(number):
+    heard = threading.Event()
+    with interruption.listen() as signals, signals.stops(heard.set):
+        # As TensorFlow does: the main thread waits outside of Python, where no handler of Python's runs.
+        subprocess.run(["kill", f"-{int(number)}", str(os.getpid())], check=True)
+        assert heard.wait(10)
+    assert signals.name == signal.Signals(number).name
+
+
+def test_a_second_signal_ends_the_process_at_once_with_the_same_status():
+    program = """
+        import os, signal, time
+        from ornet_tf import interruption
+        with interruption.listen() as signals, signals.stops(lambda: None):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.returncode == interruption.EXIT_CODE == 75
+    assert "SIGINT came a second time: ended at once" in done.stderr
+
+
+def test_in_another_thread_signals_are_left_alone():
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def work():
+        with interruption.listen():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]

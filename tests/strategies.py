@@ -1,0 +1,10 @@
+"""Strategies that tests share: a second one over the same devices would number its collective operations alike."""
+import functools
+
+import tensorflow as tf
+
+
+@functools.cache
+def mirrored(*devices: str) -> tf.distribute.Strategy:
+    """Returns the strategy over these devices, such as "CPU:0", "CPU:1"; always the same object."""
+    return tf.distribute.MirroredStrategy(devices)

@@ -1,0 +1,200 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import assemble, input_pipeline, training_step
+from ornet_tf.compat import keras
+from ornet_tf.methods import named_variables
+from ornet_tf.optimizers import make_optimizers, make_schedule
+from ornet_tf.training_step import TrainingStep
+from tests import strategies, tiny_experiment
+
+PHASES = ("evaluator", "stage_one", "stage_two")
+ONE, TWO = ("CPU:0",), ("CPU:0", "CPU:1")
+
+
+def make(phase, devices=ONE, *, dropout=0.3, change=None, precision="float32", learning_rate=1e-3, **options):
+    """Returns a training step, an iterator over its batches and its variables by name, always with equal weights."""
+    config = tiny_experiment.get_config()
+    config.backbone.options.dropout = dropout
+    section = config.phase[phase]
+    if phase == "evaluator":
+        section.options.mask_probability = 0.5
+    if change:
+        change(section)
+    source = assemble.load_source(config, "train")
+    strategy = strategies.mirrored(*devices)
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        method = assemble.build_method(config, section, 3, precision=precision)
+        optimizers = make_optimizers(
+            method.trainable_variables, schedule=make_schedule(learning_rate, "constant", 0, 3)
+        )
+    step = TrainingStep(
+        strategy, method, optimizers, section.losses.to_dict(), steps=10, batch_size=section.batch_size, **options
+    )
+
+    def batches(context):
+        return input_pipeline.training_batches(
+            source, batch_size=section.batch_size, seed=0, resize=36, crop=32, horizontal_flip=True, cache="none",
+            share=input_pipeline.Share(0, context.num_replicas_in_sync, context.num_replicas_in_sync),
+        )
+
+    iterator = iter(strategy.distribute_datasets_from_function(batches))
+    return step, iterator, named_variables(method.parts, trainable_only=False)
+
+
+def train(phase, devices=ONE, *, steps=1, **options):
+    """Trains; returns the metrics of each step by name, the weights and the optimisers' first moments by name."""
+    step, iterator, variables = make(phase, devices, **options)
+    done = step.run(iterator, 0, steps)
+    moments = {
+        f"{index}/{number}": np.asarray(v)
+        for index, (optimizer, _) in enumerate(step.optimizers)
+        for number, v in enumerate(optimizer.variables() if callable(optimizer.variables) else optimizer.variables)
+        if len(v.shape)
+    }
+    metrics = {name: done.values[:, column] for column, name in enumerate(done.names)}
+    return metrics, {name: np.asarray(v) for name, v in variables.items()}, moments
+
+
+def assert_close(first, second, **tolerances):
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        np.testing.assert_allclose(value, second[name], err_msg=name, **tolerances)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_two_replicas_have_the_gradients_of_one(phase):
+    one, weights, moments = train(phase)
+    two, other_weights, other_moments = train(phase, TWO)
+    assert_close(one, two, atol=1e-5, rtol=1e-5)
+    # After one step Adam's first and second moments are 0.1 g and 0.001 g^2 of the gradient g.
+    assert max(np.abs(m).max() for m in moments.values()) > 1e-3
+    assert_close(moments, other_moments, atol=1e-6)
+    statistics = {n: v for n, v in weights.items() if "moving" in n}
+    for name, value in statistics.items():
+        # Keras 2.15's fused batch norm keeps N / (N - 1) times the variance of N values, its synchronised one does not.
+        counted_otherwise = keras.__version__.startswith("2.") and "variance" in name
+        np.testing.assert_allclose(value, other_weights[name], atol=1e-2 if counted_otherwise else 1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("devices", [ONE, TWO])
+def test_accumulated_parts_are_one_batch_where_no_statistics_are_taken(devices):
+    def freeze(section):
+        section.options.erasing = None
+
+    whole = train("stage_two", devices, change=freeze)
+    parts = train("stage_two", devices, change=freeze, accumulate=2)
+    # Batch statistics are those of a part: only the first layers, which have none before them, see the same.
+    assert whole[0].keys() == parts[0].keys()
+    assert np.isfinite(list(parts[0].values())).all()
+    for name in ("loss/area", "accuracy/evaluator_logits"):
+        np.testing.assert_allclose(whole[0][name], parts[0][name], atol=0.2)
+
+
+def test_a_step_of_parts_is_the_sum_of_its_parts():
+    step, iterator, _ = make("evaluator", accumulate=4)
+    batch = next(iterator)
+    gradients, metrics = step._accumulated(batch, tf.constant(0), tf.constant(1.0))
+    expected = None
+    for part in range(4):
+        chosen = {key: value[2 * part : 2 * part + 2] for key, value in batch.items()}
+        new = step._gradients_and_metrics(chosen, tf.constant(0), tf.constant(1.0))
+        expected = new if expected is None else tf.nest.map_structure(tf.add, expected, new)
+    for actual, wanted in zip(gradients, expected[0]):
+        np.testing.assert_allclose(actual, wanted, atol=1e-6)
+    np.testing.assert_allclose(metrics["loss"], expected[1]["loss"], atol=1e-6)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_xla_computes_the_same_but_for_random_numbers(phase):
+    plain, weights, _ = train(phase, dropout=0.0, change=without_randomness)
+    compiled, other, _ = train(phase, dropout=0.0, change=without_randomness, xla=True)
+    assert_close(plain, compiled, atol=1e-4, rtol=1e-4)
+    assert_close(weights, other, atol=2e-3 + 1e-4)  # Adam's first step moves every weight by the rate
+
+
+def without_randomness(section):
+    if "erasing" in section.options:
+        section.options.erasing = None
+    if "mask_probability" in section.options:
+        section.options.mask_probability = 0.0
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.15), ("float16", 0.03)])
+def test_half_precision_is_near_single_and_keeps_weights_and_map_in_float32(phase, precision, tolerance):
+    single, _, _ = train(phase, steps=2)
+    half, weights, _ = train(phase, steps=2, precision=precision, scale_loss=precision == "float16")
+    assert {v.dtype for v in weights.values()} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(half["loss"], single["loss"], rtol=tolerance)
+    assert not np.array_equal(half["loss"], single["loss"])
+
+
+def test_float16_leaves_out_a_step_that_overflows_and_halves_the_scale():
+    step, iterator, variables = make("evaluator", precision="float16", scale_loss=True)
+    step.state["loss_scale"].assign(2.0**40)
+    before = {n: np.asarray(v) for n, v in variables.items() if "moving" not in n}
+    done = step.run(iterator, 0, 1)
+    for name, value in before.items():
+        np.testing.assert_array_equal(value, np.asarray(variables[name]), err_msg=name)
+    assert step.state["loss_scale"].numpy() == 2.0**39
+    assert done.values[0, done.names.index("gradient_norm")] == 0
+    step.state["loss_scale"].assign(1024.0)
+    step.run(iterator, 1, 1)
+    assert any(not np.array_equal(value, np.asarray(variables[name])) for name, value in before.items())
+    assert step.state["good_steps"].numpy() == 1
+
+
+def test_float16s_scale_doubles_after_enough_good_steps():
+    step, iterator, _ = make("evaluator", precision="float16", scale_loss=True)
+    step.state["loss_scale"].assign(8.0)
+    step.state["good_steps"].assign(training_step.GROWTH_STEPS - 1)
+    step.run(iterator, 0, 1)
+    assert step.state["loss_scale"].numpy() == 16.0
+    assert step.state["good_steps"].numpy() == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "float16", "scale_loss": True}])
+def test_a_metric_that_is_not_finite_ends_the_loop_at_its_step(options):
+    step, iterator, variables = make("evaluator", **options)
+    step.run(iterator, 0, 2)
+    kernel = variables["upper/predictions/kernel"]
+    kernel.assign(np.full(kernel.shape, np.nan, np.float32))
+    done = step.run(iterator, 2, 5)
+    assert len(done.values) == 1
+    bad = {name for name, value in zip(done.names, done.values[0]) if not np.isfinite(value)}
+    assert {"loss", "loss/classification"} <= bad
+    assert not done.stopped
+
+
+@pytest.mark.parametrize("devices", [ONE, TWO])
+def test_stop_from_another_thread_ends_the_loop_after_a_step(devices):
+    step, iterator, _ = make("evaluator", devices)
+    step.run(iterator, 0, 1)
+    timer = threading.Timer(0.3, step.stop)
+    timer.start()
+    begin = time.monotonic()
+    done = step.run(iterator, 1, 1_000_000)
+    assert done.stopped
+    assert 1 <= len(done.values) < 1_000_000
+    assert 0 < done.seconds <= time.monotonic() - begin
+    assert 0 <= done.waiting <= done.seconds
+
+
+def test_what_cannot_be_split_or_compiled_is_said():
+    with pytest.raises(ValueError, match="batch_size: expected a multiple of 2 devices times 3 parts, got 8"):
+        make("evaluator", TWO, accumulate=3)
+    with pytest.raises(ValueError, match="xla: batch statistics of 2 devices"):
+        make("evaluator", TWO, xla=True)
+
+
+def test_every_part_has_its_gradient_norm():
+    metrics, _, _ = train("stage_one")
+    parts = [metrics[f"gradient_norm/{part}"][0] for part in ("lower", "generator", "upper")]
+    assert min(parts) > 0
+    np.testing.assert_allclose(metrics["gradient_norm"][0], np.sqrt(np.sum(np.square(parts))), rtol=1e-5)

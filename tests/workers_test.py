@@ -1,0 +1,133 @@
+"""Two real processes on this machine, as two hosts would be: one run, the results of one process."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import checkpoints, interruption, workers
+from ornet_tf.train import train
+from tests import tiny_experiment
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def start(workdir, *arguments):
+    """Starts two workers of one run and returns their processes."""
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "ornet_tf.train", "--config=tests/tiny_experiment.py", f"--workdir={workdir}",
+             *arguments],
+            cwd=ROOT,
+            env={**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}})},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
+
+
+def finish(processes):
+    """Waits for the workers; returns (exit status, standard error) of each."""
+    return [(p.returncode, err) for p, err in [(p, p.communicate(timeout=240)[1]) for p in processes]]
+
+
+def weights(workdir, phase):
+    path = checkpoints.latest(os.path.join(workdir, phase))
+    reader = tf.train.load_checkpoint(path)
+    names = [n for n, _ in tf.train.list_variables(path) if n.startswith(("lower", "generator", "upper", "optimizer"))]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def lines(workdir, phase):
+    with open(os.path.join(workdir, phase, "metrics.jsonl"), encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    return [{key: value for key, value in row.items() if not key.startswith("speed/")} for row in rows]
+
+
+@pytest.mark.slow
+def test_two_workers_train_like_one_process_even_if_one_was_killed(tmp_path):
+    alone, together = str(tmp_path / "alone"), str(tmp_path / "together")
+    train(tiny_experiment.get_config(), alone)
+    processes = start(together)
+    wait_for(os.path.join(together, "stage_one", "checkpoints", "step-2.index"), processes)
+    processes[1].send_signal(signal.SIGKILL)
+    (status, text), _ = finish(processes)
+    assert status == interruption.EXIT_CODE, text
+    assert "worker-0 can't go on without the others" in text
+    for status, text in finish(start(together)):
+        assert status == 0, text
+    for phase in ("evaluator", "stage_one", "stage_two"):
+        expected, actual = lines(alone, phase), lines(together, phase)
+        assert len(expected) == len(actual) == 3
+        for one, other in zip(expected, actual):
+            assert one.keys() == other.keys()
+            np.testing.assert_allclose(list(one.values()), list(other.values()), atol=1e-3, err_msg=phase)
+        first, second = weights(alone, phase), weights(together, phase)
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            # Adam's first steps move a weight by the rate even where its gradient is all but zero, in either direction.
+            np.testing.assert_allclose(value, second[name], atol=1e-2, err_msg=f"{phase} {name}")
+    assert not [name for name in os.listdir(together) if "worker" in name and not name.startswith(".lock")]
+
+
+def wait_for(path, processes):
+    end = time.monotonic() + 120
+    while not os.path.exists(path):
+        if time.monotonic() > end or any(p.poll() is not None for p in processes):
+            pytest.fail(f"{path} did not come: {finish(processes)}")
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_worker_ends_both_at_the_same_step(tmp_path):
+    processes = start(tmp_path, *[f"--config.phase.{p}.epochs=2000.0" for p in ("evaluator", "stage_one", "stage_two")])
+    wait_for(os.path.join(tmp_path, "evaluator", "checkpoints", "step-2.index"), processes)
+    processes[1].send_signal(signal.SIGTERM)
+    ends = finish(processes)
+    assert [status for status, _ in ends] == [interruption.EXIT_CODE] * 2, ends
+    step = checkpoints.latest(str(tmp_path / "evaluator")).rsplit("-", 1)[1]
+    assert f"Another worker ended the run after step {step} of 12000 of evaluator, which is saved" in ends[0][1]
+    assert f"SIGTERM ended the run after step {step} of 12000 of evaluator, which is saved" in ends[1][1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+    ],
+)
+def test_a_wrong_tf_config_is_said(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ValueError, match='TF_CONFIG: expected {"cluster": .*got'):
+        workers.make_strategy()
+
+
+def test_without_a_cluster_one_process_is_the_chief_and_waits_for_none(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    strategy = workers.make_strategy()
+    assert strategy.num_replicas_in_sync == 1
+    assert workers.name(strategy) == ""
+    assert workers.is_chief(strategy)
+    workers.meet(strategy)
+    with pytest.raises(tf.errors.OpError), workers.together(strategy):
+        raise tf.errors.UnavailableError(None, None, "no cluster, no sentence about one")
