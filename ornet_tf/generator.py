@@ -1,7 +1,14 @@
-"""The activation map generator: an encoder-decoder on low-level features (paper, section 3.1, Eq. 2-4)."""
+"""The activation map generator: an encoder-decoder on low-level features (paper, section 3.1, Eq. 2-4).
+
+Everything after the decoder's last features x is linear up to the batch normalisation of the map, so what the two
+heads need of the k class maps W x + b is computed without making them: with 1,000 classes they would cost more than
+the rest of the generator. The weights and the functions are those of the paper.
+"""
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import tensorflow as tf
 
 from ornet_tf.compat import keras
 from ornet_tf.layers import batch_norm, conv_norm_relu
@@ -53,15 +60,75 @@ def build(
         x = keras.layers.Concatenate(name=f"up{level}_concat")([skips[level], x])
         for index in (1, 2):
             x = conv_norm_relu(x, widths[level], f"up{level}_{index}")
-    class_maps = keras.layers.Conv2D(num_classes, 1, name="class_maps")(x)  # [B, h, w, k]
-
-    score = keras.layers.Conv2D(1, 3, padding="same", use_bias=False, name="map_conv")(class_maps)
-    score = batch_norm("map_norm")(score)
-    score = keras.layers.Rescaling(map_gain, name="map_gain")(score)
-    # float32, whatever the policy: thresholds, entropies and boxes are read from it.
-    activation_map = keras.layers.Activation("sigmoid", dtype="float32", name="activation_map")(score)
-
-    logits = keras.layers.Conv2D(num_classes, 1, name="auxiliary_conv")(class_maps)
-    logits = keras.layers.GlobalAveragePooling2D(name="auxiliary_logits")(logits)
+    activation_map, class_maps, logits = _heads(x, num_classes, map_gain)
     outputs = {"activation_map": activation_map, "class_maps": class_maps, "logits": logits}
     return keras.Model(inputs, outputs, name="generator")
+
+
+def _heads(x, num_classes: int, map_gain: float):
+    """Maps the decoder's features [B, h, w, c] to the activation map [B, h, w, 1], class maps and logits [B, k].
+
+    In float32, whatever the policy: thresholds, entropies and boxes are read from the map.
+    """
+    to_class_maps = _ClassMaps(num_classes, dtype="float32", name="class_maps")
+    # Nothing below reads the class maps themselves: a graph computes them only for those who do.
+    class_maps, kernel, bias = to_class_maps(x)  # [B, h, w, k], [1, 1, c, k], [k]
+    score = _ScoreOfClassMaps(dtype="float32", name="map_conv")([x, kernel, bias])
+    score = batch_norm("map_norm", dtype="float32")(score)
+    score = keras.layers.Rescaling(map_gain, dtype="float32", name="map_gain")(score)
+    activation_map = keras.layers.Activation("sigmoid", dtype="float32", name="activation_map")(score)
+
+    # The mean over the pixels changes places with both 1x1 convolutions.
+    mean = keras.layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name="mean_features")(x)
+    mean_class_maps, _, _ = to_class_maps(mean)  # [B, 1, 1, k]
+    logits = keras.layers.Conv2D(num_classes, 1, dtype="float32", name="auxiliary_conv")(mean_class_maps)
+    return activation_map, class_maps, keras.layers.Flatten(dtype="float32", name="auxiliary_logits")(logits)
+
+
+class _ClassMaps(keras.layers.Layer):
+    """The 1x1 convolution W x + b of features to class maps, which also hands out W [1, 1, c, k] and b [k]."""
+
+    def __init__(self, num_classes: int, **options):
+        super().__init__(**options)
+        self._num_classes = num_classes
+
+    def build(self, input_shape):
+        shape = (1, 1, input_shape[-1], self._num_classes)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer="glorot_uniform", trainable=True)
+        self.bias = self.add_weight(name="bias", shape=shape[-1:], initializer="zeros", trainable=True)
+        super().build(input_shape)
+
+    def call(self, inputs):
+        kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
+        return tf.nn.conv2d(inputs, kernel, strides=1, padding="SAME") + bias, kernel, bias
+
+    def compute_output_shape(self, input_shape):
+        classes = self._num_classes
+        return (*input_shape[:-1], classes), (1, 1, input_shape[-1], classes), (classes,)
+
+
+class _ScoreOfClassMaps(keras.layers.Layer):
+    """The 3x3 convolution of all class maps to one score, zero-padded, without a bias: from x, and W and b of W x + b.
+
+    The kernels of both convolutions are multiplied first. b is a constant image, which meets the padding at the
+    borders only: a picture of ones, convolved with its share of the kernel, says how much of b each pixel sees.
+    """
+
+    def build(self, input_shape):
+        num_classes = input_shape[1][-1]
+        self.kernel = self.add_weight(
+            name="kernel", shape=(3, 3, num_classes, 1), initializer="glorot_uniform", trainable=True
+        )
+        super().build(input_shape)
+
+    def call(self, inputs):
+        x, weight, bias = inputs  # [B, h, w, c], [1, 1, c, k], [k]
+        kernel = tf.convert_to_tensor(self.kernel)[..., 0]  # [3, 3, k]
+        of_features = tf.einsum("ijk,ck->ijc", kernel, weight[0, 0])
+        of_bias = tf.einsum("ijk,k->ij", kernel, bias)
+        ones = tf.ones([1, *x.shape[1:3], 1])
+        score = tf.nn.conv2d(x, of_features[..., tf.newaxis], strides=1, padding="SAME")
+        return score + tf.nn.conv2d(ones, of_bias[..., tf.newaxis, tf.newaxis], strides=1, padding="SAME")
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:-1], 1)

@@ -87,21 +87,30 @@ def refusal(encoded: tf.Tensor, *, max_bytes: int = MAX_BYTES, max_pixels: int =
 
     size = tf.cond(tf.logical_and(is_jpeg, is_small), jpeg_size, png_size)
     is_wrong_png = tf.logical_and(is_png, tf.logical_or(length < 33, tf.strings.substr(head, 12, 4) != b"IHDR"))
-    shown = tf.strings.as_string(size)
-    why = tf.constant("")
-    for condition, text in (  # the last condition that holds wins
-        (tf.reduce_min(size) < 1, "a picture without pixels"),
-        # Compared as a quotient: the product of two sizes from a forged header can overflow.
-        (size[0] > max_pixels // tf.maximum(size[1], 1),
-         tf.strings.join([shown[0], " x ", shown[1], f" pixels (height x width); at most {max_pixels} are read"])),
-        (is_wrong_png, "truncated or damaged PNG"),
-        (tf.logical_not(tf.logical_or(is_jpeg, is_png)), _other_format(head)),
-        (tf.logical_not(is_small),
-         tf.strings.join([tf.strings.as_string(length), f" bytes; at most {max_bytes} are read"])),
-        (tf.equal(length, 0), "an empty file"),
-    ):
-        why = tf.where(condition, text, why)
-    return why
+
+    def explained():
+        shown = tf.strings.as_string(size)
+        why = tf.constant("")
+        for condition, text in (  # the last condition that holds wins
+            (has_no_pixels, "a picture without pixels"),
+            (has_many_pixels,
+             tf.strings.join([shown[0], " x ", shown[1], f" pixels (height x width); at most {max_pixels} are read"])),
+            (is_wrong_png, "truncated or damaged PNG"),
+            (is_other, _other_format(head)),
+            (tf.logical_not(is_small),
+             tf.strings.join([tf.strings.as_string(length), f" bytes; at most {max_bytes} are read"])),
+            (tf.equal(length, 0), "an empty file"),
+        ):
+            why = tf.where(condition, text, why)
+        return why
+
+    has_no_pixels = tf.reduce_min(size) < 1
+    # Compared as a quotient: the product of two sizes from a forged header can overflow.
+    has_many_pixels = size[0] > max_pixels // tf.maximum(size[1], 1)
+    is_other = tf.logical_not(tf.logical_or(is_jpeg, is_png))  # an empty file is one, too
+    wrong = tf.reduce_any([has_no_pixels, has_many_pixels, is_wrong_png, is_other, tf.logical_not(is_small)])
+    # Nearly every file is good: the words for the others cost as much as half of the decoding.
+    return tf.cond(wrong, explained, lambda: tf.constant(""))
 
 
 def reason(error: Exception) -> str:

@@ -146,7 +146,7 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
     if batch_size % share.total or not 0 <= share.first <= share.total - share.local:
         raise ValueError(f"batch_size must be a multiple of the {share.total} replicas; got {batch_size} and {share}.")
     part = batch_size // share.total
-    cache = picture_cache.choose(cache, len(source) * resize * resize * 3)
+    cache = picture_cache.choose(cache, source, side=resize)
     picture = _pictures(source, resize, cache, cache_dir)
     labels = picture_store.in_main_memory(source.labels, tf.int32)
 
@@ -235,11 +235,12 @@ def _finished(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def _pictures(source: Source, resize: int, cache: str, cache_dir: str) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from a picture's index to uint8 [resize, resize, 3]."""
+    """Returns the function from a picture's index to uint8 [H, W, 3]: as it is decoded, or resized already."""
     if cache == "none":
-        return picture_store.decoder(source, side=resize)
+        read = picture_store.reader(source)
+        return lambda index: images.decode(read(index))  # a view is resized alone, not the whole picture
     try:
-        return picture_store.holder(source, side=resize, kind=cache, folder=cache_dir)
+        return picture_cache.holder(source, side=resize, kind=cache, folder=cache_dir)
     except tf.errors.OpError as error:
         raise ValueError(_report(check(source), source)) from error
 

@@ -1,7 +1,8 @@
 """Holds the pictures of a source decoded and resized, in memory or in one file, where the graph reads them by index.
 
 Both are one block of bytes that becomes a tensor without a copy: of a file, the operating system loads what is read
-and drops it when memory is short. So no kind needs the memory twice, and "disk" needs hardly any.
+and drops it when memory is short. So no kind needs the memory twice, and "disk" needs hardly any. Such a tensor must
+not meet tf.data's default optimisations, which copy it.
 """
 from __future__ import annotations
 
@@ -74,7 +75,8 @@ def holder(source: Source, *, side: int, kind: str, folder: str = "") -> Callabl
     key = (id(source), side, kind, folder)
     if key not in _held:
         block = _in_memory(source, side) if kind == "memory" else _on_disk(source, side, folder)
-        _held[key] = _variable(block)
+        with tf.device("/CPU:0"):
+            _held[key] = tf.experimental.dlpack.from_dlpack(block.__dlpack__())
         weakref.finalize(source, _held.pop, key, None)
     pictures = _held[key]
     return lambda index: pictures[index]
@@ -149,6 +151,11 @@ def _write(source: Source, side: int, path: pathlib.Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
+    except OSError as error:
+        raise OSError(
+            f"cache: {path} could not be written: {error.strerror}. Make room, set cache_dir to another disk, or cache "
+            "to none."
+        ) from error
     finally:
         pathlib.Path(aside).unlink(missing_ok=True)
 
@@ -160,7 +167,7 @@ def _parts(source: Source, side: int):
 
 
 def _fingerprint(source: Source, side: int) -> str:
-    """Returns a name that differs for all that makes pixels differ: pictures, their order and files, side, TensorFlow."""
+    """Returns a name that differs with what makes pixels differ: pictures, their order and files, side, TensorFlow."""
     digest = hashlib.sha256(json.dumps([_LAYOUT, tf.__version__, side, len(source)]).encode())
     for name, image in zip(source.names, source.images):
         content = _file_state(image) if isinstance(image, str) else [hashlib.sha256(image).hexdigest()]
@@ -178,7 +185,3 @@ def _file_state(path: str) -> list:
         return [os.path.abspath(path), state.st_size, state.st_mtime_ns]
     except (OSError, tf.errors.OpError):
         return [path]
-
-
-def _variable(block: np.ndarray) -> tf.Tensor:
-    return tf.experimental.dlpack.from_dlpack(block.__dlpack__())

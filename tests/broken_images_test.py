@@ -12,7 +12,7 @@ def source_of(files):
 
 
 def first_batch(source, **options):
-    more = {"seed": 5, "resize": 12, "crop": 10, "horizontal_flip": True, "cache": True}
+    more = {"seed": 5, "resize": 12, "crop": 10, "horizontal_flip": True, "cache": "memory"}
     return next(input_pipeline.training_batches(source, **more, **options).as_numpy_iterator())
 
 
