@@ -16,7 +16,7 @@ from absl import logging
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ornet_tf import addons_components, app, assemble, boxes, run_folder, visualize
+from ornet_tf import addons_components, app, assemble, boxes, run_folder, visualize, workers
 from ornet_tf.datasets import Source
 from ornet_tf.methods import Protocol
 from ornet_tf.metrics import THRESHOLDS, LocalizationMetrics
@@ -43,15 +43,17 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     source = assemble.load_split(config, options.split)
     if list(source.class_names) != assemble.read_class_names(workdir):
         raise ValueError(f"The {options.split} split has other classes than the run in {workdir} was trained on.")
-    methods = {
-        name: assemble.trained_method(config, name, workdir, len(source.class_names))
-        for name in dict.fromkeys((options.classifier, *options.rows))
-    }
-    measured = _measure(config, methods, source, options.split)
+    strategy = workers.local_strategy()
+    with strategy.scope():
+        methods = {
+            name: assemble.trained_method(config, name, workdir, len(source.class_names))
+            for name in dict.fromkeys((options.classifier, *options.rows))
+        }
+    measured = measure(config, strategy, methods, source, options.split)
     rows = {row: {rule: metric.summary() for rule, metric in rules.items()} for row, rules in measured.items()}
     if options.threshold_split:
         chosen_on = assemble.load_split(config, options.threshold_split)
-        for row, rules in _measure(config, methods, chosen_on, options.threshold_split).items():
+        for row, rules in measure(config, strategy, methods, chosen_on, options.threshold_split).items():
             for rule, metric in rules.items():
                 _add_chosen_threshold(rows[row][rule], metric.summary())
     result = {
@@ -70,15 +72,29 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     return result
 
 
-def _measure(config: ConfigDict, methods: Mapping[str, Protocol], source: Source, split: str) -> Metrics:
-    """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image."""
+def measure(
+    config: ConfigDict, strategy: tf.distribute.Strategy, methods: Mapping[str, Protocol], source: Source, split: str
+) -> Metrics:
+    """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image.
+
+    Args:
+      config: the whole configuration.
+      strategy: the devices that share each batch; every picture is counted once, also those of the last, smaller batch.
+      methods: name -> method, of the rows and of the classifier.
+      source: the pictures.
+      split: their name.
+    """
     options = config.evaluation
     thresholds = sorted({*THRESHOLDS, options.threshold})
-    predict = {name: _predict_boxes(method, thresholds, options.components) for name, method in methods.items()}
+    predict = {
+        name: _predict_boxes(strategy, method, thresholds, options.components) for name, method in methods.items()
+    }
+    batches = strategy.experimental_distribute_dataset(assemble.evaluation_batches(config, source))
     measured: dict[str, dict[str, LocalizationMetrics]] = {}
     with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
-        for batch in assemble.evaluation_batches(config, source):
+        for batch in batches:
             logits = predict[options.classifier](batch["image"])["logits"]
+            truth, labels = (_gather(strategy, batch[key]) for key in ("boxes", "label"))
             for name in options.rows:
                 for rule, found in predict[name](batch["image"]).items():
                     if rule not in boxes.RULES:
@@ -88,17 +104,25 @@ def _measure(config: ConfigDict, methods: Mapping[str, Protocol], source: Source
                         metrics[rule] = LocalizationMetrics(
                             thresholds=thresholds, threshold=options.threshold, iou_threshold=options.iou_threshold
                         )
-                    metrics[rule].update(found, batch["boxes"], logits, batch["label"])
-            progress.update(len(batch["label"]))
+                    metrics[rule].update(found, truth, logits, labels)
+            progress.update(len(labels))
     return measured
 
 
-def _predict_boxes(method: Protocol, thresholds: Sequence[float], components: str):
-    """Returns a graph function: images [B, H, W, 3] -> "logits" [B, K] and, for each rule, boxes [B, T, 4]."""
+def _gather(strategy: tf.distribute.Strategy, value: Any) -> np.ndarray:
+    """Returns the parts of all devices, one after the other."""
+    return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
 
-    # One trace serves the last, smaller batch as well.
-    @tf.function(reduce_retracing=True)
-    def predict(images):
+
+def _predict_boxes(
+    strategy: tf.distribute.Strategy, method: Protocol, thresholds: Sequence[float], components: str
+):
+    """Returns a function: images [B, H, W, 3] of all devices -> "logits" [B, K] and, for each rule, boxes [B, T, 4]."""
+
+    def of_replica(images):
+        count = tf.shape(images)[0]
+        # The last batch can be too small for all devices, and convolutions of no picture at all fail on some CPUs.
+        images = tf.pad(images, [[0, tf.cast(tf.equal(count, 0), tf.int32)], [0, 0], [0, 0], [0, 0]])
         outputs = dict(method.predict(images))
         if "activation_map" in outputs:
             maps = outputs.pop("activation_map")
@@ -106,7 +130,15 @@ def _predict_boxes(method: Protocol, thresholds: Sequence[float], components: st
                 outputs[rule] = boxes.from_maps(
                     maps, tf.constant(thresholds, tf.float32), rule=rule, backend=components
                 )
-        return outputs
+        return {name: value[:count] for name, value in outputs.items()}
+
+    # One trace serves the last, smaller batch as well.
+    @tf.function(reduce_retracing=True)
+    def of_all(images):
+        return strategy.run(of_replica, args=(images,))
+
+    def predict(images):
+        return {name: _gather(strategy, value) for name, value in of_all(images).items()}
 
     return predict
 

@@ -199,7 +199,8 @@ class TrainingStep:
         for part, square in zip(self._parts, squares):
             groups.setdefault(f"gradient_norm/{part}", []).append(square)
         replicas = self._strategy.num_replicas_in_sync
-        return {name: tf.sqrt(tf.add_n(members)) / replicas for name, members in groups.items()}
+        # Stacked: the order in which tf.add_n adds is not the same in every process.
+        return {name: tf.sqrt(tf.reduce_sum(tf.stack(members))) / replicas for name, members in groups.items()}
 
     def _update(self, gradients):
         start = 0

@@ -23,11 +23,16 @@ def make_strategy() -> tf.distribute.Strategy:
       ValueError: if TF_CONFIG can't be used.
     """
     if not _cluster():
-        return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or ["CPU:0"])
+        return local_strategy()
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise ValueError(f"TF_CONFIG: the cluster {_cluster()} can't be joined: {error}") from error
+
+
+def local_strategy() -> tf.distribute.Strategy:
+    """Returns MirroredStrategy over all GPUs of this host, or its CPU where there is none."""
+    return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or ["CPU:0"])
 
 
 def _cluster() -> dict:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from ornet_tf import addons_components, assemble, boxes, components, evaluate
+from tests import strategies
 
 ROWS = ["centre_box", "mean_features", "cam", "stage_one", "stage_two"]
 
@@ -42,6 +43,27 @@ def test_components_come_from_the_addons_where_they_are_and_are_asked_for(tiny_r
         config.evaluation.update({"components": choice, "rows": ("stage_two",), "pictures": 0})
         assert evaluate.evaluate(config, workdir)["components"] == expected
         assert bool(calls) is (expected == "addons")
+
+
+@pytest.mark.parametrize("batch_size", [8, 17])  # the last batch holds 2 and 1: one for each device, and none for one
+def test_two_devices_count_every_picture_once_like_one(tiny_run, batch_size):
+    config, workdir = tiny_run
+    config = config.copy_and_resolve_references()
+    rows = ("cam", "stage_two")
+    config.evaluation.update({"batch_size": batch_size, "rows": rows})
+    source = assemble.load_split(config, "test")
+    measured = []
+    for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
+        strategy = strategies.mirrored(*devices)
+        with strategy.scope():
+            methods = {name: assemble.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
+        measured.append(evaluate.measure(config, strategy, methods, source, "test"))
+    for row in rows:
+        for rule, one in measured[0][row].items():
+            two = measured[1][row][rule]
+            assert one.summary()["images"] == two.summary()["images"] == 18
+            assert one.summary() == two.summary()
+            np.testing.assert_allclose(one.per_image()["iou"], two.per_image()["iou"], atol=1e-5)
 
 
 def test_corloc_is_what_a_loop_over_pictures_counts(result, tiny_run):

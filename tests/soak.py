@@ -104,8 +104,7 @@ def main(_) -> None:
             sys.exit(text)
         kills = dict.fromkeys(PHASES, 0)
         while sum(kills.values()) < _KILLS.value:
-            phase = next(name for name in PHASES if not run_folder.is_finished(os.path.join(killed, name)))
-            status, text = run(killed, *epochs, after=random.uniform(0.3 * whole, whole))
+            status, text = run(killed, *epochs, after=random.uniform(0.25 * whole, 0.95 * whole))
             if status not in (0, -signal.SIGKILL):
                 sys.exit(text)
             if status == 0:
@@ -113,13 +112,14 @@ def main(_) -> None:
                 report(alone, killed)
                 killed += "-again"
                 continue
+            phase = next(name for name in PHASES if not run_folder.is_finished(os.path.join(killed, name)))
             kills[phase] += 1
             path = checkpoints.latest(os.path.join(killed, phase))
-            print(f"kill {sum(kills.values())} in {phase} or later, at {path and os.path.basename(path)}", flush=True)
+            print(f"kill {sum(kills.values())} in {phase}, after {path and os.path.basename(path)}", flush=True)
         status, text = run(killed, *epochs)
         if status:
             sys.exit(text)
-        print(f"{kills} (by the phase in which the killed start began)")
+        print(kills)
         report(alone, killed)
 
 

@@ -1,0 +1,271 @@
+"""Times a training step of stage two against the same step in PyTorch, and its FLOP/s against those of VGG16 alone.
+
+The step is the paper's: low layers and generator, attentive erasing, the map enlarged and laid over the picture, the
+frozen evaluator's judgement and its gradient back to the map, three losses, Adam on the generator. VGG16 with random
+weights on random pictures. Both sides take the cores of the machine and the memory layout that is fastest there
+(PyTorch: channels_last); each lives in a process of its own and works only while the other waits, in turns, so that
+both meet the same machine. FLOPs are those of the convolutions that are computed: forward, and backward to inputs and
+to weights where something is trained. Needs PyTorch, which is no requirement of the project:
+
+  pip install torch
+  python -m benchmarks.stage_two_step
+"""
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+from absl import app, flags
+
+_SIDE = flags.DEFINE_enum("side", "", ["", "tensorflow", "pytorch"], "the side that this process is; empty: the parent")
+_SIZE = flags.DEFINE_integer("size", 224, "side of the pictures in pixels", lower_bound=32)
+_BATCH = flags.DEFINE_integer("batch", 16, "pictures in a batch", lower_bound=1)
+_CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "how often each side computes", lower_bound=1)
+_TRAIN_STEPS = flags.DEFINE_integer("steps", 2, "steps of a round", lower_bound=1)
+_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # (convolutions, filters) of VGG16
+_LOWER = 2  # blocks before the split
+_WIDTHS = (64, 128, 256, 512)  # of the generator's levels
+
+
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    """Returns images float32 [B, H, W, 3] in 0..255 and labels int32 [B]."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, [_BATCH.value, _SIZE.value, _SIZE.value, 3]).astype(np.float32)
+    return images, rng.integers(0, _CLASSES.value, [_BATCH.value]).astype(np.int32)
+
+
+def multiplications() -> dict[str, float]:
+    """Returns the multiplications of a picture in the convolutions of VGG16 forward, and of the step."""
+    side, channels = _SIZE.value, 3
+    of_blocks = []
+    for count, filters in _BLOCKS:
+        of_blocks.append(side**2 * 9 * filters * (channels + (count - 1) * filters))
+        side, channels = side // 2, filters
+    # Each level's first convolution reads the level before, or its own skip and the level below; the second itself.
+    side, generator, first = _SIZE.value // 2**_LOWER, 0.0, 0.0
+    for level, width in enumerate(_WIDTHS):
+        before = _WIDTHS[level - 1] if level else _BLOCKS[_LOWER - 1][1]
+        pixels = (side // 2**level) ** 2
+        generator += 9 * pixels * width * (before + width)
+        if level == 0:
+            first = 9 * pixels * width * before
+        if level + 1 < len(_WIDTHS):
+            generator += 9 * pixels * width * (width + _WIDTHS[level + 1] + width)
+    vgg16 = float(sum(of_blocks))
+    # The generator: forward, to weights, and to inputs but for those that are frozen. The evaluator: no weights.
+    return {"vgg16": vgg16, "step": sum(of_blocks[:_LOWER]) + 3 * generator - first + 2 * vgg16}
+
+
+def tensorflow_side():
+    """Returns functions that compute steps, or forward passes of VGG16, with TensorFlow."""
+    import tensorflow as tf
+
+    from ornet_tf import assemble, config, optimizers, randomness, training_step
+
+    experiment = config.default()
+    experiment.backbone.options.weights = None
+    experiment.input.update({"resize": _SIZE.value, "crop": _SIZE.value})
+    section = experiment.phase.stage_two
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        method = assemble.build_method(experiment, section, _CLASSES.value)
+        trained = optimizers.make_optimizers(method.trainable_variables, schedule=1e-4)
+    step = training_step.TrainingStep(
+        strategy, method, trained, section.losses.to_dict(), steps=10**6, batch_size=_BATCH.value
+    )
+    images, labels = pictures()
+    indices = tf.range(_BATCH.value, dtype=tf.int64)
+    batch = {
+        "image": images, "label": labels, "index": indices, "key": randomness.key(0, tf.constant(0, tf.int64), indices)
+    }
+    iterator = iter(strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors(batch).cache().repeat()))
+    lower, upper = method.parts["evaluator_lower"], method.parts["evaluator_upper"]
+    pixels = tf.constant(images)
+
+    @tf.function
+    def forward():
+        return upper(lower(pixels, training=False), training=False)["logits"]
+
+    def steps(count):
+        step.run(iterator, 0, count)
+
+    def forwards(count):
+        for _ in range(count):
+            forward().numpy()
+
+    return {"step": steps, "forward": forwards}
+
+
+def pytorch_side():
+    """Returns the functions of `tensorflow_side` with PyTorch."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    torch.manual_seed(0)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+
+    def blocks(chosen, channels):
+        layers = []
+        for number, (count, filters) in enumerate(chosen):
+            for _ in range(count):
+                layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = filters
+            if channels != 512 or number + 1 < len(chosen):
+                layers.append(nn.MaxPool2d(2))
+        return nn.Sequential(*layers)
+
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = blocks(_BLOCKS, 3)
+            self.head = nn.Linear(512, _CLASSES.value)
+
+        def forward(self, x):
+            return self.head(self.features(x).mean(dim=(2, 3)))
+
+    def double(before, width):
+        layers = []
+        for channels in (before, width):
+            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(width, eps=1e-5, momentum=0.1), nn.ReLU(inplace=True)]
+        return nn.Sequential(*layers)
+
+    class Generator(nn.Module):
+        def __init__(self):
+            super().__init__()
+            befores = (_BLOCKS[_LOWER - 1][1], *_WIDTHS[:-1])
+            self.down = nn.ModuleList(double(before, width) for before, width in zip(befores, _WIDTHS))
+            ups = list(zip(_WIDTHS[:-1], _WIDTHS[1:]))
+            self.up = nn.ModuleList(double(width + below, width) for width, below in ups)
+            self.class_maps = nn.Conv2d(_WIDTHS[0], _CLASSES.value, 1)
+            self.score = nn.Conv2d(_CLASSES.value, 1, 3, padding=1, bias=False)
+            self.norm = nn.BatchNorm2d(1, eps=1e-5, momentum=0.1)
+
+        def forward(self, x):
+            skips = []
+            for level, module in enumerate(self.down):
+                x = module(functional.max_pool2d(x, 2) if level else x)
+                skips.append(x)
+            for level in reversed(range(len(self.up))):
+                x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+                x = self.up[level](torch.cat([skips[level], x], dim=1))
+            return torch.sigmoid(self.norm(self.score(self.class_maps(x))))
+
+    def erase(maps):
+        """Attentive erasing with the defaults of ornet_tf/erasing/attentive.py."""
+        count, _, height, width = maps.shape
+        flat = maps.flatten(1)
+        peak, place = flat.max(dim=1)
+        draws = torch.rand(count, 3, 1, 1)
+        sides = 0.4 + 0.8 * draws[:, :2]
+        rows = (torch.arange(height)[None, :, None] - (place // width)[:, None, None]).abs() * 2
+        columns = (torch.arange(width)[None, None, :] - (place % width)[:, None, None]).abs() * 2
+        inside = (rows <= sides[:, 0] * height) & (columns <= sides[:, 1] * width)
+        depth = 0.5 * draws[:, 2]
+        level = (1 - depth) * peak[:, None, None] + depth * flat.min(dim=1).values[:, None, None]
+        dropped = inside & (maps[:, 0] >= level) & (torch.rand(maps[:, 0].shape) < 0.5)
+        return maps.masked_fill(dropped[:, None], 0.0)
+
+    layout = torch.channels_last
+    lower = blocks(_BLOCKS[:_LOWER], 3).to(memory_format=layout).eval().requires_grad_(False)
+    evaluator = Classifier().to(memory_format=layout).eval().requires_grad_(False)
+    generator = Generator().to(memory_format=layout).train()
+    optimizer = torch.optim.Adam(generator.parameters(), lr=1e-4, fused=True)
+    images, labels = pictures()
+    images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    labels = torch.from_numpy(labels).long()
+    mean = torch.tensor([103.939, 116.779, 123.68])[None, :, None, None]
+
+    def steps(count):
+        for _ in range(count):
+            pixels = (images.flip(1) - mean).contiguous(memory_format=layout)
+            with torch.no_grad():
+                features = lower(pixels)
+            maps = generator(features)
+            mask = functional.interpolate(
+                erase(maps), size=pixels.shape[2:], mode="bilinear", align_corners=False
+            )
+            logits = evaluator(pixels * mask)
+            clipped = maps.clamp(2**-24, 1 - 2**-24)
+            entropy = -(maps * clipped.log() + (1 - maps) * (1 - clipped).log())
+            weighted = (torch.exp(-0.5 * ((maps - 0.5) / 0.1) ** 2) * entropy).mean()
+            loss = functional.cross_entropy(logits, labels) + 1.5 * weighted + 0.02 * maps.mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            loss.item()
+
+    def forwards(count):
+        with torch.inference_mode():
+            for _ in range(count):
+                evaluator(images)
+
+    return {"step": steps, "forward": forwards}
+
+
+def serve(functions) -> None:
+    """Computes what standard input asks for, such as "step 2", and answers with the seconds."""
+    for function in functions.values():
+        function(1)  # traces, compiles, allocates
+    print("ready", flush=True)
+    for line in sys.stdin:
+        name, count = line.split()
+        begin = time.perf_counter()
+        functions[name](int(count))
+        print(time.perf_counter() - begin, flush=True)
+
+
+def ask(process, name: str, count: int) -> float:
+    """Returns the images per second of a side."""
+    process.stdin.write(f"{name} {count}\n")
+    process.stdin.flush()
+    return count * _BATCH.value / float(process.stdout.readline())
+
+
+def main(argv) -> None:
+    """Prints the table."""
+    if _SIDE.value:
+        serve(tensorflow_side() if _SIDE.value == "tensorflow" else pytorch_side())
+        return
+    command = [sys.executable, "-m", "benchmarks.stage_two_step", *argv[1:]]
+    options = [f"--{name}={flags.FLAGS[name].value}" for name in ("size", "batch", "classes", "rounds", "steps")]
+    sides = {}
+    for side in ("tensorflow", "pytorch"):
+        sides[side] = subprocess.Popen(
+            [*command, *options, f"--side={side}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        if sides[side].stdout.readline() != "ready\n":
+            sys.exit(f"The side {side} did not start; PyTorch has to be installed: pip install torch")
+    work = multiplications()
+    print(f"VGG16, {_SIZE.value} pixels, batches of {_BATCH.value}, {_CLASSES.value} classes; images/s", flush=True)
+    print(f"{'round':<8}{'ours':>9}{'PyTorch':>9}{'ratio':>8}{'VGG16 (ours)':>14}{'(PyTorch)':>11}{'FLOP/s ratio':>14}")
+    rows = []
+    for number in range(_ROUNDS.value):
+        ours, theirs = (ask(process, "step", _TRAIN_STEPS.value) for process in sides.values())
+        forward, other = (ask(process, "forward", 2 * _TRAIN_STEPS.value) for process in sides.values())
+        rows.append((ours, theirs, ours / theirs, forward, other, ours * work["step"] / (forward * work["vgg16"])))
+        show(number + 1, rows[-1])
+    show("median", [statistics.median(column) for column in zip(*rows)])
+    print(
+        f"A step needs {2 * work['step'] / 1e9:.1f} GFLOP an image, VGG16 forward {2 * work['vgg16'] / 1e9:.1f}. "
+        "FLOP/s ratio: of our step against our VGG16 forward pass."
+    )
+    for process in sides.values():
+        process.stdin.close()
+        process.wait()
+
+
+def show(title, row) -> None:
+    """Prints a row of the table."""
+    ours, theirs, ratio, forward, other, flops = row
+    print(f"{title!s:<8}{ours:>9.3f}{theirs:>9.3f}{ratio:>8.2f}{forward:>14.3f}{other:>11.3f}{flops:>14.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)
