@@ -12,7 +12,6 @@ to weights where something is trained. Needs PyTorch, which is no requirement of
 """
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -101,114 +100,6 @@ def tensorflow_side():
     return {"step": steps, "forward": forwards}
 
 
-def pytorch_side():
-    """Returns the functions of `tensorflow_side` with PyTorch."""
-    import torch
-    from torch import nn
-    from torch.nn import functional
-
-    torch.manual_seed(0)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-
-    def blocks(chosen, channels):
-        layers = []
-        for number, (count, filters) in enumerate(chosen):
-            for _ in range(count):
-                layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU(inplace=True)]
-                channels = filters
-            if channels != 512 or number + 1 < len(chosen):
-                layers.append(nn.MaxPool2d(2))
-        return nn.Sequential(*layers)
-
-    class Classifier(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.features = blocks(_BLOCKS, 3)
-            self.head = nn.Linear(512, _CLASSES.value)
-
-        def forward(self, x):
-            return self.head(self.features(x).mean(dim=(2, 3)))
-
-    def double(before, width):
-        layers = []
-        for channels in (before, width):
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
-            layers += [nn.BatchNorm2d(width, eps=1e-5, momentum=0.1), nn.ReLU(inplace=True)]
-        return nn.Sequential(*layers)
-
-    class Generator(nn.Module):
-        def __init__(self):
-            super().__init__()
-            befores = (_BLOCKS[_LOWER - 1][1], *_WIDTHS[:-1])
-            self.down = nn.ModuleList(double(before, width) for before, width in zip(befores, _WIDTHS))
-            ups = list(zip(_WIDTHS[:-1], _WIDTHS[1:]))
-            self.up = nn.ModuleList(double(width + below, width) for width, below in ups)
-            self.class_maps = nn.Conv2d(_WIDTHS[0], _CLASSES.value, 1)
-            self.score = nn.Conv2d(_CLASSES.value, 1, 3, padding=1, bias=False)
-            self.norm = nn.BatchNorm2d(1, eps=1e-5, momentum=0.1)
-
-        def forward(self, x):
-            skips = []
-            for level, module in enumerate(self.down):
-                x = module(functional.max_pool2d(x, 2) if level else x)
-                skips.append(x)
-            for level in reversed(range(len(self.up))):
-                x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-                x = self.up[level](torch.cat([skips[level], x], dim=1))
-            return torch.sigmoid(self.norm(self.score(self.class_maps(x))))
-
-    def erase(maps):
-        """Attentive erasing with the defaults of ornet_tf/erasing/attentive.py."""
-        count, _, height, width = maps.shape
-        flat = maps.flatten(1)
-        peak, place = flat.max(dim=1)
-        draws = torch.rand(count, 3, 1, 1)
-        sides = 0.4 + 0.8 * draws[:, :2]
-        rows = (torch.arange(height)[None, :, None] - (place // width)[:, None, None]).abs() * 2
-        columns = (torch.arange(width)[None, None, :] - (place % width)[:, None, None]).abs() * 2
-        inside = (rows <= sides[:, 0] * height) & (columns <= sides[:, 1] * width)
-        depth = 0.5 * draws[:, 2]
-        level = (1 - depth) * peak[:, None, None] + depth * flat.min(dim=1).values[:, None, None]
-        dropped = inside & (maps[:, 0] >= level) & (torch.rand(maps[:, 0].shape) < 0.5)
-        return maps.masked_fill(dropped[:, None], 0.0)
-
-    layout = torch.channels_last
-    lower = blocks(_BLOCKS[:_LOWER], 3).to(memory_format=layout).eval().requires_grad_(False)
-    evaluator = Classifier().to(memory_format=layout).eval().requires_grad_(False)
-    generator = Generator().to(memory_format=layout).train()
-    optimizer = torch.optim.Adam(generator.parameters(), lr=1e-4, fused=True)
-    images, labels = pictures()
-    images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
-    labels = torch.from_numpy(labels).long()
-    mean = torch.tensor([103.939, 116.779, 123.68])[None, :, None, None]
-
-    def steps(count):
-        for _ in range(count):
-            pixels = (images.flip(1) - mean).contiguous(memory_format=layout)
-            with torch.no_grad():
-                features = lower(pixels)
-            maps = generator(features)
-            mask = functional.interpolate(
-                erase(maps), size=pixels.shape[2:], mode="bilinear", align_corners=False
-            )
-            logits = evaluator(pixels * mask)
-            clipped = maps.clamp(2**-24, 1 - 2**-24)
-            entropy = -(maps * clipped.log() + (1 - maps) * (1 - clipped).log())
-            weighted = (torch.exp(-0.5 * ((maps - 0.5) / 0.1) ** 2) * entropy).mean()
-            loss = functional.cross_entropy(logits, labels) + 1.5 * weighted + 0.02 * maps.mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            loss.item()
-
-    def forwards(count):
-        with torch.inference_mode():
-            for _ in range(count):
-                evaluator(images)
-
-    return {"step": steps, "forward": forwards}
-
-
 def serve(functions) -> None:
     """Computes what standard input asks for, such as "step 2", and answers with the seconds."""
     for function in functions.values():
@@ -221,6 +112,16 @@ def serve(functions) -> None:
         print(time.perf_counter() - begin, flush=True)
 
 
+def start(side: str) -> subprocess.Popen:
+    """Starts the process of a side and waits until it is ready."""
+    command = [sys.executable, "-m", "benchmarks.stage_two_step", f"--side={side}"]
+    command += [f"--{name}={flags.FLAGS[name].value}" for name in ("size", "batch", "classes")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if process.stdout.readline() != "ready\n":
+        sys.exit(f"The side {side} did not start; PyTorch has to be installed: pip install torch")
+    return process
+
+
 def ask(process, name: str, count: int) -> float:
     """Returns the images per second of a side."""
     process.stdin.write(f"{name} {count}\n")
@@ -228,20 +129,21 @@ def ask(process, name: str, count: int) -> float:
     return count * _BATCH.value / float(process.stdout.readline())
 
 
-def main(argv) -> None:
+def main(_) -> None:
+    """Is one of the sides, or prints the table."""
+    if _SIDE.value == "tensorflow":
+        serve(tensorflow_side())
+    elif _SIDE.value == "pytorch":
+        from benchmarks import stage_two_pytorch
+
+        serve(stage_two_pytorch.functions(*pictures(), classes=_CLASSES.value))
+    else:
+        compare()
+
+
+def compare() -> None:
     """Prints the table."""
-    if _SIDE.value:
-        serve(tensorflow_side() if _SIDE.value == "tensorflow" else pytorch_side())
-        return
-    command = [sys.executable, "-m", "benchmarks.stage_two_step", *argv[1:]]
-    options = [f"--{name}={flags.FLAGS[name].value}" for name in ("size", "batch", "classes", "rounds", "steps")]
-    sides = {}
-    for side in ("tensorflow", "pytorch"):
-        sides[side] = subprocess.Popen(
-            [*command, *options, f"--side={side}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        if sides[side].stdout.readline() != "ready\n":
-            sys.exit(f"The side {side} did not start; PyTorch has to be installed: pip install torch")
+    sides = {side: start(side) for side in ("tensorflow", "pytorch")}
     work = multiplications()
     print(f"VGG16, {_SIZE.value} pixels, batches of {_BATCH.value}, {_CLASSES.value} classes; images/s", flush=True)
     print(f"{'round':<8}{'ours':>9}{'PyTorch':>9}{'ratio':>8}{'VGG16 (ours)':>14}{'(PyTorch)':>11}{'FLOP/s ratio':>14}")
@@ -264,7 +166,8 @@ def main(argv) -> None:
 def show(title, row) -> None:
     """Prints a row of the table."""
     ours, theirs, ratio, forward, other, flops = row
-    print(f"{title!s:<8}{ours:>9.3f}{theirs:>9.3f}{ratio:>8.2f}{forward:>14.3f}{other:>11.3f}{flops:>14.2f}", flush=True)
+    speeds = f"{ours:>9.3f}{theirs:>9.3f}{ratio:>8.2f}{forward:>14.3f}{other:>11.3f}{flops:>14.2f}"
+    print(f"{title!s:<8}{speeds}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import checkpoints, generator, input_pipeline, methods, registry, run_folder
+from ornet_tf import checkpoints, generator, input_pipeline, methods, picture_cache, registry, run_folder
 from ornet_tf.compat import keras
 from ornet_tf.datasets import MissingSplit, Source
 from ornet_tf.optimizers import make_optimizers
@@ -23,35 +23,57 @@ def load_source(config: ConfigDict, split: str) -> Source:
 
 def load_split(config: ConfigDict, split: str) -> Source:
     """Loads a split of the configured data set and checks its pictures (config.input.broken_images)."""
-    source = load_source(config, split)
-    if not len(source):
-        raise ValueError(f"config.dataset: the {split} split of {config.dataset.name} is empty.")
-    return input_pipeline.usable(source, broken_images=config.input.broken_images)
+    return _load_once(config, split, {})
 
 
-def load_training_pictures(config: ConfigDict) -> Source:
+def load_training_pictures(config: ConfigDict, workdir: str, *, is_chief: bool = True) -> Source:
     """Loads the training split and checks its pictures, and those that evaluation will need.
 
     So all that is broken is listed at once, and before training. A data set that lacks a split of the evaluation can be
-    trained on; what evaluation will say about it is logged.
+    trained on; what evaluation will say about it is logged. What was found whole is remembered, so that a run that goes
+    on need not decode it all again: a file that has changed since is looked at anew.
+
+    Args:
+      config: the whole configuration.
+      workdir: the run's folder.
+      is_chief: whether this process writes there.
 
     Raises:
       ValueError: if pictures or tables of any of these splits can't be used.
     """
+    path = os.path.join(workdir, "whole_pictures.json")
+    whole = run_folder.read_json(path) if os.path.exists(path) else {}
     loaded, problems = {}, []
     for split in dict.fromkeys(["train", config.evaluation.split, config.evaluation.threshold_split]):
         try:
             if split:
-                loaded[split] = load_split(config, split)
+                loaded[split] = _load_once(config, split, whole)
         except MissingSplit as error:
             if split == "train":
                 raise
             logging.warning("There will be no evaluation on %s: %s", split, error)
         except ValueError as error:
             problems.append(f"The {split} split: {error}")
+    if is_chief:
+        run_folder.write_json(path, whole)
     if problems:
         raise ValueError("\n".join(dict.fromkeys(problems)))
     return loaded["train"]
+
+
+def _load_once(config: ConfigDict, split: str, whole: dict[str, str]) -> Source:
+    """Does what `load_split` does, but looks at pictures only if their fingerprint is not among the `whole` splits."""
+    source = load_source(config, split)
+    if not len(source):
+        raise ValueError(f"config.dataset: the {split} split of {config.dataset.name} is empty.")
+    mark = picture_cache.fingerprint(source)
+    if whole.get(split) == mark:
+        logging.info("The %d pictures of %s are those that were found whole before.", len(source), split)
+        return source
+    checked = input_pipeline.usable(source, broken_images=config.input.broken_images)
+    if len(checked) == len(source):
+        whole[split] = mark
+    return checked
 
 
 def evaluation_batches(config: ConfigDict, source: Source) -> tf.data.Dataset:

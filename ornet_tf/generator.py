@@ -79,7 +79,7 @@ def _heads(x, num_classes: int, map_gain: float):
     activation_map = keras.layers.Activation("sigmoid", dtype="float32", name="activation_map")(score)
 
     # The mean over the pixels changes places with both 1x1 convolutions.
-    mean = keras.layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name="mean_features")(x)
+    mean = keras.layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name="mean_of_features")(x)
     mean_class_maps, _, _ = to_class_maps(mean)  # [B, 1, 1, k]
     logits = keras.layers.Conv2D(num_classes, 1, dtype="float32", name="auxiliary_conv")(mean_class_maps)
     return activation_map, class_maps, keras.layers.Flatten(dtype="float32", name="auxiliary_logits")(logits)

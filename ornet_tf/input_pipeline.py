@@ -1,9 +1,8 @@
 """From a `Source` to batches: checks the pictures, then reads, decodes, resizes, crops and batches them with tf.data.
 
 Training batches are a pure function of the seed and the global step: the order is a function of (seed, epoch), the
-augmentation of the example's key, (seed, epoch, index). A run that starts at step k sees what an uninterrupted run sees
-from step k on, whatever the number of threads; no iterator state is kept in checkpoints (a distributed iterator has
-none).
+augmentation of (seed, epoch, index). A run that starts at step k sees what an uninterrupted run sees from step k on,
+whatever the number of threads; no iterator state is kept in checkpoints (a distributed iterator has none).
 """
 from __future__ import annotations
 
@@ -208,7 +207,7 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
     view = transforms.evaluation_view(resize=resize, crop=crop)
     read = picture_store.reader(source)
     labels = picture_store.in_main_memory(source.labels, tf.int32)
-    boxes = picture_store.in_main_memory(_padded(source), tf.float32)
+    boxes = picture_store.in_main_memory(source.padded_boxes(), tf.float32)
 
     def example(index):
         image = images.decode(read(index))
@@ -243,15 +242,6 @@ def _pictures(source: Source, resize: int, cache: str, cache_dir: str) -> Callab
         return picture_cache.holder(source, side=resize, kind=cache, folder=cache_dir)
     except tf.errors.OpError as error:
         raise ValueError(_report(check(source), source)) from error
-
-
-def _padded(source: Source) -> np.ndarray:
-    """Returns the boxes of a source in pixels, padded with zeros: float32 [N, M, 4]."""
-    boxes = source.boxes if source.boxes is not None else [()] * len(source)
-    padded = np.zeros([len(source), max([len(rows) for rows in boxes] + [1]), 4], np.float32)
-    for row, some in zip(padded, boxes):
-        row[:len(some)] = np.reshape(some, [-1, 4])
-    return padded
 
 
 def _report(broken: list[tuple[str, str]], source: Source) -> str:

@@ -82,6 +82,15 @@ def holder(source: Source, *, side: int, kind: str, folder: str = "") -> Callabl
     return lambda index: pictures[index]
 
 
+def fingerprint(source: Source) -> str:
+    """Returns a text that differs with what makes pixels differ: the pictures, their order and files, TensorFlow."""
+    digest = hashlib.sha256(json.dumps([_LAYOUT, tf.__version__, len(source)]).encode())
+    for name, image in zip(source.names, source.images):
+        content = _file_state(image) if isinstance(image, str) else [hashlib.sha256(image).hexdigest()]
+        digest.update(json.dumps([name, *content]).encode())
+    return digest.hexdigest()[:20]
+
+
 def available_memory() -> int:
     """Returns how many bytes of memory can be taken, as far as the system tells."""
     available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
@@ -121,7 +130,7 @@ def _on_disk(source: Source, side: int, folder: str) -> np.ndarray:
     """Returns uint8 [N, side, side, 3], a file that is mapped; it is written before, unless it is there."""
     if not folder:
         raise ValueError("cache=disk needs a folder; set cache_dir to one on a local disk.")
-    path = pathlib.Path(folder).expanduser() / f"pictures-{side}-{_fingerprint(source, side)}.rgb"
+    path = pathlib.Path(folder).expanduser() / f"pictures-{side}-{fingerprint(source)}.rgb"
     needed = _bytes(source, side)
     if path.exists() and path.stat().st_size == needed:
         logging.info("Cache of the pictures: %s.", path)
@@ -164,15 +173,6 @@ def _parts(source: Source, side: int):
     """Yields all pictures in order, uint8 [some, side, side, 3]; each while the next ones are decoded."""
     decoded = picture_store.each(tf.data.Dataset.range(len(source)), picture_store.decoder(source, side=side))
     return decoded.batch(max(1, _PART_BYTES // (side * side * 3))).prefetch(1).as_numpy_iterator()
-
-
-def _fingerprint(source: Source, side: int) -> str:
-    """Returns a name that differs with what makes pixels differ: pictures, their order and files, side, TensorFlow."""
-    digest = hashlib.sha256(json.dumps([_LAYOUT, tf.__version__, side, len(source)]).encode())
-    for name, image in zip(source.names, source.images):
-        content = _file_state(image) if isinstance(image, str) else [hashlib.sha256(image).hexdigest()]
-        digest.update(json.dumps([name, *content]).encode())
-    return digest.hexdigest()[:20]
 
 
 def _file_state(path: str) -> list:

@@ -68,8 +68,9 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
                 logging.info("Phase %s is finished already.", name)
                 continue
             if source is None:
-                source = assemble.load_training_pictures(config)
-                if workers.is_chief(strategy):
+                is_chief = workers.is_chief(strategy)
+                source = assemble.load_training_pictures(config, workdir, is_chief=is_chief)
+                if is_chief:
                     assemble.claim_data(workdir, source, config.phases)
                 assemble.check_phases(config, source)
             facts = _train_phase(run, name, source, settings)

@@ -101,14 +101,30 @@ def test_broken_pictures_of_all_splits_are_listed_at_once(folders):
     (root / "train" / "b" / "2.png").write_bytes(b"")
     (root / "test" / "a" / "3.png").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"(?s)train split: 1 of 3 .*2.png: an empty.*test split: 1 of 2 .*3.png: n"):
-        assemble.load_training_pictures(config)
+        assemble.load_training_pictures(config, f"{root}-run")
+
+
+def test_pictures_that_were_whole_are_not_decoded_again_until_they_change(folders, caplog):
+    config, root = folders
+    assert len(assemble.load_training_pictures(config, f"{root}-run")) == 3
+    with caplog.at_level("INFO", logger="absl"):
+        assert len(assemble.load_training_pictures(config, f"{root}-run")) == 3
+    assert "The 3 pictures of train are those that were found whole before" in caplog.text
+    assert "Checked" not in caplog.text
+    (root / "train" / "b" / "2.png").write_bytes(b"broken")
+    for _ in range(2):  # what is broken is not remembered
+        with pytest.raises(ValueError, match="train split: 1 of 3 .*cannot be used"):
+            assemble.load_training_pictures(config, f"{root}-run")
+    config.input.broken_images = "skip"
+    for _ in range(2):
+        assert len(assemble.load_training_pictures(config, f"{root}-run")) == 2
 
 
 def test_a_faulty_table_of_boxes_stops_training_a_missing_split_does_not(folders, caplog):
     config, root = folders
     with caplog.at_level("WARNING", logger="absl"):
-        assert len(assemble.load_training_pictures(config)) == 3
+        assert len(assemble.load_training_pictures(config, f"{root}-run")) == 3
     assert "There will be no evaluation on validation" in caplog.text
     (root / "boxes.csv").write_text("test/a/3.png,1,1,5,5\n")
     with pytest.raises(ValueError, match="boxes.csv, line 1: expected the columns"):
-        assemble.load_training_pictures(config)
+        assemble.load_training_pictures(config, f"{root}-run")

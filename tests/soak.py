@@ -94,33 +94,43 @@ def main(_) -> None:
     """Prints each kill, then what differs; exit status 1 if anything does."""
     random.seed(_SEED.value)
     with tempfile.TemporaryDirectory() as folder:
-        alone, killed = os.path.join(folder, "alone"), os.path.join(folder, "killed")
-        # Long enough that a start gets somewhere, short enough that it is killed in all phases.
-        epochs = [f"--config.phase.{phase}.epochs={_EPOCHS.value}" for phase in PHASES]
         begin = time.monotonic()
-        status, text = run(alone, *epochs)
-        whole = time.monotonic() - begin
-        if status:
+        train_to_the_end(os.path.join(folder, "alone"))
+        seconds, kills = time.monotonic() - begin, dict.fromkeys(PHASES, 0)
+        for number in range(_KILLS.value):
+            killed = os.path.join(folder, f"killed-{number}")
+            kill_until_done(killed, seconds, kills)
+            report(os.path.join(folder, "alone"), killed)
+            print(kills, flush=True)
+            if sum(kills.values()) >= _KILLS.value:
+                return
+
+
+def train_to_the_end(workdir: str) -> None:
+    """Trains without a kill; ends the program if that fails."""
+    status, text = run(workdir, *epochs())
+    if status:
+        sys.exit(text)
+
+
+def kill_until_done(workdir: str, seconds: float, kills: dict[str, int]) -> None:
+    """Starts a run again and again, kills each start at a random moment of the `seconds` of a whole run, and counts."""
+    while True:
+        status, text = run(workdir, *epochs(), after=random.uniform(0.25 * seconds, 0.95 * seconds))
+        if status == 0:
+            return
+        if status != -signal.SIGKILL:
             sys.exit(text)
-        kills = dict.fromkeys(PHASES, 0)
-        while sum(kills.values()) < _KILLS.value:
-            status, text = run(killed, *epochs, after=random.uniform(0.25 * whole, 0.95 * whole))
-            if status not in (0, -signal.SIGKILL):
-                sys.exit(text)
-            if status == 0:
-                print(f"done after {sum(kills.values())} kills; once more from the start", flush=True)
-                report(alone, killed)
-                killed += "-again"
-                continue
-            phase = next(name for name in PHASES if not run_folder.is_finished(os.path.join(killed, name)))
-            kills[phase] += 1
-            path = checkpoints.latest(os.path.join(killed, phase))
-            print(f"kill {sum(kills.values())} in {phase}, after {path and os.path.basename(path)}", flush=True)
-        status, text = run(killed, *epochs)
-        if status:
-            sys.exit(text)
-        print(kills)
-        report(alone, killed)
+        ends = [name for name in PHASES if not run_folder.is_finished(os.path.join(workdir, name))]
+        if ends:
+            kills[ends[0]] += 1
+            path = checkpoints.latest(os.path.join(workdir, ends[0]))
+            print(f"kill {sum(kills.values())} in {ends[0]}, after {path and os.path.basename(path)}", flush=True)
+
+
+def epochs() -> list[str]:
+    """Returns the flags that make a run long enough to be killed in all phases."""
+    return [f"--config.phase.{phase}.epochs={_EPOCHS.value}" for phase in PHASES]
 
 
 def report(first: str, second: str) -> None:

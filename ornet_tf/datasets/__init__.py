@@ -53,3 +53,11 @@ class Source:
             labels=np.asarray(self.labels)[np.asarray(indices, np.int64)],
             boxes=None if self.boxes is None else [self.boxes[i] for i in indices],
         )
+
+    def padded_boxes(self) -> np.ndarray:
+        """Returns the boxes in pixels, padded with zeros: float32 [N, M, 4], M the most of a picture and at least 1."""
+        boxes = self.boxes if self.boxes is not None else [()] * len(self)
+        padded = np.zeros([len(self), max([len(rows) for rows in boxes] + [1]), 4], np.float32)
+        for row, some in zip(padded, boxes):
+            row[: len(some)] = np.reshape(some, [-1, 4])
+        return padded

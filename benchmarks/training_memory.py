@@ -1,0 +1,106 @@
+"""Shows time and peak memory of a training step of each phase, and how they grow with what is trained on.
+
+Each figure is of a process of its own: VGG16 with random weights, the real pipeline (no cache) and the real step. From
+the base on, one thing is changed at a time: the batch, the side of the pictures, the number of classes, the number of
+pictures, the parts of a batch whose gradients are added up. Ratios are to the base of the same phase.
+
+  python -m benchmarks.training_memory
+"""
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+from absl import app, flags
+
+_PHASES = flags.DEFINE_list("phases", ["evaluator", "stage_one", "stage_two"], "the phases")
+_BATCH = flags.DEFINE_integer("batch", 8, "pictures in a batch, at the base", lower_bound=1)
+_SIZE = flags.DEFINE_integer("size", 128, "side of the pictures in pixels, at the base", lower_bound=32)
+_CLASSES = flags.DEFINE_integer("classes", 10, "classes, at the base", lower_bound=2)
+_PICTURES = flags.DEFINE_integer("pictures", 400, "pictures in the data set, at the base", lower_bound=1)
+_ACCUMULATE = flags.DEFINE_integer("accumulate", 1, "parts of a batch, at the base", lower_bound=1)
+_TIMED_STEPS = flags.DEFINE_integer("steps", 4, "steps that are timed", lower_bound=1)
+_FOLDER = flags.DEFINE_string("folder", "", "where a child puts the file that all its pictures are read from")
+_CHILD = flags.DEFINE_string("child", "", "the phase that this process trains; the parent starts such processes")
+
+
+def child(phase: str) -> None:
+    """Trains some steps and prints the seconds of one and the peak memory in MiB."""
+    import tensorflow as tf
+
+    from ornet_tf import assemble, config, input_pipeline, optimizers, training_step
+    from ornet_tf.datasets import Source
+
+    experiment = config.default()
+    experiment.backbone.options.weights = None
+    experiment.input.update({"resize": _SIZE.value, "crop": _SIZE.value})
+    section = experiment.phase[phase]
+    noise = np.random.default_rng(0).integers(0, 256, [300, 400, 3], np.uint8)
+    path = os.path.join(_FOLDER.value, "noise.jpg")
+    tf.io.write_file(path, tf.io.encode_jpeg(noise))
+    count = _PICTURES.value
+    names = [str(number) for number in range(count)]
+    labels = np.arange(count) % _CLASSES.value
+    source = Source([str(number) for number in range(_CLASSES.value)], [path] * count, names, labels)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        method = assemble.build_method(experiment, section, _CLASSES.value)
+        trained = optimizers.make_optimizers(method.trainable_variables, schedule=1e-4)
+    step = training_step.TrainingStep(
+        strategy, method, trained, section.losses.to_dict(), steps=100, batch_size=_BATCH.value,
+        accumulate=_ACCUMULATE.value,
+    )
+    batches = strategy.distribute_datasets_from_function(
+        lambda _: input_pipeline.training_batches(
+            source, batch_size=_BATCH.value, seed=0, resize=_SIZE.value, crop=_SIZE.value, horizontal_flip=True
+        )
+    )
+    iterator = iter(batches)
+    step.run(iterator, 0, 2)
+    done = step.run(iterator, 2, _TIMED_STEPS.value)
+    print(done.seconds / _TIMED_STEPS.value, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def measure(phase: str, **changes: int) -> tuple[float, float]:
+    """Returns the seconds of a step and the peak memory in MiB of a process with some values changed."""
+    names = ("batch", "size", "classes", "pictures", "accumulate", "steps")
+    values = {**{name: flags.FLAGS[name].value for name in names}, **changes}
+    command = [sys.executable, "-m", "benchmarks.training_memory", f"--child={phase}"]
+    command += [f"--{name}={value}" for name, value in values.items()]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([*command, f"--folder={folder}"], check=True, stdout=subprocess.PIPE, text=True)
+    seconds, memory = map(float, done.stdout.split())
+    return seconds, memory
+
+
+def main(_) -> None:
+    """Prints the table."""
+    if _CHILD.value:
+        child(_CHILD.value)
+        return
+    print(
+        f"Base: batches of {_BATCH.value}, {_SIZE.value} pixels, {_CLASSES.value} classes, {_PICTURES.value} pictures, "
+        f"{_ACCUMULATE.value} part"
+    )
+    print(f"{'phase':<12}{'changed':<18}{'s a step':>10}{'ratio':>8}{'peak, MiB':>12}{'ratio':>8}", flush=True)
+    for phase in _PHASES.value:
+        base = measure(phase)
+        show(phase, "base", base, base)
+        for name, factor in (("batch", 2), ("size", 2), ("classes", 100), ("pictures", 10), ("accumulate", 4)):
+            value = factor * flags.FLAGS[name].value
+            show(phase, f"{name} {value}", measure(phase, **{name: value}), base)
+
+
+def show(phase: str, changed: str, figures: tuple[float, float], base: tuple[float, float]) -> None:
+    """Prints a row of the table."""
+    seconds, memory = figures
+    ratios = (seconds / base[0], memory / base[1])
+    print(f"{phase:<12}{changed:<18}{seconds:>10.2f}{ratios[0]:>8.2f}{memory:>12.0f}{ratios[1]:>8.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)

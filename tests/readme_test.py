@@ -1,0 +1,43 @@
+"""What README.md tells a user to hand to other programs is what they take."""
+import json
+import os
+import re
+import subprocess
+
+import yaml
+
+from tests import source_tree
+
+
+def test_the_kubernetes_job_starts_each_worker_with_its_place_in_the_cluster():
+    text, = re.findall(r"```yaml\n(.*?)```", source_tree.text("README.md"), re.S)
+    service, job = yaml.safe_load_all(text)
+    pod = job["spec"]["template"]["spec"]
+    container, = pod["containers"]
+    name, workers = job["metadata"]["name"], job["spec"]["completions"]
+    assert job["spec"]["completionMode"] == "Indexed" and job["spec"]["parallelism"] == workers
+    assert service["metadata"]["name"] == pod["subdomain"] and service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["selector"] == {"job-name": name}
+    ignored = job["spec"]["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"]
+    assert ignored == [75] and pod["restartPolicy"] == "Never"
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    script, = container["args"]
+    script, count = re.subn(r"exec python -m ornet_tf\.train .*--workdir=/shared/\S+", 'echo "$TF_CONFIG"', script)
+    assert count == 1
+    port = container["ports"][0]["containerPort"]
+    for index in range(workers):
+        done = subprocess.run(
+            [*container["command"], script], env={**os.environ, "JOB_COMPLETION_INDEX": str(index)},
+            capture_output=True, text=True, check=True,
+        )
+        # An indexed job's pods are called NAME-INDEX; the headless service gives them names under its own.
+        hosts = [f"{name}-{other}.{pod['subdomain']}:{port}" for other in range(workers)]
+        assert json.loads(done.stdout) == {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
+
+
+def test_the_cluster_of_the_example_is_one(monkeypatch):
+    from ornet_tf import workers
+
+    text, = re.findall(r"^TF_CONFIG='(.*?)'", source_tree.text("README.md"), re.M)
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert workers._cluster() == json.loads(text)["cluster"]
