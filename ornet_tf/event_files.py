@@ -3,16 +3,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 
 import tensorflow as tf
+
+_PREFIX = "events.out.tfevents."
+# TensorBoard reads every file with "tfevents" in its name: what is written aside must not double the points.
+_ASIDE = "cut.partial"
 
 
 def cut(folder: str, last_step: int) -> None:
     """Removes from all event files below a folder what was written of steps after `last_step`.
 
     A run that was killed leaves events of steps that it makes again, and perhaps half a record. A file is rewritten
-    aside, record by record, and renamed; one in which nothing has to go stays untouched.
+    aside, record by record, and renamed; one in which nothing has to go stays untouched. What is written after this
+    call sorts behind all files.
 
     Args:
       folder: TensorBoard's folder; it need not be there.
@@ -24,7 +30,7 @@ def cut(folder: str, last_step: int) -> None:
     for path in _paths(folder):
         if not _has_to_be_cut(path, last_step):
             continue
-        aside = os.path.join(os.path.dirname(path), f".partial-{os.path.basename(path)}")
+        aside = os.path.join(os.path.dirname(path), _ASIDE)
         try:
             with tf.io.TFRecordWriter(aside) as writer:
                 for record in _records(path):
@@ -35,6 +41,7 @@ def cut(folder: str, last_step: int) -> None:
             if os.path.exists(aside):
                 os.remove(aside)
             raise OSError(f"{path} could not be rewritten: {error}. Free some space and start again.") from error
+    _date_back(_paths(folder))
 
 
 def clear(folder: str) -> None:
@@ -65,8 +72,20 @@ def _paths(folder: str) -> list[str]:
     """Returns the event files below a folder in the order in which they were begun."""
     found = []
     for parent, _, names in os.walk(folder):
-        found += [os.path.join(parent, name) for name in names if name.startswith("events.out.tfevents.")]
+        found += [os.path.join(parent, name) for name in names if name.startswith(_PREFIX)]
     return sorted(found, key=os.path.basename)
+
+
+def _date_back(paths: list[str]) -> None:
+    """Renames files, in their order, that would sort behind a new one: names begin with the second of the clock.
+
+    TensorBoard reads files in the order of their names. Without this, its curves would jump where a run goes on within
+    a second or on a machine whose clock is behind.
+    """
+    if paths and os.path.basename(paths[-1]) >= f"{_PREFIX}{int(time.time()):010d}":
+        for number, path in enumerate(paths):
+            rest = os.path.basename(path)[len(_PREFIX) :].partition(".")[2]
+            os.rename(path, os.path.join(os.path.dirname(path), f"{_PREFIX}{number:010d}.{rest}"))
 
 
 def _records(path: str) -> Iterator[bytes]:

@@ -20,12 +20,13 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
     Returns:
       Scalar int32 in 1..8; 1 (upright) if the file states none or states it in a malformed way.
     """
+
     def read():
         start, length = _exif_segment(encoded)
         return tf.cond(length > 0, lambda: _tiff_orientation(tf.strings.substr(encoded, start, length)),
                        lambda: tf.constant(1))
 
-    # Most files hold no EXIF data. To search the bytes for its name is much faster than to walk all segments.
+    # Most files hold no EXIF data. To search the bytes for its name is faster than to walk all segments.
     parts = tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=_NAME, maxsplit=1)
     return tf.cond(tf.size(parts.values) > 1, read, lambda: tf.constant(1))
 

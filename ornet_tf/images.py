@@ -109,7 +109,7 @@ def refusal(encoded: tf.Tensor, *, max_bytes: int = MAX_BYTES, max_pixels: int =
     has_many_pixels = size[0] > max_pixels // tf.maximum(size[1], 1)
     is_other = tf.logical_not(tf.logical_or(is_jpeg, is_png))  # an empty file is one, too
     wrong = tf.reduce_any([has_no_pixels, has_many_pixels, is_wrong_png, is_other, tf.logical_not(is_small)])
-    # Nearly every file is good: the words for the others cost as much as half of the decoding.
+    # Nearly every file is good; the words are made for the others only.
     return tf.cond(wrong, explained, lambda: tf.constant(""))
 
 

@@ -142,7 +142,7 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
         raise ValueError(f"seed must lie in 0..2^31-1; got {seed}.")
     if operator.index(first_step) < 0:
         raise ValueError(f"first_step must not be negative; got {first_step}.")
-    if batch_size % share.total or not 0 <= share.first <= share.total - share.local:
+    if share.local < 1 or not 0 <= share.first <= share.total - share.local or batch_size % share.total:
         raise ValueError(f"batch_size must be a multiple of the {share.total} replicas; got {batch_size} and {share}.")
     part = batch_size // share.total
     cache = picture_cache.choose(cache, source, side=resize)

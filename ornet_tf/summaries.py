@@ -35,23 +35,26 @@ class PhaseSummaries:
             event_files.cut(self._tensorboard_path, first_step)
         else:
             event_files.clear(self._tensorboard_path)
-        with self._writing(self._metrics_path):
-            os.makedirs(folder, exist_ok=True)
-            _keep_lines(self._metrics_path, first_step)
-            self._metrics = open(self._metrics_path, "a", encoding="utf-8")  # noqa: SIM115 - closed in __exit__
         with self._writing(self._tensorboard_path):
             self._writer = tf.summary.create_file_writer(self._tensorboard_path)
             if not first_step:
                 self._write_settings(json.loads(json.dumps(settings, default=str)))
+        with self._writing(self._metrics_path):
+            os.makedirs(folder, exist_ok=True)
+            _keep_lines(self._metrics_path, first_step)
+            self._metrics = open(self._metrics_path, "a", encoding="utf-8")  # noqa: SIM115 - closed in __exit__
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        # In this order: TensorFlow's writer can't be closed on a full disk.
-        self._metrics.close()
-        with self._writing(self._tensorboard_path):
-            self._writer.close()
+        # Neither can be closed on a full disk if something is left to write.
+        try:
+            with self._writing(self._metrics_path):
+                self._metrics.close()
+        finally:
+            with self._writing(self._tensorboard_path):
+                self._writer.close()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes named values of a step."""

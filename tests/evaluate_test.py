@@ -45,6 +45,7 @@ def test_components_come_from_the_addons_where_they_are_and_are_asked_for(tiny_r
         assert bool(calls) is (expected == "addons")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [8, 17])  # the last batch holds 2 and 1: one for each device, and none for one
 def test_two_devices_count_every_picture_once_like_one(tiny_run, batch_size):
     config, workdir = tiny_run

@@ -1,7 +1,10 @@
 import os
+import resource
+import signal
 
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing import io_wrapper
 
 from ornet_tf import event_files
 
@@ -18,6 +21,10 @@ def write(folder, steps):
 def only(folder):
     path, = folder.iterdir()
     return path
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def test_series_are_read_back(tmp_path):
@@ -56,6 +63,55 @@ def test_half_a_record_goes(tmp_path, lost):
     size = os.path.getsize(path)
     event_files.cut(str(tmp_path), 100)
     assert os.path.getsize(path) == size
+
+
+@pytest.fixture
+def limit_file_size():
+    """The function that sets the size at which files of this process can't grow, as on a full disk."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("size", [0, 1000, 2500])
+def test_a_file_that_cannot_be_cut_stays_as_it_was(tmp_path, limit_file_size, size):
+    write(tmp_path, range(1, 40))
+    before = only(tmp_path).read_bytes()
+    limit_file_size(size)
+    with pytest.raises(OSError, match="could not be rewritten: .* Free some space and start again"):
+        event_files.cut(str(tmp_path), 38)
+    assert only(tmp_path).read_bytes() == before
+
+
+def test_tensorboard_does_not_read_what_is_written_aside(tmp_path, monkeypatch):
+    write(tmp_path, range(1, 5))
+    name = only(tmp_path).name
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        event_files.cut(str(tmp_path), 3)
+    monkeypatch.undo()
+    aside, = {path.name for path in tmp_path.iterdir()} - {name}
+    assert io_wrapper.IsSummaryEventsFile(name)
+    assert not io_wrapper.IsSummaryEventsFile(aside)
+    event_files.cut(str(tmp_path), 3)
+    assert only(tmp_path).name == name
+    assert event_files.scalars(str(tmp_path))["a"][-1] == (3, 1.5)
+
+
+def test_what_is_written_after_a_cut_sorts_behind_files_of_a_clock_that_was_ahead(tmp_path):
+    for steps, stamp in ((range(1, 5), "4000000000"), (range(4, 7), "4000000001")):
+        write(tmp_path / "new", steps)
+        name = only(tmp_path / "new").name
+        os.renames(tmp_path / "new" / name, tmp_path / "all" / f"events.out.tfevents.{stamp}.{name[31:]}")
+    for last_step in (3, 3):
+        event_files.cut(str(tmp_path / "all"), last_step)
+        write(tmp_path / "all", [4])
+    event_files.cut(str(tmp_path / "all"), 4)
+    write(tmp_path / "all", [5])
+    found = event_files.scalars(str(tmp_path / "all"))
+    assert found == {"a": [(step, step / 2) for step in range(1, 6)]}
 
 
 def test_clear_removes_event_files_and_nothing_else(tmp_path):

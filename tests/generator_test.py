@@ -76,6 +76,26 @@ def test_the_heads_are_those_of_class_maps_that_are_made_in_values_and_gradients
         np.testing.assert_allclose(one, other, atol=2e-3, rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_the_heads_compute_in_float32_whatever_the_policy(precision):
+    def heads():
+        inputs = keras.Input((6, 9, 5), dtype=precision)
+        return keras.Model(inputs, generator._heads(inputs, 7, 1.5))
+
+    single = heads()
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(f"mixed_{precision}")
+    try:
+        mixed = heads()
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    mixed.set_weights(single.get_weights())
+    x = tf.cast(tf.random.stateless_normal([2, 6, 9, 5], [1, 2]), precision)
+    for one, other in zip(mixed(x), single(x)):
+        assert one.dtype == tf.float32
+        np.testing.assert_array_equal(one, other)
+
+
 def test_class_maps_are_not_made_for_who_does_not_ask_for_them():
     model = generator.build((16, 16, 5), num_classes=300, base_width=4, depth=2)
 

@@ -115,15 +115,14 @@ def test_a_run_that_starts_later_sees_the_tail(source, cache, first_step):
     assert equal(sequence[before:], training(source, length - before, cache=cache, first_step=first_step))
 
 
-@pytest.mark.parametrize("first_step", [0, 3])
-def test_batches_are_the_same_wherever_pictures_are_kept_and_repeatable(source, tmp_path, first_step):
-    held = training(source, 7, first_step=first_step)
-    assert equal(held, training(source, 7, first_step=first_step))
-    assert equal(held, training(source, 7, first_step=first_step, cache="none"))
-    assert equal(held, training(source, 7, first_step=first_step, cache="auto"))
+@pytest.mark.parametrize("options", [{}, {"first_step": 3, "resize": 32}])  # at a power of two, parts are resized alone
+def test_batches_are_the_same_wherever_pictures_are_kept_and_repeatable(source, tmp_path, options):
+    held = training(source, 7, **options)
+    for cache in ("memory", "none", "auto"):
+        assert equal(held, training(source, 7, cache=cache, **options))
     for _ in range(2):  # the second time the file is there
         again = source.select(range(len(source)))
-        assert equal(held, training(again, 7, first_step=first_step, cache="disk", cache_dir=str(tmp_path / "cache")))
+        assert equal(held, training(again, 7, cache="disk", cache_dir=str(tmp_path / "cache"), **options))
 
 
 def test_keys_are_those_of_seed_epoch_and_index(source):
@@ -239,6 +238,7 @@ def test_evaluation_boxes_are_moved_clipped_and_padded(pictures, encode):
         ({"cache": "ram"}, "cache must be one of none, memory, disk, auto; got 'ram'"),
         ({"share": input_pipeline.Share(0, 1, 3)}, "batch_size must be a multiple of the 3 replicas; got 4"),
         ({"share": input_pipeline.Share(2, 1, 2)}, "batch_size must be a multiple of the 2 replicas; got 4"),
+        ({"share": input_pipeline.Share(0, 0, 2)}, "batch_size must be a multiple of the 2 replicas; got 4"),
     ],
 )
 def test_arguments_out_of_range_are_errors(source, change, message):

@@ -4,11 +4,13 @@ import sys
 import textwrap
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from ornet_tf import event_files
 from ornet_tf.summaries import PhaseSummaries, observations
+from tests import source_tree
 
 
 def events(folder):
@@ -66,12 +68,16 @@ def test_hyper_parameters_are_there_for_tensorboards_table(tmp_path):
     assert found == {"seed": 5, "phase.rate": 0.5, "phase.pairs": "[1, 2]", "phase.options": "{}"}
 
 
-def write(folder, steps, first_step=0):
+def write_step(summaries, step):
     images = np.zeros((1, 8, 8, 3), np.float32)
+    summaries.scalars(step, {"loss": 1 / step, "loss/area": step})
+    summaries.pictures(step, images, {"activation_map": np.full((1, 4, 4, 1), step / 100, np.float32)})
+
+
+def write(folder, steps, first_step=0):
     with PhaseSummaries(str(folder), {"seed": 5}, first_step=first_step) as summaries:
         for step in steps:
-            summaries.scalars(step, {"loss": 1 / step, "loss/area": step})
-            summaries.pictures(step, images, {"activation_map": np.full((1, 4, 4, 1), step / 100, np.float32)})
+            write_step(summaries, step)
 
 
 def test_a_run_that_goes_on_has_the_series_of_one_that_was_not_interrupted(tmp_path):
@@ -133,6 +139,70 @@ def test_a_full_disk_is_said(tmp_path):
     )
     assert "could not be written: " in done.stdout
     assert "start the same command again: it goes on from the last checkpoint" in done.stdout
+
+
+def test_a_metrics_file_that_cannot_grow_is_said_and_keeps_its_lines(tmp_path):
+    line = json.dumps({"step": 1, "loss": 0.5}) + "\n"
+    (tmp_path / "metrics.jsonl").write_text(line * 1000)
+    program = f"""
+        import resource, signal
+        from ornet_tf.summaries import PhaseSummaries
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            with PhaseSummaries({str(tmp_path)!r}, {{"seed": 5}}, first_step=1) as summaries:
+                resource.setrlimit(resource.RLIMIT_FSIZE, ({1000 * len(line) + 10},) * 2)
+                summaries.scalars(2, {{"loss": 0.25}})
+        except OSError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=120, capture_output=True, text=True
+    )
+    assert f"{tmp_path / 'metrics.jsonl'} could not be written: File too large. Free some space" in done.stdout
+    write(tmp_path, [2], first_step=1)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1] * 1000 + [2]
+
+
+def test_a_file_in_the_way_is_said(tmp_path):
+    (tmp_path / "tensorboard").write_text("")
+    with pytest.raises(OSError, match="tensorboard could not be written: .*start the same command again"):
+        PhaseSummaries(str(tmp_path), {})
+
+
+@pytest.mark.parametrize("moment", [5, 38])
+def test_a_run_killed_while_it_writes_goes_on_exactly(tmp_path, moment):
+    """The checkpoint is a file with its step, renamed into place after the flush, every third step."""
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    program = f"""
+        import os
+        from tests.summaries_test import write_step
+        from ornet_tf.summaries import PhaseSummaries
+        with PhaseSummaries({str(folder)!r}, {{"seed": 5}}) as summaries:
+            for step in range(1, 100000):
+                write_step(summaries, step)
+                if step % 3 == 0:
+                    summaries.flush()
+                    open({str(folder / "new")!r}, "w").write(str(step))
+                    os.replace({str(folder / "new")!r}, {str(folder / "checkpoint")!r})
+                    print(step, flush=True)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True, cwd=source_tree.ROOT
+    ) as process:
+        for line in process.stdout:
+            if int(line) >= moment:
+                process.kill()
+                break
+    assert process.returncode == -9
+    step = int((folder / "checkpoint").read_text())
+    assert step >= moment
+    last = step + 4
+    write(folder, range(step + 1, last + 1), first_step=step)
+    write(tmp_path / "whole", range(1, last + 1))
+    assert event_files.digests(str(folder / "tensorboard")) == event_files.digests(str(tmp_path / "whole"))
+    assert (folder / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
 
 
 def test_observations_of_replicas_add_up_to_the_mean():

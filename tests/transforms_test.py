@@ -44,6 +44,23 @@ def test_a_resized_picture_stays_as_it_is():
     np.testing.assert_array_equal(again(once), once)
 
 
+@pytest.mark.parametrize("size", [(427, 640), (333, 500), (7, 13), (375, 500), (200, 200), (1, 90)])
+@pytest.mark.parametrize("resize, crop", [(256, 224), (40, 33), (24, 20), (300, 256)])
+def test_a_view_of_a_picture_is_that_of_the_resized_picture_to_the_last_bit(size, resize, crop):
+    # In float32 a part that is resized alone is another one: each of the sides 256, 40, 24 and 300 has a size here
+    # whose places are rounded, and pixels that show it.
+    pixels = tf.constant(picture(*size, seed=size[0]))
+    whole = transforms.resized(pixels, resize)
+    for start in ((0, 0), (resize - crop, resize - crop), (1, resize - crop - 1), (resize - crop, 3)):
+        top, left = (tf.constant(place / resize, tf.float32) for place in start)
+        side = tf.constant(crop / resize, tf.float32)
+        for flip in (False, True):
+            view = transforms.View(top, left, side, side, tf.constant(flip))
+            part = transforms.apply(pixels, view, resize=resize, crop=crop)
+            expected = whole[start[0]:start[0] + crop, start[1]:start[1] + crop]
+            np.testing.assert_array_equal(part, expected[:, ::-1] if flip else expected)
+
+
 @pytest.mark.parametrize("resize, crop, start", [(40, 33, 3), (40, 32, 4), (41, 32, 4), (40, 40, 0), (256, 224, 16)])
 def test_evaluation_view_is_the_centre_crop(resize, crop, start):
     pixels = picture(resize, resize)
