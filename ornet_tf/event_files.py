@@ -17,8 +17,7 @@ def cut(folder: str, last_step: int) -> None:
     """Removes from all event files below a folder what was written of steps after `last_step`.
 
     A run that was killed leaves events of steps that it makes again, and perhaps half a record. A file is rewritten
-    aside, record by record, and renamed; one in which nothing has to go stays untouched. What is written after this
-    call sorts behind all files.
+    aside, record by record, and renamed; one in which nothing has to go stays untouched.
 
     Args:
       folder: TensorBoard's folder; it need not be there.
@@ -41,7 +40,19 @@ def cut(folder: str, last_step: int) -> None:
             if os.path.exists(aside):
                 os.remove(aside)
             raise OSError(f"{path} could not be rewritten: {error}. Free some space and start again.") from error
-    _date_back(_paths(folder))
+
+
+def date_back(folder: str) -> None:
+    """Renames event files, keeping their order, if a new file would sort before one: names begin with the time.
+
+    TensorBoard reads files in the order of their names. Without this, its curves would jump where a run goes on within
+    a second or on a machine whose clock is behind.
+    """
+    paths = _paths(folder)
+    if paths and os.path.basename(paths[-1]) >= f"{_PREFIX}{int(time.time()):010d}":
+        for number, path in enumerate(paths):
+            rest = os.path.basename(path)[len(_PREFIX) :].partition(".")[2]
+            os.rename(path, os.path.join(os.path.dirname(path), f"{_PREFIX}{number:010d}.{rest}"))
 
 
 def clear(folder: str) -> None:
@@ -74,18 +85,6 @@ def _paths(folder: str) -> list[str]:
     for parent, _, names in os.walk(folder):
         found += [os.path.join(parent, name) for name in names if name.startswith(_PREFIX)]
     return sorted(found, key=os.path.basename)
-
-
-def _date_back(paths: list[str]) -> None:
-    """Renames files, in their order, that would sort behind a new one: names begin with the second of the clock.
-
-    TensorBoard reads files in the order of their names. Without this, its curves would jump where a run goes on within
-    a second or on a machine whose clock is behind.
-    """
-    if paths and os.path.basename(paths[-1]) >= f"{_PREFIX}{int(time.time()):010d}":
-        for number, path in enumerate(paths):
-            rest = os.path.basename(path)[len(_PREFIX) :].partition(".")[2]
-            os.rename(path, os.path.join(os.path.dirname(path), f"{_PREFIX}{number:010d}.{rest}"))
 
 
 def _records(path: str) -> Iterator[bytes]:

@@ -36,6 +36,7 @@ class PhaseSummaries:
         else:
             event_files.clear(self._tensorboard_path)
         with self._writing(self._tensorboard_path):
+            event_files.date_back(self._tensorboard_path)
             self._writer = tf.summary.create_file_writer(self._tensorboard_path)
             if not first_step:
                 self._write_settings(json.loads(json.dumps(settings, default=str)))

@@ -100,16 +100,15 @@ def test_tensorboard_does_not_read_what_is_written_aside(tmp_path, monkeypatch):
     assert event_files.scalars(str(tmp_path))["a"][-1] == (3, 1.5)
 
 
-def test_what_is_written_after_a_cut_sorts_behind_files_of_a_clock_that_was_ahead(tmp_path):
+def test_what_is_written_next_sorts_behind_files_of_a_clock_that_was_ahead(tmp_path):
     for steps, stamp in ((range(1, 5), "4000000000"), (range(4, 7), "4000000001")):
         write(tmp_path / "new", steps)
         name = only(tmp_path / "new").name
         os.renames(tmp_path / "new" / name, tmp_path / "all" / f"events.out.tfevents.{stamp}.{name[31:]}")
-    for last_step in (3, 3):
-        event_files.cut(str(tmp_path / "all"), last_step)
-        write(tmp_path / "all", [4])
-    event_files.cut(str(tmp_path / "all"), 4)
-    write(tmp_path / "all", [5])
+    for first_step in (3, 3, 4):
+        event_files.cut(str(tmp_path / "all"), first_step)
+        event_files.date_back(str(tmp_path / "all"))
+        write(tmp_path / "all", [first_step + 1])
     found = event_files.scalars(str(tmp_path / "all"))
     assert found == {"a": [(step, step / 2) for step in range(1, 6)]}
 
