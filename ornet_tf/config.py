@@ -30,6 +30,8 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             # What layers compute in: "float32", "bfloat16" or "float16" (with loss scaling). Weights, the map, losses
             # and boxes are float32 always.
             "precision": "float32",
+            # Whether outputs of frozen parts are computed once and kept in memory; for crop = resize.
+            "reuse_frozen": False,
             "xla": False,  # whether XLA compiles forward and backward pass; for one device; draws other random numbers
             # (regular expression, factor) pairs: the first found in a variable's "part/layer/kind" scales its rate.
             "rate_factors": (),
@@ -167,7 +169,7 @@ def validate(config: ConfigDict) -> None:
     for name in config.phases:
         if name not in config.phase:
             raise ValueError(f"config.phases: no config.phase.{name}; choose from {', '.join(config.phase)}.")
-        _phase(config.phase[name], f"config.phase.{name}", known)
+        _phase(config, name, known)
         known.append(name)
     counts = ("steps_per_loop", "checkpoint_every", "keep_checkpoints", "summary_every")
     _positive(config.training, "config.training", *counts)
@@ -195,12 +197,18 @@ def _plugin(family: str, section: ConfigDict, where: str, given: tuple[str, ...]
     registry.check_options(entry, {**section.options, **dict.fromkeys(given)}, where=f"{where}.options")
 
 
-def _phase(section: ConfigDict, where: str, known: list[str]) -> None:
+def _phase(config: ConfigDict, name: str, known: list[str]) -> None:
+    section, where = config.phase[name], f"config.phase.{name}"
     _method(section, where, known)
     _positive(section, where, "epochs", "batch_size", "learning_rate")
     _choice(section.schedule, ("cosine", "constant"), f"{where}.schedule")
     _choice(section.precision, ("float32", "bfloat16", "float16"), f"{where}.precision")
     _positive(section, where, "accumulate")
+    if section.reuse_frozen and config.input.crop != config.input.resize:
+        raise ValueError(
+            f"{where}.reuse_frozen: expected False unless config.input.crop = resize, got True: with crop "
+            f"{config.input.crop} of {config.input.resize} the views of a picture are too many to keep."
+        )
     if section.batch_size % section.accumulate:
         raise ValueError(
             f"{where}.accumulate: expected a divisor of batch_size = {section.batch_size}, got {section.accumulate}."

@@ -129,8 +129,8 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
       share: the process's part of each batch.
 
     Returns:
-      A dataset of {"image": float32 [b, C, C, 3] in 0..255, "label": int32 [b], "index": int64 [b], "key": int64
-      [b, 2]} with b = B / total; see `randomness.key`.
+      A dataset of {"image": float32 [b, C, C, 3] in 0..255, "mirrored": bool [b], "label": int32 [b], "index": int64
+      [b], "key": int64 [b, 2]} with b = B / total; see `randomness.key`.
 
     Raises:
       ValueError: if an argument is out of range, or memory or disk do not suffice for the cache.
@@ -161,19 +161,19 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
         view = transforms.training_view(
             randomness.in_stream(key, "view"), resize=resize, crop=crop, horizontal_flip=horizontal_flip
         )
-        return transforms.apply(picture(index), view, resize=resize, crop=crop)
+        return {"image": transforms.apply(picture(index), view, resize=resize, crop=crop), "mirrored": view.flip}
 
     def example(number):
         epoch, index = place(number // part, number % part)
         key = randomness.key(seed, epoch, index)
-        return {"image": view_of(key, index), "label": labels[index], "index": index, "key": key}
+        return {**view_of(key, index), "label": labels[index], "index": index, "key": key}
 
     def batch(number):
         epoch, indices = place(number, tf.range(part, dtype=tf.int64))
         keys = randomness.key(seed, epoch, indices)
-        signature = tf.TensorSpec([crop, crop, 3], tf.float32)
-        pictures = tf.map_fn(lambda one: view_of(*one), (keys, indices), fn_output_signature=signature)
-        return {"image": pictures, "label": tf.gather(labels, indices), "index": indices, "key": keys}
+        signature = {"image": tf.TensorSpec([crop, crop, 3], tf.float32), "mirrored": tf.TensorSpec([], tf.bool)}
+        views = tf.map_fn(lambda one: view_of(*one), (keys, indices), fn_output_signature=signature)
+        return {**views, "label": tf.gather(labels, indices), "index": indices, "key": keys}
 
     first = first_step * share.local
     if cache != "none":

@@ -75,8 +75,7 @@ def holder(source: Source, *, side: int, kind: str, folder: str = "") -> Callabl
     key = (id(source), side, kind, folder)
     if key not in _held:
         block = _in_memory(source, side) if kind == "memory" else _on_disk(source, side, folder)
-        with tf.device("/CPU:0"):
-            _held[key] = tf.experimental.dlpack.from_dlpack(block.__dlpack__())
+        _held[key] = as_tensor(block)
         weakref.finalize(source, _held.pop, key, None)
     pictures = _held[key]
     return lambda index: pictures[index]
@@ -105,6 +104,18 @@ def available_memory() -> int:
     return available
 
 
+def aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """Returns an array of zeros in whole pages: a tensor is made without a copy of aligned memory only."""
+    count = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return np.frombuffer(mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype).reshape(shape)
+
+
+def as_tensor(block: np.ndarray) -> tf.Tensor:
+    """Returns an aligned array as a tensor in main memory, without a copy."""
+    with tf.device("/CPU:0"):
+        return tf.experimental.dlpack.from_dlpack(block.__dlpack__())
+
+
 def _bytes(source: Source, side: int) -> int:
     return len(source) * side * side * 3
 
@@ -116,9 +127,7 @@ def _in_memory(source: Source, side: int) -> np.ndarray:
         raise ValueError(
             f"cache=memory would hold {len(source)} pictures of {side} x {side} pixels: {needed} bytes "
             f"({needed / 2**30:.2f} GiB), and {available} are available. Set cache to disk or none.")
-    # Whole pages: a tensor is made without a copy of aligned memory only, and NumPy's is not.
-    private = mmap.mmap(-1, needed, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    block = np.frombuffer(private, np.uint8).reshape(-1, side, side, 3)
+    block = aligned((len(source), side, side, 3), np.uint8)
     start = 0
     for part in _parts(source, side):
         block[start:start + len(part)] = part

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from ornet_tf import app, assemble, checkpoints, input_pipeline, interruption, run_folder, workers
 from ornet_tf.compat import keras
 from ornet_tf.datasets import Source
+from ornet_tf.frozen_outputs import FrozenOutputs
 from ornet_tf.optimizers import make_optimizers, make_schedule
 from ornet_tf.phase_loop import PhaseLoop
 from ornet_tf.preview import Preview
@@ -160,6 +161,9 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     step = loop.resume()
     if step == 0:
         checkpoints.load_parts(method.parts, section.init_from, run.workdir)
+    if section.reuse_frozen:
+        views = {key: config.input[key] for key in ("resize", "crop", "horizontal_flip")}
+        training_step.reuse(FrozenOutputs(method, source, **views))
     # Not with the ids of other trainings: what is shown is a function of configuration and seed.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}
     watched = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from ornet_tf import randomness, registry
+from ornet_tf.frozen_outputs import FrozenOutputs
 from ornet_tf.methods import Protocol
 from ornet_tf.summaries import observations
 
@@ -80,6 +81,7 @@ class TrainingStep:
         paths = {id(v): path for path, v in method.trainable_variables.items()}
         self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
         self._steps, self._batch_size, self._accumulate = steps, batch_size, accumulate
+        self._frozen_outputs: FrozenOutputs | None = None
         replicas = strategy.num_replicas_in_sync
         if batch_size % (replicas * accumulate):
             raise ValueError(
@@ -100,6 +102,10 @@ class TrainingStep:
         self.state = {"loss_scale": self._loss_scale, "good_steps": self._good_steps}
         self._scale_loss = scale_loss
         self._loop = tf.function(self._run_loop)
+
+    def reuse(self, frozen_outputs: FrozenOutputs) -> None:
+        """Takes what frozen parts make of the pictures from there, instead of computing it in each step."""
+        self._frozen_outputs = frozen_outputs
 
     def stop(self) -> None:
         """Ends the loop after the step that it is in, on all hosts; may be called from any thread."""
@@ -166,6 +172,8 @@ class TrainingStep:
 
     def _accumulated(self, batch, step, scale):
         """Adds gradients and metrics up over the parts of this replica's batch, one part after the other."""
+        if self._frozen_outputs is not None:
+            batch = {**batch, **self._frozen_outputs.of(batch["index"], batch["mirrored"])}
         total, size = (), self._batch_size // self._strategy.num_replicas_in_sync // self._accumulate
         for part in range(self._accumulate):
             # One after the other: else the executor would hold the activations of several parts at once.

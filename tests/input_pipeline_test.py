@@ -27,8 +27,7 @@ def source(pictures, encode):
 
 
 def source_of(files, boxes=None):
-    labels = np.arange(len(files)) % 3
-    return Source(["a", "b", "c"], files, [f"{i}.jpg" for i in range(len(files))], labels, boxes)
+    return Source("abc", files, [f"{i}.jpg" for i in range(len(files))], np.arange(len(files)) % 3, boxes)
 
 
 def training(source, count, **changes):
@@ -54,6 +53,7 @@ def test_training_batches_are_what_they_promise(source, cache):
     options = {"seed": 5, "resize": RESIZE, "crop": CROP, "horizontal_flip": True, "cache": cache}
     assert input_pipeline.training_batches(source, batch_size=4, **options).element_spec == {
         "image": tf.TensorSpec([4, CROP, CROP, 3], tf.float32),
+        "mirrored": tf.TensorSpec([4], tf.bool),
         "label": tf.TensorSpec([4], tf.int32),
         "index": tf.TensorSpec([4], tf.int64),
         "key": tf.TensorSpec([4, 2], tf.int64),

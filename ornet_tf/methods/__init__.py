@@ -26,6 +26,9 @@ class Builders(typing.NamedTuple):
 class Protocol(typing.Protocol):
     """What the training loop, evaluation, prediction and export need of a method; nothing else may be used of it.
 
+    A method with frozen parts that see the pictures as they come may also have `frozen(images) -> dict of tensors`:
+    what these parts make of images float32 [B, H, W, 3] in 0..255. Where it is known before, it comes in the batch.
+
     Attributes:
       parts: name -> functional model: what is stored in checkpoints and handed from phase to phase.
       trainable_variables: "part/layer/kind" -> what training may change. Empty for a method that is not trained.

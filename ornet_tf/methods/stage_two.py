@@ -68,7 +68,8 @@ class Method:
         Where the batch has a "key" the map is erased; with `teacher`, in training, there are "teacher_logits" too.
         """
         pixels = self._normalize(batch["image"])
-        outputs = self._generator(self._lower(pixels, training=False), training=training)
+        features = batch["low_level_features"] if "low_level_features" in batch else self._lower(pixels, training=False)
+        outputs = self._generator(features, training=training)
         activation_map = erased_map = outputs["activation_map"]
         if "key" in batch and self._erase is not None:
             erased_map = self._erase(activation_map, batch["key"], **self._erasing_options)
@@ -84,6 +85,10 @@ class Method:
             kept = tf.cast(tf.equal(erased_map, activation_map), pixels.dtype)
             outputs["teacher_logits"] = self._evaluate(pixels * self._enlarge(kept, pixels))
         return outputs
+
+    def frozen(self, images):
+        """Returns "low_level_features" [B, h, w, C]: what the low layers, which do not learn, make of the images."""
+        return {"low_level_features": self._lower(self._normalize(images), training=False)}
 
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] of the whole image."""

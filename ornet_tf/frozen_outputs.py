@@ -1,0 +1,84 @@
+"""What frozen parts make of the training pictures, computed once: for phases in which the views of a picture are few.
+
+Where the crop is the whole resized picture, a picture has one view, or two with its mirror image.
+"""
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from ornet_tf import picture_cache, picture_store
+from ornet_tf.datasets import Source
+from ornet_tf.methods import Protocol
+
+_BATCH = 32
+
+
+class FrozenOutputs:
+    """The outputs of `Protocol.frozen` for each view of each picture, in memory."""
+
+    def __init__(self, method: Protocol, source: Source, *, resize: int, crop: int, horizontal_flip: bool):
+        """Computes them.
+
+        Args:
+          method: the method; its frozen parts have the weights that they are going to keep.
+          source: the training pictures.
+          resize: side of the resized pictures, in pixels.
+          crop: side of the crop, in pixels.
+          horizontal_flip: whether pictures are mirrored at random.
+
+        Raises:
+          ValueError: if crops differ from each other, the method has no frozen part, or memory does not suffice.
+        """
+        if crop != resize:
+            raise ValueError(
+                f"reuse_frozen: expected crop = resize, so that a picture has two views at most, got crop {crop} and "
+                f"resize {resize}. Set reuse_frozen to False, or config.input.crop to {resize}."
+            )
+        if not hasattr(method, "frozen"):
+            raise ValueError("reuse_frozen: this method has no frozen part that sees the pictures; set it to False.")
+        views = 2 if horizontal_flip else 1
+        decode = picture_store.decoder(source, side=resize)
+        pictures = picture_store.each(tf.data.Dataset.range(len(source)), decode).batch(_BATCH)
+
+        @tf.function(reduce_retracing=True)
+        def compute(batch):
+            images = tf.cast(batch, tf.float32)
+            seen = [method.frozen(view) for view in (images, tf.reverse(images, [2]))[:views]]
+            return tf.nest.map_structure(lambda *outputs: tf.stack(outputs, axis=1), *seen)  # [b, V, ...]
+
+        self._tables: dict[str, np.ndarray] = {}
+        start = 0
+        for batch in pictures.prefetch(1):
+            for name, values in compute(batch).items():
+                if name not in self._tables:
+                    self._tables[name] = self._room(name, (len(source), *values.shape[1:]), values.dtype.as_numpy_dtype)
+                self._tables[name][start : start + len(batch)] = values.numpy()
+            start += len(batch)
+        self._tensors = {name: picture_cache.as_tensor(table) for name, table in self._tables.items()}
+
+    @staticmethod
+    def _room(name: str, shape: tuple[int, ...], dtype) -> np.ndarray:
+        needed, available = int(np.prod(shape)) * np.dtype(dtype).itemsize, picture_cache.available_memory()
+        if needed > available:
+            raise ValueError(
+                f"reuse_frozen: {name} of all pictures needs {needed / 2**30:.2f} GiB, {available / 2**30:.2f} GiB are "
+                "available. Set reuse_frozen to False."
+            )
+        logging.info("Frozen parts: %s of all pictures is kept, %.2f GiB.", name, needed / 2**30)
+        return picture_cache.aligned(shape, dtype)
+
+    def of(self, index: tf.Tensor, mirrored: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the outputs of a batch.
+
+        Args:
+          index: int64 [b], of the pictures.
+          mirrored: bool [b].
+
+        Returns:
+          What `Protocol.frozen` returned for these views, [b, ...].
+        """
+        with tf.device("/CPU:0"):  # where the tables are: on a GPU they would be copied there in each step
+            place = tf.stack([index, tf.cast(mirrored, tf.int64)], axis=1)
+            return {name: tf.gather_nd(table, place) for name, table in self._tensors.items()}

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import assemble, config, input_pipeline, picture_cache
+from ornet_tf.compat import keras
+from ornet_tf.frozen_outputs import FrozenOutputs
+from ornet_tf.train import train
+from tests import tiny_experiment
+
+VIEWS = {"resize": 32, "crop": 32, "horizontal_flip": True}
+
+
+def make(phase="stage_two"):
+    experiment = tiny_experiment.get_config()
+    experiment.input.update(VIEWS)
+    keras.utils.set_random_seed(0)
+    method = assemble.build_method(experiment, experiment.phase[phase], 3)
+    return experiment, method, assemble.load_source(experiment, "train")
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip):
+    _, method, source = make()
+    views = {**VIEWS, "horizontal_flip": flip}
+    kept = FrozenOutputs(method, source, **views)
+    mirrored, of = [], tf.function(kept.of)
+    for batch in input_pipeline.training_batches(source, batch_size=8, seed=0, **views).take(6):
+        found = of(batch["index"], batch["mirrored"])
+        expected = method.frozen(batch["image"])
+        assert found.keys() == expected.keys() == {"low_level_features"}
+        np.testing.assert_allclose(found["low_level_features"], expected["low_level_features"], atol=1e-5)
+        mirrored += batch["mirrored"].numpy().tolist()
+    assert set(mirrored) == ({False, True} if flip else {False})
+
+
+def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path):
+    losses = []
+    for reuse in (False, True):
+        experiment, _, _ = make()
+        experiment.phase.stage_two.reuse_frozen = reuse
+        config.validate(experiment)
+        train(experiment, str(tmp_path / str(reuse)))
+        method = assemble.trained_method(experiment, "stage_two", str(tmp_path / str(reuse)), 3)
+        losses.append(method.parts["generator"].get_weights())
+    for one, other in zip(*losses):
+        np.testing.assert_allclose(one, other, atol=1e-2)
+
+
+def test_the_low_layers_are_not_computed_where_their_output_is_there():
+    _, method, _ = make()
+    batch = {"image": tf.zeros([2, 32, 32, 3]), "low_level_features": tf.ones([2, 8, 8, 6])}
+    for weight in method.parts["lower"].weights:
+        weight.assign(np.full(weight.shape, np.nan, np.float32))
+    assert np.isfinite(method.forward(batch, training=False)["activation_map"]).all()
+
+
+def test_what_cannot_be_kept_is_said(monkeypatch):
+    experiment, method, source = make()
+    with pytest.raises(ValueError, match="reuse_frozen: expected crop = resize, .* got crop 32 and resize 36. Set"):
+        FrozenOutputs(method, source, **{**VIEWS, "resize": 36})
+    with pytest.raises(ValueError, match="reuse_frozen: this method has no frozen part"):
+        FrozenOutputs(make("evaluator")[1], source, **VIEWS)
+    monkeypatch.setattr(picture_cache, "available_memory", lambda: 10)
+    with pytest.raises(ValueError, match="low_level_features of all pictures needs .* GiB are available. Set reuse_fr"):
+        FrozenOutputs(method, source, **VIEWS)
+    experiment.input.resize = 36
+    experiment.phase.stage_two.reuse_frozen = True
+    with pytest.raises(ValueError, match="phase.stage_two.reuse_frozen: expected False unless config.input.crop"):
+        config.validate(experiment)
