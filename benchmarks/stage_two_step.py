@@ -134,9 +134,9 @@ def main(_) -> None:
     if _SIDE.value == "tensorflow":
         serve(tensorflow_side())
     elif _SIDE.value == "pytorch":
-        from benchmarks import stage_two_pytorch
+        from benchmarks import _stage_two_pytorch
 
-        serve(stage_two_pytorch.functions(*pictures(), classes=_CLASSES.value))
+        serve(_stage_two_pytorch.functions(*pictures(), classes=_CLASSES.value))
     else:
         compare()
 

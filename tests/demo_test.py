@@ -28,4 +28,5 @@ def snapshot(folder):
         os.path.join(root, name): os.stat(os.path.join(root, name)).st_mtime_ns
         for root, _, names in os.walk(folder)
         for name in names
+        if not name.startswith(".lock")  # says who is here now
     }
