@@ -36,7 +36,7 @@ class Classifier(nn.Module):
         self.features = blocks(BLOCKS, 3)
         self.head = nn.Linear(512, classes)
 
-    def forward(self, x):  # noqa: D102
+    def forward(self, x):
         return self.head(self.features(x).mean(dim=(2, 3)))
 
 
@@ -62,7 +62,7 @@ class Generator(nn.Module):
         self.score = nn.Conv2d(classes, 1, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(1, eps=1e-5, momentum=0.1)
 
-    def forward(self, x):  # noqa: D102
+    def forward(self, x):
         skips = []
         for level, module in enumerate(self.down):
             x = module(functional.max_pool2d(x, 2) if level else x)
