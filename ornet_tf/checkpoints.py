@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import glob
 import json
 import os
@@ -114,14 +115,18 @@ class PhaseCheckpoints:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             self._checkpoint.write(path)
         except (tf.errors.OpError, OSError) as error:
-            _remove(path)
+            with contextlib.suppress(OSError):
+                _remove(path)
             reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
             raise OSError(
                 f"The checkpoint of step {step} could not be written to {os.path.dirname(path)}: {reason}. Free some "
                 "space and start the same command again; the checkpoints before it are intact."
             ) from error
-        for old in _paths(self._folder)[: -self._keep]:
-            _remove(old)
+        # Later steps are damaged and will be made again; what a killed save left has no index.
+        kept = [old for old in _paths(self._folder) if _step(old) <= step][-self._keep :]
+        for other in {re.sub(r"(step-\d+).*", r"\1", name) for name in os.listdir(os.path.dirname(path))}:
+            if other.startswith("step-") and os.path.join(os.path.dirname(path), other) not in kept:
+                _remove(os.path.join(os.path.dirname(path), other))
 
 
 class DamagedCheckpointError(ValueError):
@@ -134,6 +139,10 @@ def _paths(folder: str) -> list[str]:
     names = os.listdir(folder) if os.path.isdir(folder) else []
     steps = sorted(int(found.group(1)) for found in map(re.compile(r"step-(\d+)\.index$").match, names) if found)
     return [os.path.join(folder, f"step-{step}") for step in steps]
+
+
+def _step(path: str) -> int:
+    return int(path.rpartition("-")[2])
 
 
 def _remove(path: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import addons_components, input_pipeline, registry
+from ornet_tf import addons_components, input_pipeline, picture_cache, registry
 
 
 def phase(method: str, **fields: Any) -> ConfigDict:
@@ -164,7 +164,7 @@ def validate(config: ConfigDict) -> None:
             f"config.input.crop: expected at most resize = {config.input.resize}, got {config.input.crop}."
         )
     _choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
-    _choice(config.input.cache, ("memory", "disk", "none", "auto"), "config.input.cache")
+    _choice(config.input.cache, picture_cache.KINDS, "config.input.cache")
     known: list[str] = []
     for name in config.phases:
         if name not in config.phase:

@@ -144,8 +144,7 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
         raise ValueError(f"first_step must not be negative; got {first_step}.")
     if share.local < 1 or not 0 <= share.first <= share.total - share.local or batch_size % share.total:
         raise ValueError(f"batch_size must be a multiple of the {share.total} replicas; got {batch_size} and {share}.")
-    part = batch_size // share.total
-    cache = picture_cache.choose(cache, source, side=resize)
+    part, cache = batch_size // share.total, picture_cache.choose(cache, source, side=resize)
     picture = _pictures(source, resize, cache, cache_dir)
     labels = picture_store.in_main_memory(source.labels, tf.int32)
 
@@ -175,12 +174,11 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
         views = tf.map_fn(lambda one: view_of(*one), (keys, indices), fn_output_signature=signature)
         return {**views, "label": tf.gather(labels, indices), "index": indices, "key": keys}
 
-    first = first_step * share.local
     if cache != "none":
         # Whole batches in one call: about three times as fast as one dataset element per picture.
-        dataset = picture_store.each(tf.data.Dataset.range(first, tf.int64.max), batch)
+        dataset = picture_store.each(tf.data.Dataset.range(first_step * share.local, tf.int64.max), batch)
     else:
-        dataset = picture_store.each(tf.data.Dataset.range(first * part, tf.int64.max), example)
+        dataset = picture_store.each(tf.data.Dataset.range(first_step * share.local * part, tf.int64.max), example)
         dataset = dataset.batch(part, drop_remainder=True)
     return _finished(dataset)
 
@@ -241,7 +239,9 @@ def _pictures(source: Source, resize: int, cache: str, cache_dir: str) -> Callab
     try:
         return picture_cache.holder(source, side=resize, kind=cache, folder=cache_dir)
     except tf.errors.OpError as error:
-        raise ValueError(_report(check(source), source)) from error
+        if broken := check(source):
+            raise ValueError(_report(broken, source)) from error
+        raise
 
 
 def _report(broken: list[tuple[str, str]], source: Source) -> str:

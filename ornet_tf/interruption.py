@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Callable
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: not done yet, the same command goes on
+SECONDS_TO_END = 10.0  # after a signal outside of a loop
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -22,6 +23,7 @@ class Interruption:
 
     def __init__(self):
         self._name = ""
+        self._last_resort: threading.Timer | None = None
         self._stop: Callable[[], None] | None = None
 
     @property
@@ -33,6 +35,8 @@ class Interruption:
     def stops(self, stop: Callable[[], None]) -> Iterator[None]:
         """Inside, a signal calls `stop`, in another thread, instead of raising `Interrupted`; `stop` must be quick."""
         self._stop = stop
+        if self._name:  # it came between two loops, or while the last one saved its end
+            stop()
         try:
             yield
         finally:
@@ -45,8 +49,19 @@ class Interruption:
             sys.stderr.flush()
             os._exit(EXIT_CODE)
         self._name = signal.Signals(number).name
-        if self._stop is not None:
-            self._stop()
+        stop = self._stop
+        if stop is not None:
+            stop()
+            return
+        # The main thread may be inside TensorFlow, waiting for other hosts. Outside of loops there is nothing to save.
+        self._last_resort = threading.Timer(SECONDS_TO_END, os._exit, [EXIT_CODE])
+        self._last_resort.daemon = True
+        self._last_resort.start()
+
+    def close(self) -> None:
+        """Lets the process live on."""
+        if self._last_resort is not None:
+            self._last_resort.cancel()
 
     def _handle(self, number, _) -> None:
         """Runs in the main thread, once it is back in Python."""
@@ -89,4 +104,5 @@ def listen() -> Iterator[Interruption]:
             signal.signal(number, handler)
         os.close(writing)
         thread.join()
+        interruption.close()
         os.close(reading)

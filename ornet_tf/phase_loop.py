@@ -60,6 +60,7 @@ class PhaseLoop:
         self._name, self._steps, self._batch_size, self._learning_rate = name, steps, batch_size, learning_rate
         self._window, self._checkpoint_every, self._summary_every = steps_per_loop, checkpoint_every, summary_every
         self._profile_to = profile_to
+        self._names: list[str] = []
         self._rows: list[list[float]] = []
         self._clock = {"seconds": 0.0, "seconds_of_steps": 0.0, "seconds_of_waiting": 0.0}
 
@@ -71,7 +72,7 @@ class PhaseLoop:
         """
         step, record = self._checkpoints.restore()
         if record:
-            self._rows, self._clock = record["rows"], record["clock"]
+            self._names, self._rows, self._clock = record["names"], record["rows"], record["clock"]
         return step
 
     def run(self, iterator, summaries: PhaseSummaries | None, signals: Interruption, *, first_step: int) -> None:
@@ -136,6 +137,8 @@ class PhaseLoop:
             if recorded:
                 tf.profiler.experimental.stop()
                 logging.info("The profile of steps %d to %d is in %s.", step, step + count, self._profile_to)
+        if done.names != self._names:  # other losses than before, on request: rows of the old ones mean nothing now
+            self._names, self._rows = done.names, []
         self._rows += done.values.tolist()
         self._clock["seconds"] += time.perf_counter() - begin
         self._clock["seconds_of_steps"] += done.seconds
@@ -162,7 +165,7 @@ class PhaseLoop:
     def _save(self, step: int, summaries: PhaseSummaries | None) -> None:
         if summaries is not None:
             summaries.flush()  # first: a run that goes on from here has all that came before
-        self._checkpoints.save(step, {"rows": self._rows, "clock": self._clock})
+        self._checkpoints.save(step, {"names": self._names, "rows": self._rows, "clock": self._clock})
 
     def _check_finite(self, first_step: int, done: Steps) -> None:
         row = done.values[-1]

@@ -110,9 +110,16 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def read_json(path: str) -> Any:
-    """Returns what `write_json` stored."""
+    """Returns what `write_json` stored.
+
+    Raises:
+      ValueError: if it is no JSON file.
+    """
     with open(path, encoding="utf-8") as file:
-        return json.load(file)
+        try:
+            return json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{path} can't be read ({error}): bring it back or remove it.") from error
 
 
 def write_json(path: str, value: Any) -> None:

@@ -56,10 +56,14 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
       FloatingPointError: if a loss or a gradient stops being finite.
       Interrupted: after SIGTERM or SIGINT, once the step is saved, or if another worker of the run is gone.
     """
-    strategy = workers.make_strategy()
-    _check_replicas(config, strategy)
-    process = "" if workers.is_chief(strategy) else workers.name(strategy)
-    with run_folder.lock(workdir, process), interruption.listen() as signals, workers.together(strategy):
+    with contextlib.ExitStack() as held:
+        # TensorFlow takes SIGTERM for itself when a cluster is joined: only what listens after that hears it.
+        strategy = workers.make_strategy()
+        signals = held.enter_context(interruption.listen())
+        _check_replicas(config, strategy)
+        process = "" if workers.is_chief(strategy) else workers.name(strategy)
+        held.enter_context(run_folder.lock(workdir, process))
+        held.enter_context(workers.together(strategy))
         run = _Run(config, workdir, strategy, signals, profile)
         source = None
         for name in config.phases:

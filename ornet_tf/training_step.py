@@ -108,7 +108,7 @@ class TrainingStep:
         self._frozen_outputs = frozen_outputs
 
     def stop(self) -> None:
-        """Ends the loop after the step that it is in, on all hosts; may be called from any thread."""
+        """Ends the loop after the step that it is in or the next one, on all hosts; may be called from any thread."""
         self._asked_to_stop.assign(True)
 
     def run(self, iterator, first_step: int, count: int) -> Steps:

@@ -64,6 +64,13 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return name(strategy) in ("", "chief-0" if "chief" in names else "worker-0")
 
 
+# What collective operations fail with when a process is gone; all else is this process's own error.
+_LOST = (
+    tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
+
 @contextlib.contextmanager
 def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """Turns what TensorFlow says when another process of the run is gone into a sentence.
@@ -73,13 +80,13 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """
     try:
         yield
-    except tf.errors.OpError as error:
+    except _LOST as error:
         if not name(strategy):
             raise
         logging.debug("The error in full:", exc_info=True)
         raise Interrupted(
-            f"{name(strategy)} can't go on without the others, of which one has ended or can't be reached. Start all "
-            "of them again: they go on from the last checkpoint."
+            f"{name(strategy)} can't go on without the others, of which one has ended or can't be reached. Look what "
+            "that one said; then start all of them again: they go on from the last checkpoint."
         ) from error
 
 

@@ -120,6 +120,23 @@ def test_a_save_that_was_killed_halfway_is_no_checkpoint(tmp_path):
     assert phase(tmp_path, {"lower": part()})[0].restore() == (5, None)
 
 
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_save_before_a_damaged_later_one_stays_and_leftovers_go(tmp_path, keep):
+    saved, _ = phase(tmp_path, {"lower": part()}, keep=2)
+    saved.save(500)
+    saved.save(537)
+    truncate(tmp_path / "checkpoints" / "step-537.data-00000-of-00001")
+    (tmp_path / "checkpoints" / "step-511.data-00000-of-00001").write_bytes(b"half")
+    (tmp_path / "checkpoints" / "step-512_temp").mkdir()
+    (tmp_path / "checkpoints" / "step-512_temp" / "part").write_bytes(b"half")
+    saved, _ = phase(tmp_path, {"lower": part()}, keep=keep)
+    assert saved.restore() == (500, None)
+    saved.save(520)
+    left = {name.split(".")[0] for name in os.listdir(tmp_path / "checkpoints")}
+    assert left == {"step-500", "step-520"} if keep == 2 else {"step-520"}
+    assert phase(tmp_path, {"lower": part()})[0].restore() == (520, None)
+
+
 def test_a_full_disk_is_said_and_earlier_checkpoints_stay(tmp_path):
     program = f"""
         import resource, signal

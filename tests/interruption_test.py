@@ -29,6 +29,34 @@ def test_inside_of_a_loop_it_calls_stop_while_the_main_thread_is_busy(number):
     assert signals.name == signal.Signals(number).name
 
 
+def test_a_signal_between_two_loops_stops_the_next_one():
+    heard = threading.Event()
+    with interruption.listen() as signals:
+        with signals.stops(lambda: None):  # too late for this loop: it makes no more steps
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.5)
+        with signals.stops(heard.set):
+            assert heard.is_set()
+
+
+def test_a_process_that_hangs_outside_of_a_loop_is_ended_with_the_same_status():
+    program = """
+        import os, signal, threading
+        from ornet_tf import interruption
+        interruption.SECONDS_TO_END = 0.5
+        with interruption.listen() as signals:
+            signals._handle = lambda *_: None
+            threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM]).start()
+            signal.signal(signal.SIGTERM, lambda *_: None)  # as if the main thread never came back to Python
+            while True:
+                signal.pause()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.returncode == interruption.EXIT_CODE, done.stderr
+
+
 def test_a_second_signal_ends_the_process_at_once_with_the_same_status():
     program = """
         import os, signal, time

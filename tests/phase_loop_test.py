@@ -103,6 +103,14 @@ def test_a_window_that_was_interrupted_goes_on_in_the_next_start(tmp_path):
     assert later.saved[-1][1]["clock"]["seconds_of_steps"] == 10.0
 
 
+def test_rows_of_other_metrics_are_dropped(tmp_path):
+    saved = {"names": ["gone"], "rows": [[100.0]], "clock": {"seconds": 1.0, "seconds_of_steps": 1.0,
+                                                             "seconds_of_waiting": 0.0}}
+    loop = make(CountingStep(), Record((1, saved)))
+    run(loop, tmp_path, first_step=loop.resume())
+    assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [(4, 2.0), (8, 5.5), (10, 8.5)]
+
+
 def test_what_is_not_finite_ends_the_phase_and_is_not_saved(tmp_path):
     record = Record()
     with pytest.raises(FloatingPointError, match="Phase phase, step 9: loss = nan, other = nan. Training stopped"):

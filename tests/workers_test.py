@@ -30,23 +30,24 @@ def free_ports(count):
 def start(workdir, *arguments):
     """Starts two workers of one run and returns their processes."""
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
-    return [
-        subprocess.Popen(
-            [sys.executable, "-m", "ornet_tf.train", "--config=tests/tiny_experiment.py", f"--workdir={workdir}",
-             *arguments],
-            cwd=ROOT,
-            env={**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}})},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for i in range(2)
-    ]
+    processes = []
+    for i in range(2):
+        config = {"cluster": cluster, "task": {"type": "worker", "index": i}}
+        with open(f"{workdir}-{i}.log", "w", encoding="utf-8") as log:  # a pipe would fill up
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "ornet_tf.train", "--config=tests/tiny_experiment.py",
+                     f"--workdir={workdir}", *arguments],
+                    cwd=ROOT, env={**os.environ, "TF_CONFIG": json.dumps(config)}, stdout=subprocess.DEVNULL, stderr=log,
+                )
+            )
+    return processes
 
 
-def finish(processes):
+def finish(workdir, processes):
     """Waits for the workers; returns (exit status, standard error) of each."""
-    return [(p.returncode, err) for p, err in [(p, p.communicate(timeout=240)[1]) for p in processes]]
+    ends = [process.wait(timeout=240) for process in processes]
+    return [(end, pathlib.Path(f"{workdir}-{i}.log").read_text(encoding="utf-8")) for i, end in enumerate(ends)]
 
 
 def weights(workdir, phase):
@@ -67,12 +68,12 @@ def test_two_workers_train_like_one_process_even_if_one_was_killed(tmp_path):
     alone, together = str(tmp_path / "alone"), str(tmp_path / "together")
     train(tiny_experiment.get_config(), alone)
     processes = start(together)
-    wait_for(os.path.join(together, "stage_one", "checkpoints", "step-2.index"), processes)
+    wait_for(os.path.join(together, "stage_one", "metrics.jsonl"), processes)
     processes[1].send_signal(signal.SIGKILL)
-    (status, text), _ = finish(processes)
+    (status, text), _ = finish(together, processes)
     assert status == interruption.EXIT_CODE, text
     assert "worker-0 can't go on without the others" in text
-    for status, text in finish(start(together)):
+    for status, text in finish(together, start(together)):
         assert status == 0, text
     for phase in ("evaluator", "stage_one", "stage_two"):
         expected, actual = lines(alone, phase), lines(together, phase)
@@ -90,20 +91,23 @@ def test_two_workers_train_like_one_process_even_if_one_was_killed(tmp_path):
 
 def wait_for(path, processes):
     end = time.monotonic() + 120
-    while not os.path.exists(path):
-        if time.monotonic() > end or any(p.poll() is not None for p in processes):
-            pytest.fail(f"{path} did not come: {finish(processes)}")
+    while not os.path.exists(path) or not os.path.getsize(path):
+        if time.monotonic() > end or any(process.poll() is not None for process in processes):
+            for process in processes:
+                process.kill()
+            pytest.fail(f"{path} did not come.")
         time.sleep(0.02)
 
 
 @pytest.mark.slow
 def test_a_signal_to_one_worker_ends_both_at_the_same_step(tmp_path):
-    processes = start(tmp_path, *[f"--config.phase.{p}.epochs=2000.0" for p in ("evaluator", "stage_one", "stage_two")])
-    wait_for(os.path.join(tmp_path, "evaluator", "checkpoints", "step-2.index"), processes)
+    workdir = str(tmp_path / "run")
+    processes = start(workdir, *[f"--config.phase.{p}.epochs=2000.0" for p in ("evaluator", "stage_one", "stage_two")])
+    wait_for(os.path.join(workdir, "evaluator", "metrics.jsonl"), processes)
     processes[1].send_signal(signal.SIGTERM)
-    ends = finish(processes)
+    ends = finish(workdir, processes)
     assert [status for status, _ in ends] == [interruption.EXIT_CODE] * 2, ends
-    step = checkpoints.latest(str(tmp_path / "evaluator")).rsplit("-", 1)[1]
+    step = checkpoints.latest(os.path.join(workdir, "evaluator")).rsplit("-", 1)[1]
     assert f"Another worker ended the run after step {step} of 12000 of evaluator, which is saved" in ends[0][1]
     assert f"SIGTERM ended the run after step {step} of 12000 of evaluator, which is saved" in ends[1][1]
 
