@@ -38,7 +38,8 @@ def start(workdir, *arguments):
                 subprocess.Popen(
                     [sys.executable, "-m", "ornet_tf.train", "--config=tests/tiny_experiment.py",
                      f"--workdir={workdir}", *arguments],
-                    cwd=ROOT, env={**os.environ, "TF_CONFIG": json.dumps(config)}, stdout=subprocess.DEVNULL, stderr=log,
+                    cwd=ROOT, env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                    stdout=subprocess.DEVNULL, stderr=log,
                 )
             )
     return processes
