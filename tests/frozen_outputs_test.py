@@ -34,6 +34,7 @@ def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip):
     assert set(mirrored) == ({False, True} if flip else {False})
 
 
+@pytest.mark.slow
 def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path):
     losses = []
     for reuse in (False, True):
