@@ -30,8 +30,8 @@ def load_training_pictures(config: ConfigDict, workdir: str, *, is_chief: bool =
     """Loads the training split and checks its pictures, and those that evaluation will need.
 
     So all that is broken is listed at once, and before training. A data set that lacks a split of the evaluation can be
-    trained on; what evaluation will say about it is logged. What was found whole is remembered, so that a run that goes
-    on need not decode it all again: a file that has changed since is looked at anew.
+    trained on; what evaluation will say about it is logged. What was found is remembered, so that a run that goes on
+    need not decode it all again: once a file has changed, its split is looked at anew.
 
     Args:
       config: the whole configuration.
@@ -41,13 +41,13 @@ def load_training_pictures(config: ConfigDict, workdir: str, *, is_chief: bool =
     Raises:
       ValueError: if pictures or tables of any of these splits can't be used.
     """
-    path = os.path.join(workdir, "whole_pictures.json")
-    whole = run_folder.read_json(path) if os.path.exists(path) else {}
+    path = os.path.join(workdir, "checked_pictures.json")
+    known = run_folder.read_json(path) if os.path.exists(path) else {}
     loaded, problems = {}, []
     for split in dict.fromkeys(["train", config.evaluation.split, config.evaluation.threshold_split]):
         try:
             if split:
-                loaded[split] = _load_once(config, split, whole)
+                loaded[split] = _load_once(config, split, known)
         except MissingSplit as error:
             if split == "train":
                 raise
@@ -55,25 +55,29 @@ def load_training_pictures(config: ConfigDict, workdir: str, *, is_chief: bool =
         except ValueError as error:
             problems.append(f"The {split} split: {error}")
     if is_chief:
-        run_folder.write_json(path, whole)
+        run_folder.write_json(path, known)
     if problems:
         raise ValueError("\n".join(dict.fromkeys(problems)))
     return loaded["train"]
 
 
-def _load_once(config: ConfigDict, split: str, whole: dict[str, str]) -> Source:
-    """Does what `load_split` does, but looks at pictures only if their fingerprint is not among the `whole` splits."""
+def _load_once(config: ConfigDict, split: str, known: dict[str, dict]) -> Source:
+    """Does what `load_split` does; of a split whose fingerprint is `known`, with what was left out, no file is read."""
     source = load_source(config, split)
     if not len(source):
         raise ValueError(f"config.dataset: the {split} split of {config.dataset.name} is empty.")
-    mark = picture_cache.fingerprint(source)
-    if whole.get(split) == mark:
+    mark, before = picture_cache.fingerprint(source), known.get(split, {})
+    left_out = set(before.get("left_out", []))
+    if before.get("fingerprint") != mark or (left_out and config.input.broken_images != "skip"):
+        checked = input_pipeline.usable(source, broken_images=config.input.broken_images)
+        left_out = {*source.names} - {*checked.names}
+        known[split] = {"fingerprint": mark, "left_out": sorted(left_out)}
+        return checked
+    if not left_out:
         logging.info("The %d pictures of %s are those that were found whole before.", len(source), split)
         return source
-    checked = input_pipeline.usable(source, broken_images=config.input.broken_images)
-    if len(checked) == len(source):
-        whole[split] = mark
-    return checked
+    logging.warning("%d broken pictures of %s are left out, as before.", len(left_out), split)
+    return source.select([index for index, name in enumerate(source.names) if name not in left_out])
 
 
 def evaluation_batches(config: ConfigDict, source: Source) -> tf.data.Dataset:

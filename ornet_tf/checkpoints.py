@@ -114,6 +114,7 @@ class PhaseCheckpoints:
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             self._checkpoint.write(path)
+            run_folder.sync(glob.glob(f"{glob.escape(path)}.*"))  # before older ones are removed
         except (tf.errors.OpError, OSError) as error:
             with contextlib.suppress(OSError):
                 _remove(path)

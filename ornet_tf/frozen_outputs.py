@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
-from ornet_tf import picture_cache, picture_store
+from ornet_tf import main_memory, picture_store
 from ornet_tf.datasets import Source
 from ornet_tf.methods import Protocol
 
@@ -53,21 +52,13 @@ class FrozenOutputs:
         for batch in pictures.prefetch(1):
             for name, values in compute(batch).items():
                 if name not in self._tables:
-                    self._tables[name] = self._room(name, (len(source), *values.shape[1:]), values.dtype.as_numpy_dtype)
+                    self._tables[name] = main_memory.take(
+                        (len(source), *values.shape[1:]), values.dtype.as_numpy_dtype,
+                        what=f"reuse_frozen: {name} of all pictures", remedy="Set reuse_frozen to False.",
+                    )
                 self._tables[name][start : start + len(batch)] = values.numpy()
             start += len(batch)
-        self._tensors = {name: picture_cache.as_tensor(table) for name, table in self._tables.items()}
-
-    @staticmethod
-    def _room(name: str, shape: tuple[int, ...], dtype) -> np.ndarray:
-        needed, available = int(np.prod(shape)) * np.dtype(dtype).itemsize, picture_cache.available_memory()
-        if needed > available:
-            raise ValueError(
-                f"reuse_frozen: {name} of all pictures needs {needed / 2**30:.2f} GiB, {available / 2**30:.2f} GiB are "
-                "available. Set reuse_frozen to False."
-            )
-        logging.info("Frozen parts: %s of all pictures is kept, %.2f GiB.", name, needed / 2**30)
-        return picture_cache.aligned(shape, dtype)
+        self._tensors = {name: main_memory.as_tensor(table) for name, table in self._tables.items()}
 
     def of(self, index: tf.Tensor, mirrored: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the outputs of a batch.

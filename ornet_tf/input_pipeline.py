@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from ornet_tf import images, picture_cache, picture_store, randomness, transforms
+from ornet_tf import images, main_memory, picture_cache, picture_store, randomness, transforms
 from ornet_tf.datasets import Source
 
 BROKEN_IMAGES = ("stop", "skip")
@@ -146,7 +146,7 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
         raise ValueError(f"batch_size must be a multiple of the {share.total} replicas; got {batch_size} and {share}.")
     part, cache = batch_size // share.total, picture_cache.choose(cache, source, side=resize)
     picture = _pictures(source, resize, cache, cache_dir)
-    labels = picture_store.in_main_memory(source.labels, tf.int32)
+    labels = main_memory.constant(source.labels, tf.int32)
 
     def place(number, row):
         """Returns epoch and index of a row of the process's batch with this number, counted over its replicas."""
@@ -204,8 +204,8 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
         raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
     view = transforms.evaluation_view(resize=resize, crop=crop)
     read = picture_store.reader(source)
-    labels = picture_store.in_main_memory(source.labels, tf.int32)
-    boxes = picture_store.in_main_memory(source.padded_boxes(), tf.float32)
+    labels = main_memory.constant(source.labels, tf.int32)
+    boxes = main_memory.constant(source.padded_boxes(), tf.float32)
 
     def example(index):
         image = images.decode(read(index))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from ornet_tf import randomness
+from ornet_tf import randomness, winograd
 from ornet_tf.compat import keras
 
 # RGB means of ImageNet that VGG16's released weights expect to be subtracted (Simonyan and Zisserman, ICLR 2015).
@@ -18,6 +18,23 @@ class CaffeNormalization(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):  # noqa: D102 - of the base class
         return input_shape
+
+
+class Conv3x3(keras.layers.Conv2D):
+    """A 3x3 convolution with stride 1 and zeros around; while frozen, faster inside `winograd.preferred`."""
+
+    def __init__(self, filters: int, **options):
+        """Takes the options of `Conv2D` other than kernel size, strides, padding, dilation, groups and layout."""
+        super().__init__(filters, 3, padding="same", data_format="channels_last", **options)
+
+    def call(self, inputs):  # noqa: D102 - of the base class
+        is_fit = not self.trainable and self.compute_dtype == "float32"
+        if not (is_fit and winograd.is_faster(inputs.shape[-1], self.filters)):
+            return super().call(inputs)
+        outputs = winograd.convolve(inputs, tf.convert_to_tensor(self.kernel))
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
+        return self.activation(outputs)
 
 
 class ExampleDropout(keras.layers.Layer):

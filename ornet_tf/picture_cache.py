@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import os
 import pathlib
 import shutil
@@ -21,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from ornet_tf import picture_store
+from ornet_tf import main_memory, picture_store
 from ornet_tf.datasets import Source
 
 KINDS = ("none", "memory", "disk", "auto")
@@ -54,7 +53,7 @@ def choose(kind: str, source: Source, *, side: int) -> str:
         return kind
     if any(key[:3] == (id(source), side, "memory") for key in _held):
         return "memory"
-    needed, available = _bytes(source, side), available_memory()
+    needed, available = _bytes(source, side), main_memory.available()
     chosen = "memory" if needed <= available // 4 else "none"
     logging.info("Cache of the pictures: %s; they need %.2f GiB, and %.2f GiB of memory are available.",
                  chosen, needed / 2**30, available / 2**30)
@@ -77,7 +76,7 @@ def holder(source: Source, *, side: int, kind: str, folder: str = "") -> Callabl
     key = (id(source), side, kind, folder)
     if key not in _held:
         block = _in_memory(source, side) if kind == "memory" else _on_disk(source, side, folder)
-        _held[key] = as_tensor(block)
+        _held[key] = main_memory.as_tensor(block)
         weakref.finalize(source, _held.pop, key, None)
     pictures = _held[key]
     return lambda index: pictures[index]
@@ -92,47 +91,15 @@ def fingerprint(source: Source) -> str:
     return digest.hexdigest()[:20]
 
 
-def available_memory() -> int:
-    """Returns how many bytes of memory can be taken, as far as the system tells."""
-    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    meminfo = pathlib.Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        if "MemAvailable" in fields:
-            available = int(fields["MemAvailable"].split()[0]) * 1024
-    limit, used = (pathlib.Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory.current"))
-    if limit.exists() and limit.read_text().strip().isdigit():  # the limit of a container; else "max"
-        stat = pathlib.Path("/sys/fs/cgroup/memory.stat")
-        fields = dict(line.split() for line in stat.read_text().splitlines()) if stat.exists() else {}
-        kept = int(used.read_text()) - int(fields.get("inactive_file", 0))  # files that were read can be dropped
-        available = min(available, max(0, int(limit.read_text()) - kept))
-    return available
-
-
-def aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Returns an array of zeros in whole pages: a tensor is made without a copy of aligned memory only."""
-    count = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return np.frombuffer(mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), dtype).reshape(shape)
-
-
-def as_tensor(block: np.ndarray) -> tf.Tensor:
-    """Returns an aligned array as a tensor in main memory, without a copy."""
-    with tf.device("/CPU:0"):
-        return tf.experimental.dlpack.from_dlpack(block.__dlpack__())
-
-
 def _bytes(source: Source, side: int) -> int:
     return len(source) * side * side * 3
 
 
 def _in_memory(source: Source, side: int) -> np.ndarray:
     """Returns uint8 [N, side, side, 3] in memory of its own."""
-    needed, available = _bytes(source, side), available_memory()
-    if needed > available:
-        raise ValueError(
-            f"cache=memory would hold {len(source)} pictures of {side} x {side} pixels: {needed} bytes "
-            f"({needed / 2**30:.2f} GiB), and {available} are available. Set cache to disk or none.")
-    block = aligned((len(source), side, side, 3), np.uint8)
+    block = main_memory.take(
+        (len(source), side, side, 3), np.uint8, what="cache=memory", remedy="Set cache to disk or none."
+    )
     start = 0
     for part in _parts(source, side):
         block[start:start + len(part)] = part

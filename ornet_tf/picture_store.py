@@ -5,14 +5,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from ornet_tf import images, transforms
+from ornet_tf import images, main_memory, transforms
 from ornet_tf.datasets import Source
-
-
-def in_main_memory(values, dtype: tf.DType) -> tf.Tensor:
-    """Makes a tensor where tf.data works, also on a machine with a GPU."""
-    with tf.device("/CPU:0"):
-        return tf.convert_to_tensor(values, dtype)
 
 
 def each(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
@@ -30,7 +24,7 @@ def reader(source: Source) -> Callable[[tf.Tensor], tf.Tensor]:
     kinds = {str if isinstance(image, str) else bytes if isinstance(image, bytes) else None for image in source.images}
     if None in kinds or len(kinds) > 1:
         raise TypeError("Source.images must be all paths (str) or all encoded files (bytes); got others or a mixture.")
-    files = in_main_memory(list(source.images), tf.string)
+    files = main_memory.constant(list(source.images), tf.string)
     if kinds == {bytes}:
         return lambda index: files[index]
     return lambda index: tf.io.read_file(files[index])

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
-from ornet_tf import event_files, visualize
+from ornet_tf import event_files, run_folder, visualize
 
 
 class PhaseSummaries:
@@ -91,9 +91,12 @@ class PhaseSummaries:
                 tf.summary.histogram("activation_map_values", outputs["activation_map"])
 
     def flush(self) -> None:
-        """Hands everything that was written over to the system: the process may be killed from here on."""
+        """Brings everything that was written onto the disk: process or machine may go down from here on."""
         with self._writing(self._tensorboard_path):
             self._writer.flush()
+            run_folder.sync(entry.path for entry in os.scandir(self._tensorboard_path) if entry.is_file())
+        with self._writing(self._metrics_path):
+            run_folder.sync([self._metrics_path])
 
     def _write_settings(self, settings: Mapping[str, Any]) -> None:
         with self._writer.as_default(step=0):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import typing
 import zlib
@@ -85,16 +86,12 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
 
 
 def _check_replicas(config: ConfigDict, strategy: tf.distribute.Strategy) -> None:
-    replicas = strategy.num_replicas_in_sync
     for name in config.phases:
-        section = config.phase[name]
-        if section.batch_size % (replicas * section.accumulate):
-            raise ValueError(
-                f"config.phase.{name}.batch_size: expected a multiple of the {replicas} devices times accumulate = "
-                f"{section.accumulate}, got {section.batch_size}."
-            )
-        if section.xla and replicas > 1:
-            raise ValueError(f"config.phase.{name}.xla: expected False with {replicas} devices, got True.")
+        try:
+            options = {key: config.phase[name][key] for key in ("batch_size", "accumulate", "xla")}
+            workers.check_replicas(strategy, **options)
+        except ValueError as error:
+            raise ValueError(f"config.phase.{name}.{error}") from error
 
 
 def _claim(run: _Run, name: str, allow_changes: bool) -> dict:
@@ -163,6 +160,7 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
         **{key: config.training[key] for key in ("steps_per_loop", "checkpoint_every", "summary_every")},
     )
     step = loop.resume()
+    _check_workers(run, name, source, settings, step)
     if step == 0:
         checkpoints.load_parts(method.parts, section.init_from, run.workdir)
     if section.reuse_frozen:
@@ -174,6 +172,17 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     with watched as summaries:
         loop.run(_batches(run, section, source, step), summaries, run.signals, first_step=step)
     return loop.facts()
+
+
+def _check_workers(run: _Run, name: str, source: Source, settings: dict, step: int) -> None:
+    """Checks that all processes of the run are about to make the same step of the same phase with the same data."""
+    labels = np.asarray(source.labels).tolist()
+    workers.agree(run.strategy, {
+        "phase": name,
+        "config": json.dumps(settings, sort_keys=True, default=str),
+        "training pictures": json.dumps([list(source.class_names), list(source.names), labels]),
+        "step of the newest checkpoint": str(step),
+    })
 
 
 def _fixed_pictures(config: ConfigDict, source: Source) -> np.ndarray:

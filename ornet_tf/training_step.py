@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ornet_tf import randomness, registry
+from ornet_tf import randomness, registry, winograd, workers
 from ornet_tf.frozen_outputs import FrozenOutputs
 from ornet_tf.methods import Protocol
 from ornet_tf.summaries import observations
@@ -72,7 +72,7 @@ class TrainingStep:
           xla: whether XLA compiles forward and backward pass.
 
         Raises:
-          ValueError: if the batch can't be split evenly, or XLA is asked for on several replicas.
+          ValueError: see `workers.check_replicas`.
         """
         self._strategy, self._method, self.optimizers = strategy, method, optimizers
         self._losses = losses
@@ -82,13 +82,7 @@ class TrainingStep:
         self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
         self._steps, self._batch_size, self._accumulate = steps, batch_size, accumulate
         self._frozen_outputs: FrozenOutputs | None = None
-        replicas = strategy.num_replicas_in_sync
-        if batch_size % (replicas * accumulate):
-            raise ValueError(
-                f"batch_size: expected a multiple of {replicas} devices times {accumulate} parts, got {batch_size}."
-            )
-        if xla and replicas > 1:
-            raise ValueError(f"xla: batch statistics of {replicas} devices can't be compiled; switch xla off.")
+        workers.check_replicas(strategy, batch_size=batch_size, accumulate=accumulate, xla=xla)
         self._differentiate = self._gradients_and_metrics
         if xla:
             self._differentiate = tf.function(self._gradients_and_metrics, jit_compile=True)
@@ -163,6 +157,8 @@ class TrainingStep:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         gradients = [g / tf.cast(scale, g.dtype) for g in gradients] if self._scale_loss else gradients
         metrics.update(self._gradient_norms(gradients))
+        if self._scale_loss:
+            metrics["loss_scale"] = scale / context.num_replicas_in_sync  # halved after each step that was left out
         self._names[:] = list(metrics)
         row = tf.stack([*metrics.values(), asked])
         if self._scale_loss:
@@ -184,7 +180,7 @@ class TrainingStep:
         return total
 
     def _gradients_and_metrics(self, batch, step, scale):
-        with tf.GradientTape() as tape, randomness.examples(batch["key"]):
+        with tf.GradientTape() as tape, randomness.examples(batch["key"]), winograd.preferred():
             outputs = {**batch, **self._method.forward(batch, training=True)}
             terms, total = {}, 0.0
             for term, fields in self._losses.items():

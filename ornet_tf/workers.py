@@ -5,7 +5,8 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 from absl import logging
@@ -64,6 +65,22 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return name(strategy) in ("", "chief-0" if "chief" in names else "worker-0")
 
 
+def check_replicas(strategy: tf.distribute.Strategy, *, batch_size: int, accumulate: int, xla: bool) -> None:
+    """Checks what the number of replicas allows.
+
+    Raises:
+      ValueError: if the batch can't be split evenly, or XLA is asked for on several replicas.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % (replicas * accumulate):
+        raise ValueError(
+            f"batch_size: expected a multiple of the {replicas} devices times accumulate = {accumulate}, "
+            f"got {batch_size}."
+        )
+    if xla and replicas > 1:  # batch statistics that span replicas can't be compiled
+        raise ValueError(f"xla: expected False with {replicas} devices, got True.")
+
+
 # What collective operations fail with when a process is gone; all else is this process's own error.
 _LOST = (
     tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
@@ -88,6 +105,33 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
             f"{name(strategy)} can't go on without the others, of which one has ended or can't be reached. Look what "
             "that one said; then start all of them again: they go on from the last checkpoint."
         ) from error
+
+
+def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, str]) -> None:
+    """Checks that what should be the same in every process of the run is the same.
+
+    Args:
+      strategy: of the run.
+      facts: name -> text; the same names in every process.
+
+    Raises:
+      ValueError: if the texts of a name differ.
+    """
+    if not name(strategy):
+        return
+    marks = tf.constant([[zlib.crc32(text.encode()) % 2**31 for text in facts.values()]], tf.int32)
+
+    @tf.function
+    def gather():
+        return strategy.run(lambda: tf.distribute.get_replica_context().all_gather(marks, axis=0))
+
+    found = strategy.experimental_local_results(gather())[0].numpy()
+    different = [name for name, column in zip(facts, found.T) if len(set(column.tolist())) > 1]
+    if different:
+        raise ValueError(
+            f"The processes of this run differ in: {', '.join(different)}. Start all of them with the same command and "
+            "data, and with a --workdir that all of them share."
+        )
 
 
 def meet(strategy: tf.distribute.Strategy) -> None:

@@ -112,12 +112,19 @@ def test_pictures_that_were_whole_are_not_decoded_again_until_they_change(folder
     assert "The 3 pictures of train are those that were found whole before" in caplog.text
     assert "Checked" not in caplog.text
     (root / "train" / "b" / "2.png").write_bytes(b"broken")
-    for _ in range(2):  # what is broken is not remembered
+    for _ in range(2):  # what stops a run is looked at again
         with pytest.raises(ValueError, match="train split: 1 of 3 .*cannot be used"):
             assemble.load_training_pictures(config, f"{root}-run")
     config.input.broken_images = "skip"
-    for _ in range(2):
-        assert len(assemble.load_training_pictures(config, f"{root}-run")) == 2
+    assert len(assemble.load_training_pictures(config, f"{root}-run")) == 2
+    caplog.clear()
+    with caplog.at_level("INFO", logger="absl"):
+        assert assemble.load_training_pictures(config, f"{root}-run").names == ["train/a/0.png", "train/a/1.png"]
+    assert "1 broken pictures of train are left out, as before" in caplog.text
+    assert "Checked" not in caplog.text
+    config.input.broken_images = "stop"
+    with pytest.raises(ValueError, match="train split: 1 of 3 .*cannot be used"):
+        assemble.load_training_pictures(config, f"{root}-run")
 
 
 def test_a_faulty_table_of_boxes_stops_training_a_missing_split_does_not(folders, caplog):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import assemble, config, input_pipeline, picture_cache
+from ornet_tf import assemble, config, input_pipeline, main_memory
 from ornet_tf.compat import keras
 from ornet_tf.frozen_outputs import FrozenOutputs
 from ornet_tf.train import train
@@ -11,17 +11,17 @@ from tests import tiny_experiment
 VIEWS = {"resize": 32, "crop": 32, "horizontal_flip": True}
 
 
-def make(phase="stage_two"):
+def make(phase="stage_two", precision="float32"):
     experiment = tiny_experiment.get_config()
     experiment.input.update(VIEWS)
     keras.utils.set_random_seed(0)
-    method = assemble.build_method(experiment, experiment.phase[phase], 3)
+    method = assemble.build_method(experiment, experiment.phase[phase], 3, precision=precision)
     return experiment, method, assemble.load_source(experiment, "train")
 
 
-@pytest.mark.parametrize("flip", [True, False])
-def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip):
-    _, method, source = make()
+@pytest.mark.parametrize(("flip", "precision"), [(True, "float32"), (False, "float32"), (True, "bfloat16")])
+def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip, precision):
+    _, method, source = make(precision=precision)
     views = {**VIEWS, "horizontal_flip": flip}
     kept = FrozenOutputs(method, source, **views)
     mirrored, of = [], tf.function(kept.of)
@@ -29,7 +29,9 @@ def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip):
         found = of(batch["index"], batch["mirrored"])
         expected = method.frozen(batch["image"])
         assert found.keys() == expected.keys() == {"low_level_features"}
-        np.testing.assert_allclose(found["low_level_features"], expected["low_level_features"], atol=1e-5)
+        assert found["low_level_features"].dtype == expected["low_level_features"].dtype == precision
+        one, other = (tf.cast(outputs["low_level_features"], tf.float32) for outputs in (found, expected))
+        np.testing.assert_allclose(one, other, atol=1e-5 if precision == "float32" else 0.05)
         mirrored += batch["mirrored"].numpy().tolist()
     assert set(mirrored) == ({False, True} if flip else {False})
 
@@ -62,8 +64,8 @@ def test_what_cannot_be_kept_is_said(monkeypatch):
         FrozenOutputs(method, source, **{**VIEWS, "resize": 36})
     with pytest.raises(ValueError, match="reuse_frozen: this method has no frozen part"):
         FrozenOutputs(make("evaluator")[1], source, **VIEWS)
-    monkeypatch.setattr(picture_cache, "available_memory", lambda: 10)
-    with pytest.raises(ValueError, match="low_level_features of all pictures needs .* GiB are available. Set reuse_fr"):
+    monkeypatch.setattr(main_memory, "available", lambda: 10)
+    with pytest.raises(ValueError, match="low_level_features of all pictures needs .* 10 are available. Set reuse_fr"):
         FrozenOutputs(method, source, **VIEWS)
     experiment.input.resize = 36
     experiment.phase.stage_two.reuse_frozen = True

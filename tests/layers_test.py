@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import layers, randomness
+from ornet_tf import layers, randomness, winograd
 from ornet_tf.compat import keras
 
 
@@ -33,6 +33,34 @@ def test_conv_norm_relu_normalises_then_cuts_off():
     # A standard normal variable cut off at 0 has the mean 0.399 and, of its square, 0.5.
     np.testing.assert_allclose(outputs.mean(axis=(0, 1, 2)), 0.399, atol=0.05)
     np.testing.assert_allclose(np.square(outputs).mean(axis=(0, 1, 2)), 0.5, atol=0.08)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_a_frozen_convolution_is_computed_the_faster_way_where_that_is_preferred(monkeypatch, use_bias):
+    calls = []
+    convolve = winograd.convolve
+    monkeypatch.setattr(winograd, "convolve", lambda *a: calls.append(1) or convolve(*a))
+    layer = layers.Conv3x3(128, use_bias=use_bias, activation="relu", bias_initializer="ones")
+    images = tf.random.stateless_normal([2, 6, 6, 128], [1, 2])
+    expected = layer(images)
+    assert expected.numpy().min() == 0
+    with winograd.preferred():
+        np.testing.assert_array_equal(layer(images), expected)  # it learns
+        layer.trainable = False
+        assert not calls
+        np.testing.assert_allclose(layer(images), expected, atol=1e-4)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(layer(images), expected)  # outside of a training step
+    assert len(calls) == 1
+
+
+def test_a_frozen_convolution_of_low_precision_is_computed_the_plain_way():
+    layer = layers.Conv3x3(128, dtype="mixed_bfloat16")
+    layer.trainable = False
+    images = tf.random.stateless_normal([2, 6, 6, 128], [1, 2])
+    expected = layer(images)
+    with winograd.preferred():
+        np.testing.assert_array_equal(layer(images), expected)
 
 
 def keys(count):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import picture_cache, picture_store
+from ornet_tf import main_memory, picture_cache, picture_store
 from ornet_tf.datasets import Source
 
 
@@ -132,8 +132,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_decoded(tmp_path, monke
     monkeypatch.setattr(picture_cache.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(ValueError, match="cache=disk needs 2430 bytes .* where 2429 are free. Make room"):
         held(source, kind="disk", folder=tmp_path)
-    monkeypatch.setattr(picture_cache, "available_memory", lambda: 2429)
-    with pytest.raises(ValueError, match="10 pictures of 9 x 9 pixels: 2430 bytes .* 2429 are available. Set cache to"):
+    monkeypatch.setattr(main_memory, "available", lambda: 2429)
+    with pytest.raises(ValueError, match="cache=memory needs 2430 bytes .* 2429 are available. Set cache to disk"):
         held(source)
     with pytest.raises(ValueError, match="cache=disk needs a folder"):
         held(source, kind="disk")
@@ -141,9 +141,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_decoded(tmp_path, monke
 
 def test_auto_keeps_in_memory_what_needs_a_quarter_of_it_at_most(monkeypatch):
     source = source_of([b""] * 10)
-    assert 0 < picture_cache.available_memory() < 2**50
     for available, chosen in ((4 * 2430, "memory"), (4 * 2430 - 4, "none")):
-        monkeypatch.setattr(picture_cache, "available_memory", lambda available=available: available)
+        monkeypatch.setattr(main_memory, "available", lambda available=available: available)
         assert picture_cache.choose("auto", source, side=9) == chosen
         for kind in ("none", "memory", "disk"):
             assert picture_cache.choose(kind, source, side=9) == kind

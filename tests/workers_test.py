@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 
 import numpy as np
@@ -14,7 +15,7 @@ import tensorflow as tf
 
 from ornet_tf import checkpoints, interruption, workers
 from ornet_tf.train import train
-from tests import tiny_experiment
+from tests import strategies, tiny_experiment
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -27,17 +28,17 @@ def free_ports(count):
     return ports
 
 
-def start(workdir, *arguments):
-    """Starts two workers of one run and returns their processes."""
+def start(workdir, *arguments, programs=None):
+    """Starts two workers of one run, or with these texts as their programs, and returns their processes."""
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    training = ["-m", "ornet_tf.train", "--config=tests/tiny_experiment.py", f"--workdir={workdir}", *arguments]
     processes = []
     for i in range(2):
         config = {"cluster": cluster, "task": {"type": "worker", "index": i}}
         with open(f"{workdir}-{i}.log", "w", encoding="utf-8") as log:  # a pipe would fill up
             processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "ornet_tf.train", "--config=tests/tiny_experiment.py",
-                     f"--workdir={workdir}", *arguments],
+                    [sys.executable, *(["-c", textwrap.dedent(programs[i])] if programs else training)],
                     cwd=ROOT, env={**os.environ, "TF_CONFIG": json.dumps(config)},
                     stdout=subprocess.DEVNULL, stderr=log,
                 )
@@ -111,6 +112,30 @@ def test_a_signal_to_one_worker_ends_both_at_the_same_step(tmp_path):
     step = checkpoints.latest(os.path.join(workdir, "evaluator")).rsplit("-", 1)[1]
     assert f"Another worker ended the run after step {step} of 12000 of evaluator, which is saved" in ends[0][1]
     assert f"SIGTERM ended the run after step {step} of 12000 of evaluator, which is saved" in ends[1][1]
+
+
+def test_workers_that_are_not_of_one_run_say_in_what_they_differ(tmp_path):
+    processes = start(tmp_path / "run", programs=[f"""
+        from ornet_tf import workers
+        strategy = workers.make_strategy()
+        workers.agree(strategy, {{"phase": "stage_one", "step": "7"}})
+        workers.agree(strategy, {{"phase": "stage_one", "step": "{step}", "config": "{{}}"}})
+    """ for step in (7, 8)])
+    for status, text in finish(tmp_path / "run", processes):
+        assert status == 1
+        assert "ValueError: The processes of this run differ in: step. Start all of them with the same" in text
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 8, "accumulate": 3}, {"batch_size": 7, "accumulate": 1}])
+def test_a_batch_that_cannot_be_split_is_said(options):
+    with pytest.raises(ValueError, match="batch_size: expected a multiple of the 2 devices times accumulate = ., got"):
+        workers.check_replicas(strategies.mirrored("CPU:0", "CPU:1"), xla=False, **options)
+
+
+def test_xla_is_for_one_replica():
+    workers.check_replicas(strategies.mirrored("CPU:0"), batch_size=8, accumulate=2, xla=True)
+    with pytest.raises(ValueError, match="xla: expected False with 2 devices, got True"):
+        workers.check_replicas(strategies.mirrored("CPU:0", "CPU:1"), batch_size=8, accumulate=2, xla=True)
 
 
 @pytest.mark.parametrize(

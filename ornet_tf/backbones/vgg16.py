@@ -7,7 +7,7 @@ import h5py
 
 from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
-from ornet_tf.layers import CaffeNormalization, ExampleDropout
+from ornet_tf.layers import CaffeNormalization, Conv3x3, ExampleDropout
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # (convolutions, filters)
 HEADS = ("gap", "fully_connected")
@@ -57,9 +57,7 @@ def build(
     last_conv = None
     for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
         for index in range(1, convolutions + 1):
-            x = keras.layers.Conv2D(
-                filters, 3, padding="same", activation="relu", name=f"block{block}_conv{index}"
-            )(x)
+            x = Conv3x3(filters, activation="relu", name=f"block{block}_conv{index}")(x)
             last_conv = x
         if block < 5 or head == "fully_connected":
             x = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
