@@ -4,7 +4,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import tensorflow as tf
 from absl import logging
@@ -14,6 +14,9 @@ from ornet_tf import checkpoints, generator, input_pipeline, methods, picture_ca
 from ornet_tf.compat import keras
 from ornet_tf.datasets import MissingSplit, Source
 from ornet_tf.optimizers import make_optimizers
+
+# What was found when pictures were looked at, in the workdir.
+_CHECKED = "checked_pictures.json"
 
 
 def load_source(config: ConfigDict, split: str) -> Source:
@@ -26,22 +29,17 @@ def load_split(config: ConfigDict, split: str) -> Source:
     return _load_once(config, split, {})
 
 
-def load_training_pictures(config: ConfigDict, workdir: str, *, is_chief: bool = True) -> Source:
+def load_training_pictures(config: ConfigDict, workdir: str) -> Source:
     """Loads the training split and checks its pictures, and those that evaluation will need.
 
     So all that is broken is listed at once, and before training. A data set that lacks a split of the evaluation can be
     trained on; what evaluation will say about it is logged. What was found is remembered, so that a run that goes on
     need not decode it all again: once a file has changed, its split is looked at anew.
 
-    Args:
-      config: the whole configuration.
-      workdir: the run's folder.
-      is_chief: whether this process writes there.
-
     Raises:
       ValueError: if pictures or tables of any of these splits can't be used.
     """
-    path = os.path.join(workdir, "checked_pictures.json")
+    path = os.path.join(workdir, _CHECKED)
     known = run_folder.read_json(path) if os.path.exists(path) else {}
     loaded, problems = {}, []
     for split in dict.fromkeys(["train", config.evaluation.split, config.evaluation.threshold_split]):
@@ -54,11 +52,16 @@ def load_training_pictures(config: ConfigDict, workdir: str, *, is_chief: bool =
             logging.warning("There will be no evaluation on %s: %s", split, error)
         except ValueError as error:
             problems.append(f"The {split} split: {error}")
-    if is_chief:
-        run_folder.write_json(path, known)
+    run_folder.write_json(path, known)
     if problems:
         raise ValueError("\n".join(dict.fromkeys(problems)))
     return loaded["train"]
+
+
+def training_pictures_as_checked(config: ConfigDict, workdir: str) -> Source:
+    """Loads the training split without what another process of the run has found broken; no picture is looked at."""
+    known = run_folder.read_json(os.path.join(workdir, _CHECKED))
+    return _without(load_source(config, "train"), known["train"]["left_out"])
 
 
 def _load_once(config: ConfigDict, split: str, known: dict[str, dict]) -> Source:
@@ -77,6 +80,11 @@ def _load_once(config: ConfigDict, split: str, known: dict[str, dict]) -> Source
         logging.info("The %d pictures of %s are those that were found whole before.", len(source), split)
         return source
     logging.warning("%d broken pictures of %s are left out, as before.", len(left_out), split)
+    return _without(source, left_out)
+
+
+def _without(source: Source, left_out: Collection[str]) -> Source:
+    left_out = set(left_out)
     return source.select([index for index, name in enumerate(source.names) if name not in left_out])
 
 

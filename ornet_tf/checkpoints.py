@@ -8,13 +8,13 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
-from ornet_tf import run_folder
+from ornet_tf import durable, run_folder
 from ornet_tf.compat import keras
 
 
@@ -107,27 +107,39 @@ class PhaseCheckpoints:
         self._checkpoint.step.assign(step)
         self._record.value = record
         if not self._is_chief:  # variables that are read from all hosts have to be read on all
-            with tempfile.TemporaryDirectory() as aside:
+            with _said(step, tempfile.gettempdir()), tempfile.TemporaryDirectory() as aside:
                 self._checkpoint.write(os.path.join(aside, "step"))
             return
-        path = os.path.join(self._folder, "checkpoints", f"step-{step}")
-        try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            self._checkpoint.write(path)
-            run_folder.sync(glob.glob(f"{glob.escape(path)}.*"))  # before older ones are removed
-        except (tf.errors.OpError, OSError) as error:
-            with contextlib.suppress(OSError):
-                _remove(path)
-            reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
-            raise OSError(
-                f"The checkpoint of step {step} could not be written to {os.path.dirname(path)}: {reason}. Free some "
-                "space and start the same command again; the checkpoints before it are intact."
-            ) from error
+        folder = os.path.join(self._folder, "checkpoints")
+        path, aside = os.path.join(folder, f"step-{step}"), os.path.join(folder, "partial")
+        with _said(step, folder):
+            os.makedirs(folder, exist_ok=True)
+            try:
+                self._checkpoint.write(aside)
+                # The index last: TensorFlow opens it under its name before it is whole.
+                for name in sorted(glob.glob(f"{glob.escape(aside)}.*")):
+                    durable.replace(name, path + name[len(aside) :])
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    _remove(aside)
+                raise
         # Later steps are damaged and will be made again; what a killed save left has no index.
         kept = [old for old in _paths(self._folder) if _step(old) <= step][-self._keep :]
-        for other in {re.sub(r"(step-\d+).*", r"\1", name) for name in os.listdir(os.path.dirname(path))}:
-            if other.startswith("step-") and os.path.join(os.path.dirname(path), other) not in kept:
-                _remove(os.path.join(os.path.dirname(path), other))
+        for other in {re.sub(r"(step-\d+|partial).*", r"\1", name) for name in os.listdir(folder)}:
+            if other.startswith(("step-", "partial")) and os.path.join(folder, other) not in kept:
+                _remove(os.path.join(folder, other))
+
+
+@contextlib.contextmanager
+def _said(step: int, folder: str) -> Iterator[None]:
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
+        raise OSError(
+            f"The checkpoint of step {step} could not be written to {folder}: {reason}. Free some space and start the "
+            "same command again; the checkpoints before it are intact."
+        ) from error
 
 
 class DamagedCheckpointError(ValueError):
@@ -148,7 +160,7 @@ def _step(path: str) -> int:
 
 def _remove(path: str) -> None:
     """Removes the files of a checkpoint, whole or not: first the one without which it does not exist."""
-    for name in [f"{path}.index", *glob.glob(f"{glob.escape(path)}.data-*"), *glob.glob(f"{glob.escape(path)}_temp/*")]:
+    for name in [f"{path}.index", *glob.glob(f"{glob.escape(path)}.*"), *glob.glob(f"{glob.escape(path)}_temp/*")]:
         if os.path.exists(name):
             os.remove(name)
     if os.path.isdir(f"{path}_temp"):

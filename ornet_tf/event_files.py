@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from ornet_tf import durable
+
 _PREFIX = "events.out.tfevents."
 # TensorBoard reads every file with "tfevents" in its name: what is written aside must not double the points.
 _ASIDE = "cut.partial"
@@ -26,7 +28,7 @@ def cut(folder: str, last_step: int) -> None:
     Raises:
       OSError: if a file can't be written; it stays as it was.
     """
-    for path in _paths(folder):
+    for path in paths(folder):
         if not _has_to_be_cut(path, last_step):
             continue
         aside = os.path.join(os.path.dirname(path), _ASIDE)
@@ -35,7 +37,7 @@ def cut(folder: str, last_step: int) -> None:
                 for record in _records(path):
                     if tf.compat.v1.Event.FromString(record).step <= last_step:
                         writer.write(record)
-            os.replace(aside, path)
+            durable.replace(aside, path)
         except (tf.errors.OpError, OSError) as error:
             if os.path.exists(aside):
                 os.remove(aside)
@@ -48,16 +50,16 @@ def date_back(folder: str) -> None:
     TensorBoard reads files in the order of their names. Without this, its curves would jump where a run goes on within
     a second or on a machine whose clock is behind.
     """
-    paths = _paths(folder)
-    if paths and os.path.basename(paths[-1]) >= f"{_PREFIX}{int(time.time()):010d}":
-        for number, path in enumerate(paths):
+    there = paths(folder)
+    if there and os.path.basename(there[-1]) >= f"{_PREFIX}{int(time.time()):010d}":
+        for number, path in enumerate(there):
             rest = os.path.basename(path)[len(_PREFIX) :].partition(".")[2]
             os.rename(path, os.path.join(os.path.dirname(path), f"{_PREFIX}{number:010d}.{rest}"))
 
 
 def clear(folder: str) -> None:
     """Removes all event files below a folder."""
-    for path in _paths(folder):
+    for path in paths(folder):
         os.remove(path)
 
 
@@ -79,7 +81,7 @@ def digests(folder: str) -> dict[str, list[tuple[int, str]]]:
     return found
 
 
-def _paths(folder: str) -> list[str]:
+def paths(folder: str) -> list[str]:
     """Returns the event files below a folder in the order in which they were begun."""
     found = []
     for parent, _, names in os.walk(folder):
@@ -105,7 +107,7 @@ def _has_to_be_cut(path: str, last_step: int) -> bool:
 
 
 def _values(folder: str):
-    for path in _paths(folder):
+    for path in paths(folder):
         for record in _records(path):
             event = tf.compat.v1.Event.FromString(record)
             for value in event.summary.value:

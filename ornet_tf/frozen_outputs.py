@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from ornet_tf import main_memory, picture_store
+from ornet_tf import main_memory, picture_store, winograd
 from ornet_tf.datasets import Source
 from ornet_tf.methods import Protocol
 
@@ -44,7 +44,8 @@ class FrozenOutputs:
         @tf.function(reduce_retracing=True)
         def compute(batch):
             images = tf.cast(batch, tf.float32)
-            seen = [method.frozen(view) for view in (images, tf.reverse(images, [2]))[:views]]
+            with winograd.preferred():  # as in a training step
+                seen = [method.frozen(view) for view in (images, tf.reverse(images, [2]))[:views]]
             return tf.nest.map_structure(lambda *outputs: tf.stack(outputs, axis=1), *seen)  # [b, V, ...]
 
         self._tables: dict[str, np.ndarray] = {}

@@ -27,6 +27,10 @@ class Conv3x3(keras.layers.Conv2D):
         """Takes the options of `Conv2D` other than kernel size, strides, padding, dilation, groups and layout."""
         super().__init__(filters, 3, padding="same", data_format="channels_last", **options)
 
+    def get_config(self):  # noqa: D102 - of the base class
+        fixed = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups")
+        return {key: value for key, value in super().get_config().items() if key not in fixed}
+
     def call(self, inputs):  # noqa: D102 - of the base class
         is_fit = not self.trainable and self.compute_dtype == "float32"
         if not (is_fit and winograd.is_faster(inputs.shape[-1], self.filters)):

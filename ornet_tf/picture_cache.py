@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from ornet_tf import main_memory, picture_store
+from ornet_tf import durable, main_memory, picture_store
 from ornet_tf.datasets import Source
 
 KINDS = ("none", "memory", "disk", "auto")
@@ -138,9 +138,7 @@ def _write(source: Source, side: int, path: pathlib.Path) -> None:
         with open(handle, "wb") as file:
             for part in _parts(source, side):
                 file.write(part.data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
+        durable.replace(aside, str(path))
     except OSError as error:
         raise OSError(
             f"cache: {path} could not be written: {error.strerror}. Make room, set cache_dir to another disk, or cache "

@@ -7,10 +7,12 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from absl import logging
+
+from ornet_tf import durable
 
 
 @contextlib.contextmanager
@@ -37,9 +39,10 @@ def lock(workdir: str, process: str = "") -> Iterator[None]:
             ) from error
         except OSError as error:
             logging.warning("%s can't be locked (%s): see to it that one run only uses it.", workdir, error)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without the name of its holder
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
         yield
 
 
@@ -133,25 +136,10 @@ def write_json(path: str, value: Any) -> None:
         with open(f"{path}.partial", "w", encoding="utf-8") as file:
             json.dump(value, file, indent=1, default=str)
             file.write("\n")
-        sync([f"{path}.partial"])
-        os.replace(f"{path}.partial", path)
+        durable.replace(f"{path}.partial", path)
     except OSError as error:
         raise OSError(f"{path} could not be written: {error.strerror}. Free some space or choose a folder that can be "
                       "written, and start the same command again.") from error
-
-
-def sync(paths: Iterable[str]) -> None:
-    """Waits until these files are on the disk itself: a machine that loses its power keeps them.
-
-    Raises:
-      OSError: if one can't be opened or written.
-    """
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from tensorboard.plugins.hparams import api as hparams
 
-from ornet_tf import event_files, run_folder, visualize
+from ornet_tf import durable, event_files, visualize
 
 
 class PhaseSummaries:
@@ -94,9 +95,9 @@ class PhaseSummaries:
         """Brings everything that was written onto the disk: process or machine may go down from here on."""
         with self._writing(self._tensorboard_path):
             self._writer.flush()
-            run_folder.sync(entry.path for entry in os.scandir(self._tensorboard_path) if entry.is_file())
+            durable.sync(event_files.paths(self._tensorboard_path))
         with self._writing(self._metrics_path):
-            run_folder.sync([self._metrics_path])
+            durable.sync([self._metrics_path])
 
     def _write_settings(self, settings: Mapping[str, Any]) -> None:
         with self._writer.as_default(step=0):
@@ -121,8 +122,16 @@ def _keep_lines(path: str, last_step: int) -> None:
     if not os.path.exists(path):
         return
     with open(path, encoding="utf-8") as file, open(f"{path}.partial", "w", encoding="utf-8") as kept:
-        kept.writelines(line for line in file if line.endswith("\n") and 0 < json.loads(line)["step"] <= last_step)
-    os.replace(f"{path}.partial", path)
+        kept.writelines(line for line in file if line.endswith("\n") and 0 < _step(line, path) <= last_step)
+    durable.replace(f"{path}.partial", path)
+
+
+def _step(line: str, path: str) -> int:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError):
+        logging.warning("%s: a line that is no metrics is left out: %.40r.", path, line)
+        return 0
 
 
 def _flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -66,6 +66,10 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
         held.enter_context(run_folder.lock(workdir, process))
         held.enter_context(workers.together(strategy))
         run = _Run(config, workdir, strategy, signals, profile)
+        workers.agree(strategy, {
+            "config": config.to_json_best_effort(sort_keys=True),
+            "finished phases": " ".join(p for p in config.phases if run_folder.is_finished(os.path.join(workdir, p))),
+        })
         source = None
         for name in config.phases:
             settings = _claim(run, name, allow_changed_settings)
@@ -74,10 +78,7 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
                 logging.info("Phase %s is finished already.", name)
                 continue
             if source is None:
-                is_chief = workers.is_chief(strategy)
-                source = assemble.load_training_pictures(config, workdir, is_chief=is_chief)
-                if is_chief:
-                    assemble.claim_data(workdir, source, config.phases)
+                source = _load_pictures(run)
                 assemble.check_phases(config, source)
             facts = _train_phase(run, name, source, settings)
             if workers.is_chief(strategy):
@@ -92,6 +93,20 @@ def _check_replicas(config: ConfigDict, strategy: tf.distribute.Strategy) -> Non
             workers.check_replicas(strategy, **options)
         except ValueError as error:
             raise ValueError(f"config.phase.{name}.{error}") from error
+
+
+def _load_pictures(run: _Run) -> Source:
+    """Returns the training pictures that can be used, which the chief has looked at: the same in all processes."""
+    if workers.is_chief(run.strategy):
+        source = assemble.load_training_pictures(run.config, run.workdir)
+        assemble.claim_data(run.workdir, source, run.config.phases)
+    workers.meet(run.strategy)
+    if not workers.is_chief(run.strategy):
+        source = assemble.training_pictures_as_checked(run.config, run.workdir)
+    labels = np.asarray(source.labels).tolist()
+    facts = {"training pictures": json.dumps([list(source.class_names), list(source.names), labels])}
+    workers.agree(run.strategy, facts)
+    return source
 
 
 def _claim(run: _Run, name: str, allow_changes: bool) -> dict:
@@ -160,7 +175,7 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
         **{key: config.training[key] for key in ("steps_per_loop", "checkpoint_every", "summary_every")},
     )
     step = loop.resume()
-    _check_workers(run, name, source, settings, step)
+    workers.agree(strategy, {"step of the newest checkpoint": str(step)})
     if step == 0:
         checkpoints.load_parts(method.parts, section.init_from, run.workdir)
     if section.reuse_frozen:
@@ -172,17 +187,6 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     with watched as summaries:
         loop.run(_batches(run, section, source, step), summaries, run.signals, first_step=step)
     return loop.facts()
-
-
-def _check_workers(run: _Run, name: str, source: Source, settings: dict, step: int) -> None:
-    """Checks that all processes of the run are about to make the same step of the same phase with the same data."""
-    labels = np.asarray(source.labels).tolist()
-    workers.agree(run.strategy, {
-        "phase": name,
-        "config": json.dumps(settings, sort_keys=True, default=str),
-        "training pictures": json.dumps([list(source.class_names), list(source.names), labels]),
-        "step of the newest checkpoint": str(step),
-    })
 
 
 def _fixed_pictures(config: ConfigDict, source: Source) -> np.ndarray:

@@ -1,9 +1,10 @@
 """The training loop that runs in the graph: batch -> losses -> gradients -> update, many steps to a call.
 
-It is the same for every method, and the only place with a GradientTape.
+It is the same for every method, and the only place that computes gradients.
 """
 from __future__ import annotations
 
+import contextlib
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -74,6 +75,9 @@ class TrainingStep:
         Raises:
           ValueError: see `workers.check_replicas`.
         """
+        # Else the graph's optimiser joins sums of two into an AddN of many; see `_gradients_and_metrics`. It holds for
+        # all functions of the process from now on.
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
         self._strategy, self._method, self.optimizers = strategy, method, optimizers
         self._losses = losses
         self._entries = {term: registry.find("losses", fields["plugin"]) for term, fields in losses.items()}
@@ -83,7 +87,7 @@ class TrainingStep:
         self._steps, self._batch_size, self._accumulate = steps, batch_size, accumulate
         self._frozen_outputs: FrozenOutputs | None = None
         workers.check_replicas(strategy, batch_size=batch_size, accumulate=accumulate, xla=xla)
-        self._differentiate = self._gradients_and_metrics
+        self._differentiate, self._xla = self._gradients_and_metrics, xla
         if xla:
             self._differentiate = tf.function(self._gradients_and_metrics, jit_compile=True)
         self._names: list[str] = []
@@ -180,7 +184,8 @@ class TrainingStep:
         return total
 
     def _gradients_and_metrics(self, batch, step, scale):
-        with tf.GradientTape() as tape, randomness.examples(batch["key"]), winograd.preferred():
+        faster = contextlib.nullcontext() if self._xla else winograd.preferred()
+        with randomness.examples(batch["key"]), faster:
             outputs = {**batch, **self._method.forward(batch, training=True)}
             terms, total = {}, 0.0
             for term, fields in self._losses.items():
@@ -189,8 +194,13 @@ class TrainingStep:
                 terms[f"loss/{term}"] = tf.reduce_sum(per_example) / self._batch_size
                 total += fields["weight"] * self._ramp(fields["ramp"], step) * terms[f"loss/{term}"]
             scaled = total * scale if self._scale_loss else total
-        # A variable that no loss depends on, such as those of a head without a loss, stays as it is.
-        gradients = tape.gradient(scaled, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        # A variable that no loss depends on, such as those of a head without a loss, stays as it is. Of what is used
+        # several times the gradients are added up two by two: AddN, which a tape would take, begins with whichever of its
+        # inputs is free to be overwritten, so that of three the rounding differs from run to run.
+        gradients = tf.gradients(
+            scaled, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+        )
         return gradients, {"loss": total, **terms, **observations(outputs, self._batch_size)}
 
     def _ramp(self, share, step):

@@ -33,11 +33,12 @@ _here = threading.local()  # MirroredStrategy traces each replica in a thread of
 @contextlib.contextmanager
 def preferred():
     """Makes frozen `layers.Conv3x3` that are called inside take `convolve` where it is the faster way."""
+    before = getattr(_here, "is_preferred", False)
     _here.is_preferred = True
     try:
         yield
     finally:
-        _here.is_preferred = False
+        _here.is_preferred = before
 
 
 def is_faster(channels_in: int, channels_out: int) -> bool:
@@ -64,9 +65,9 @@ def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     @tf.custom_gradient
     def compute(images):
         # With zeros around it, the gradient of a convolution is one with the kernel turned by half and transposed.
-        return _filter(images, kernel), lambda upstream: _filter(
-            upstream, tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
-        )
+        outputs = _filter(images, kernel)
+        turned = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
+        return outputs, lambda upstream: _filter(tf.ensure_shape(upstream, outputs.shape), turned)
 
     return compute(images)
 

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 
@@ -84,8 +85,8 @@ def check_replicas(strategy: tf.distribute.Strategy, *, batch_size: int, accumul
 # What collective operations fail with when a process is gone; all else is this process's own error.
 _LOST = (
     tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
 )
+_LOST_INTERNAL = re.compile("collective|remote|connection|grpc", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -97,8 +98,9 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """
     try:
         yield
-    except _LOST as error:
-        if not name(strategy):
+    except tf.errors.OpError as error:
+        is_internal = isinstance(error, tf.errors.InternalError) and _LOST_INTERNAL.search(error.message)
+        if not name(strategy) or not (is_internal or isinstance(error, _LOST)):
             raise
         logging.debug("The error in full:", exc_info=True)
         raise Interrupted(
@@ -126,7 +128,7 @@ def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, str]) -> None:
         return strategy.run(lambda: tf.distribute.get_replica_context().all_gather(marks, axis=0))
 
     found = strategy.experimental_local_results(gather())[0].numpy()
-    different = [name for name, column in zip(facts, found.T) if len(set(column.tolist())) > 1]
+    different = [fact for fact, column in zip(facts, found.T) if len(set(column.tolist())) > 1]
     if different:
         raise ValueError(
             f"The processes of this run differ in: {', '.join(different)}. Start all of them with the same command and "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import checkpoints, run_folder
+from ornet_tf import checkpoints, durable, run_folder
 from ornet_tf.compat import keras
 from ornet_tf.methods import named_variables
 from ornet_tf.optimizers import make_optimizers, make_schedule
@@ -74,6 +74,26 @@ def flip_a_bit(path):
     path.write_bytes(bytes(content))
 
 
+def test_a_save_that_was_killed_leaves_no_checkpoint(tmp_path, monkeypatch):
+    saved, _ = phase(tmp_path, {"lower": part()})
+    replaced = []
+
+    def kill(aside, path):
+        if path.endswith(".index"):
+            raise KeyboardInterrupt
+        replaced.append(path)
+        os.replace(aside, path)
+
+    monkeypatch.setattr(durable, "replace", kill)
+    with pytest.raises(KeyboardInterrupt):
+        saved.save(4)
+    monkeypatch.undo()
+    assert len(replaced) == 1
+    assert saved.restore() == (0, None)
+    saved.save(5)
+    assert {name.split(".")[0] for name in os.listdir(tmp_path / "checkpoints")} == {"step-5"}
+
+
 @pytest.mark.parametrize("damage", [truncate, flip_a_bit])
 @pytest.mark.parametrize("kind", ["index", "data-00000-of-00001"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(tmp_path, caplog, damage, kind):
@@ -127,6 +147,7 @@ def test_a_save_before_a_damaged_later_one_stays_and_leftovers_go(tmp_path, keep
     saved.save(537)
     truncate(tmp_path / "checkpoints" / "step-537.data-00000-of-00001")
     (tmp_path / "checkpoints" / "step-511.data-00000-of-00001").write_bytes(b"half")
+    (tmp_path / "checkpoints" / "partial.index").write_bytes(b"")
     (tmp_path / "checkpoints" / "step-512_temp").mkdir()
     (tmp_path / "checkpoints" / "step-512_temp" / "part").write_bytes(b"half")
     saved, _ = phase(tmp_path, {"lower": part()}, keep=keep)

@@ -26,8 +26,13 @@ def test_every_row_is_evaluated_on_every_picture_under_both_box_rules(result):
         assert all(summary["images"] == 18 for summary in rules.values())
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_components_come_from_the_addons_where_they_are_and_are_asked_for(tiny_run, tmp_path, monkeypatch, there):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("choice", "there", "expected"), [("auto", True, "addons"), ("auto", False, "native"), ("native", True, "native")]
+)
+def test_components_come_from_the_addons_where_they_are_and_are_asked_for(
+    tiny_run, tmp_path, monkeypatch, choice, there, expected
+):
     workdir = str(shutil.copytree(tiny_run[1], tmp_path / "run"))
     calls = []
 
@@ -37,12 +42,10 @@ def test_components_come_from_the_addons_where_they_are_and_are_asked_for(tiny_r
 
     monkeypatch.setattr(addons_components, "addons_connected_components", lambda: (lambda _: _) if there else None)
     monkeypatch.setattr(addons_components, "largest_extents", largest_extents)
-    for choice, expected in (("auto", "addons" if there else "native"), ("native", "native")):
-        calls.clear()
-        config = tiny_run[0].copy_and_resolve_references()
-        config.evaluation.update({"components": choice, "rows": ("stage_two",), "pictures": 0})
-        assert evaluate.evaluate(config, workdir)["components"] == expected
-        assert bool(calls) is (expected == "addons")
+    config = tiny_run[0].copy_and_resolve_references()
+    config.evaluation.update({"components": choice, "rows": ("stage_two",), "pictures": 0})
+    assert evaluate.evaluate(config, workdir)["components"] == expected
+    assert bool(calls) is (expected == "addons")
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ def test_conv_norm_relu_normalises_then_cuts_off():
 def test_a_frozen_convolution_is_computed_the_faster_way_where_that_is_preferred(monkeypatch, use_bias):
     calls = []
     convolve = winograd.convolve
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
     monkeypatch.setattr(winograd, "convolve", lambda *a: calls.append(1) or convolve(*a))
     layer = layers.Conv3x3(128, use_bias=use_bias, activation="relu", bias_initializer="ones")
     images = tf.random.stateless_normal([2, 6, 6, 128], [1, 2])
@@ -52,6 +53,12 @@ def test_a_frozen_convolution_is_computed_the_faster_way_where_that_is_preferred
     assert len(calls) == 1
     np.testing.assert_array_equal(layer(images), expected)  # outside of a training step
     assert len(calls) == 1
+
+
+def test_a_convolution_is_made_again_from_its_configuration():
+    layer = layers.Conv3x3(5, activation="relu", name="conv")
+    again = layers.Conv3x3.from_config(layer.get_config())
+    assert (again.name, again.filters, again.kernel_size, again.padding) == ("conv", 5, (3, 3), "same")
 
 
 def test_a_frozen_convolution_of_low_precision_is_computed_the_plain_way():

@@ -120,6 +120,15 @@ def test_what_was_flushed_is_there_after_a_kill(tmp_path):
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 59
 
 
+def test_a_line_that_is_no_metrics_is_left_out_and_said(tmp_path, caplog):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n\0\0\0\n[1]\n{"step": 2, "loss": 0.25}\n')
+    with caplog.at_level("WARNING", logger="absl"):
+        write(tmp_path, [3], first_step=2)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+    assert caplog.text.count("metrics.jsonl: a line that is no metrics is left out") == 2
+
+
 def test_a_full_disk_is_said(tmp_path):
     program = f"""
         import resource, signal

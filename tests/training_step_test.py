@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import assemble, input_pipeline, training_step
+from ornet_tf import assemble, input_pipeline, training_step, winograd
 from ornet_tf.compat import keras
 from ornet_tf.methods import named_variables
 from ornet_tf.optimizers import make_optimizers, make_schedule
@@ -16,9 +16,12 @@ PHASES = ("evaluator", "stage_one", "stage_two")
 ONE, TWO = ("CPU:0",), ("CPU:0", "CPU:1")
 
 
-def make(phase, devices=ONE, *, dropout=0.3, change=None, precision="float32", learning_rate=1e-3, **options):
+def make(phase, devices=ONE, *, dropout=0.3, backbone="vgg_small", change=None, precision="float32", learning_rate=1e-3,
+         **options):
     """Returns a training step, an iterator over its batches and its variables by name, always with equal weights."""
     config = tiny_experiment.get_config()
+    if backbone != "vgg_small":
+        config.backbone = {"name": backbone, "options": {"weights": None}}
     config.backbone.options.dropout = dropout
     section = config.phase[phase]
     if phase == "evaluator":
@@ -61,6 +64,28 @@ def train(phase, devices=ONE, *, steps=1, **options):
     return metrics, {name: np.asarray(v) for name, v in variables.items()}, moments
 
 
+@pytest.mark.slow
+def test_frozen_convolutions_of_a_step_are_filtered_on_cpus_and_make_the_same_of_it(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [])
+    first, second = (train("stage_two", backbone="vgg16") for _ in range(2))
+    monkeypatch.setattr(winograd, "MIN_CHANNELS", 10**6)
+    plain = train("stage_two", backbone="vgg16")
+    for filtered, again, expected in zip(first, second, plain):
+        assert_close(filtered, again, rtol=0)
+        assert_close(filtered, expected, rtol=1e-3, atol=1e-5)
+    assert any(not np.array_equal(first[2][name], value) for name, value in plain[2].items())
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_no_sum_of_a_step_depends_on_what_is_ready_first(phase):
+    step, iterator, _ = make(phase)
+    graph = step._loop.get_concrete_function(iterator, tf.constant(0), tf.constant(1)).graph.as_graph_def()
+    sums = [n for function in graph.library.function for n in function.node_def if n.op == "AddN"]
+    assert sums
+    assert [n.name for n in sums if n.attr["N"].i > 2] == []
+    assert tf.config.optimizer.get_experimental_options()["arithmetic_optimization"] is False
+
+
 def assert_close(first, second, **tolerances):
     assert first.keys() == second.keys()
     for name, value in first.items():
@@ -85,11 +110,11 @@ def test_two_replicas_have_the_gradients_of_one(phase):
 def test_a_step_of_parts_is_the_sum_of_its_parts():
     step, iterator, _ = make("evaluator", accumulate=4)
     batch = next(iterator)
-    gradients, metrics = step._accumulated(batch, tf.constant(0), tf.constant(1.0))
+    gradients, metrics = tf.function(step._accumulated)(batch, tf.constant(0), tf.constant(1.0))
     expected = None
     for part in range(4):
         chosen = {key: value[2 * part : 2 * part + 2] for key, value in batch.items()}
-        new = step._gradients_and_metrics(chosen, tf.constant(0), tf.constant(1.0))
+        new = tf.function(step._gradients_and_metrics)(chosen, tf.constant(0), tf.constant(1.0))
         expected = new if expected is None else tf.nest.map_structure(tf.add, expected, new)
     for actual, wanted in zip(gradients, expected[0]):
         np.testing.assert_allclose(actual, wanted, atol=1e-6)

@@ -14,8 +14,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import checkpoints, interruption, workers
-from ornet_tf.train import train
-from tests import strategies, tiny_experiment
+from tests import strategies
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -28,18 +27,18 @@ def free_ports(count):
     return ports
 
 
-def start(workdir, *arguments, programs=None):
-    """Starts two workers of one run, or with these texts as their programs, and returns their processes."""
+def start(workdir, *arguments, second=(), programs=None):
+    """Starts two workers, the second one with more arguments, or these texts as programs; returns their processes."""
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
     training = ["-m", "ornet_tf.train", "--config=tests/tiny_experiment.py", f"--workdir={workdir}", *arguments]
+    commands = [["-c", textwrap.dedent(p)] for p in programs] if programs else [training, [*training, *second]]
     processes = []
     for i in range(2):
         config = {"cluster": cluster, "task": {"type": "worker", "index": i}}
         with open(f"{workdir}-{i}.log", "w", encoding="utf-8") as log:  # a pipe would fill up
             processes.append(
                 subprocess.Popen(
-                    [sys.executable, *(["-c", textwrap.dedent(programs[i])] if programs else training)],
-                    cwd=ROOT, env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                    [sys.executable, *commands[i]], cwd=ROOT, env={**os.environ, "TF_CONFIG": json.dumps(config)},
                     stdout=subprocess.DEVNULL, stderr=log,
                 )
             )
@@ -66,9 +65,8 @@ def lines(workdir, phase):
 
 
 @pytest.mark.slow
-def test_two_workers_train_like_one_process_even_if_one_was_killed(tmp_path):
-    alone, together = str(tmp_path / "alone"), str(tmp_path / "together")
-    train(tiny_experiment.get_config(), alone)
+def test_two_workers_train_like_one_process_even_if_one_was_killed(tmp_path, tiny_run):
+    alone, together = tiny_run[1], str(tmp_path / "together")
     processes = start(together)
     wait_for(os.path.join(together, "stage_one", "metrics.jsonl"), processes)
     processes[1].send_signal(signal.SIGKILL)
@@ -114,7 +112,20 @@ def test_a_signal_to_one_worker_ends_both_at_the_same_step(tmp_path):
     assert f"SIGTERM ended the run after step {step} of 12000 of evaluator, which is saved" in ends[1][1]
 
 
-def test_workers_that_are_not_of_one_run_say_in_what_they_differ(tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [(["--config.generator.base_width=6"], "config"), (["--workdir={other}"], "finished phases")],
+)
+def test_workers_of_two_runs_say_in_what_these_differ(tmp_path, tiny_run, arguments, what):
+    arguments = [argument.format(other=tmp_path / "other") for argument in arguments]
+    processes = start(tmp_path / "run", f"--workdir={tiny_run[1]}", second=arguments)
+    for status, text in finish(tmp_path / "run", processes):
+        assert status == 1
+        assert f"The processes of this run differ in: {what}. Start all of them with the same" in text
+
+
+def test_processes_say_in_what_they_differ(tmp_path):
     processes = start(tmp_path / "run", programs=[f"""
         from ornet_tf import workers
         strategy = workers.make_strategy()

@@ -38,6 +38,8 @@ class Source:
             value = getattr(self, field)
             if value is not None and len(value) != count:
                 raise ValueError(f"Source.{field} has {len(value)} entries for {count} images.")
+        if len(set(self.names)) != count:
+            raise ValueError("Source.names must be unique: pictures that can't be used are left out by their names.")
         if count and not 0 <= int(np.min(self.labels)) <= int(np.max(self.labels)) < len(self.class_names):
             raise ValueError(f"Source.labels must lie in 0..{len(self.class_names) - 1}.")
 

@@ -1,0 +1,30 @@
+"""Files that are there, whole, after a process was killed or a machine has lost its power."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+
+def sync(paths: Iterable[str]) -> None:
+    """Waits until the content of files, or the entries of folders, are on the disk itself.
+
+    Raises:
+      OSError: if one can't be opened or written.
+    """
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def replace(aside: str, path: str) -> None:
+    """Renames a whole file into place: whatever happens, `path` has the old content or the new one.
+
+    Raises:
+      OSError: if that can't be done; what was there stays.
+    """
+    sync([aside])
+    os.replace(aside, path)
+    sync([os.path.dirname(path) or "."])
