@@ -195,8 +195,8 @@ class TrainingStep:
                 total += fields["weight"] * self._ramp(fields["ramp"], step) * terms[f"loss/{term}"]
             scaled = total * scale if self._scale_loss else total
         # A variable that no loss depends on, such as those of a head without a loss, stays as it is. Of what is used
-        # several times the gradients are added up two by two: AddN, which a tape would take, begins with whichever of its
-        # inputs is free to be overwritten, so that of three the rounding differs from run to run.
+        # several times the gradients are added up two by two: AddN, which a tape would take, begins with whichever of
+        # its inputs is free to be overwritten, so that of three the rounding differs from run to run.
         gradients = tf.gradients(
             scaled, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO,
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,

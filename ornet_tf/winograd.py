@@ -12,7 +12,7 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-# Below, mapping the tiles costs more than it saves (benchmarks/README.md).
+# Measured from 128 and from 256 on (benchmarks/README.md); with fewer, mapping tiles weighs more against the products.
 MIN_CHANNELS = 128
 
 _TILE, _STEP = 6, 4
