@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
+# In two processes: most tests use one core, and each process takes some 2 GB of memory.
+TEST := pytest -q --numprocesses=2 --dist=loadfile
 INSTALL := -m pip install --disable-pip-version-check --requirement
 
 ADDONS_VENV := .venv-addons
@@ -27,14 +29,14 @@ demo: $(RUNTIME)  ## The whole main job on toybirds: train, evaluate, export, se
 	$(RUN) ornet_tf.demo --config=configs/toybirds.py --workdir=runs/demo
 
 test: lint  ## The linter and all tests
-	$(RUN) pytest -q
+	$(RUN) $(TEST)
 
 test-fast: $(DEV)  ## The tests that neither train for long nor start whole programs
-	$(RUN) pytest -q -m "not slow"
+	$(RUN) $(TEST) -m "not slow"
 
 test-addons: $(ADDONS)  ## The fast tests on the legacy stack with tensorflow-addons, against .venv where that is
 	if [ -e $(RUNTIME) ]; then export ORNET_PEER_PYTHON="$(CURDIR)/$(VENV)/bin/python"; fi; \
-	  $(ADDONS_RUN) pytest -q -m "not slow"
+	  $(ADDONS_RUN) $(TEST) -m "not slow"
 
 lint: $(DEV)  ## The linter
 	$(RUN) ruff check .

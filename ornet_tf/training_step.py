@@ -75,8 +75,7 @@ class TrainingStep:
         Raises:
           ValueError: see `workers.check_replicas`.
         """
-        # Else the graph's optimiser joins sums of two into an AddN of many; see `_gradients_and_metrics`. It holds for
-        # all functions of the process from now on.
+        # Else the graph's optimiser joins sums of two into an AddN of many (see below). It holds for the whole process.
         tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
         self._strategy, self._method, self.optimizers = strategy, method, optimizers
         self._losses = losses
@@ -201,6 +200,8 @@ class TrainingStep:
             scaled, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO,
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
         )
+        # The zeros of unconnected variables have no device, which the reduction over hosts wants to know.
+        gradients = [tf.identity(g) for g in gradients]
         return gradients, {"loss": total, **terms, **observations(outputs, self._batch_size)}
 
     def _ramp(self, share, step):

@@ -10,6 +10,7 @@ import pytest
 
 from tests import source_tree
 
+TEST = "pytest -q --numprocesses=2 --dist=loadfile"
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 STAND_IN = """#!/bin/sh
@@ -62,17 +63,17 @@ def test_environment_is_made_once(make):
 
 
 def test_tests_need_more_than_the_demo(make):
-    assert make("test") == [VENV, RUNTIME, DEV, "-m ruff check .", "-m pytest -q"]
+    assert make("test") == [VENV, RUNTIME, DEV, "-m ruff check .", f"-m {TEST}"]
     assert make("demo") == [DEMO]
-    assert make("test-fast") == ["-m pytest -q -m not slow"]
+    assert make("test-fast") == [f"-m {TEST} -m not slow"]
 
 
 def test_addons_have_an_environment_of_their_own(make, tmp_path):
-    assert make("test-addons") == [*ADDONS, "-m pytest -q -m not slow"]
-    assert make("test-addons") == ["-m pytest -q -m not slow"]
+    assert make("test-addons") == [*ADDONS, f"-m {TEST} -m not slow"]
+    assert make("test-addons") == [f"-m {TEST} -m not slow"]
     assert make("demo") == [VENV, RUNTIME, DEMO]
     peer = tmp_path / ".venv" / "bin" / "python"
-    assert make("test-addons") == [f"-m pytest -q -m not slow against {peer}"]
+    assert make("test-addons") == [f"-m {TEST} -m not slow against {peer}"]
 
 
 def test_changed_requirements_are_installed(make, tmp_path):

@@ -8,8 +8,8 @@ import pytest
 
 from tests import source_tree
 
-# importlib-resources is imported by tensorflow-datasets; ruff is a program.
-NOT_IMPORTED = {"importlib-resources", "ruff"}
+# importlib-resources is imported by tensorflow-datasets; ruff is a program, pytest-xdist an option of pytest.
+NOT_IMPORTED = {"importlib-resources", "ruff", "pytest-xdist"}
 PEERS = {"torch"}  # that a benchmark asks its user to install
 FOLDERS = {"benchmarks", "configs", "ornet_tf", "serving", "tests"}
 OWN = FOLDERS | {path.stem for path in source_tree.ROOT.glob("tests/*.py")}

@@ -68,7 +68,7 @@ def lines(workdir, phase):
 def test_two_workers_train_like_one_process_even_if_one_was_killed(tmp_path, tiny_run):
     alone, together = tiny_run[1], str(tmp_path / "together")
     processes = start(together)
-    wait_for(os.path.join(together, "stage_one", "metrics.jsonl"), processes)
+    wait_for(os.path.join(together, "stage_one", "metrics.jsonl"), together, processes)
     processes[1].send_signal(signal.SIGKILL)
     (status, text), _ = finish(together, processes)
     assert status == interruption.EXIT_CODE, text
@@ -89,13 +89,13 @@ def test_two_workers_train_like_one_process_even_if_one_was_killed(tmp_path, tin
     assert not [name for name in os.listdir(together) if "worker" in name and not name.startswith(".lock")]
 
 
-def wait_for(path, processes):
+def wait_for(path, workdir, processes):
     end = time.monotonic() + 120
     while not os.path.exists(path) or not os.path.getsize(path):
         if time.monotonic() > end or any(process.poll() is not None for process in processes):
             for process in processes:
                 process.kill()
-            pytest.fail(f"{path} did not come.")
+            pytest.fail(f"{path} did not come: {finish(workdir, processes)}")
         time.sleep(0.02)
 
 
@@ -103,7 +103,7 @@ def wait_for(path, processes):
 def test_a_signal_to_one_worker_ends_both_at_the_same_step(tmp_path):
     workdir = str(tmp_path / "run")
     processes = start(workdir, *[f"--config.phase.{p}.epochs=2000.0" for p in ("evaluator", "stage_one", "stage_two")])
-    wait_for(os.path.join(workdir, "evaluator", "metrics.jsonl"), processes)
+    wait_for(os.path.join(workdir, "evaluator", "metrics.jsonl"), workdir, processes)
     processes[1].send_signal(signal.SIGTERM)
     ends = finish(workdir, processes)
     assert [status for status, _ in ends] == [interruption.EXIT_CODE] * 2, ends
