@@ -32,6 +32,14 @@ def test_it_is_the_convolution_and_so_is_its_gradient(height, width, channels, f
     np.testing.assert_allclose(gradients[0], gradients[1], atol=2e-5 * np.abs(gradients[1]).max())
 
 
+@pytest.mark.parametrize(("count", "tiles"), [(6, 8), (6, 1), (5, 8)])  # groups of 2, of 1, and one of all
+def test_large_images_are_filtered_in_groups(monkeypatch, count, tiles):
+    images, kernel = drawn(count, 8, 7, 3), drawn(3, 3, 3, 2)
+    expected = winograd.convolve(images, kernel)
+    monkeypatch.setattr(winograd, "_TILES_AT_ONCE", tiles)
+    np.testing.assert_allclose(tf.function(winograd.convolve)(images, kernel), expected, atol=1e-5)
+
+
 def test_the_kernel_is_a_constant():
     kernel = tf.Variable(drawn(3, 3, 2, 2))
     with tf.GradientTape() as tape:
