@@ -67,8 +67,13 @@ def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     def compute(images):
         # With zeros around it, the gradient of a convolution is one with the kernel turned by half and transposed.
         outputs = _filter(images, kernel)
-        turned = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
-        return outputs, lambda upstream: _filter(tf.ensure_shape(upstream, outputs.shape), turned)
+
+        def gradient(upstream):
+            with tf.control_dependencies([upstream]):
+                turned = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
+            return _filter(tf.ensure_shape(upstream, outputs.shape), turned)
+
+        return outputs, gradient
 
     return compute(images)
 
@@ -76,6 +81,9 @@ def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 def _filter(images, kernel):
     """Filters groups of images, one after the other: what lies between the maps takes 2.25 times their memory."""
     (count, height, width, channels), filters = images.shape, kernel.shape[-1]
+    # Not before it is needed: else the executor maps the kernels of all layers at once, four times their memory.
+    with tf.control_dependencies([images]):
+        kernel = tf.identity(kernel)
     weights = tf.matmul(_both_axes(_FROM_KERNEL), tf.reshape(kernel, [9, channels * filters]))
     weights = tf.reshape(weights, [_TILE**2, channels, filters])
     group = max(1, _TILES_AT_ONCE * _STEP**2 // (height * width))
