@@ -200,8 +200,7 @@ class TrainingStep:
             scaled, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO,
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
         )
-        # The zeros of unconnected variables have no device, which the reduction over hosts wants to know.
-        gradients = [tf.identity(g) for g in gradients]
+        gradients = [tf.identity(g) for g in gradients]  # zeros have no device, which collectives want to know
         return gradients, {"loss": total, **terms, **observations(outputs, self._batch_size)}
 
     def _ramp(self, share, step):

@@ -69,7 +69,7 @@ def test_a_finished_run_is_not_trained_again(tiny_run):
     [
         ("evaluator", "metrics.jsonl", signal.SIGKILL),  # before its first checkpoint
         ("stage_one", "checkpoints/step-2.index", signal.SIGKILL),
-        ("stage_two", "checkpoints/step-4.index", signal.SIGTERM),
+        ("stage_two", "checkpoints/step-2.index", signal.SIGTERM),  # pictures are looked at for seconds before it ends
     ],
 )
 def test_a_run_that_was_ended_by_a_signal_ends_like_one_that_was_not(tiny_run, tmp_path, phase, sign, number):
