@@ -81,7 +81,7 @@ def test_no_sum_of_a_step_depends_on_what_is_ready_first(phase):
     step, iterator, _ = make(phase)
     graph = step._loop.get_concrete_function(iterator, tf.constant(0), tf.constant(1)).graph.as_graph_def()
     sums = [n for function in graph.library.function for n in function.node_def if n.op == "AddN"]
-    assert sums
+    assert sums or phase != "stage_two"  # whose map has several losses
     assert [n.name for n in sums if n.attr["N"].i > 2] == []
     assert tf.config.optimizer.get_experimental_options()["arithmetic_optimization"] is False
 
