@@ -233,6 +233,13 @@ def test_kustomize_builds_what_the_files_say(parse):
     assert {file for name in named for file in maps[name]} >= {"models.config", "monitoring.config"}
 
 
+def test_the_readme_names_every_file():
+    named = re.findall(r"^\| (`[^|]+) \|", source_tree.text("serving/README.md"), re.M)
+    named = set(re.findall("`([^`]+)`", " ".join(named)))
+    files = {str(path.relative_to(DEPLOY)) for path in DEPLOY.rglob("*.*")}
+    assert {file for file in files - named if "kubernetes/" not in file or "kubernetes/" not in named} == set()
+
+
 def test_the_proxy_takes_the_largest_picture():
     limit = int(re.search(r"client_max_body_size (\d+)m;", NGINX)[1]) * 2**20
     assert images.MAX_BYTES * 4 / 3 < limit < images.MAX_BYTES * 2
