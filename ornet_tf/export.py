@@ -34,7 +34,8 @@ def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
 
     Raises:
       ValueError: if `keep` is less than 1.
-      OSError: if it can't be written; versions that are there stay as they are.
+      OSError: if it can't be written; versions that are there stay as they are. If an old one can't be removed: the
+        message says that the new one is in place.
     """
     if keep is not None and keep < 1:
         raise ValueError(f"Expected to keep at least 1 version, got {keep}; leave --keep out to keep all.")
@@ -52,7 +53,10 @@ def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     if keep is not None:
-        _prune(base, keep)
+        try:
+            _prune(base, keep)
+        except OSError as error:
+            raise OSError(f"{path} is in place, but an older version could not be removed: {error}.") from error
     return path
 
 

@@ -26,21 +26,26 @@ def test_versions_count_up_and_nothing_half_done_is_left(exported, tiny_run):
     assert sorted(os.listdir(base)) == [str(version) for version in export.versions(base)]
 
 
-def test_old_versions_go_and_whatever_is_no_version_stays(tiny_run, tmp_path):
-    _, workdir = tiny_run
+@pytest.fixture(name="unexported")
+def _unexported(tiny_run, tmp_path):
+    """The configuration and a copy of the workdir that has no exports yet."""
+    config, workdir = tiny_run
     shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    return config, str(tmp_path / "run")
+
+
+def test_old_versions_go_and_whatever_is_no_version_stays(unexported, tmp_path):
     base = tmp_path / "run" / "export"
     for name in ("2", "007", "10", "withdrawn-12", "²"):
         (base / name).mkdir(parents=True)
         (base / name / "saved_model.pb").touch()
     (base / "notes").write_text("mine")
-    run = tiny_run[0], str(tmp_path / "run")
-    assert os.path.basename(export.export(*run, keep=3)) == "11"
+    assert os.path.basename(export.export(*unexported, keep=3)) == "11"
     assert sorted(os.listdir(base)) == sorted(["007", "10", "11", "withdrawn-12", "²", "notes"])
     assert export.versions(str(base)) == [7, 10, 11]
-    assert os.path.basename(export.export(*run)) == "12"
+    assert os.path.basename(export.export(*unexported)) == "12"
     assert export.versions(str(base)) == [7, 10, 11, 12]
-    assert os.path.basename(export.export(*run, keep=1)) == "13"
+    assert os.path.basename(export.export(*unexported, keep=1)) == "13"
     assert export.versions(str(base)) == [13]
 
 
@@ -50,14 +55,24 @@ def test_the_newest_version_is_never_removed(tiny_run):
             export.export(*tiny_run, keep=keep)
 
 
+def test_a_version_that_cannot_be_removed_does_not_hide_that_the_new_one_is_there(unexported, tmp_path, monkeypatch):
+    def fail(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    base = tmp_path / "run" / "export"
+    (base / "4").mkdir(parents=True)
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    with pytest.raises(OSError, match="/5 is in place, but an older version could not be removed: .*Permission denied"):
+        export.export(*unexported, keep=1)
+    assert export.versions(str(base)) == [5]
+
+
 @pytest.mark.slow
-def test_the_program_keeps_as_many_as_it_is_told(tiny_run, tmp_path):
-    _, workdir = tiny_run
-    shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+def test_the_program_keeps_as_many_as_it_is_told(unexported, tmp_path):
     (tmp_path / "run" / "export" / "4").mkdir(parents=True)
     command = [sys.executable, "-m", "ornet_tf.export", "--config=tests/tiny_experiment.py"]
     for keep, status, left in (("0", 1, ["4"]), ("1", 0, ["5"])):
-        arguments = [f"--workdir={tmp_path / 'run'}", f"--keep={keep}"]
+        arguments = [f"--workdir={unexported[1]}", f"--keep={keep}"]
         done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True)
         assert (done.returncode, os.listdir(tmp_path / "run" / "export")) == (status, left), done.stderr
 

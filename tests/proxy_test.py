@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import time
+from concurrent import futures
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -39,14 +41,18 @@ def _server(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def running_proxy(folder, upstream):
+def running_proxy(folder, upstream, most_requests=32):
     """Runs nginx with the project's configuration; only ports and the folder for its files are this machine's."""
+    folder.chmod(0o777)  # nginx's workers run as another user when it is started by root
+    for parent in folder.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o011)
     port = free_port()
     text, listens = re.subn(r"listen 8080;", f"listen 127.0.0.1:{port};", CONFIG.read_text())
     text, upstreams = re.subn(r"server 127\.0\.0\.1:8501;", f"server 127.0.0.1:{upstream};", text)
     text, files = re.subn(r"/tmp/", f"{folder}/", text)
     text, logs = re.subn(r"/dev/stdout", f"{folder}/access.log", text)
-    assert (listens, upstreams, logs) == (1, 1, 1) and files >= 6
+    text, limits = re.subn(r"limit_conn requests 32;", f"limit_conn requests {most_requests};", text)
+    assert (listens, upstreams, logs, limits) == (1, 1, 1, 1) and files >= 6
     (folder / "nginx.conf").write_text(text)
     command = [NGINX, "-e", "stderr", "-c", folder / "nginx.conf", "-g", "daemon off;"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -64,11 +70,7 @@ def running_proxy(folder, upstream):
 
 @pytest.fixture(name="proxy", scope="module")
 def _proxy(server, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("proxy")
-    folder.chmod(0o777)  # nginx's workers run as another user when it is started by root
-    for parent in folder.parents[:3]:
-        parent.chmod(parent.stat().st_mode | 0o011)
-    with running_proxy(folder, server.split(":")[2].split("/")[0]) as url:
+    with running_proxy(tmp_path_factory.mktemp("proxy"), urlsplit(server).port) as url:
         yield url
 
 
@@ -176,7 +178,27 @@ def test_compressed_bodies_are_not_unpacked(http, server, proxy):
 
 
 def test_a_server_that_is_away_is_told_in_json(http, tmp_path):
-    tmp_path.chmod(0o777)
     with running_proxy(tmp_path, free_port()) as url:
         reply = http.post(f"{url}/v1/models/ornet:predict", json=NUMBERS)
     assert (reply.status_code, reply.json()) == (502, {"error": "The model server does not answer; try again."})
+
+
+def test_more_requests_than_memory_is_for_are_told_to_come_again(http, server, tmp_path):
+    with running_proxy(tmp_path, urlsplit(server).port, most_requests=1) as url:
+        model = f"{url}/v1/models/ornet"
+
+        def work():
+            body = {"signature_name": "spin", "inputs": [40_000]}
+            reply = requests.post(f"{model}:predict", json=body, timeout=30)
+            return work() if reply.status_code == 503 else reply  # the other one was there first
+
+        with futures.ThreadPoolExecutor(1) as pool:
+            working = pool.submit(work)
+            replies = []
+            while not working.done():
+                replies.append(http.get(model))
+                time.sleep(0.01)
+    refused = [reply for reply in replies if reply.status_code != 200]
+    assert refused and {reply.status_code for reply in refused} == {503}
+    assert refused[0].json() == {"error": "Too many requests at once; try again."}
+    assert working.result().json() == {"outputs": [1.0]}
