@@ -1,10 +1,16 @@
 import os
+import pathlib
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ornet_tf import assemble, export, localizer
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +24,57 @@ def test_versions_count_up_and_nothing_half_done_is_left(exported, tiny_run):
     assert os.path.basename(export.export(*tiny_run)) == str(first + 1)
     assert export.versions(base)[-2:] == [first, first + 1]
     assert sorted(os.listdir(base)) == [str(version) for version in export.versions(base)]
+
+
+@pytest.fixture(name="unexported")
+def _unexported(tiny_run, tmp_path):
+    """The configuration and a copy of the workdir that has no exports yet."""
+    config, workdir = tiny_run
+    shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    return config, str(tmp_path / "run")
+
+
+def test_old_versions_go_and_whatever_is_no_version_stays(unexported, tmp_path):
+    base = tmp_path / "run" / "export"
+    for name in ("2", "007", "10", "withdrawn-12", "²"):
+        (base / name).mkdir(parents=True)
+        (base / name / "saved_model.pb").touch()
+    (base / "notes").write_text("mine")
+    assert os.path.basename(export.export(*unexported, keep=3)) == "11"
+    assert sorted(os.listdir(base)) == sorted(["007", "10", "11", "withdrawn-12", "²", "notes"])
+    assert export.versions(str(base)) == [7, 10, 11]
+    assert os.path.basename(export.export(*unexported)) == "12"
+    assert export.versions(str(base)) == [7, 10, 11, 12]
+    assert os.path.basename(export.export(*unexported, keep=1)) == "13"
+    assert export.versions(str(base)) == [13]
+
+
+def test_the_newest_version_is_never_removed(tiny_run):
+    for keep in (0, -1):
+        with pytest.raises(ValueError, match=f"Expected to keep at least 1 version, got {keep}"):
+            export.export(*tiny_run, keep=keep)
+
+
+def test_a_version_that_cannot_be_removed_does_not_hide_that_the_new_one_is_there(unexported, tmp_path, monkeypatch):
+    def fail(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    base = tmp_path / "run" / "export"
+    (base / "4").mkdir(parents=True)
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    with pytest.raises(OSError, match="/5 is in place, but an older version could not be removed: .*Permission denied"):
+        export.export(*unexported, keep=1)
+    assert export.versions(str(base)) == [5]
+
+
+@pytest.mark.slow
+def test_the_program_keeps_as_many_as_it_is_told(unexported, tmp_path):
+    (tmp_path / "run" / "export" / "4").mkdir(parents=True)
+    command = [sys.executable, "-m", "ornet_tf.export", "--config=tests/tiny_experiment.py"]
+    for keep, status, left in (("0", 1, ["4"]), ("1", 0, ["5"])):
+        arguments = [f"--workdir={unexported[1]}", f"--keep={keep}"]
+        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True)
+        assert (done.returncode, os.listdir(tmp_path / "run" / "export")) == (status, left), done.stderr
 
 
 def test_signatures_are_as_documented(exported):
@@ -57,6 +114,7 @@ def test_only_stock_ops_are_used(exported):
 
 def test_a_failed_export_leaves_the_versions_that_are_there(exported, tiny_run, monkeypatch):
     base = os.path.dirname(exported)
+    export.export(*tiny_run)  # so that there is an older one, which --keep=1 must not take
     before = sorted(os.listdir(base))
 
     def fail(*_args, **_kwargs):
@@ -64,5 +122,5 @@ def test_a_failed_export_leaves_the_versions_that_are_there(exported, tiny_run, 
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(OSError, match="could not be written to .*No space left on device"):
-        export.export(*tiny_run)
+        export.export(*tiny_run, keep=1)
     assert sorted(os.listdir(base)) == before

@@ -10,6 +10,8 @@ from tests import source_tree
 
 # importlib-resources is imported by tensorflow-datasets; ruff is a program.
 NOT_IMPORTED = {"importlib-resources", "ruff"}
+# Of the main stack only: where it is not installed its module does not tell its package.
+ABSENT = {"tensorflow_serving": ["tensorflow-serving-api"]}
 PEERS = {"torch"}  # that a benchmark asks its user to install
 FOLDERS = {"benchmarks", "configs", "ornet_tf", "serving", "tests"}
 OWN = FOLDERS | {path.stem for path in source_tree.ROOT.glob("tests/*.py")}
@@ -36,7 +38,7 @@ def imported(*folders):
                 roots |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 roots.add(node.module.split(".")[0])
-    providers = metadata.packages_distributions()
+    providers = {**ABSENT, **metadata.packages_distributions()}
     return {normalised(providers.get(root, [root])[0]) for root in roots - OWN - sys.stdlib_module_names}
 
 
