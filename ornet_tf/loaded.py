@@ -10,7 +10,6 @@ import numpy as np
 from ornet_tf import detections, encoding
 from serving import model_store
 from serving.errors import Code, PictureRefusedError, RequestError, short
-from serving.saved_model import SavedModel
 
 
 class LoadedModel:
@@ -18,6 +17,9 @@ class LoadedModel:
 
     def __init__(self, path: str | os.PathLike):
         """Loads the SavedModel in the version folder `path`; see `load`."""
+        # TensorFlow takes seconds to import: a path that holds no export is answered before.
+        from serving.saved_model import SavedModel
+
         self.path = pathlib.Path(path)
         try:
             self._model = SavedModel(path)

@@ -11,10 +11,10 @@ _GRPC_PORT = 8500
 
 
 class GrpcAddress(NamedTuple):
-    """A model behind a gRPC server: host:port, the model's name, and a version or None for the served one."""
+    """A model behind a gRPC server: where that is, the model's name, and a version or None for the served one."""
 
     host: str
-    target: str
+    port: int
     model: str
     version: int | None
 
@@ -32,6 +32,7 @@ def kind(address: str) -> str:
     except ValueError:  # such as an opening bracket alone
         scheme = ""
     if scheme == "grpc" and "://" in address:
+        parse_grpc(address)
         return "grpc"
     if os.path.isdir(address):
         return "folder"
@@ -58,8 +59,7 @@ def parse_grpc(address: str) -> GrpcAddress:
             f"Expected a gRPC address such as grpc://127.0.0.1:{_GRPC_PORT}/ornet or .../ornet/versions/2, but got "
             f"{address!r}."
         )
-    shown = f"[{host}]" if ":" in host else host
-    return GrpcAddress(host, f"{shown}:{port}", unquote(path[1]), int(path[2]) if path[2] else None)
+    return GrpcAddress(host, port, unquote(path[1]), int(path[2]) if path[2] else None)
 
 
 def is_loopback(host: str | None) -> bool:

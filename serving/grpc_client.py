@@ -4,6 +4,7 @@ Needs the package tensorflow-serving-api, which brings the messages and TensorFl
 """
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Sequence
 
@@ -45,7 +46,6 @@ class GrpcModel:
         self._timeout = timeout
         self._retries = retries or Retries()
         self._closed = threading.Event()
-        self._state = None
         options = [
             ("grpc.max_receive_message_length", -1),  # 4 MiB otherwise: maps of some pictures are more
             ("grpc.max_send_message_length", -1),
@@ -54,12 +54,9 @@ class GrpcModel:
             # A server that comes back is found by the next attempt, not after two minutes of gRPC's own back-off.
             ("grpc.max_reconnect_backoff_ms", 1000),
         ]
-        self._channel = grpc.insecure_channel(self._server.target, options=options)
-        self._channel.subscribe(self._note)
+        host = f"[{self._server.host}]" if ":" in self._server.host else self._server.host
+        self._channel = grpc.insecure_channel(f"{host}:{self._server.port}", options=options)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
-
-    def _note(self, state: grpc.ChannelConnectivity) -> None:
-        self._state = state
 
     def localize(
         self, images: Sequence[encoding.Picture], *, signature: str = "serving_default"
@@ -114,8 +111,15 @@ class GrpcModel:
             return TemporaryError(ValueError, refusal)
         if code == grpc.StatusCode.UNAVAILABLE:
             # A server says so when its queue is full, gRPC itself when there is no server.
-            if self._state == grpc.ChannelConnectivity.READY:
+            if self._listens():
                 return TemporaryError(ValueError, refusal)
             message = f"No server answers at {self._address} ({details}); start one, or name another."
             return TemporaryError(ConnectionError, message)
         return (PictureRefusedError if code == grpc.StatusCode.INVALID_ARGUMENT else ValueError)(refusal)
+
+    def _listens(self) -> bool:
+        try:
+            with socket.create_connection((self._server.host, self._server.port), timeout=1.0):
+                return True
+        except OSError:
+            return False

@@ -17,10 +17,10 @@ def test_what_is_no_address(address):
 @pytest.mark.parametrize(
     ("address", "parsed"),
     [
-        ("grpc://host/ornet", ("host", "host:8500", "ornet", None)),
-        ("grpc://host:9000/ornet/", ("host", "host:9000", "ornet", None)),
-        ("grpc://[::1]:9000/ornet/versions/12", ("::1", "[::1]:9000", "ornet", 12)),
-        ("grpc://host/a%20b", ("host", "host:8500", "a b", None)),
+        ("grpc://host/ornet", ("host", 8500, "ornet", None)),
+        ("grpc://host:9000/ornet/", ("host", 9000, "ornet", None)),
+        ("grpc://[::1]:9000/ornet/versions/12", ("::1", 9000, "ornet", 12)),
+        ("grpc://host/a%20b", ("host", 8500, "a b", None)),
     ],
 )
 def test_grpc_addresses(address, parsed):
@@ -33,7 +33,7 @@ def test_grpc_addresses(address, parsed):
      "grpc://host/m:predict", "grpc://host/m?x=1", "grpc://host/v1/models/m", "http://host/m"],
 )  # fmt: skip
 def test_what_is_no_grpc_address(address):
-    with pytest.raises(ValueError, match=r"Expected a gRPC address such as grpc://127\.0\.0\.1:8500/ornet or .*, but got"):
+    with pytest.raises(ValueError, match=r"Expected a gRPC address such as grpc://127.*:8500/ornet or .*, but got"):
         addresses.parse_grpc(address)
 
 

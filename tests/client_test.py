@@ -1,49 +1,71 @@
-"""The client against the real local server: answers, overlays, every way to fail, no TensorFlow."""
+"""The common client and its program, against the real local server and a SavedModel: lines, overlays, failures."""
+import contextlib
 import json
 import pathlib
 import shutil
+import signal
 import socket
+import struct
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from serving import client, local_server, overlay
-from tests import tiny_export
+from ornet_tf import loaded
+from serving import client, local_server
+from serving.errors import PictureRefusedError
+from tests import faulty_http, tiny_contract, tiny_export
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(name="url", scope="module")
 def _url(tmp_path_factory):
-    base = tmp_path_factory.mktemp("export")
+    """A served export of before `status`: one bad picture fails its request."""
+    base = tmp_path_factory.mktemp("older_export")
     tiny_export.write(base / "1")
     with local_server.running(base, "ornet") as url:
         yield url
+
+
+@pytest.fixture(name="base", scope="module")
+def _base(tmp_path_factory):
+    base = tmp_path_factory.mktemp("export")
+    tiny_contract.write(base / "1")
+    return base
 
 
 def lines(capsys):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def run(paths, url, *, output_dir="", signature="serving_default", timeout=30):
-    return client.run(paths, url=url, signature=signature, timeout=timeout, output_dir=str(output_dir))
+def run(paths, address, **options):
+    with contextlib.closing(client.connect(str(address), retries=tiny_contract.QUICK)) as model:
+        return client.run(paths, model, **{name: str(value) for name, value in options.items()})
 
 
-def test_localize_returns_each_picture_s_detection_in_order(url, tmp_path):
+def test_localize_returns_each_picture_s_detections_in_order(url, tmp_path):
     wide = tiny_export.write_picture(tmp_path / "wide.png", 40, 60, (10, 12, 20, 48))
     tall = tiny_export.write_picture(tmp_path / "tall.png", 64, 32, (0, 8, 64, 16))
-    results = client.localize(url + "/", [tall, wide, tall])
-    assert [result["class_name"] for result in results] == ["tall", "wide", "tall"]
-    assert results[1] == {
-        "file": wide, "box": pytest.approx([0.25, 0.2, 0.5, 0.8], abs=1e-6), "score": pytest.approx(0.15), "class": 1,
+    results = client.localize(url + "/", [tall, wide, pathlib.Path(tall).read_bytes()])
+    assert [result.class_names for result in results] == [("tall",), ("wide",), ("tall",)]
+    assert results[1].as_dict() == {
+        "box": pytest.approx([0.25, 0.2, 0.5, 0.8], abs=1e-6), "score": pytest.approx(0.15), "class": 1,
         "class_name": "wide",
     }  # fmt: skip
-    result = client.localize(url, [wide], signature="activation_map")[0]
-    assert np.shape(result["activation_map"]) == (4, 4)
+    assert client.localize(url, [wide], signature="activation_map")[0].activation_map.shape == (4, 4)
+    assert client.localize(url, []) == []
+
+
+def test_many_pictures_over_rest_and_without_a_server_give_the_same(base):
+    images = tiny_contract.pictures() * 7
+    with local_server.running(base, "ornet") as url:
+        tiny_contract.expect_same(
+            client.localize(url, images, signature="activation_map"),
+            client.localize(str(base / "1"), images, signature="activation_map"),
+        )
 
 
 def test_lines_and_overlays(url, tmp_path, capsys):
@@ -60,6 +82,19 @@ def test_lines_and_overlays(url, tmp_path, capsys):
     assert pathlib.Path(first).read_bytes() == before
     with Image.open(answers[1]["overlay"]) as picture:
         assert picture.size == (32, 64)
+
+
+def test_pictures_of_no_and_of_two_objects(base, tmp_path, capsys):
+    paths = [str(tmp_path / name) for name in ("one.png", "junk.png", "both.png", "nothing.png")]
+    for path, image in zip(paths, tiny_contract.pictures()):
+        pathlib.Path(path).write_bytes(image if isinstance(image, bytes) else loaded.encoding.encode(image))
+    assert run(paths, base, output_dir=tmp_path / "out") == 1
+    one, junk, both, nothing = lines(capsys)
+    assert "others" not in one and [other["class_name"] for other in both["others"]] == ["green"]
+    assert junk == {"file": paths[1], "error": "The model cannot read it: neither JPEG nor PNG."}
+    assert nothing == {"file": paths[3], "box": None, "overlay": str(tmp_path / "out" / "nothing_box.png")}
+    assert run(paths[:1], base, signature="localize", output_dir=tmp_path / "out") == 0
+    assert lines(capsys)[0].keys() == {"file", "box", "overlay"}
 
 
 def test_an_overlay_never_replaces_a_picture_that_is_asked_about(url, tmp_path, capsys):
@@ -84,21 +119,19 @@ def test_failures_are_named_and_the_others_go_on(url, tmp_path, capsys):
     assert (last["file"], last["class_name"]) == (good, "wide")
 
 
-def test_long_error_texts_are_cut(url, tmp_path):
-    path = tmp_path / "picture.png"
-    path.write_bytes(b"x" * 100_000)
-    # This signature takes numbers: the server's message echoes the whole picture.
-    with pytest.raises(ValueError, match="HTTP 400") as caught:
-        client.localize(url, [path], signature="whole")
-    assert len(str(caught.value)) < 500 + len(str(path))
+def test_an_overlay_that_cannot_be_drawn_is_a_failure(base, tmp_path, capsys):
+    path = tiny_export.write_picture(tmp_path / "a.png", 40, 60, (10, 12, 20, 48))
+    (tmp_path / "out" / "a_box.png").mkdir(parents=True)
+    assert run([path], base, output_dir=tmp_path / "out") == 1
+    assert lines(capsys)[0]["error"].startswith("No overlay: ")
 
 
 @pytest.mark.parametrize(
     ("suffix", "signature", "message"),
     [
         ("x", "serving_default", r"HTTP 404: Servable not found for request: Latest\(ornetx\)"),
-        ("", "nothing", 'HTTP 400: Serving signature name: "nothing" not found'),
-        ("", "echo", "Expected detections .* but got .*predictions.*; is it the model that ornet_tf.export wrote"),
+        ("", "nothing", 'a.png: .*HTTP 400: Serving signature name: "nothing" not found'),
+        ("", "echo", "Expected detections from http.*, but got .*outputs.*; is it the model that ornet_tf.export"),
     ],
 )
 def test_refusals_of_the_server(url, tmp_path, suffix, signature, message):
@@ -107,83 +140,33 @@ def test_refusals_of_the_server(url, tmp_path, suffix, signature, message):
         client.localize(url + suffix, [path], signature=signature)
 
 
-@pytest.mark.parametrize("url", ["localhost:8501/v1/models/ornet", "ftp://a/b", "ornet", ""])
-def test_what_is_no_url(url):
-    with pytest.raises(ValueError, match="Expected a model's URL such as http://"):
-        client.localize(url, [])
+def test_the_picture_that_is_refused_is_named(url):
+    good = tiny_export.picture(8, 8, (0, 0, 4, 4))
+    with pytest.raises(PictureRefusedError, match="^picture 3: http.* refuses with HTTP 400: Unknown image"):
+        client.localize(url, [good, good, b"junk", good])
 
 
 def test_a_server_that_is_not_there(tmp_path, capsys):
     path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(ConnectionError, match=r"No server answers at http://127.0.0.1:\d+/m \(Connection refused\)"):
-        client.localize(f"http://127.0.0.1:{port}/m", [path])
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/m"
+    with pytest.raises(ConnectionError, match=r"No server answers at .* \(Connection refused\)"):
+        client.localize(address, [path], retries=tiny_contract.QUICK)
     with pytest.raises(ConnectionError):
-        run([path, path], f"http://127.0.0.1:{port}/m")
+        run([path, path], address)
     assert lines(capsys) == []
 
 
-def test_a_server_that_never_answers(tmp_path):
-    path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(TimeoutError, match=r"within 0.2 s"):
-        client.localize(f"http://127.0.0.1:{silent.getsockname()[1]}/m", [path], timeout=0.2)
-
-
-def test_a_reply_that_is_not_json(tmp_path):
-    path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
-
-    def answer_once():
-        connection, _ = listener.accept()
-        with connection:
-            connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=answer_once)
-        thread.start()
-        with pytest.raises(ValueError, match="but got hello; is it the model"):
-            client.localize(f"http://127.0.0.1:{listener.getsockname()[1]}/m", [path])
-        thread.join()
-
-
-@pytest.mark.parametrize(("name", "height", "width"), [("turned.jpg", 80, 60), ("as_it_is.png", 60, 80)])
-def test_the_box_is_drawn_in_the_frame_of_the_export(tmp_path, name, height, width):
-    # Orientation 6: the upright picture is the stored one turned clockwise. The export reads it from JPEG files only.
-    stored = Image.new("RGB", (80, 60), (0, 0, 200))
-    exif = stored.getexif()
-    exif[0x0112] = 6
-    stored.save(tmp_path / name, exif=exif)
-    overlay.draw(tmp_path / name, [0.5, 0.25, 1.0, 0.75], "", tmp_path / "out.png")
-    with Image.open(tmp_path / "out.png") as picture:
-        pixels = np.asarray(picture).astype(int)
-    assert pixels.shape == (height, width, 3)
-    red = (pixels[..., 0] > 200) & (pixels[..., 2] < 50)
-    rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
-    edges = (rows[0], rows[-1], columns[0], columns[-1])
-    assert edges == (height // 2, height - 1, width // 4, 3 * width // 4 - 1)
-    assert not red[height // 2 + 10 : height - 10, width // 4 + 10 : width // 4 + 20].any()
-
-
-def test_sixteen_bits_of_grey_are_scaled(tmp_path):
-    Image.fromarray(np.full([40, 40], 0x40FF, np.uint16)).save(tmp_path / "grey.png")
-    overlay.draw(tmp_path / "grey.png", [0, 0, 0.2, 0.2], "", tmp_path / "out.png")
-    with Image.open(tmp_path / "out.png") as picture:
-        assert picture.getpixel((30, 30)) == (0x40, 0x40, 0x40)
-
-
-def test_overlays_of_boxes_at_and_without_extent(tmp_path):
-    path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 1, 1))
-    for box in ([0, 0, 1, 1], [0.5, 0.5, 0.5, 0.5], [0, 0, 0, 0], [1, 1, 1, 1]):
-        overlay.draw(path, box, "name 0.50", tmp_path / "out.png")
+def program(*arguments, python=()):
+    return [sys.executable, *python, "-m", "serving.client", *map(str, arguments)]
 
 
 def test_the_program(url, tmp_path):
     good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
     shutil.copy(good, tmp_path / "copy.png")
-    command = [sys.executable, "-X", "importtime", "-m", "serving.client", f"--url={url}"]
+    paths = [good, "missing.png", tmp_path / "copy.png"]
     finished = subprocess.run(
-        [*command, good, "missing.png", str(tmp_path / "copy.png"), f"--output_dir={tmp_path / 'out'}"],
+        program(f"--url={url}", *paths, f"--output_dir={tmp_path / 'out'}", python=["-X", "importtime"]),
         cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     answers = [json.loads(line) for line in finished.stdout.splitlines()]
@@ -193,4 +176,72 @@ def test_the_program(url, tmp_path):
     assert finished.stderr.splitlines()[-1] == "Error: 1 of 3 pictures failed; their lines say why."
     imported = {line.split("|")[-1].strip().split(".")[0] for line in finished.stderr.splitlines()}
     assert "requests" in imported
-    assert not imported & {"tensorflow", "keras"}
+    assert not imported & {"tensorflow", "keras", "grpc"}
+
+
+def test_the_program_needs_no_server(base, tmp_path):
+    good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
+    finished = subprocess.run(
+        program(good, f"--url={base}"), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    np.testing.assert_allclose(json.loads(finished.stdout)["box"], [0.25, 0.2, 0.5, 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--url=nowhere"], "Error: Expected a model's URL such as http://"),
+        (["--url=grpc://host"], "Error: Expected a gRPC address such as "),
+        (["--url={tmp}"], "Error: Expected an export, "),
+        (["--url=http://127.0.0.1:1/m", "--attempts=1"], "Error: No server answers at http://127.0.0.1:1/m ("),
+        (["--url=http://127.0.0.1:1/m", "--deadline=1e-3"], "Error: No server answers at http://127.0.0.1:1/m ("),
+    ],
+)
+def test_mistakes_on_the_command_line_end_in_one_sentence(tmp_path, arguments, message):
+    arguments = [argument.format(tmp=tmp_path) for argument in arguments]
+    picture = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
+    finished = subprocess.run(
+        program(picture, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr.startswith(message)
+    assert finished.stderr.count("\n") == 1
+
+
+def test_ctrl_c_keeps_the_lines_that_are_written_and_waits_for_nobody(url, tmp_path):
+    good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
+    answered = [(200, {}, None)] * 3
+    silent = [(503, {"Retry-After": "600"}, b"")] * 9
+    with faulty_http.running(answered + silent, url) as (address, _):
+        options = ["--batch_size=1", "--in_flight=1", "--deadline=3600"]
+        command = program(*[good] * 9, f"--url={address}", *options)
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                first = [process.stdout.readline() for _ in range(3)]
+                process.send_signal(signal.SIGINT)
+                rest, errors = process.communicate(timeout=20)
+            finally:
+                process.kill()
+    assert [json.loads(line)["class_name"] for line in first] == ["wide"] * 3 and rest == ""
+    assert process.returncode == -signal.SIGINT
+    assert errors == "Interrupted: the lines that are written are whole; the other pictures have none.\n"
+
+
+def test_a_terminal_gets_a_bar(url, tmp_path):
+    pty = pytest.importorskip("pty", reason="no terminals on this system")
+    good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
+    fcntl, termios = (pytest.importorskip(name) for name in ("fcntl", "termios"))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # a new one has no width
+    command = program(good, good, f"--url={url}")
+    with open(theirs, "wb") as stderr:
+        finished = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, timeout=60, check=True)
+    shown = b""
+    with open(ours, "rb", buffering=0) as terminal, contextlib.suppress(OSError):  # the end, on Linux
+        while piece := terminal.read(2**16):
+            shown += piece
+    assert [json.loads(line)["class_name"] for line in finished.stdout.splitlines()] == ["wide"] * 2
+    assert b"2/2" in shown and b"image/s" in shown
