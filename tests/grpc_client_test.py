@@ -1,8 +1,6 @@
 """The gRPC client against a real gRPC server that runs the SavedModel, and against servers that fail."""
 import contextlib
 import socket
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -10,29 +8,8 @@ import pytest
 from ornet_tf import loaded
 from serving import client, local_server
 from serving.errors import PictureRefusedError
-from tests import source_tree, tiny_contract
+from tests import tiny_contract
 from tests.tiny_contract import rest_model
-
-WITHOUT_STUBS = """
-import sys
-sys.modules["tensorflow_serving"] = None  # as if it were not installed
-from serving import client
-client.connect("http://127.0.0.1:1/m").close()
-try:
-    client.connect("grpc://127.0.0.1:1/m")
-except ImportError as error:
-    sys.exit(f"Error: {error}")
-"""
-
-
-def test_without_the_stubs_only_grpc_addresses_are_refused_in_one_sentence():
-    command = [sys.executable, "-c", WITHOUT_STUBS]
-    done = subprocess.run(command, cwd=source_tree.ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(
-        "Error: Expected the package tensorflow-serving-api for a grpc:// address, but "
-    )
-
 
 grpc = pytest.importorskip("grpc", reason="grpcio is not installed")
 pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed")
@@ -43,16 +20,9 @@ from tests import grpc_server  # noqa: E402
 CODE = grpc.StatusCode
 
 
-@pytest.fixture(name="base", scope="module")
-def _base(tmp_path_factory):
-    base = tmp_path_factory.mktemp("export")
-    tiny_contract.write(base / "1")
-    return base
-
-
 @pytest.fixture(name="address", scope="module")
-def _address(base):
-    with grpc_server.running(base / "1") as (address, _):
+def _address(export_base):
+    with grpc_server.running(export_base / "1") as (address, _):
         yield address
 
 
@@ -63,12 +33,12 @@ def grpc_model(address, **options):
 
 
 @pytest.mark.parametrize("signature", tiny_contract.SIGNATURES)
-def test_rest_grpc_and_the_model_itself_give_the_same_results(base, address, signature):
+def test_rest_grpc_and_the_model_itself_give_the_same_results(export_base, address, signature):
     images = tiny_contract.pictures()
-    expected = loaded.load(base).localize(images, signature=signature)
+    expected = loaded.load(export_base).localize(images, signature=signature)
     with grpc_model(address) as model:
         tiny_contract.expect_same(model.localize(images, signature=signature), expected)
-    with local_server.running(base) as url, rest_model(url) as model:
+    with local_server.running(export_base) as url, rest_model(url) as model:
         tiny_contract.expect_same(model.localize(images, signature=signature), expected)
 
 
@@ -88,14 +58,14 @@ def test_answers_may_be_larger_than_four_mebibytes(address):
 
 
 @pytest.mark.parametrize("code", [CODE.RESOURCE_EXHAUSTED, CODE.UNAVAILABLE, CODE.DEADLINE_EXCEEDED])
-def test_what_may_pass_is_tried_again(base, code):
+def test_what_may_pass_is_tried_again(export_base, code):
     images = tiny_contract.pictures()
     timeout = 2.0 if code == CODE.DEADLINE_EXCEEDED else 30.0
-    with grpc_server.running(base / "1", faults=[(code, "busy")] * 2) as (address, requests):
+    with grpc_server.running(export_base / "1", faults=[(code, "busy")] * 2) as (address, requests):
         with grpc_model(address, timeout=timeout) as model:
             answers = model.localize(images)
         assert len(requests) == 3
-    tiny_contract.expect_same(answers, loaded.load(base).localize(images))
+    tiny_contract.expect_same(answers, loaded.load(export_base).localize(images))
 
 
 @pytest.mark.parametrize(
@@ -106,8 +76,8 @@ def test_what_may_pass_is_tried_again(base, code):
         (CODE.DEADLINE_EXCEEDED, TimeoutError, r"No answer from grpc://.* within 0\.2 s; .* Tried 4 times\."),
     ],
 )
-def test_attempts_end(base, code, error, message):
-    with grpc_server.running(base / "1", faults=[(code, "busy")] * 9) as (address, requests):
+def test_attempts_end(export_base, code, error, message):
+    with grpc_server.running(export_base / "1", faults=[(code, "busy")] * 9) as (address, requests):
         timeout = 0.2 if code == CODE.DEADLINE_EXCEEDED else 30
         with grpc_model(address, timeout=timeout) as model, pytest.raises(error, match=message):
             model.localize([b"x"])
@@ -115,8 +85,8 @@ def test_attempts_end(base, code, error, message):
 
 
 @pytest.mark.parametrize("code", [CODE.INVALID_ARGUMENT, CODE.NOT_FOUND, CODE.INTERNAL, CODE.UNIMPLEMENTED])
-def test_other_codes_are_final_and_their_texts_cut(base, code):
-    with grpc_server.running(base / "1", faults=[(code, "A" * 5000)] * 9) as (address, requests):
+def test_other_codes_are_final_and_their_texts_cut(export_base, code):
+    with grpc_server.running(export_base / "1", faults=[(code, "A" * 5000)] * 9) as (address, requests):
         with grpc_model(address) as model, pytest.raises(ValueError, match=f"refuses with {code.name}: AAA") as caught:
             model.localize([b"x"])
         assert len(requests) == 1
@@ -131,7 +101,7 @@ def test_a_signature_that_gives_no_detections(address):
         model.localize([b"x"], signature="no")
 
 
-def test_a_server_that_is_not_there_and_then_is(base):
+def test_a_server_that_is_not_there_and_then_is(export_base):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"grpc://127.0.0.1:{port}/ornet"
@@ -144,13 +114,13 @@ def test_a_server_that_is_not_there_and_then_is(base):
             found = []
             thread = threading.Thread(target=lambda: found.extend(waiting.localize(tiny_contract.pictures())))
             thread.start()
-            with grpc_server.running(base / "1", port=port):
+            with grpc_server.running(export_base / "1", port=port):
                 thread.join(60)
         assert len(found) == 5
 
 
-def test_closing_ends_requests_under_way(base):
-    with grpc_server.running(base / "1", faults=[(CODE.DEADLINE_EXCEEDED, "")]) as (address, requests):
+def test_closing_ends_requests_under_way(export_base):
+    with grpc_server.running(export_base / "1", faults=[(CODE.DEADLINE_EXCEEDED, "")]) as (address, requests):
         failures = []
         with grpc_model(address) as model:
 
@@ -168,6 +138,6 @@ def test_closing_ends_requests_under_way(base):
         assert not thread.is_alive() and "CANCELLED" in failures[0]
 
 
-def test_many_pictures_through_the_common_client(base, address):
+def test_many_pictures_through_the_common_client(export_base, address):
     images = tiny_contract.pictures() * 5
-    tiny_contract.expect_same(client.localize(address, images), client.localize(str(base), images))
+    tiny_contract.expect_same(client.localize(address, images), client.localize(str(export_base), images))

@@ -16,16 +16,9 @@ from tests.tiny_contract import rest_model
 BUSY = b'{"error": "queue full"}'
 
 
-@pytest.fixture(name="base", scope="module")
-def _base(tmp_path_factory):
-    base = tmp_path_factory.mktemp("export")
-    tiny_contract.write(base / "2")
-    return base
-
-
 @pytest.fixture(name="url", scope="module")
-def _url(base):
-    with local_server.running(base, "ornet") as url:
+def _url(export_base):
+    with local_server.running(export_base, "ornet") as url:
         yield url
 
 
@@ -35,17 +28,17 @@ def ask(address, images, **options):
 
 
 @pytest.mark.parametrize("signature", tiny_contract.SIGNATURES)
-def test_the_numbers_are_those_of_the_model_itself(base, url, signature):
+def test_the_numbers_are_those_of_the_model_itself(export_base, url, signature):
     images = tiny_contract.pictures()
     with rest_model(url + "/") as model:
         answers = model.localize(images, signature=signature)
-    tiny_contract.expect_same(answers, loaded.load(base).localize(images, signature=signature))
+    tiny_contract.expect_same(answers, loaded.load(export_base).localize(images, signature=signature))
     assert (answers[0].activation_map is None) == ("map" not in signature)
     assert answers[2].status == "" and len(answers[2].boxes) == 2
 
 
 def test_one_version_may_be_asked_and_no_pictures_are_no_request(url):
-    with rest_model(url + "/versions/2") as model:
+    with rest_model(url + "/versions/1") as model:
         assert len(model.localize(tiny_contract.pictures())) == 5
     with rest_model("http://127.0.0.1:1/v1/models/ornet") as model:
         assert model.localize([]) == []
