@@ -27,6 +27,7 @@ class LoadedModel:
             raise
         except Exception as error:  # a damaged SavedModel fails in many ways, some of protobuf's own
             raise ValueError(f"The SavedModel in {path} does not load: {short(str(error))}") from error
+        self._takes_pixels = "image_tensor" in self._model.metadata()
 
     def localize(
         self, images: Sequence[encoding.Picture], *, signature: str = "serving_default", batch_size: int = 16
@@ -50,10 +51,14 @@ class LoadedModel:
         """
         results = []
         for start in range(0, len(images), batch_size):
-            encoded = [encoding.encode(image) for image in images[start : start + batch_size]]
-            outputs = self._run(signature, np.array(encoded, object))
+            batch = images[start : start + batch_size]
+            pixels = _stack(batch) if self._takes_pixels and signature == "serving_default" else None
+            if pixels is not None:  # the same pixels in the graph, without a PNG's way there
+                outputs = self._run("image_tensor", pixels)
+            else:
+                outputs = self._run(signature, np.array([encoding.encode(image) for image in batch], object))
             try:
-                results += detections.from_outputs(outputs, len(encoded))
+                results += detections.from_outputs(outputs, len(batch))
             except ValueError as error:
                 raise ValueError(
                     f"Expected detections from {signature!r} of {self.path}, but {error}; is it the model that "
@@ -61,21 +66,28 @@ class LoadedModel:
                 ) from None
         return results
 
-    def _run(self, signature: str, encoded: np.ndarray) -> dict[str, np.ndarray]:
+    def _run(self, signature: str, pictures: np.ndarray) -> dict[str, np.ndarray]:
         try:
             inputs = self._model.inputs(signature)
-            if list(inputs.values()) != ["string"]:
+            if list(inputs.values()) != ["uint8" if pictures.dtype == np.uint8 else "string"]:
                 raise ValueError(
                     f"Expected a signature of encoded pictures, but {signature!r} of {self.path} takes "
                     f"{', '.join(f'{name} ({kind})' for name, kind in sorted(inputs.items()))}; name another."
                 )
-            return self._model.run(signature, dict.fromkeys(inputs, encoded))
+            return self._model.run(signature, dict.fromkeys(inputs, pictures))
         except RequestError as error:
             kind = PictureRefusedError if error.code == Code.INVALID_ARGUMENT else ValueError
             raise kind(f"The model in {self.path} refuses: {short(error.message)}") from None
 
     def close(self) -> None:
         """Does nothing: the model goes with the last reference to it. Models behind a server have the same method."""
+
+
+def _stack(images: Sequence[encoding.Picture]) -> np.ndarray | None:
+    """Returns the pixels of pictures of one size, uint8 [N, H, W, 3]; None if the pictures are something else."""
+    first = images[0]
+    are_alike = all(isinstance(i, np.ndarray) and i.dtype == np.uint8 and i.shape == first.shape for i in images)
+    return np.stack(images) if are_alike and first.size and first.ndim == 3 and first.shape[-1] == 3 else None
 
 
 def load(path: str | os.PathLike) -> LoadedModel:

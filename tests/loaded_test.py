@@ -46,6 +46,16 @@ def test_paths_bytes_and_pixels_in_batches_of_any_size(model, tmp_path):
     assert model.localize([]) == []
 
 
+def test_pixels_of_one_size_give_what_their_files_give(model, base, encode):
+    both = tiny_contract.pictures()[2]
+    batch = [both, both[::-1], both[:, ::-1]]
+    expected = model.localize([encode(image) for image in batch])
+    assert [len(result.boxes) for result in expected] == [2, 2, 2]
+    tiny_contract.expect_same(model.localize(batch), expected)
+    tiny_contract.expect_same(model.localize(batch, batch_size=2), expected)
+    assert len(loaded.load(base).localize(batch)) == 3  # an export that takes files only
+
+
 def test_maps_and_signatures_without_classes(model):
     image = tiny_contract.pictures()[2]
     grey, = model.localize([image], signature="activation_map")
@@ -85,6 +95,10 @@ def test_what_is_no_picture(model, tmp_path):
         model.localize([tmp_path / "missing.png"])
     with pytest.raises(TypeError, match="but got float64"):
         model.localize([np.zeros([4, 4, 3])])
+    with pytest.raises(ValueError, match=r"as \[H, W, 3\], but got \[4, 4\]"):
+        model.localize([np.zeros([4, 4], np.uint8)] * 2)
+    with pytest.raises(ValueError, match=r"Expected a signature of encoded pictures, but 'image_tensor'"):
+        model.localize([np.zeros([4, 4, 3], np.uint8)], signature="image_tensor")
 
 
 def test_what_is_no_export(base, tmp_path):

@@ -17,8 +17,7 @@ _KINDS = (tf.float32, tf.float32, tf.int64, tf.string, tf.float32)
 class TinyContract(tf.Module):
     """Finds the red and the green pixels, red first; a colour that is missing is no object."""
 
-    def _find(self, encoded):
-        image = tf.io.decode_png(encoded, channels=3)
+    def _find(self, image):
         boxes, scores, classes = [], [], []
         for channel in range(2):
             mask = image[..., channel] > 128
@@ -45,9 +44,11 @@ class TinyContract(tf.Module):
     def _outputs(self, image_bytes):
         def row(encoded):
             is_png = tf.equal(tf.strings.substr(encoded, 0, 4), b"\x89PNG")
-            return tuple(tf.cond(is_png, lambda: self._find(encoded), self._nothing))
+            return tuple(tf.cond(is_png, lambda: self._find(tf.io.decode_png(encoded, channels=3)), self._nothing))
 
-        boxes, scores, classes, status, maps = tf.map_fn(row, image_bytes, fn_output_signature=_KINDS)
+        return self._named(*tf.map_fn(row, image_bytes, fn_output_signature=_KINDS))
+
+    def _named(self, boxes, scores, classes, status, maps):
         return {
             "detection_boxes": tf.ensure_shape(boxes, [None, 2, 4]),
             "detection_scores": scores,
@@ -77,6 +78,11 @@ class TinyContract(tf.Module):
         outputs = self._outputs(image_bytes)[0]
         return {name: outputs[name] for name in ("detection_boxes", "num_detections", "status")}
 
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image_tensor")])
+    def image_tensor(self, image_tensor):
+        rows = tf.map_fn(lambda image: tuple(self._find(image)), image_tensor, fn_output_signature=_KINDS)
+        return self._named(*rows)[0]
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def large(self, image_bytes):
         outputs, maps = self._outputs(image_bytes)
@@ -93,7 +99,7 @@ SIGNATURES = ("serving_default", "activation_map", "activation_map_float", "loca
 def write(path):
     """Saves a version into the folder `path`."""
     module = TinyContract()
-    names = (*SIGNATURES, "large", "numbers")
+    names = (*SIGNATURES, "image_tensor", "large", "numbers")
     tf.saved_model.save(module, str(path), signatures={name: getattr(module, name) for name in names})
 
 
