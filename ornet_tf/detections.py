@@ -38,9 +38,9 @@ class Detections:
 
         `box` is None without an object; further objects stand in the list `others`; the map is left out.
         """
-        found = [{"box": box} for box in self.boxes.tolist()]
+        found = [{"box": list(map(_shortest, box))} for box in self.boxes]
         if self.scores is not None:
-            for entry, *values in zip(found, self.scores.tolist(), self.classes.tolist(), self.class_names):
+            for entry, *values in zip(found, map(_shortest, self.scores), self.classes.tolist(), self.class_names):
                 entry.update(zip(("score", "class", "class_name"), values))
         first = found[0] if found else {"box": None}
         return {**first, "others": found[1:]} if found[1:] else first
@@ -92,6 +92,11 @@ def _tensor(outputs: Mapping[str, Any], name: str, kind: Any, shape: tuple[int |
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"{name} has the shape {list(value.shape)} instead of [{wanted}]")
     return value
+
+
+def _shortest(value: np.float32) -> float:
+    """Returns the float that prints with the fewest digits that are still this one in float32: 0.1, no 0.1000000015."""
+    return float(str(value))
 
 
 def _text(value: Any) -> str:

@@ -31,7 +31,8 @@ def localize_each(
 ) -> Iterator[Answer]:
     """Yields what the model finds in each picture, in order, or the error that this picture costs.
 
-    Files are read when their batch is sent. In memory are at most `in_flight` batches, and twice as many's answers.
+    Files are read when their batch is sent. At most `in_flight` batches are in memory, and twice that many answered ones'
+    results.
 
     Args:
       model: asked by several threads at once.

@@ -22,8 +22,8 @@ try:
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 except ImportError as missing:
     raise ImportError(
-        f"Expected the package tensorflow-serving-api for a grpc:// address, but {missing}; pip install "
-        "'ornet-tf[grpc]', or ask over http://."
+        f"Expected the package tensorflow-serving-api for a grpc:// address, but {missing}; install it, or "
+        "ask over http://."
     ) from missing
 
 
