@@ -31,8 +31,8 @@ def localize_each(
 ) -> Iterator[Answer]:
     """Yields what the model finds in each picture, in order, or the error that this picture costs.
 
-    Files are read when their batch is sent. At most `in_flight` batches are in memory, and twice that many answered ones'
-    results.
+    Files are read when their batch is sent. In memory are the pictures of at most `in_flight` batches, and the answers
+    of twice as many.
 
     Args:
       model: asked by several threads at once.
