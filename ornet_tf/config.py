@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import addons_components, input_pipeline, picture_cache, registry
+from ornet_tf import addons_components, images, input_pipeline, picture_cache, registry
 
 
 def phase(method: str, **fields: Any) -> ConfigDict:
@@ -100,7 +100,12 @@ def default() -> ConfigDict:
                 "components": "auto",
                 "pictures": 12,  # panels that evaluation draws; 0 for none
             },
-            "export": {"row": "stage_two"},  # the row that predict and export use
+            "export": {
+                "row": "stage_two",  # that predict and export use
+                "max_boxes": 1,  # the most boxes of a picture; more than one need box_rule = "largest"
+                "max_bytes": images.MAX_BYTES,  # the largest file that is read
+                "max_pixels": images.MAX_PIXELS,  # the largest height x width that is decoded
+            },
         }
     )
 
@@ -185,6 +190,12 @@ def validate(config: ConfigDict) -> None:
         if not 0 < evaluation[key] < 1:
             raise ValueError(f"config.evaluation.{key}: expected a number between 0 and 1, got {evaluation[key]!r}.")
     _choice(evaluation.box_rule, ("tight", "largest"), "config.evaluation.box_rule")
+    _positive(config.export, "config.export", "max_boxes", "max_bytes", "max_pixels")
+    if config.export.max_boxes > 1 and evaluation.box_rule != "largest":
+        raise ValueError(
+            f"config.export.max_boxes: expected 1 with config.evaluation.box_rule = {evaluation.box_rule!r}, got "
+            f"{config.export.max_boxes}; several boxes are those of the largest components: set box_rule to 'largest'."
+        )
     if evaluation.components != "auto":  # which is always right, and takes seconds to look for the addons
         try:
             addons_components.use_addons(evaluation.components)

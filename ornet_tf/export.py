@@ -7,12 +7,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, localizer, warm_up
+from ornet_tf import app, localizer, provenance, run_folder, warm_up
 
 
 def main(config: ConfigDict, workdir: str, *, keep: int | None) -> None:
@@ -44,7 +45,7 @@ def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
     os.makedirs(base, exist_ok=True)
     aside = tempfile.mkdtemp(prefix="partial-", dir=base)
     try:
-        _save(model, aside)
+        _save(model, provenance.of_run(config, workdir), aside)
         warm_up.write(aside)
         path = os.path.join(base, str(max([0, *versions(base)]) + 1))
         os.chmod(aside, 0o755)  # a server runs as another user; mkdtemp makes private folders
@@ -80,24 +81,49 @@ def _prune(base: str, keep: int) -> None:
         shutil.rmtree(removed)
 
 
-def _save(model: localizer.Localizer, path: str) -> None:
-    """Saves the signatures: `serving_default` (boxes and classes) and `activation_map` (the map as well)."""
-    spec = tf.TensorSpec([None], tf.string, name="image_bytes")
+def _save(model: localizer.Localizer, facts: dict[str, Any], path: str) -> None:
+    """Saves the signatures that serving/README.md lists, and the facts as an asset."""
+    with tempfile.TemporaryDirectory() as folder:
+        run_folder.write_json(os.path.join(folder, provenance.FILE), facts)
+        model.provenance = tf.saved_model.Asset(os.path.join(folder, provenance.FILE))
+        try:
+            tf.saved_model.save(model, path, signatures=_signatures(model))
+        except tf.errors.OpError as error:
+            raise OSError(f"The SavedModel could not be written to {path}: {error.message}") from error
 
-    @tf.function(input_signature=[spec])
-    def boxes_only(image_bytes):
-        outputs = dict(model.localize(image_bytes))
-        del outputs["activation_map"]
-        return outputs
 
-    @tf.function(input_signature=[spec])
-    def with_map(image_bytes):
-        return model.localize(image_bytes)
+def _signatures(model: localizer.Localizer) -> dict[str, Any]:
+    files = tf.TensorSpec([None], tf.string, name="image_bytes")
+    pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name="image_tensor")
 
-    try:
-        tf.saved_model.save(model, path, signatures={"serving_default": boxes_only, "activation_map": with_map})
-    except tf.errors.OpError as error:
-        raise OSError(f"The SavedModel could not be written to {path}: {error.message}") from error
+    def without_map(outputs):
+        return {name: value for name, value in outputs.items() if name != "activation_map"}
+
+    @tf.function(input_signature=[files])
+    def serving_default(image_bytes):
+        return without_map(model.localize(image_bytes))
+
+    @tf.function(input_signature=[files])
+    def activation_map(image_bytes):
+        outputs = model.localize(image_bytes)
+        grey = tf.saturate_cast(tf.round(outputs["activation_map"] * 255.0), tf.uint8)[..., tf.newaxis]
+        encoded = tf.map_fn(tf.io.encode_png, grey, fn_output_signature=tf.TensorSpec([], tf.string))
+        return {**without_map(outputs), "activation_map_bytes": encoded}  # this ending makes REST write base64
+
+    @tf.function(input_signature=[files])
+    def activation_map_float(image_bytes):
+        return dict(model.localize(image_bytes))
+
+    @tf.function(input_signature=[pixels])
+    def image_tensor(image_tensor):
+        return without_map(model.localize_pixels(image_tensor))
+
+    @tf.function(input_signature=[files])
+    def localize(image_bytes):
+        return model.locate(image_bytes)
+
+    functions = (serving_default, activation_map, activation_map_float, image_tensor, localize)
+    return {function.__name__: function for function in functions}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -56,6 +56,47 @@ def decode(encoded: tf.Tensor, *, max_bytes: int = MAX_BYTES, max_pixels: int = 
       tf.errors.InvalidArgumentError: if the file is refused (see `refusal`), truncated or damaged; `reason` says which.
     """
     return _decoder(max_bytes, max_pixels)(tf.convert_to_tensor(encoded, tf.string))
+
+
+def decode_each(
+    encoded: tf.Tensor,
+    then: Callable[[tf.Tensor], tf.Tensor],
+    shape: Sequence[int],
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes files in parallel; one that can't be read costs its own row only.
+
+    A graph has no `try`, but tf.data can leave out elements that fail: the files pass through a data set in the graph.
+
+    Args:
+      encoded: string [N], the bytes of the files.
+      then: maps the pixels, uint8 [H, W, 3], to a tensor of the same shape for all pictures.
+      shape: of that tensor, which is float32.
+      max_bytes: the largest file that is read.
+      max_pixels: the largest height x width that is decoded.
+
+    Returns:
+      float32 [N, *shape], zeros in the rows of files that can't be read, and string [N]: empty, or why a file can't be
+      read, in the words of `reason`.
+    """
+
+    def read(index, file):
+        why = refusal(file, max_bytes=max_bytes, max_pixels=max_pixels)
+        values = tf.cond(tf.equal(why, ""), lambda: then(_pixels(file)), lambda: tf.zeros(shape))
+        return index, tf.ensure_shape(values, shape), why
+
+    count = tf.size(encoded)
+    files = tf.data.Dataset.from_tensor_slices((tf.range(count), encoded))
+    rows = files.map(tf.autograph.experimental.do_not_convert(read), tf.data.AUTOTUNE).ignore_errors()
+    none = (tf.zeros([0], tf.int32), tf.zeros([0, *shape]), tf.zeros([0], tf.string))
+    rows = rows.batch(tf.cast(tf.maximum(count, 1), tf.int64))  # all that is left, at once
+    places, values, why = rows.reduce(none, lambda _, batch: batch)
+    places = places[:, tf.newaxis]
+    damaged = tf.where(_starts_with(encoded, _PNG), "truncated or damaged PNG", "truncated or damaged JPEG")
+    values = tf.scatter_nd(places, values, tf.concat([[count], shape], 0))
+    return tf.ensure_shape(values, [None, *shape]), tf.tensor_scatter_nd_update(damaged, places, why)
 
 
 def refusal(encoded: tf.Tensor, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
@@ -145,17 +186,21 @@ def _decoder(max_bytes: int, max_pixels: int) -> Callable[[tf.Tensor], tf.Tensor
         gate = tf.debugging.Assert(tf.equal(why, ""), [tf.strings.join([_MESSAGE, why])])
         # Decode ops are stateless: without an explicit dependency the runtime may start them before the gate.
         with tf.control_dependencies([gate]):
-            encoded = tf.identity(encoded)
-
-        def decode_jpeg():
-            # The accurate transform is Pillow's; TensorFlow's default differs from it by some grey levels.
-            image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-            return exif.upright(image, exif.orientation(encoded))
-
-        image = tf.cond(_starts_with(encoded, _PNG), lambda: tf.io.decode_png(encoded, channels=3), decode_jpeg)
-        return tf.ensure_shape(image, [None, None, 3])
+            return _pixels(tf.identity(encoded))
 
     return decode
+
+
+def _pixels(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes a file that has passed the gate."""
+
+    def decode_jpeg():
+        # The accurate transform is Pillow's; TensorFlow's default differs from it by some grey levels.
+        image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+        return exif.upright(image, exif.orientation(encoded))
+
+    image = tf.cond(_starts_with(encoded, _PNG), lambda: tf.io.decode_png(encoded, channels=3), decode_jpeg)
+    return tf.ensure_shape(image, [None, None, 3])
 
 
 def _starts_with(text: tf.Tensor, magic: bytes) -> tf.Tensor:
