@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, boxes, images, transforms
+from ornet_tf import assemble, boxes, gate, images, transforms
 from ornet_tf.methods import Protocol
 
 NO_CLASS = -1
@@ -28,8 +28,8 @@ class Localizer(tf.Module):
         threshold: float,
         box_rule: str,
         max_boxes: int = 1,
-        max_bytes: int = images.MAX_BYTES,
-        max_pixels: int = images.MAX_PIXELS,
+        max_bytes: int = gate.MAX_BYTES,
+        max_pixels: int = gate.MAX_PIXELS,
     ):
         """Keeps what it needs; see `ornet_tf.config` for the options."""
         super().__init__(name="localizer")
