@@ -7,6 +7,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from ornet_tf import assemble, boxes, gate, images, transforms
+from ornet_tf.compat import tf_variable
 from ornet_tf.methods import Protocol
 
 NO_CLASS = -1
@@ -34,7 +35,9 @@ class Localizer(tf.Module):
         """Keeps what it needs; see `ornet_tf.config` for the options."""
         super().__init__(name="localizer")
         self._method = method
-        self._parts = dict(method.parts)  # tracked, so that a SavedModel holds their variables
+        # What a SavedModel holds: TensorFlow's variables. Keras 3 wraps each in a variable of its own; with the wrappers,
+        # or models that have them, every variable is saved twice, and TensorFlow Serving restores the wrong one.
+        self._weights = [tf_variable(weight) for part in method.parts.values() for weight in part.weights]
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop
         self._threshold, self._box_rule, self._max_boxes = threshold, box_rule, max_boxes

@@ -179,14 +179,15 @@ def report(outcomes, wrong, sizes):
         shown = "; ".join(f"{n} {why}" for why, n in words.most_common(4) if n)
         total = sum(counts.values())
         lines.append(f"| {kind} | {total} | {counts['']} | {total - counts['']} | {shown} |")
-    early = [size for cases, size, _ in sizes if cases >= 1000][:1]
-    if early:
-        _, last, peak = sizes[-1]
-        lines.append(f"Memory: {early[0]} MiB after 1,000 cases, {last} MiB at the end; peak {peak} MiB.")
-        if last - early[0] > GROWTH:
-            wrong = [*wrong, f"memory grew by {last - early[0]} MiB, more than {GROWTH}"]
+    curve = [next(size for cases, size, _ in sizes if cases >= least) for least in range(1000, sizes[-1][0], 1000)]
+    if curve:
+        curve.append(sizes[-1][1])
+        shown = ", ".join(map(str, curve))
+        lines.append(f"Memory after each 1,000 cases and at the end: {shown} MiB; peak {sizes[-1][2]} MiB.")
+        if curve[-1] - curve[0] > GROWTH:
+            wrong = [*wrong, f"memory grew by {curve[-1] - curve[0]} MiB, more than {GROWTH}"]
     total = sum(outcomes.values())
-    lines += wrong or [f"{total} cases: no crash, no hang{', no growing memory' * bool(early)}; every row is right."]
+    lines += wrong or [f"{total} cases: no crash, no hang{', no growing memory' * bool(curve)}; every row is right."]
     return lines, not wrong and total > 0
 
 
