@@ -35,8 +35,8 @@ class Localizer(tf.Module):
         """Keeps what it needs; see `ornet_tf.config` for the options."""
         super().__init__(name="localizer")
         self._method = method
-        # What a SavedModel holds: TensorFlow's variables. Keras 3 wraps each in a variable of its own; with the wrappers,
-        # or models that have them, every variable is saved twice, and TensorFlow Serving restores the wrong one.
+        # What a SavedModel holds: TensorFlow's variables. Keras 3 wraps each in one of its own; if the wrappers, or
+        # models that have them, are tracked, each is saved twice, and TensorFlow Serving restores what no graph reads.
         self._weights = [tf_variable(weight) for part in method.parts.values() for weight in part.weights]
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop
@@ -75,7 +75,7 @@ class Localizer(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def locate(self, image_bytes):
-        """Does what `localize` does without the classifier; of a frozen method only the layers of the map are run.
+        """Does what `localize` does without the classes: layers that only these need do not run.
 
         Returns:
           detection_boxes, num_detections and status; see `localize`.
