@@ -1,5 +1,7 @@
+import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -7,8 +9,9 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
-from ornet_tf import assemble, export, localizer
+from ornet_tf import assemble, export, localizer, provenance, warm_up
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -81,37 +84,135 @@ def test_the_program_keeps_as_many_as_it_is_told(unexported, tmp_path):
         assert (done.returncode, os.listdir(tmp_path / "run" / "export")) == (status, left), done.stderr
 
 
+DETECTIONS = {
+    "detection_boxes": ("float32", [None, 1, 4]),
+    "detection_scores": ("float32", [None, 1]),
+    "detection_classes": ("int64", [None, 1]),
+    "detection_class_names": ("string", [None, 1]),
+    "num_detections": ("int64", [None]),
+    "status": ("string", [None]),
+}
+FILES, PIXELS = ("image_bytes", "string", [None]), ("image_tensor", "uint8", [None, None, None, 3])
+SIGNATURES = {
+    "serving_default": (FILES, DETECTIONS),
+    "activation_map": (FILES, {**DETECTIONS, "activation_map_bytes": ("string", [None])}),
+    "activation_map_float": (FILES, {**DETECTIONS, "activation_map": ("float32", [None, 8, 8])}),
+    "image_tensor": (PIXELS, DETECTIONS),
+    "localize": (FILES, {name: DETECTIONS[name] for name in ("detection_boxes", "num_detections", "status")}),
+}
+
+
 def test_signatures_are_as_documented(exported):
     signatures = tf.saved_model.load(exported).signatures
-    assert set(signatures) == {"serving_default", "activation_map"}
-    outputs = signatures["serving_default"].structured_outputs
-    assert {name: (spec.dtype.name, spec.shape.as_list()) for name, spec in outputs.items()} == {
-        "detection_boxes": ("float32", [None, 1, 4]),
-        "detection_scores": ("float32", [None, 1]),
-        "detection_classes": ("int64", [None, 1]),
-        "detection_class_names": ("string", [None, 1]),
-    }
-    (name, spec), = signatures["serving_default"].structured_input_signature[1].items()
-    assert (name, spec.dtype, spec.shape.as_list()) == ("image_bytes", tf.string, [None])
-    assert "activation_map" in signatures["activation_map"].structured_outputs
+    assert set(signatures) == set(SIGNATURES)
+    for name, (takes, gives) in SIGNATURES.items():
+        outputs = signatures[name].structured_outputs
+        assert {key: (spec.dtype.name, spec.shape.as_list()) for key, spec in outputs.items()} == gives, name
+        ((key, spec),) = signatures[name].structured_input_signature[1].items()
+        assert (key, spec.dtype.name, spec.shape.as_list()) == takes, name
 
 
-def test_the_export_answers_what_prediction_answers(exported, tiny_run):
-    config, _ = tiny_run
-    encoded = tf.constant(list(assemble.load_split(config, "test").images))
-    model = localizer.load(*tiny_run)
-    expected = model.localize(encoded)
-    served = tf.saved_model.load(exported).signatures["activation_map"](image_bytes=encoded)
+def expect_same(actual, expected):
+    assert set(actual) == set(expected)
     for name, value in expected.items():
         if value.dtype.is_floating:
-            np.testing.assert_allclose(served[name], value, atol=1e-5)
+            np.testing.assert_allclose(actual[name], value, atol=1e-5, err_msg=name)
         else:
-            np.testing.assert_array_equal(served[name], value)
+            np.testing.assert_array_equal(actual[name], value, err_msg=name)
+
+
+@pytest.fixture(scope="module", name="files")
+def _files(tiny_run):
+    pictures = list(assemble.load_split(tiny_run[0], "test").images)
+    return [*pictures[:3], b"no picture", *pictures[3:]]
+
+
+def test_all_signatures_answer_what_prediction_answers(exported, tiny_run, files):
+    expected = localizer.load(*tiny_run).localize(tf.constant(files))
+    maps = expected.pop("activation_map")
+    signatures = tf.saved_model.load(exported).signatures
+    served = {name: signatures[name](image_bytes=tf.constant(files)) for name in set(SIGNATURES) - {"image_tensor"}}
+    expect_same(served["serving_default"], expected)
+    expect_same(served["activation_map_float"], {**expected, "activation_map": maps})
+    expect_same(served["localize"], {name: expected[name] for name in SIGNATURES["localize"][1]})
+    pngs = served["activation_map"].pop("activation_map_bytes")
+    expect_same(served["activation_map"], expected)
+    rounded = np.rint(np.asarray(served["activation_map_float"]["activation_map"], np.float64) * 255)
+    for png, grey in zip(pngs.numpy(), rounded):
+        decoded = tf.io.decode_png(png)
+        assert decoded.shape == (8, 8, 1)
+        np.testing.assert_array_equal(decoded[..., 0], grey)
+    pixels = np.stack([tf.io.decode_png(file) for file in files[:3]])
+    expect_same(
+        signatures["image_tensor"](image_tensor=tf.constant(pixels)),
+        {name: value[:3] for name, value in expected.items()},
+    )
+
+
+def in_session(path, signature, files):
+    """Answers as TensorFlow Serving does, by a session; returns the outputs and the names of what was computed."""
+    tf1 = tf.compat.v1
+    with tf1.Session(graph=tf.Graph()) as session:
+        loaded = tf1.saved_model.load(session, ["serve"], path).signature_def[signature]
+        trace = tf1.RunMetadata()
+        outputs = session.run(
+            {name: tensor.name for name, tensor in loaded.outputs.items()},
+            {loaded.inputs["image_bytes"].name: files},
+            options=tf1.RunOptions(trace_level=tf1.RunOptions.FULL_TRACE),
+            run_metadata=trace,
+        )
+    names = {node.node_name for device in trace.step_stats.dev_stats for node in device.node_stats}
+    return outputs, {name for name in names if re.search("conv[^/]*/convolution$|predictions[^/]*/MatMul$", name)}
+
+
+@pytest.mark.filterwarnings("ignore")  # what a session needs is deprecated
+def test_a_session_gives_the_same_and_boxes_alone_do_without_the_evaluator(exported, files):
+    """TensorFlow Serving restores variables by name, not as Python objects."""
+    whole, computed = in_session(exported, "serving_default", files)
+    found, of_boxes = in_session(exported, "localize", files)
+    expected = tf.saved_model.load(exported).signatures["serving_default"](image_bytes=tf.constant(files))
+    expect_same(whole, expected)
+    expect_same(found, {name: expected[name] for name in found})
+    layers = [sum(f"/{layer}_conv" in name for name in computed) for layer in ("block1_1", "block4_1")]
+    assert layers == [2, 1]  # the low layers for the map, and the evaluator's; its upper ones
+    layers = [sum(f"/{layer}_conv" in name for name in of_boxes) for layer in ("block1_1", "block4_1")]
+    assert layers == [1, 0]
+    assert [any("predictions" in name for name in names) for names in (computed, of_boxes)] == [True, False]
+    assert any("generator" in name for name in of_boxes)
+
+
+def test_each_variable_is_saved_once(exported):
+    saved = saved_model_pb2.SavedModel.FromString((pathlib.Path(exported) / "saved_model.pb").read_bytes())
+    handles = [node.attr["shared_name"].s for node in saved.meta_graphs[0].graph_def.node if node.op == "VarHandleOp"]
+    stored = [name for name, _ in tf.train.list_variables(os.path.join(exported, "variables", "variables"))]
+    weights = [name for name in stored if not name.startswith("_CHECKPOINTABLE")]
+    assert 0 < len(set(handles)) == len(handles) <= len(weights) + 1  # one counts saves
+
+
+def test_where_it_comes_from_lies_beside_the_graph(exported, tiny_run):
+    config, _ = tiny_run
+    facts = json.loads((pathlib.Path(exported) / "assets" / provenance.FILE).read_text(encoding="utf-8"))
+    assert (facts["threshold"], facts["box_rule"], facts["row"]) == (0.5, "tight", "stage_two")
+    assert facts["data"]["class_names"] == assemble.read_class_names(tiny_run[1])
+    assert facts["config"]["input"]["crop"] == config.input.crop
+    assert (pathlib.Path(exported) / warm_up.PATH).stat().st_size > 0
+
+
+def test_class_names_are_part_of_the_graph(unexported, files, tmp_path):
+    path = export.export(*unexported)
+    before = tf.saved_model.load(path).signatures["serving_default"](image_bytes=tf.constant(files))
+    shutil.move(path, tmp_path / "alone")
+    (tmp_path / "run" / "data.json").write_text("{}")  # nothing of the run is read any more
+    after = tf.saved_model.load(str(tmp_path / "alone")).signatures["serving_default"](image_bytes=tf.constant(files))
+    expect_same(after, before)
+    assert set(after["detection_class_names"].numpy().ravel()) - {b""}
 
 
 def test_only_stock_ops_are_used(exported):
-    graph = tf.saved_model.load(exported).signatures["activation_map"].graph.as_graph_def()
+    saved = saved_model_pb2.SavedModel.FromString((pathlib.Path(exported) / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
     used = {node.op for node in graph.node} | {node.op for f in graph.library.function for node in f.node_def}
+    assert {"DecodeJpeg", "Conv2D"} <= used
     assert not used & {"PyFunc", "EagerPyFunc", "PyFuncStateless"}
     assert not {op for op in used if op.startswith("Addons")}
 
