@@ -10,3 +10,13 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters of its C++ log comes as an exception too
 
 __version__ = "0.1.0"
+
+
+def load(path):
+    """Returns the export in the folder `path` (a version, or the folder above: its newest), ready for `.localize`.
+
+    See `ornet_tf.loaded.load`.
+    """
+    from ornet_tf import loaded  # TensorFlow takes seconds to import, the package nothing
+
+    return loaded.load(path)

@@ -23,7 +23,9 @@ _CONFIG_FLAGS = ("--config", "-config")
 UserError = (ValueError, TypeError, OSError, FloatingPointError, tf.errors.OpError)
 
 
-def run(main: Callable[..., None], *, takes_files: bool = False, trains: bool = False) -> None:
+def run(
+    main: Callable[..., None], *, takes_files: bool = False, trains: bool = False, exports: bool = False
+) -> None:
     """Parses the flags and calls `main(config, workdir)`.
 
     What a user can mend (a wrong option, a missing or broken file, a full disk) ends in one sentence on standard error
@@ -33,14 +35,19 @@ def run(main: Callable[..., None], *, takes_files: bool = False, trains: bool = 
       main: what the program does.
       takes_files: whether the arguments after the flags are handed on: `main(config, workdir, files)`.
       trains: whether the flags of training are there: `main(config, workdir, profile=..., allow_changed_settings=...)`.
+      exports: whether the flag of exporting is there: `main(config, workdir, keep=...)`.
     """
-    training = {}
+    of_program = {}
     if trains:
-        training["allow_changed_settings"] = flags.DEFINE_bool(
+        of_program["allow_changed_settings"] = flags.DEFINE_bool(
             "allow_changed_settings", False, "Go on with a run although the configuration has changed since its start."
         )
-        training["profile"] = flags.DEFINE_bool(
+        of_program["profile"] = flags.DEFINE_bool(
             "profile", False, "Record the second loop of steps of each phase for TensorBoard's profiler."
+        )
+    if exports:
+        of_program["keep"] = flags.DEFINE_integer(
+            "keep", None, "How many versions stay, the new one among them; without it, all.", lower_bound=1
         )
 
     def start(argv):
@@ -53,7 +60,7 @@ def run(main: Callable[..., None], *, takes_files: bool = False, trains: bool = 
             config = _CONFIG.value
             validate(config)
             prepare(config)
-            options = {name: flag.value for name, flag in training.items()}
+            options = {name: flag.value for name, flag in of_program.items()}
             main(config, os.path.abspath(_WORKDIR.value), *([argv[1:]] if takes_files else []), **options)
         except Interrupted as ended:
             sys.stderr.write(f"\n{ended}\n")

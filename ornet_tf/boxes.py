@@ -39,25 +39,58 @@ def from_maps(
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}.")
     find = addons_components if addons_components.use_addons(backend) else components
-    maps = tf.convert_to_tensor(activation_map, tf.float32)
+    maps = _plain(activation_map)
     thresholds = tf.convert_to_tensor(thresholds, tf.float32)
-    if maps.shape.rank == 4 and maps.shape[-1] == 1:
-        maps = tf.squeeze(maps, -1)
-    if maps.shape.rank != 3:
-        raise ValueError(f"activation_map must have the shape [B, h, w, 1] or [B, h, w], got {maps.shape}.")
     if thresholds.shape.rank != 1:
         raise ValueError(f"thresholds must have the shape [T], got {thresholds.shape}; give a list, even for one.")
-    maps = tf.where(tf.math.is_nan(maps), tf.float32.min, maps)
     if rule == "tight":
         extents = _tight_extents(maps, thresholds)
     else:
         extents = _largest_extents(maps, thresholds, find.largest_extents)
+    is_empty = extents[..., 2:3] < extents[..., :1]
+    boxes = tf.where(is_empty, [0.0, 0.0, 1.0, 1.0], _edges(extents, maps))
+    return tf.ensure_shape(boxes, [maps.shape[0], thresholds.shape[0], 4])
+
+
+def several_from_maps(activation_map: tf.Tensor, threshold: float, *, most: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws a box around each of the largest 8-connected components of what is on in each map, the largest first.
+
+    The first one is the box that `from_maps` draws with the rule "largest".
+
+    Args:
+      activation_map: float32 [B, h, w, 1] or [B, h, w].
+      threshold: on the map.
+      most: M, how many boxes of a map are drawn.
+
+    Returns:
+      float32 [B, M, 4], zeros where there is no box, and int64 [B], the number of boxes of each map, 1..M: a map on
+      which nothing is on gives the whole frame.
+    """
+    maps = _plain(activation_map)
+    levels = tf.cast(maps > threshold, tf.int32)
+    extents = components.ranked_extents(levels, tf.constant(1), most=most)[:, 0]
+    is_there = extents[..., 2] >= extents[..., 0]
+    boxes = tf.where(is_there[..., tf.newaxis], _edges(extents, maps), 0.0)
+    frame = tf.constant([[0.0, 0.0, 1.0, 1.0]] + [[0.0] * 4] * (most - 1))
+    boxes = tf.where(is_there[:, :1, tf.newaxis], boxes, frame)
+    count = tf.maximum(tf.reduce_sum(tf.cast(is_there, tf.int64), axis=1), 1)
+    return tf.ensure_shape(boxes, [maps.shape[0], most, 4]), count
+
+
+def _plain(activation_map) -> tf.Tensor:
+    maps = tf.convert_to_tensor(activation_map, tf.float32)
+    if maps.shape.rank == 4 and maps.shape[-1] == 1:
+        maps = tf.squeeze(maps, -1)
+    if maps.shape.rank != 3:
+        raise ValueError(f"activation_map must have the shape [B, h, w, 1] or [B, h, w], got {maps.shape}.")
+    return tf.where(tf.math.is_nan(maps), tf.float32.min, maps)
+
+
+def _edges(extents: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
+    """Turns first row, first column, last row and last column [..., 4] into edges in fractions of the map."""
     height, width = tf.unstack(tf.cast(tf.shape(maps)[1:], tf.float32))
     top, left, bottom, right = tf.unstack(extents, axis=-1)
-    edges = tf.cast(tf.stack([top, left, bottom + 1, right + 1], axis=-1), tf.float32)
-    boxes = edges / tf.stack([height, width, height, width])
-    boxes = tf.where((bottom < top)[..., tf.newaxis], [0.0, 0.0, 1.0, 1.0], boxes)
-    return tf.ensure_shape(boxes, [maps.shape[0], thresholds.shape[0], 4])
+    return tf.cast(tf.stack([top, left, bottom + 1, right + 1], axis=-1), tf.float32) / [height, width, height, width]
 
 
 def iou(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

@@ -50,8 +50,24 @@ def largest_extents(levels: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     Returns:
       int32 [B, T, 4]: first row, first column, last row and last column; last < first where no pixel is on.
     """
-    spec = tf.TensorSpec([None, None, 4], tf.int32)
-    return in_chunks(functools.partial(_extents, count=count), levels, count, spec)
+    return ranked_extents(levels, count, most=1)[:, :, 0]
+
+
+def ranked_extents(levels: tf.Tensor, count: tf.Tensor, *, most: int) -> tf.Tensor:
+    """Finds the largest 8-connected components of each map at each threshold, the largest first.
+
+    Of several that are equally large the one with the first pixel in raster order comes first.
+
+    Args:
+      levels: int32 [B, h, w], how many of the thresholds each pixel exceeds.
+      count: scalar int32, the number T of thresholds, at most 2047.
+      most: M, how many components are looked for.
+
+    Returns:
+      int32 [B, T, M, 4]: first row, first column, last row and last column; last < first where no component is left.
+    """
+    spec = tf.TensorSpec([None, None, most, 4], tf.int32)
+    return in_chunks(functools.partial(_extents, count=count, most=most), levels, count, spec)
 
 
 def in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
@@ -105,8 +121,8 @@ def _labels(levels: tf.Tensor) -> tf.Tensor:
     return tf.reshape(pixels, [-1, 2 * rows, 2 * columns])[:, :height, :width]
 
 
-def _extents(levels: tf.Tensor, *, count: tf.Tensor) -> tf.Tensor:
-    """Computes `largest_extents` for one chunk of maps."""
+def _extents(levels: tf.Tensor, *, count: tf.Tensor, most: int) -> tf.Tensor:
+    """Computes `ranked_extents` for one chunk of maps."""
     batch, _, width = tf.unstack(tf.shape(levels))
     blocks = graph.cut(levels)
     basins = graph.join(blocks)
@@ -124,13 +140,18 @@ def _extents(levels: tf.Tensor, *, count: tf.Tensor) -> tf.Tensor:
     score = tf.gather(score, component)
 
     image = tf.reshape(threshold * batch + basins.root // tf.reduce_prod(blocks.shape), [-1])
-    best = tf.gather(tf.math.unsorted_segment_max(score, image, count * batch), image)
-    wins = tf.logical_and(tf.equal(score, best), area > 0)
-    index, left, below, right = (
-        tf.math.unsorted_segment_min(tf.where(wins, limit, tf.int32.max), image, count * batch) for limit in limits
-    )
-    extents = tf.stack([index // width, left, -below, -right])
-    return tf.transpose(tf.reshape(extents, [4, count, batch]), [2, 1, 0])
+    ranked = []
+    for _ in range(most):
+        best = tf.gather(tf.math.unsorted_segment_max(score, image, count * batch), image)
+        is_best = tf.equal(score, best)
+        wins = tf.logical_and(is_best, area > 0)
+        index, left, below, right = (
+            tf.math.unsorted_segment_min(tf.where(wins, limit, tf.int32.max), image, count * batch) for limit in limits
+        )
+        ranked.append(tf.stack([index // width, left, -below, -right]))
+        score = tf.where(is_best, tf.constant(-1, score.dtype), score)
+        area = tf.where(is_best, 0, area)
+    return tf.transpose(tf.reshape(tf.stack(ranked), [most, 4, count, batch]), [3, 2, 0, 1])
 
 
 def _measure(blocks: graph.Blocks, basins: graph.Basins, width: tf.Tensor, count: tf.Tensor) -> list:

@@ -59,7 +59,8 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
     """Serves the newest export below `base`, sends it a held-out picture over REST and draws the answer.
 
     Returns:
-      The answer: file, box [ymin, xmin, ymax, xmax] in fractions of the upright picture, score, class, class_name.
+      The answer: file, box [ymin, xmin, ymax, xmax] in fractions of the upright picture, score, class, class_name;
+      box is None and nothing follows where no object was found.
     """
     source = assemble.load_source(config, config.evaluation.split).select([0])
     os.makedirs(folder, exist_ok=True)
@@ -69,9 +70,10 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
         with open(picture, "wb") as file:
             file.write(source.images[0])
     with local_server.running(base, "ornet") as url:
-        answer = client.localize(url, [picture])[0]
-    text = f"{answer['class_name']} {answer['score']:.2f}"
-    overlay.draw(picture, answer["box"], text, os.path.join(folder, "answer.png"))
+        found = client.localize(url, [picture])[0]
+    answer = {"file": str(picture), **found.as_dict()}
+    text = f"{answer['class_name']} {answer['score']:.2f}" if len(found.boxes) else ""
+    overlay.draw(picture, found.boxes, text, os.path.join(folder, "answer.png"))
     run_folder.write_json(os.path.join(folder, "answer.json"), answer)
     return answer
 

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, boxes, images, transforms
+from ornet_tf import assemble, boxes, gate, images, transforms
+from ornet_tf.compat import tf_variable
 from ornet_tf.methods import Protocol
+
+NO_CLASS = -1
 
 
 class Localizer(tf.Module):
-    """A trained method with the decoding and the evaluation view in front and the box rule behind it."""
+    """A trained method with the decoding and the evaluation view in front and the box rule behind it.
+
+    Names and order of boxes are those of TensorFlow's Object Detection API.
+    """
 
     def __init__(
         self,
@@ -22,49 +28,101 @@ class Localizer(tf.Module):
         crop: int,
         threshold: float,
         box_rule: str,
+        max_boxes: int = 1,
+        max_bytes: int = gate.MAX_BYTES,
+        max_pixels: int = gate.MAX_PIXELS,
     ):
         """Keeps what it needs; see `ornet_tf.config` for the options."""
         super().__init__(name="localizer")
         self._method = method
-        self._parts = dict(method.parts)  # tracked, so that a SavedModel holds their variables
+        # What a SavedModel holds: TensorFlow's variables. Keras 3 wraps each in one of its own; if the wrappers, or
+        # models that have them, are tracked, each is saved twice, and TensorFlow Serving restores what no graph reads.
+        self._weights = [tf_variable(weight) for part in method.parts.values() for weight in part.weights]
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop
-        self._threshold, self._box_rule = threshold, box_rule
+        self._threshold, self._box_rule, self._max_boxes = threshold, box_rule, max_boxes
+        self._limits = {"max_bytes": max_bytes, "max_pixels": max_pixels}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def localize(self, image_bytes):
-        """Finds the object in each picture.
+        """Finds the objects in each picture.
+
+        A file that can't be read costs its own row only: no detections, class -1 without a name, score 0, zeros.
+        Rows beyond the number of detections look the same.
 
         Args:
           image_bytes: string [N], JPEG or PNG files.
 
         Returns:
-          detection_boxes: float32 [N, 1, 4], [ymin, xmin, ymax, xmax] in fractions of the upright original picture.
-          detection_scores: float32 [N, 1], the probability of the class.
-          detection_classes: int64 [N, 1], the label, counted from 0.
-          detection_class_names: string [N, 1].
+          detection_boxes: float32 [N, M, 4], [ymin, xmin, ymax, xmax] in fractions of the upright original picture;
+            several are those of the largest components, the largest first.
+          detection_scores: float32 [N, M], the probability of the class.
+          detection_classes: int64 [N, M], the label, counted from 0.
+          detection_class_names: string [N, M].
+          num_detections: int64 [N].
+          status: string [N], empty, or why the file can't be read.
           activation_map: float32 [N, h, w] in 0..1, over the evaluation view.
-
-        Raises:
-          InvalidArgumentError: if a picture can't be decoded.
         """
-        view = transforms.evaluation_view(resize=self._resize, crop=self._crop)
+        views, status = self._views_of_files(image_bytes)
+        return self._with_classes(views, status)
 
-        def read(encoded):
-            picture = images.decode(encoded)
-            return transforms.apply(picture, view, resize=self._resize, crop=self._crop)
-
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image_tensor")])
+    def localize_pixels(self, image_tensor):
+        """Does what `localize` does for pictures that are decoded and upright, uint8 [N, H, W, 3]; status is empty."""
         shape = tf.TensorSpec([self._crop, self._crop, 3], tf.float32)
-        outputs = self._method.predict(tf.map_fn(read, image_bytes, fn_output_signature=shape))
-        in_view = boxes.from_maps(outputs["activation_map"], tf.constant([self._threshold]), rule=self._box_rule)
+        views = tf.map_fn(self._seen, image_tensor, fn_output_signature=shape)
+        return self._with_classes(views, tf.fill(tf.shape(image_tensor)[:1], ""))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def locate(self, image_bytes):
+        """Does what `localize` does without the classes: layers that only these need do not run.
+
+        Returns:
+          detection_boxes, num_detections and status; see `localize`.
+        """
+        views, status = self._views_of_files(image_bytes)
+        found = self._boxes(self._method.predict(views)["activation_map"], status)
+        return {**found, "status": status}
+
+    def _view(self) -> transforms.View:
+        return transforms.evaluation_view(resize=self._resize, crop=self._crop)
+
+    def _seen(self, image):
+        return transforms.apply(image, self._view(), resize=self._resize, crop=self._crop)
+
+    def _views_of_files(self, image_bytes):
+        return images.decode_each(image_bytes, self._seen, [self._crop, self._crop, 3], **self._limits)
+
+    def _boxes(self, activation_map, status):
+        """Returns detection_boxes and num_detections."""
+        if self._max_boxes > 1:
+            in_view, count = boxes.several_from_maps(activation_map, self._threshold, most=self._max_boxes)
+        else:
+            in_view = boxes.from_maps(activation_map, tf.constant([self._threshold]), rule=self._box_rule)
+            count = tf.ones_like(status, tf.int64)
+        count = tf.where(tf.equal(status, ""), count, tf.constant(0, tf.int64))
+        found = tf.clip_by_value(transforms.boxes_out_of_view(in_view, self._view()), 0.0, 1.0)
+        return {"detection_boxes": tf.where(self._is_there(count, 3), found, 0.0), "num_detections": count}
+
+    def _is_there(self, count, rank):
+        """Returns which of the M rows of each picture are detections: bool [N, M], or [N, M, 1] of rank 3."""
+        there = tf.range(self._max_boxes, dtype=tf.int64) < count[:, tf.newaxis]
+        return there[..., tf.newaxis] if rank == 3 else there
+
+    def _with_classes(self, views, status):
+        outputs = self._method.predict(views)
+        found = self._boxes(outputs["activation_map"], status)
+        there = self._is_there(found["num_detections"], 2)
         probabilities = tf.nn.softmax(tf.cast(outputs["logits"], tf.float32))
         classes = tf.argmax(probabilities, axis=-1)
+        is_read = tf.equal(status, "")[:, tf.newaxis, tf.newaxis]
         return {
-            "detection_boxes": tf.clip_by_value(transforms.boxes_out_of_view(in_view, view), 0.0, 1.0),
-            "detection_scores": tf.reduce_max(probabilities, axis=-1, keepdims=True),
-            "detection_classes": classes[:, tf.newaxis],
-            "detection_class_names": tf.gather(self._class_names, classes)[:, tf.newaxis],
-            "activation_map": tf.squeeze(outputs["activation_map"], axis=-1),
+            **found,
+            "detection_scores": tf.where(there, tf.reduce_max(probabilities, axis=-1, keepdims=True), 0.0),
+            "detection_classes": tf.where(there, classes[:, tf.newaxis], tf.constant(NO_CLASS, tf.int64)),
+            "detection_class_names": tf.where(there, tf.gather(self._class_names, classes)[:, tf.newaxis], ""),
+            "status": status,
+            "activation_map": tf.where(is_read, tf.squeeze(tf.cast(outputs["activation_map"], tf.float32), -1), 0.0),
         }
 
 
@@ -90,4 +148,5 @@ def load(config: ConfigDict, workdir: str) -> Localizer:
         crop=config.input.crop,
         threshold=config.evaluation.threshold,
         box_rule=config.evaluation.box_rule,
+        **{key: config.export[key] for key in ("max_boxes", "max_bytes", "max_pixels")},
     )

@@ -1,1 +1,1 @@
-"""What runs next to an exported model: a local server with TensorFlow Serving's REST routes, and a client."""
+"""What runs next to an exported model: a local server with TensorFlow Serving's REST routes, and clients."""

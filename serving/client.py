@@ -1,158 +1,149 @@
-"""Asks a served model where the object is: prints one JSON line per picture and draws the boxes.
+"""Asks a model where the objects are: prints one JSON line per picture and draws the boxes.
 
     python -m serving.client bird.jpg --url=http://127.0.0.1:8501/v1/models/ornet --output_dir=boxes
 
-Works with TensorFlow Serving and with `serving.local_server`, and needs no TensorFlow.
+Works with TensorFlow Serving (REST, and gRPC where tensorflow-serving-api is installed), with `serving.local_server`,
+and with the folder of an export, without any server. Over REST it needs no TensorFlow.
 """
 from __future__ import annotations
 
-import base64
 import json
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-import requests
+import tqdm
 from absl import app, flags
 from PIL import Image
 
-from serving import overlay
+from ornet_tf.detections import Detections
+from ornet_tf.encoding import Picture
+from serving import addresses, batches, overlay
+from serving.errors import PictureRefusedError
+from serving.rest_client import RestModel
+from serving.retries import Retries
 
-DEFAULT_URL = "http://127.0.0.1:8501/v1/models/ornet"
-_LONGEST_MESSAGE = 300
-_OUTPUTS = ("detection_boxes", "detection_scores", "detection_classes", "detection_class_names")
+
+def connect(address: str, *, timeout: float = 30.0, retries: Retries | None = None) -> batches.Model:
+    """Returns the model at an address; its method `localize` asks it, `close` ends the connection.
+
+    Args:
+      address: http(s)://HOST:PORT/v1/models/NAME, grpc://HOST:PORT/NAME, each with /versions/N or without, or the
+        folder of an export (a version or the folder above).
+      timeout: seconds for one attempt.
+      retries: how often and how long to try; None for the defaults.
+
+    Raises:
+      ImportError: if it is a gRPC address and tensorflow-serving-api is not installed.
+      ValueError: if it is no address, or the export does not load.
+      FileNotFoundError: if the folder holds no export.
+    """
+    kind = addresses.kind(address)
+    if kind == "rest":
+        return RestModel(address, timeout=timeout, retries=retries)
+    # These two import TensorFlow.
+    if kind == "grpc":
+        from serving.grpc_client import GrpcModel
+
+        return GrpcModel(address, timeout=timeout, retries=retries)
+    from ornet_tf import loaded
+
+    return loaded.load(address)
 
 
 def localize(
-    url: str, paths: Sequence[str | os.PathLike], *, signature: str = "serving_default", timeout: float = 30
-) -> list[dict[str, Any]]:
-    """Returns what the model finds in each picture, in the order of `paths`.
+    address: str,
+    images: Sequence[Picture],
+    *,
+    signature: str = "serving_default",
+    timeout: float = 30.0,
+    retries: Retries | None = None,
+) -> list[Detections]:
+    """Returns what the model at an address finds in each picture, in order.
 
     Args:
-      url: the model, such as http://127.0.0.1:8501/v1/models/ornet.
-      paths: JPEG or PNG files.
-      signature: `serving_default`, or `activation_map` for the map as well.
-      timeout: seconds to wait for a connection, and again for an answer.
-
-    Returns:
-      Dictionaries with `file`, `box` (ymin, xmin, ymax, xmax as fractions of the upright picture), `score`, `class`,
-      `class_name`, and `activation_map` (rows of numbers) where the signature has it.
+      address: see `connect`.
+      images: paths or bytes of JPEG or PNG files, or RGB uint8 [H, W, 3]; any number of them.
+      signature: `serving_default`, `localize` (boxes only), `activation_map` or `activation_map_float`.
+      timeout: seconds for one attempt.
+      retries: how often and how long to try; None for the defaults.
 
     Raises:
-      FileNotFoundError: if a picture is missing; other OSErrors if it cannot be read.
+      OSError: if a picture cannot be read (FileNotFoundError and so on).
       ConnectionError: if the server cannot be reached.
       TimeoutError: if it does not answer in time.
-      ValueError: if it refuses a picture, or answers with something else than detections.
+      PictureRefusedError: a ValueError, if it refuses a picture (an export of before `status` does so).
+      ValueError: if it refuses for another reason, or answers with something else than detections.
+      ImportError, TypeError: see `connect` and `ornet_tf.encoding.encode`.
     """
-    with _session(url) as session:
-        return [_ask(session, url, path, signature, timeout) for path in paths]
-
-
-def _session(url: str) -> requests.Session:
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise ValueError(f"Expected a model's URL such as {DEFAULT_URL}, but got {url!r}.")
-    session = requests.Session()
-    # A proxy of the environment cannot reach this machine's own loopback address.
-    session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1")
-    return session
-
-
-def _ask(
-    session: requests.Session, url: str, path: str | os.PathLike, signature: str, timeout: float
-) -> dict[str, Any]:
+    model = connect(address, timeout=timeout, retries=retries)
+    results = []
     try:
-        content = pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise type(error)(f"Cannot read {path}: {error.strerror}.") from None
-    picture = base64.b64encode(content).decode()
-    request = {"signature_name": signature, "instances": [{"b64": picture}]}
-    try:
-        reply = session.post(f"{url.rstrip('/')}:predict", json=request, timeout=timeout)
-    except requests.Timeout:
-        raise TimeoutError(f"No answer about {path} from {url} within {timeout:g} s; is the server busy?") from None
-    except requests.ConnectionError as error:
-        raise ConnectionError(f"No server answers at {url} ({_reason(error)}); start one, or name another.") from None
-    except requests.RequestException as error:
-        raise ValueError(f"Cannot ask {url}: {_short(str(error))}") from None
-    if reply.status_code != 200:
-        raise ValueError(f"{url} refuses {path} with HTTP {reply.status_code}: {_short(_error_text(reply))}")
-    return {"file": str(path), **_detection(reply, url)}
+        for image, answer in zip(images, batches.localize_each(model, images, signature=signature)):
+            if isinstance(answer, PictureRefusedError):
+                name = image if isinstance(image, (str, os.PathLike)) else f"picture {len(results) + 1}"
+                raise PictureRefusedError(f"{name}: {answer}")
+            if isinstance(answer, Exception):
+                raise answer
+            results.append(answer)
+    finally:
+        model.close()
+    return results
 
 
-def _detection(reply: requests.Response, url: str) -> dict[str, Any]:
-    """Returns the first detection of the first row."""
-    try:
-        row = reply.json()["predictions"][0]
-        box, score, label, name = (row[key][0] for key in _OUTPUTS)
-        result = {"box": [float(edge) for edge in box], "score": float(score), "class": int(label), "class_name": name}
-        if len(box) != 4:
-            raise ValueError("A box has four edges.")
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise ValueError(
-            f"Expected detections ({', '.join(_OUTPUTS)}) from {url}, but got {_short(reply.text)}; is it the model "
-            "that ornet_tf.export wrote?"
-        ) from None
-    if "activation_map" in row:
-        result["activation_map"] = row["activation_map"]
-    return result
-
-
-def _error_text(reply: requests.Response) -> str:
-    try:
-        return str(reply.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        return reply.text
-
-
-def _short(text: str) -> str:
-    # A message may echo the whole picture that was sent.
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " ..."
-
-
-def _reason(error: BaseException) -> str:
-    """Returns the innermost reason of a failed connection, such as "Connection refused"."""
-    inner: Any = error
-    while True:
-        below = getattr(inner, "reason", None) or inner.__cause__ or inner.__context__
-        if not isinstance(below, BaseException):
-            return _short(getattr(inner, "strerror", None) or str(inner))
-        inner = below
-
-
-def run(paths: Sequence[str], *, url: str, signature: str, timeout: float, output_dir: str) -> int:
+def run(
+    paths: Sequence[str],
+    model: batches.Model,
+    *,
+    signature: str = "serving_default",
+    output_dir: str = "",
+    batch_size: int = 8,
+    in_flight: int = 4,
+) -> int:
     """Prints a JSON line per picture and returns how many failed; their lines hold an `error`.
 
     Raises:
       ConnectionError: if the server cannot be reached; the remaining pictures are left out.
       OSError: if `output_dir` cannot be made.
-      ValueError: if the URL is none.
+      ValueError: if `batch_size` or `in_flight` is below 1.
     """
     failed = 0
-    taken = {pathlib.Path(path).resolve() for path in paths}
+    taken = {pathlib.Path(path).resolve() for path in paths} if output_dir else set()
     if output_dir:
         pathlib.Path(output_dir).mkdir(parents=True, exist_ok=True)
-    with _session(url) as session:
-        for path in paths:
-            line: dict[str, Any] = {"file": path}
-            try:
-                line.update(_ask(session, url, path, signature, timeout))
-                line.pop("activation_map", None)
-                if output_dir:
-                    output = _free_path(pathlib.Path(output_dir), path, taken)
-                    overlay.draw(path, line["box"], f"{line['class_name']} {line['score']:.2f}", output)
-                    line["overlay"] = str(output)
-            except ConnectionError:
-                raise
-            except (OSError, ValueError, Image.DecompressionBombError) as error:
-                failed += 1
-                line["error"] = str(error)
-            sys.stdout.write(json.dumps(line) + "\n")
-            sys.stdout.flush()
+    answers = batches.localize_each(model, paths, signature=signature, batch_size=batch_size, in_flight=in_flight)
+    # None: a bar where stderr is a terminal.
+    with tqdm.tqdm(total=len(paths), unit="image", disable=None, dynamic_ncols=True) as progress:
+        for path, answer in zip(paths, answers):
+            if isinstance(answer, ConnectionError):
+                raise answer
+            line = {"file": path, **_entry(path, answer, output_dir, taken)}
+            failed += "error" in line
+            with progress.external_write_mode(sys.stdout):
+                sys.stdout.write(json.dumps(line) + "\n")
+                sys.stdout.flush()  # whatever happens later, this line is written
+            progress.update()
     return failed
+
+
+def _entry(path: str, answer: batches.Answer, output_dir: str, taken: set[pathlib.Path]) -> dict[str, Any]:
+    if isinstance(answer, Exception):
+        return {"error": str(answer)}
+    if answer.status:
+        return {"error": f"The model cannot read it: {answer.status}."}
+    entry = answer.as_dict()
+    if output_dir:
+        text = f"{entry['class_name']} {entry['score']:.2f}" if "score" in entry else ""
+        output = _free_path(pathlib.Path(output_dir), path, taken)
+        try:
+            overlay.draw(path, answer.boxes, text, output)
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            return {**entry, "error": f"No overlay: {error}"}
+        entry["overlay"] = str(output)
+    return entry
 
 
 def _free_path(folder: pathlib.Path, path: str, taken: set[pathlib.Path]) -> pathlib.Path:
@@ -169,10 +160,34 @@ def _free_path(folder: pathlib.Path, path: str, taken: set[pathlib.Path]) -> pat
 
 def _define_flags() -> None:
     # Called by the script alone: another program that imports this module keeps its own flags.
-    flags.DEFINE_string("url", DEFAULT_URL, "The model's URL, without :predict.")
+    flags.DEFINE_string(
+        "url",
+        addresses.DEFAULT_URL,
+        "The model: a URL without :predict, grpc://HOST:PORT/NAME, or the folder of an export.",
+    )
     flags.DEFINE_string("output_dir", "", "Folder for the pictures with their boxes (PNG); empty for none.")
     flags.DEFINE_string("signature", "serving_default", "Signature to ask.")
-    flags.DEFINE_float("timeout", 30, "Seconds to wait for an answer.", lower_bound=0.001)
+    flags.DEFINE_float("timeout", 30, "Seconds for one attempt.", lower_bound=0.001)
+    flags.DEFINE_integer("attempts", 5, "Most attempts for one answer.", lower_bound=1)
+    flags.DEFINE_float("deadline", 120, "Seconds for all attempts for one answer.", lower_bound=0.001)
+    flags.DEFINE_integer("batch_size", 8, "Most pictures in a request.", lower_bound=1)
+    flags.DEFINE_integer("in_flight", 4, "Most requests at once.", lower_bound=1)
+
+
+def _run_flags(paths: Sequence[str], values: flags.FlagValues) -> int:
+    retries = Retries(attempts=values.attempts, deadline=values.deadline)
+    model = connect(values.url, timeout=values.timeout, retries=retries)
+    try:
+        return run(
+            paths,
+            model,
+            signature=values.signature,
+            output_dir=values.output_dir,
+            batch_size=values.batch_size,
+            in_flight=values.in_flight,
+        )
+    finally:
+        model.close()
 
 
 def main(argv: Sequence[str]) -> None:
@@ -180,17 +195,15 @@ def main(argv: Sequence[str]) -> None:
     paths = argv[1:]
     if not paths:
         raise app.UsageError("Expected at least one picture: python -m serving.client IMAGE...")
-    values = flags.FLAGS
     try:
-        failed = run(
-            paths,
-            url=values.url,
-            signature=values.signature,
-            timeout=values.timeout,
-            output_dir=values.output_dir,
-        )
-    except (OSError, ValueError) as error:
+        failed = _run_flags(paths, flags.FLAGS)
+    except (OSError, ValueError, ImportError) as error:
         sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted: the lines that are written are whole; the other pictures have none.\n")
+        # As the signal alone would have ended the program: a request under way would hold up a usual exit.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
     if failed:
         sys.exit(f"Error: {failed} of {len(paths)} pictures failed; their lines say why.")
 

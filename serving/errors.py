@@ -1,7 +1,9 @@
-"""Status codes of failed requests and the HTTP statuses that TensorFlow Serving gives them."""
+"""Failed requests: status codes, the HTTP statuses that TensorFlow Serving gives them, what clients make of them."""
 from __future__ import annotations
 
 import enum
+
+_LONGEST_MESSAGE = 300
 
 
 class Code(enum.IntEnum):
@@ -69,3 +71,13 @@ def invalid(message: str) -> RequestError:
 def not_found(message: str) -> RequestError:
     """Returns a NOT_FOUND error (HTTP 404)."""
     return RequestError(Code.NOT_FOUND, message)
+
+
+class PictureRefusedError(ValueError):
+    """What a model says to a request because of its contents: one picture of several may be the reason."""
+
+
+def short(text: str) -> str:
+    """Returns a message for people: one line and cut, for a server's may echo the whole picture that was sent."""
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " ..."

@@ -141,7 +141,12 @@ def _load(path: pathlib.Path):
 
 @contextlib.contextmanager
 def running(
-    base_path: str | os.PathLike, name: str = "ornet", *, port: int = 0, poll_wait_seconds: float = 1.0
+    base_path: str | os.PathLike,
+    name: str = "ornet",
+    *,
+    port: int = 0,
+    poll_wait_seconds: float = 1.0,
+    config_file: str | os.PathLike = "",
 ) -> Iterator[str]:
     """Serves the newest model below `base_path` on 127.0.0.1 from a background thread, until the context ends.
 
@@ -150,16 +155,17 @@ def running(
       name: the model's name in URLs.
       port: 0 for a free one.
       poll_wait_seconds: seconds between two looks for a new version; 0 for none.
+      config_file: TensorFlow Serving's models.config, for its versions and labels; "" to serve the newest version.
 
     Yields:
       The model's URL, such as http://127.0.0.1:40123/v1/models/ornet, which `serving.client.localize` takes.
 
     Raises:
       FileNotFoundError: if there is no version below `base_path`.
-      ValueError: if the newest version cannot be loaded or the name cannot stand in a URL.
+      ValueError: if the version cannot be loaded, the configuration not read, or the name not stand in a URL.
       OSError: if the port is taken.
     """
-    store = ModelStore(name, base_path, _load)
+    store = ModelStore(name, base_path, _load, config_file)
     bound = bind("127.0.0.1", port)
     url = model_url(bound, name)
     with _serving(store, bound, poll_wait_seconds) as server:
@@ -177,8 +183,10 @@ def running(
             thread.join(2 * _DRAIN_SECONDS)
 
 
-def serve(base_path: str, name: str, *, host: str, port: int, poll_wait_seconds: float) -> None:
-    """Serves the newest model below `base_path` until SIGINT or SIGTERM; requests under way are finished first.
+def serve(
+    base_path: str, name: str, *, host: str, port: int, poll_wait_seconds: float, config_file: str = ""
+) -> None:
+    """Serves the models below `base_path` until SIGINT or SIGTERM; requests under way are finished first.
 
     Must be called from the main thread. Raises as `running` does.
     """
@@ -186,7 +194,7 @@ def serve(base_path: str, name: str, *, host: str, port: int, poll_wait_seconds:
     # process through the clean-up of `_serving`.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
-    store = ModelStore(name, base_path, _load)
+    store = ModelStore(name, base_path, _load, config_file)
     bound = bind(host, port)
     with _serving(store, bound, poll_wait_seconds) as server:
         logging.info("Serving %s at %s", base_path, model_url(bound, name))
@@ -196,6 +204,7 @@ def serve(base_path: str, name: str, *, host: str, port: int, poll_wait_seconds:
 def _define_flags() -> None:
     # Called by the script alone: another program that imports this module keeps its own flags.
     flags.DEFINE_string("model_base_path", None, "Folder that holds the numbered version folders.", required=True)
+    flags.DEFINE_string("model_config_file", "", "TensorFlow Serving's models.config; its versions and labels count.")
     flags.DEFINE_string("model_name", "ornet", "The model's name in URLs.")
     flags.DEFINE_integer("rest_api_port", 8501, "Port; 0 for a free one, which the log tells.")
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 opens the server to the network.")
@@ -212,6 +221,7 @@ def main(_) -> None:
             host=values.host,
             port=values.rest_api_port,
             poll_wait_seconds=values.file_system_poll_wait_seconds,
+            config_file=values.model_config_file,
         )
     except (OSError, ValueError) as error:
         sys.exit(f"Error: {error}")

@@ -1,14 +1,16 @@
-"""Which version of a model is served: looks for numbered folders, loads the newest, then lets go of the one before."""
+"""Which versions of a model are served: looks for numbered folders, loads the chosen, then lets go of those before."""
 from __future__ import annotations
 
 import os
 import pathlib
 import threading
+from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
 
 from absl import logging
 
-from serving.errors import Code, not_found
+from serving import model_config
+from serving.errors import Code, invalid, not_found
 
 _LARGEST_VERSION = 2**63 - 1
 
@@ -38,13 +40,20 @@ def find_versions(base_path: str | os.PathLike) -> dict[int, pathlib.Path]:
 class ModelStore:
     """The versions of one model. A new version is loaded before the served one is let go (availability first)."""
 
-    def __init__(self, name: str, base_path: str | os.PathLike, load: Callable[[pathlib.Path], Any]):
+    def __init__(
+        self,
+        name: str,
+        base_path: str | os.PathLike,
+        load: Callable[[pathlib.Path], Any],
+        config_file: str | os.PathLike = "",
+    ):
         """Makes an empty store; `start` fills it.
 
         Args:
           name: the model's name in URLs.
           base_path: the folder that holds the version folders.
           load: returns the model in a version folder, or raises.
+          config_file: TensorFlow Serving's models.config, read again at every look; "" to serve the newest version.
 
         Raises:
           ValueError: if the name cannot stand in a URL.
@@ -54,6 +63,8 @@ class ModelStore:
         self.name = name
         self.base_path = pathlib.Path(base_path)
         self._load = load
+        self._config_file = config_file
+        self._labels: dict[str, int] = {}
         self._lock = threading.Lock()
         self._models: dict[int, Any] = {}
         self._states: dict[int, VersionState] = {}
@@ -70,7 +81,7 @@ class ModelStore:
 
         Raises:
           FileNotFoundError: if there is no folder `base_path` or it holds no version.
-          ValueError: if the newest version cannot be loaded.
+          ValueError: if no chosen version can be loaded, or the configuration cannot be read.
         """
         if not self.base_path.is_dir():
             raise FileNotFoundError(f"Expected a folder of model versions, but {self.base_path} is none.")
@@ -80,6 +91,8 @@ class ModelStore:
                 "there, or name the folder above its version."
             )
         self.poll()
+        if not self._models and not self._states:
+            raise FileNotFoundError(f"Expected a version of {self._config_file} in {self.base_path}, but found none.")
         if not self._models:
             version, state = max(self._states.items())
             raise ValueError(f"Version {version} in {self.base_path} does not load: {state.message}")
@@ -97,31 +110,36 @@ class ModelStore:
         while not self._stopping.wait(seconds):
             try:
                 self.poll()
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 self._complain(f"Cannot look for versions: {error}")
 
     def poll(self) -> None:
-        """Looks once: serves the highest version there is. Nothing changes while there is none or it fails to load.
+        """Looks once: serves the chosen versions. Nothing changes while there is none or none of them loads.
 
         A version that failed is tried again when its files change, so a folder that is copied in slowly comes up.
 
         Raises:
-          OSError: if `base_path` cannot be listed.
+          OSError: if `base_path` cannot be listed or the configuration cannot be read.
+          ValueError: if the configuration is none.
         """
+        choice = model_config.read(self._config_file, self.name) if self._config_file else model_config.Choice()
         versions = find_versions(self.base_path)
-        if not versions:
-            self._complain(f"No version folder is left in {self.base_path}; what is loaded stays served.")
+        chosen = choice.pick(set(versions))
+        if not chosen:
+            self._complain(f"No version folder to serve is left in {self.base_path}; what is loaded stays served.")
             return
-        self._complaint = ""
-        version = max(versions)
-        if version in self._models:
-            return
-        files = _files(versions[version])
+        for version in sorted(chosen - set(self._models)):
+            self._try(version, versions[version])
+        self._let_go(chosen)
+        self._point(choice.labels)
+
+    def _try(self, version: int, path: pathlib.Path) -> None:
+        files = _files(path)
         if self._failed.get(version) == files:
             return
         self._set(version, VersionState("LOADING"))
         try:
-            model = self._load(versions[version])
+            model = self._load(path)
         except Exception as error:  # noqa: BLE001 - a damaged SavedModel fails in many ways; none may end the server.
             code = Code(getattr(error, "error_code", Code.UNKNOWN))
             logging.error("Version %d of %s does not load: %s", version, self.name, error)
@@ -130,11 +148,26 @@ class ModelStore:
             return
         self._failed.pop(version, None)
         with self._lock:
-            for old in self._models:
-                self._states[old] = VersionState("END")
-            self._models = {version: model}
+            self._models[version] = model
             self._states[version] = VersionState("AVAILABLE")
-        logging.info("Version %d of %s is available, from %s.", version, self.name, versions[version])
+        logging.info("Version %d of %s is available, from %s.", version, self.name, path)
+
+    def _let_go(self, chosen: set[int]) -> None:
+        with self._lock:
+            if chosen & set(self._models):
+                for old in set(self._models) - chosen:
+                    self._states[old] = VersionState("END")
+                    del self._models[old]
+
+    def _point(self, labels: Mapping[str, int]) -> None:
+        """Takes the labels over, all or none: none may point at a version that is not available."""
+        missing = {label: version for label, version in labels.items() if version not in self._models}
+        if missing:
+            self._complain(f"Labels stay as they are, because their versions are not available: {missing}.")
+            return
+        self._complaint = ""
+        with self._lock:
+            self._labels = dict(labels)
 
     def _set(self, version: int, state: VersionState) -> None:
         with self._lock:
@@ -160,6 +193,18 @@ class ModelStore:
                 return version, models[version]
         wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
         raise not_found(f"Servable not found for request: {wanted}")
+
+    def labelled(self, name: str, label: str) -> tuple[int, Any]:
+        """Returns the version number and the model that a label points at.
+
+        Raises:
+          RequestError: INVALID_ARGUMENT if no label is called so, NOT_FOUND if the name is not served.
+        """
+        with self._lock:
+            version = self._labels.get(label) if name == self.name else None
+        if version is None:
+            raise invalid(f"Unrecognized servable version label: {label}")
+        return self.model(name, version)
 
     def states(self, name: str, version: int | None = None) -> dict[int, VersionState]:
         """Returns the state of every version ever seen, newest first, or of one version.

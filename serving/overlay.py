@@ -1,4 +1,4 @@
-"""Draws the box of an answer onto the picture that was asked about."""
+"""Draws the boxes of an answer onto the picture that was asked about."""
 from __future__ import annotations
 
 import os
@@ -10,13 +10,13 @@ from PIL import Image, ImageDraw, ImageOps
 from ornet_tf import visualize
 
 
-def draw(path: str | os.PathLike, box: Sequence[float], text: str, output: str | os.PathLike) -> None:
-    """Writes a picture, upright, with a box and its text as a PNG.
+def draw(path: str | os.PathLike, boxes: Sequence[Sequence[float]], text: str, output: str | os.PathLike) -> None:
+    """Writes a picture, upright, with its boxes and the first one's text as a PNG.
 
     Args:
       path: the picture.
-      box: ymin, xmin, ymax, xmax as fractions of the upright picture.
-      text: written at the box's upper left corner, inside; left out where it would take more than half the width.
+      boxes: float [D, 4], ymin, xmin, ymax, xmax as fractions of the upright picture; D may be 0.
+      text: written at the first box's upper left corner, inside; left out where it would take more than half the width.
       output: the PNG to write.
 
     Raises:
@@ -26,10 +26,11 @@ def draw(path: str | os.PathLike, box: Sequence[float], text: str, output: str |
     pixels = _upright(path)
     height, width = pixels.shape[:2]
     line = max(2, round(min(height, width) / 100))
-    picture = Image.fromarray(visualize.draw_boxes(pixels, np.asarray(box), width=line))
+    boxes = np.reshape(boxes, [-1, 4])
+    picture = Image.fromarray(visualize.draw_boxes(pixels, boxes, width=line))
     pen = ImageDraw.Draw(picture)
-    if pen.textlength(text) <= width / 2:  # on a tiny picture it would hide what it speaks of
-        corner = (round(box[1] * width) + 2 * line, round(box[0] * height) + 2 * line)
+    if text and len(boxes) and pen.textlength(text) <= width / 2:  # a tiny picture's text would hide what it speaks of
+        corner = (round(boxes[0, 1] * width) + 2 * line, round(boxes[0, 0] * height) + 2 * line)
         pen.rectangle(pen.textbbox(corner, text), fill=(255, 255, 255))
         pen.text(corner, text, fill=visualize.PREDICTED)
     picture.save(output, "PNG")

@@ -79,7 +79,7 @@ class RestApi:
 
     def _find(self, name: str, version: int | None, label: str) -> tuple[int, Any]:
         if label:
-            raise invalid(f"Unrecognized servable version label: {label}")
+            return self._store.labelled(name, label)
         return self._store.model(name, version)
 
     def _status(self, name: str, version: int | None) -> bytes:

@@ -1,57 +1,55 @@
-"""The client against the real local server: answers, overlays, every way to fail, no TensorFlow."""
+"""The common client and its program, against the real local server and a SavedModel: lines, overlays, failures."""
+import contextlib
 import json
 import pathlib
-import shutil
 import socket
-import subprocess
-import sys
-import threading
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from serving import client, local_server, overlay
-from tests import tiny_export
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(name="url", scope="module")
-def _url(tmp_path_factory):
-    base = tmp_path_factory.mktemp("export")
-    tiny_export.write(base / "1")
-    with local_server.running(base, "ornet") as url:
-        yield url
+from ornet_tf import encoding
+from serving import client, local_server
+from serving.errors import PictureRefusedError
+from tests import tiny_contract, tiny_export
 
 
 def lines(capsys):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def run(paths, url, *, output_dir="", signature="serving_default", timeout=30):
-    return client.run(paths, url=url, signature=signature, timeout=timeout, output_dir=str(output_dir))
+def run(paths, address, **options):
+    with contextlib.closing(client.connect(str(address), retries=tiny_contract.QUICK)) as model:
+        return client.run(paths, model, **{name: str(value) for name, value in options.items()})
 
 
-def test_localize_returns_each_picture_s_detection_in_order(url, tmp_path):
+def test_localize_returns_each_picture_s_detections_in_order(older_url, tmp_path):
     wide = tiny_export.write_picture(tmp_path / "wide.png", 40, 60, (10, 12, 20, 48))
     tall = tiny_export.write_picture(tmp_path / "tall.png", 64, 32, (0, 8, 64, 16))
-    results = client.localize(url + "/", [tall, wide, tall])
-    assert [result["class_name"] for result in results] == ["tall", "wide", "tall"]
-    assert results[1] == {
-        "file": wide, "box": pytest.approx([0.25, 0.2, 0.5, 0.8], abs=1e-6), "score": pytest.approx(0.15), "class": 1,
+    results = client.localize(older_url + "/", [tall, wide, pathlib.Path(tall).read_bytes()])
+    assert [result.class_names for result in results] == [("tall",), ("wide",), ("tall",)]
+    assert results[1].as_dict() == {
+        "box": pytest.approx([0.25, 0.2, 0.5, 0.8], abs=1e-6), "score": pytest.approx(0.15), "class": 1,
         "class_name": "wide",
     }  # fmt: skip
-    result = client.localize(url, [wide], signature="activation_map")[0]
-    assert np.shape(result["activation_map"]) == (4, 4)
+    assert client.localize(older_url, [wide], signature="activation_map")[0].activation_map.shape == (4, 4)
+    assert client.localize(older_url, []) == []
 
 
-def test_lines_and_overlays(url, tmp_path, capsys):
+def test_many_pictures_over_rest_and_without_a_server_give_the_same(export_base):
+    images = tiny_contract.pictures() * 7
+    with local_server.running(export_base, "ornet") as url:
+        tiny_contract.expect_same(
+            client.localize(url, images, signature="activation_map"),
+            client.localize(str(export_base / "1"), images, signature="activation_map"),
+        )
+
+
+def test_lines_and_overlays(older_url, tmp_path, capsys):
     (tmp_path / "a").mkdir()
     first = tiny_export.write_picture(tmp_path / "bird.png", 40, 60, (10, 12, 20, 48))
     second = tiny_export.write_picture(tmp_path / "a" / "bird.png", 64, 32, (0, 8, 64, 16))
     before = pathlib.Path(first).read_bytes()
-    assert run([first, second], url, output_dir=tmp_path, signature="activation_map") == 0
+    assert run([first, second], older_url, output_dir=tmp_path, signature="activation_map") == 0
     answers = lines(capsys)
     assert [answer["file"] for answer in answers] == [first, second]
     assert [answer["class_name"] for answer in answers] == ["wide", "tall"]
@@ -62,18 +60,31 @@ def test_lines_and_overlays(url, tmp_path, capsys):
         assert picture.size == (32, 64)
 
 
-def test_an_overlay_never_replaces_a_picture_that_is_asked_about(url, tmp_path, capsys):
+def test_pictures_of_no_and_of_two_objects(export_base, tmp_path, capsys):
+    paths = [str(tmp_path / name) for name in ("one.png", "junk.png", "both.png", "nothing.png")]
+    for path, image in zip(paths, tiny_contract.pictures()):
+        pathlib.Path(path).write_bytes(image if isinstance(image, bytes) else encoding.encode(image))
+    assert run(paths, export_base, output_dir=tmp_path / "out") == 1
+    one, junk, both, nothing = lines(capsys)
+    assert "others" not in one and [other["class_name"] for other in both["others"]] == ["green"]
+    assert junk == {"file": paths[1], "error": "The model cannot read it: neither JPEG nor PNG."}
+    assert nothing == {"file": paths[3], "box": None, "overlay": str(tmp_path / "out" / "nothing_box.png")}
+    assert run(paths[:1], export_base, signature="localize", output_dir=tmp_path / "out") == 0
+    assert lines(capsys)[0].keys() == {"file", "box", "overlay"}
+
+
+def test_an_overlay_never_replaces_a_picture_that_is_asked_about(older_url, tmp_path, capsys):
     paths = [tiny_export.write_picture(tmp_path / name, 40, 60, (10, 12, 20, 48)) for name in ("b.png", "b_box.png")]
-    assert run(paths, url, output_dir=tmp_path) == 0
+    assert run(paths, older_url, output_dir=tmp_path) == 0
     assert [pathlib.Path(answer["overlay"]).name for answer in lines(capsys)] == ["b_box_2.png", "b_box_box.png"]
 
 
-def test_failures_are_named_and_the_others_go_on(url, tmp_path, capsys):
+def test_failures_are_named_and_the_others_go_on(older_url, tmp_path, capsys):
     good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
     (tmp_path / "text.png").write_bytes(b"no picture" * 2000)
     (tmp_path / "folder").mkdir()
     names = ["missing.png", "text.png", "folder", "good.png"]
-    assert run([str(tmp_path / name) for name in names], url) == 3
+    assert run([str(tmp_path / name) for name in names], older_url) == 3
     missing, text, folder, last = lines(capsys)
     assert missing == {
         "file": str(tmp_path / "missing.png"),
@@ -84,113 +95,39 @@ def test_failures_are_named_and_the_others_go_on(url, tmp_path, capsys):
     assert (last["file"], last["class_name"]) == (good, "wide")
 
 
-def test_long_error_texts_are_cut(url, tmp_path):
-    path = tmp_path / "picture.png"
-    path.write_bytes(b"x" * 100_000)
-    # This signature takes numbers: the server's message echoes the whole picture.
-    with pytest.raises(ValueError, match="HTTP 400") as caught:
-        client.localize(url, [path], signature="whole")
-    assert len(str(caught.value)) < 500 + len(str(path))
+def test_an_overlay_that_cannot_be_drawn_is_a_failure(export_base, tmp_path, capsys):
+    path = tiny_export.write_picture(tmp_path / "a.png", 40, 60, (10, 12, 20, 48))
+    (tmp_path / "out" / "a_box.png").mkdir(parents=True)
+    assert run([path], export_base, output_dir=tmp_path / "out") == 1
+    assert lines(capsys)[0]["error"].startswith("No overlay: ")
 
 
 @pytest.mark.parametrize(
     ("suffix", "signature", "message"),
     [
         ("x", "serving_default", r"HTTP 404: Servable not found for request: Latest\(ornetx\)"),
-        ("", "nothing", 'HTTP 400: Serving signature name: "nothing" not found'),
-        ("", "echo", "Expected detections .* but got .*predictions.*; is it the model that ornet_tf.export wrote"),
+        ("", "nothing", 'a.png: .*HTTP 400: Serving signature name: "nothing" not found'),
+        ("", "echo", "Expected detections from http.*, but got .*outputs.*; is it the model that ornet_tf.export"),
     ],
 )
-def test_refusals_of_the_server(url, tmp_path, suffix, signature, message):
+def test_refusals_of_the_server(older_url, tmp_path, suffix, signature, message):
     path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
     with pytest.raises(ValueError, match=message):
-        client.localize(url + suffix, [path], signature=signature)
+        client.localize(older_url + suffix, [path], signature=signature)
 
 
-@pytest.mark.parametrize("url", ["localhost:8501/v1/models/ornet", "ftp://a/b", "ornet", ""])
-def test_what_is_no_url(url):
-    with pytest.raises(ValueError, match="Expected a model's URL such as http://"):
-        client.localize(url, [])
+def test_the_picture_that_is_refused_is_named(older_url):
+    good = tiny_export.picture(8, 8, (0, 0, 4, 4))
+    with pytest.raises(PictureRefusedError, match="^picture 3: http.* refuses with HTTP 400: Unknown image"):
+        client.localize(older_url, [good, good, b"junk", good])
 
 
 def test_a_server_that_is_not_there(tmp_path, capsys):
     path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(ConnectionError, match=r"No server answers at http://127.0.0.1:\d+/m \(Connection refused\)"):
-        client.localize(f"http://127.0.0.1:{port}/m", [path])
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/m"
+    with pytest.raises(ConnectionError, match=r"No server answers at .* \(Connection refused\)"):
+        client.localize(address, [path], retries=tiny_contract.QUICK)
     with pytest.raises(ConnectionError):
-        run([path, path], f"http://127.0.0.1:{port}/m")
+        run([path, path], address)
     assert lines(capsys) == []
-
-
-def test_a_server_that_never_answers(tmp_path):
-    path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(TimeoutError, match=r"within 0.2 s"):
-        client.localize(f"http://127.0.0.1:{silent.getsockname()[1]}/m", [path], timeout=0.2)
-
-
-def test_a_reply_that_is_not_json(tmp_path):
-    path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
-
-    def answer_once():
-        connection, _ = listener.accept()
-        with connection:
-            connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=answer_once)
-        thread.start()
-        with pytest.raises(ValueError, match="but got hello; is it the model"):
-            client.localize(f"http://127.0.0.1:{listener.getsockname()[1]}/m", [path])
-        thread.join()
-
-
-@pytest.mark.parametrize(("name", "height", "width"), [("turned.jpg", 80, 60), ("as_it_is.png", 60, 80)])
-def test_the_box_is_drawn_in_the_frame_of_the_export(tmp_path, name, height, width):
-    # Orientation 6: the upright picture is the stored one turned clockwise. The export reads it from JPEG files only.
-    stored = Image.new("RGB", (80, 60), (0, 0, 200))
-    exif = stored.getexif()
-    exif[0x0112] = 6
-    stored.save(tmp_path / name, exif=exif)
-    overlay.draw(tmp_path / name, [0.5, 0.25, 1.0, 0.75], "", tmp_path / "out.png")
-    with Image.open(tmp_path / "out.png") as picture:
-        pixels = np.asarray(picture).astype(int)
-    assert pixels.shape == (height, width, 3)
-    red = (pixels[..., 0] > 200) & (pixels[..., 2] < 50)
-    rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
-    edges = (rows[0], rows[-1], columns[0], columns[-1])
-    assert edges == (height // 2, height - 1, width // 4, 3 * width // 4 - 1)
-    assert not red[height // 2 + 10 : height - 10, width // 4 + 10 : width // 4 + 20].any()
-
-
-def test_sixteen_bits_of_grey_are_scaled(tmp_path):
-    Image.fromarray(np.full([40, 40], 0x40FF, np.uint16)).save(tmp_path / "grey.png")
-    overlay.draw(tmp_path / "grey.png", [0, 0, 0.2, 0.2], "", tmp_path / "out.png")
-    with Image.open(tmp_path / "out.png") as picture:
-        assert picture.getpixel((30, 30)) == (0x40, 0x40, 0x40)
-
-
-def test_overlays_of_boxes_at_and_without_extent(tmp_path):
-    path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 1, 1))
-    for box in ([0, 0, 1, 1], [0.5, 0.5, 0.5, 0.5], [0, 0, 0, 0], [1, 1, 1, 1]):
-        overlay.draw(path, box, "name 0.50", tmp_path / "out.png")
-
-
-def test_the_program(url, tmp_path):
-    good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
-    shutil.copy(good, tmp_path / "copy.png")
-    command = [sys.executable, "-X", "importtime", "-m", "serving.client", f"--url={url}"]
-    finished = subprocess.run(
-        [*command, good, "missing.png", str(tmp_path / "copy.png"), f"--output_dir={tmp_path / 'out'}"],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    answers = [json.loads(line) for line in finished.stdout.splitlines()]
-    assert ["error" in answer for answer in answers] == [False, True, False]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["copy_box.png", "good_box.png"]
-    assert finished.returncode == 1
-    assert finished.stderr.splitlines()[-1] == "Error: 1 of 3 pictures failed; their lines say why."
-    imported = {line.split("|")[-1].strip().split(".")[0] for line in finished.stderr.splitlines()}
-    assert "requests" in imported
-    assert not imported & {"tensorflow", "keras"}

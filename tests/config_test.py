@@ -46,6 +46,11 @@ def test_the_default_holds_the_papers_values():
         ("evaluation.rows", ("stage_nine",), r"'stage_nine' is neither a phase nor a row"),
         ("evaluation.threshold", 1.5, r"config.evaluation.threshold: expected a number between 0 and 1"),
         ("evaluation.box_rule", "loose", r"config.evaluation.box_rule: expected one of tight, largest"),
+        ("export.row", "stage_nine", r"'stage_nine' is neither a phase nor a row"),
+        ("export.max_boxes", 0, r"config.export.max_boxes: expected a positive number, got 0"),
+        ("export.max_boxes", 3, r"max_boxes: expected 1, got 3; .*box_rule = 'largest', which is 'tight'"),
+        ("export.max_bytes", 0, r"config.export.max_bytes: expected a positive number, got 0"),
+        ("export.max_pixels", -1, r"config.export.max_pixels: expected a positive number, got -1"),
     ],
 )
 def test_what_is_wrong_is_said_before_any_work(path, value, message):
@@ -58,6 +63,13 @@ def test_what_is_wrong_is_said_before_any_work(path, value, message):
         section[key] = value
     with pytest.raises(ValueError, match=message):
         ornet.validate(config)
+
+
+def test_several_boxes_go_with_the_rule_that_has_several():
+    config = tiny_experiment.get_config()
+    config.evaluation.box_rule = "largest"
+    config.export.max_boxes = 3
+    ornet.validate(config)
 
 
 def test_an_unknown_field_of_a_phase_is_an_error():

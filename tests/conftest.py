@@ -38,3 +38,25 @@ def tiny_run(tmp_path_factory):
     workdir = str(tmp_path_factory.mktemp("tiny_run"))
     train(config, workdir)
     return config, workdir
+
+
+@pytest.fixture(scope="session")
+def export_base(tmp_path_factory):
+    """The folder above version 1 of a small SavedModel with the signatures of an export."""
+    from tests import tiny_contract
+
+    base = tmp_path_factory.mktemp("tiny_contract")
+    tiny_contract.write(base / "1")
+    return base
+
+
+@pytest.fixture(scope="session")
+def older_url(tmp_path_factory):
+    """The URL of a small model that is served like an export of before `status`: a bad picture fails its request."""
+    from serving import local_server
+    from tests import tiny_export
+
+    base = tmp_path_factory.mktemp("tiny_export")
+    tiny_export.write(base / "1")
+    with local_server.running(base, "ornet") as url:
+        yield url

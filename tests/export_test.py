@@ -1,10 +1,19 @@
+import json
 import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
-from ornet_tf import assemble, export, localizer
+from ornet_tf import assemble, export, localizer, provenance, warm_up
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -20,43 +29,197 @@ def test_versions_count_up_and_nothing_half_done_is_left(exported, tiny_run):
     assert sorted(os.listdir(base)) == [str(version) for version in export.versions(base)]
 
 
+@pytest.fixture(name="unexported")
+def _unexported(tiny_run, tmp_path):
+    """The configuration and a copy of the workdir that has no exports yet."""
+    config, workdir = tiny_run
+    shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    return config, str(tmp_path / "run")
+
+
+def test_old_versions_go_and_whatever_is_no_version_stays(unexported, tmp_path):
+    base = tmp_path / "run" / "export"
+    for name in ("2", "007", "10", "withdrawn-12", "²"):
+        (base / name).mkdir(parents=True)
+        (base / name / "saved_model.pb").touch()
+    (base / "notes").write_text("mine")
+    assert os.path.basename(export.export(*unexported, keep=3)) == "11"
+    assert sorted(os.listdir(base)) == sorted(["007", "10", "11", "withdrawn-12", "²", "notes"])
+    assert export.versions(str(base)) == [7, 10, 11]
+    assert os.path.basename(export.export(*unexported)) == "12"
+    assert export.versions(str(base)) == [7, 10, 11, 12]
+    assert os.path.basename(export.export(*unexported, keep=1)) == "13"
+    assert export.versions(str(base)) == [13]
+
+
+def test_the_newest_version_is_never_removed(tiny_run):
+    for keep in (0, -1):
+        with pytest.raises(ValueError, match=f"Expected to keep at least 1 version, got {keep}"):
+            export.export(*tiny_run, keep=keep)
+
+
+def test_a_version_that_cannot_be_removed_does_not_hide_that_the_new_one_is_there(unexported, tmp_path, monkeypatch):
+    remove = shutil.rmtree
+
+    def fail(path, *args, **kwargs):
+        if "removed-" in str(path):
+            raise PermissionError(13, "Permission denied", path)
+        remove(path, *args, **kwargs)
+
+    base = tmp_path / "run" / "export"
+    (base / "4").mkdir(parents=True)
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    with pytest.raises(OSError, match="/5 is in place, but an older version could not be removed: .*Permission denied"):
+        export.export(*unexported, keep=1)
+    assert export.versions(str(base)) == [5]
+
+
+@pytest.mark.slow
+def test_the_program_keeps_as_many_as_it_is_told(unexported, tmp_path):
+    (tmp_path / "run" / "export" / "4").mkdir(parents=True)
+    command = [sys.executable, "-m", "ornet_tf.export", "--config=tests/tiny_experiment.py"]
+    for keep, status, left in (("0", 1, ["4"]), ("1", 0, ["5"])):
+        arguments = [f"--workdir={unexported[1]}", f"--keep={keep}"]
+        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True)
+        assert (done.returncode, os.listdir(tmp_path / "run" / "export")) == (status, left), done.stderr
+
+
+DETECTIONS = {
+    "detection_boxes": ("float32", [None, 1, 4]),
+    "detection_scores": ("float32", [None, 1]),
+    "detection_classes": ("int64", [None, 1]),
+    "detection_class_names": ("string", [None, 1]),
+    "num_detections": ("int64", [None]),
+    "status": ("string", [None]),
+}
+FILES, PIXELS = ("image_bytes", "string", [None]), ("image_tensor", "uint8", [None, None, None, 3])
+SIGNATURES = {
+    "serving_default": (FILES, DETECTIONS),
+    "activation_map": (FILES, {**DETECTIONS, "activation_map_bytes": ("string", [None])}),
+    "activation_map_float": (FILES, {**DETECTIONS, "activation_map": ("float32", [None, 8, 8])}),
+    "image_tensor": (PIXELS, DETECTIONS),
+    "localize": (FILES, {name: DETECTIONS[name] for name in ("detection_boxes", "num_detections", "status")}),
+}
+
+
 def test_signatures_are_as_documented(exported):
     signatures = tf.saved_model.load(exported).signatures
-    assert set(signatures) == {"serving_default", "activation_map"}
-    outputs = signatures["serving_default"].structured_outputs
-    assert {name: (spec.dtype.name, spec.shape.as_list()) for name, spec in outputs.items()} == {
-        "detection_boxes": ("float32", [None, 1, 4]),
-        "detection_scores": ("float32", [None, 1]),
-        "detection_classes": ("int64", [None, 1]),
-        "detection_class_names": ("string", [None, 1]),
-    }
-    (name, spec), = signatures["serving_default"].structured_input_signature[1].items()
-    assert (name, spec.dtype, spec.shape.as_list()) == ("image_bytes", tf.string, [None])
-    assert "activation_map" in signatures["activation_map"].structured_outputs
+    assert set(signatures) == set(SIGNATURES)
+    for name, (takes, gives) in SIGNATURES.items():
+        outputs = signatures[name].structured_outputs
+        assert {key: (spec.dtype.name, spec.shape.as_list()) for key, spec in outputs.items()} == gives, name
+        ((key, spec),) = signatures[name].structured_input_signature[1].items()
+        assert (key, spec.dtype.name, spec.shape.as_list()) == takes, name
 
 
-def test_the_export_answers_what_prediction_answers(exported, tiny_run):
-    config, _ = tiny_run
-    encoded = tf.constant(list(assemble.load_split(config, "test").images))
-    model = localizer.load(*tiny_run)
-    expected = model.localize(encoded)
-    served = tf.saved_model.load(exported).signatures["activation_map"](image_bytes=encoded)
+def expect_same(actual, expected):
+    assert set(actual) == set(expected)
     for name, value in expected.items():
         if value.dtype.is_floating:
-            np.testing.assert_allclose(served[name], value, atol=1e-5)
+            np.testing.assert_allclose(actual[name], value, atol=1e-5, err_msg=name)
         else:
-            np.testing.assert_array_equal(served[name], value)
+            np.testing.assert_array_equal(actual[name], value, err_msg=name)
+
+
+@pytest.fixture(scope="module", name="files")
+def _files(tiny_run):
+    pictures = list(assemble.load_split(tiny_run[0], "test").images)
+    return [*pictures[:3], b"no picture", *pictures[3:]]
+
+
+def test_all_signatures_answer_what_prediction_answers(exported, tiny_run, files):
+    expected = localizer.load(*tiny_run).localize(tf.constant(files))
+    maps = expected.pop("activation_map")
+    signatures = tf.saved_model.load(exported).signatures
+    served = {name: signatures[name](image_bytes=tf.constant(files)) for name in set(SIGNATURES) - {"image_tensor"}}
+    expect_same(served["serving_default"], expected)
+    expect_same(served["activation_map_float"], {**expected, "activation_map": maps})
+    expect_same(served["localize"], {name: expected[name] for name in SIGNATURES["localize"][1]})
+    pngs = served["activation_map"].pop("activation_map_bytes")
+    expect_same(served["activation_map"], expected)
+    rounded = np.rint(np.asarray(served["activation_map_float"]["activation_map"], np.float64) * 255)
+    for png, grey in zip(pngs.numpy(), rounded):
+        decoded = tf.io.decode_png(png)
+        assert decoded.shape == (8, 8, 1)
+        np.testing.assert_array_equal(decoded[..., 0], grey)
+    pixels = np.stack([tf.io.decode_png(file) for file in files[:3]])
+    expect_same(
+        signatures["image_tensor"](image_tensor=tf.constant(pixels)),
+        {name: value[:3] for name, value in expected.items()},
+    )
+
+
+def in_session(path, signature, files):
+    """Answers as TensorFlow Serving does, by a session; returns the outputs and the names of what was computed."""
+    tf1 = tf.compat.v1
+    with tf1.Session(graph=tf.Graph()) as session:
+        loaded = tf1.saved_model.load(session, ["serve"], path).signature_def[signature]
+        trace = tf1.RunMetadata()
+        outputs = session.run(
+            {name: tensor.name for name, tensor in loaded.outputs.items()},
+            {loaded.inputs["image_bytes"].name: files},
+            options=tf1.RunOptions(trace_level=tf1.RunOptions.FULL_TRACE),
+            run_metadata=trace,
+        )
+    names = {node.node_name for device in trace.step_stats.dev_stats for node in device.node_stats}
+    return outputs, {name for name in names if re.search("conv[^/]*/convolution$|predictions[^/]*/MatMul$", name)}
+
+
+@pytest.mark.filterwarnings("ignore")  # what a session needs is deprecated
+def test_a_session_gives_the_same_and_boxes_alone_do_without_the_evaluator(exported, files):
+    """TensorFlow Serving restores variables by name, not as Python objects."""
+    whole, computed = in_session(exported, "serving_default", files)
+    found, of_boxes = in_session(exported, "localize", files)
+    expected = tf.saved_model.load(exported).signatures["serving_default"](image_bytes=tf.constant(files))
+    expect_same(whole, expected)
+    expect_same(found, {name: expected[name] for name in found})
+    layers = [sum(f"/{layer}_conv" in name for name in computed) for layer in ("block1_1", "block4_1")]
+    assert layers == [2, 1]  # the low layers for the map, and the evaluator's; its upper ones
+    layers = [sum(f"/{layer}_conv" in name for name in of_boxes) for layer in ("block1_1", "block4_1")]
+    assert layers == [1, 0]
+    assert [any("predictions" in name for name in names) for names in (computed, of_boxes)] == [True, False]
+    assert any("generator" in name for name in of_boxes)
+
+
+def test_each_variable_is_saved_once(exported):
+    saved = saved_model_pb2.SavedModel.FromString((pathlib.Path(exported) / "saved_model.pb").read_bytes())
+    handles = [node.attr["shared_name"].s for node in saved.meta_graphs[0].graph_def.node if node.op == "VarHandleOp"]
+    stored = [name for name, _ in tf.train.list_variables(os.path.join(exported, "variables", "variables"))]
+    weights = [name for name in stored if not name.startswith("_CHECKPOINTABLE")]
+    assert 0 < len(set(handles)) == len(handles) <= len(weights) + 1  # one counts saves
+
+
+def test_where_it_comes_from_lies_beside_the_graph(exported, tiny_run):
+    config, _ = tiny_run
+    facts = json.loads((pathlib.Path(exported) / "assets" / provenance.FILE).read_text(encoding="utf-8"))
+    assert (facts["threshold"], facts["box_rule"], facts["row"]) == (0.5, "tight", "stage_two")
+    assert facts["data"]["class_names"] == assemble.read_class_names(tiny_run[1])
+    assert facts["config"]["input"]["crop"] == config.input.crop
+    assert (pathlib.Path(exported) / warm_up.PATH).stat().st_size > 0
+
+
+def test_class_names_are_part_of_the_graph(unexported, files, tmp_path):
+    path = export.export(*unexported)
+    before = tf.saved_model.load(path).signatures["serving_default"](image_bytes=tf.constant(files))
+    shutil.move(path, tmp_path / "alone")
+    (tmp_path / "run" / "data.json").write_text("{}")  # nothing of the run is read any more
+    after = tf.saved_model.load(str(tmp_path / "alone")).signatures["serving_default"](image_bytes=tf.constant(files))
+    expect_same(after, before)
+    assert set(after["detection_class_names"].numpy().ravel()) - {b""}
 
 
 def test_only_stock_ops_are_used(exported):
-    graph = tf.saved_model.load(exported).signatures["activation_map"].graph.as_graph_def()
+    saved = saved_model_pb2.SavedModel.FromString((pathlib.Path(exported) / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
     used = {node.op for node in graph.node} | {node.op for f in graph.library.function for node in f.node_def}
+    assert {"DecodeJpeg", "Conv2D"} <= used
     assert not used & {"PyFunc", "EagerPyFunc", "PyFuncStateless"}
     assert not {op for op in used if op.startswith("Addons")}
 
 
 def test_a_failed_export_leaves_the_versions_that_are_there(exported, tiny_run, monkeypatch):
     base = os.path.dirname(exported)
+    export.export(*tiny_run)  # so that there is an older one, which --keep=1 must not take
     before = sorted(os.listdir(base))
 
     def fail(*_args, **_kwargs):
@@ -64,5 +227,5 @@ def test_a_failed_export_leaves_the_versions_that_are_there(exported, tiny_run, 
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(OSError, match="could not be written to .*No space left on device"):
-        export.export(*tiny_run)
+        export.export(*tiny_run, keep=1)
     assert sorted(os.listdir(base)) == before

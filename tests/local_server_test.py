@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from serving import local_server
-from tests import tiny_export
+from tests import models_config, tiny_export
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NUMBERS = {"signature_name": "numbers", "instances": [{"a": [1, 2.5], "b": 3}, {"a": [-1, 0], "b": -4}]}
@@ -133,6 +133,19 @@ def test_versions_come_fail_and_go_without_a_gap(http, export, tmp_path):
         assert (total(), states()["2"]) == (7.0, "AVAILABLE")
 
 
+def test_labels_of_a_configuration_are_asked_over_http(http, export, tmp_path):
+    shutil.copytree(export / "1", tmp_path / "1")
+    tiny_export.write(tmp_path / "2", offset=7)
+    models_config.write(tmp_path / "models.config", [1, 2], stable=1, canary=2)
+    with local_server.running(tmp_path, "ornet", config_file=tmp_path / "models.config") as url:
+        for label, version, total in (("stable", "1", 3.5), ("canary", "2", 10.5)):
+            reply = http.post(f"{url}/labels/{label}:predict", json=NUMBERS)
+            assert reply.json()["predictions"][0]["total"] == total
+            assert http.get(f"{url}/labels/{label}/metadata").json()["model_spec"]["version"] == version
+        reply = http.post(f"{url}/labels/other:predict", json=NUMBERS)
+        assert (reply.status_code, reply.json()) == (400, {"error": "Unrecognized servable version label: other"})
+
+
 def test_a_model_that_does_not_load_is_an_error_at_the_start(tmp_path):
     (tmp_path / "1").mkdir()
     message = r"Version 1 in .* does not load: Expected a SavedModel"
@@ -176,12 +189,17 @@ def test_a_signal_lets_requests_finish_and_ends_with_success(export, number):
     [
         (["--model_base_path={tmp}/nowhere"], "Error: Expected a folder of model versions, but {tmp}/nowhere is none."),
         (["--model_base_path={tmp}"], "Error: Expected a numbered version folder such as {tmp}/1, but found none; "),
+        (
+            ["--model_base_path={tmp}/export", "--model_config_file={tmp}/none"],
+            "Error: Cannot read {tmp}/none: No such file or directory; is it the models.config?",
+        ),
         (["--model_base_path={tmp}", "--rest_api_port={port}"], "Error: Cannot serve on port {port} of 127.0.0.1 ("),
         (["--model_base_path={tmp}", "--rest_api_port=65536"], "Error: Expected a port in 0..65535, but got 65536; "),
         (["--model_base_path={tmp}", "--host=203.0.113.1"], "Error: Cannot serve on port 0 of 203.0.113.1 ("),
     ],
 )
 def test_mistakes_on_the_command_line_end_in_one_sentence(tmp_path, flags, message):
+    (tmp_path / "export" / "1").mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         values = {"tmp": tmp_path, "port": taken.getsockname()[1]}
         arguments = [flag.format(**values) for flag in ["--rest_api_port=0", *flags]]

@@ -54,3 +54,15 @@ def test_a_path_that_is_not_there_is_named(tiny_run):
 def test_no_picture_at_all_is_an_error(tiny_run, tmp_path):
     with pytest.raises(ValueError, match="No picture to predict on"):
         predict.predict(*tiny_run, [str(tmp_path)])
+
+
+def test_pictures_over_the_limits_of_the_config_are_broken_ones(tiny_run, pictures):
+    config, workdir = tiny_run
+    config = config.copy_and_resolve_references()
+    config.export.max_pixels = 32 * 32 - 1
+    with open(pictures / "small.png", "wb") as file:
+        Image.new("RGB", (31, 33)).save(file)
+    results, broken = predict.predict(config, workdir, [str(pictures)])
+    assert [os.path.basename(result["file"]) for result in results] == ["small.png"]
+    words = "32 x 32 pixels (height x width); at most 1023 are read"
+    assert [why for _, why in broken] == [words] * 3

@@ -11,6 +11,9 @@ from tests import source_tree
 # importlib-resources is imported by tensorflow-datasets; ruff is a program, pytest-xdist an option of pytest.
 NOT_IMPORTED = {"importlib-resources", "ruff", "pytest-xdist"}
 PEERS = {"torch"}  # that a benchmark asks its user to install
+# Packages that are no requirement of the package: of the other stack; the extra `grpc` of pyproject.toml.
+OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio"}
+MODULES = {"tensorflow_serving": "tensorflow-serving-api"}  # where the legacy stack lacks the package that tells
 FOLDERS = {"benchmarks", "configs", "ornet_tf", "serving", "tests"}
 OWN = FOLDERS | {path.stem for path in source_tree.ROOT.glob("tests/*.py")}
 
@@ -37,14 +40,15 @@ def imported(*folders):
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 roots.add(node.module.split(".")[0])
     providers = metadata.packages_distributions()
-    return {normalised(providers.get(root, [root])[0]) for root in roots - OWN - sys.stdlib_module_names}
+    roots -= OWN | sys.stdlib_module_names
+    return {normalised(providers.get(root, [MODULES.get(root, root)])[0]) for root in roots}
 
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 10), reason="needs importlib.metadata.packages_distributions")
 
 
 def test_runtime_requirements_are_what_the_package_imports():
-    found = imported("ornet_tf", "serving", "configs") - {"tensorflow-addons"}  # of the other stack, if it is there
+    found = imported("ornet_tf", "serving", "configs") - OPTIONAL
     assert required("requirements.txt") - NOT_IMPORTED == found
 
 
