@@ -179,14 +179,14 @@ def test_large_batches_and_large_pictures(served, answers):
 
 
 def test_clients_at_once_get_their_own_answers(served):
-    pictures = [tiny_export.picture(32, 32, (0, 0, 8 + 3 * i, 32 - 3 * i)) for i in range(6)]
+    pictures = [tiny_export.picture(32, 32, (0, 0, 8 + 4 * i, 32 - 4 * i)) for i in range(5)]
     expected = localize(served, pictures)
     assert len({json.dumps(row["detection_scores"] + row["detection_boxes"]) for row in expected}) > 1
 
     def ask(place):
         connection = served.connection()
         try:
-            rows = [localize(served, [pictures[place]], connection=connection)[0] for _ in range(3)]
+            rows = [localize(served, [pictures[place]], connection=connection)[0] for _ in range(2)]
         finally:
             connection.close()
         return rows
