@@ -194,7 +194,6 @@ def test_one_output_loses_its_name(served):
         "predictions": ["a", "c"]
     }
     assert served.predict({"signature_name": "echo", "inputs": ["ab"]}).document == {"outputs": ["a"]}
-    assert served.predict({"signature_name": "echo", "inputs": []}).document == {"outputs": []}
 
 
 def test_a_scalar_is_a_column_but_no_row(served):

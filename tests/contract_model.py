@@ -9,7 +9,7 @@ from tests import tiny_export
 CLASS_NAMES = ("red", "grün", "blue")
 # What no export has: several inputs, other types, a scalar, an assertion on what was sent.
 _OTHERS = ("numbers", "whole", "checked", "echo")
-_LONGEST_WAIT = 60.0  # seconds: no server waits for a test that is gone
+_LONGEST_WAIT = 120.0  # seconds: no server waits for a test that is gone
 
 
 class _Colours:

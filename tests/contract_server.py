@@ -56,6 +56,10 @@ class Server(NamedTuple):
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         return kind(parts.netloc, timeout=_SECONDS)
 
+    def path(self, path):
+        """Returns a path with the model's name in the place of {model}, as it is sent."""
+        return path.replace("{model}", quote(self.model))
+
     def ask(self, method, path, body=b"", headers=(), connection=None):
         """Sends a request and returns the Reply.
 
@@ -69,7 +73,7 @@ class Server(NamedTuple):
         body = body if isinstance(body, bytes) else json.dumps(body).encode()
         kept = connection or self.connection()
         try:
-            kept.request(method, path.replace("{model}", quote(self.model)), body or None, dict(headers))
+            kept.request(method, self.path(path), body or None, dict(headers))
             answer = kept.getresponse()
             return Reply(answer.status, answer.headers, answer.read())
         finally:
@@ -133,7 +137,9 @@ def published(server, content):
     Yields:
       The version's number.
     """
-    version = 1 + max(int(path.name) for path in server.folder.iterdir() if path.name.isdigit())
+    # A number that the server has never seen: its state says nothing of what was there before.
+    known = [*server.states(), *(int(path.name) for path in server.folder.iterdir() if path.name.isdigit())]
+    version = 1 + max(known)
     aside, place = server.folder / f"writing-{version}", server.folder / str(version)
     try:
         shutil.copytree(content, aside)
@@ -179,12 +185,25 @@ def started(folder, *arguments):
 
 @contextlib.contextmanager
 def given_or_started(folder):
-    """Yields the server that the environment names, or a local server on a model that is written into `folder`."""
-    server = given()
+    """Yields the server that the environment names, or a local server on a model that is written into `folder`.
+
+    Fails with one sentence if the environment names none that answers.
+    """
+    try:
+        server = given()
+        if server is not None:
+            wait_for(lambda: "AVAILABLE" in server.states().values())
+    except ValueError as error:
+        failure = str(error)
+    except OSError as error:
+        failure = f"Expected a server at ORNET_SERVING_URL, but {server.url} does not answer: {error}."
+    else:
+        failure = ""
+    if failure:
+        pytest.fail(failure, pytrace=False)
     if server is None:
         contract_model.write(folder / "1")
         with started(folder) as server:
             yield server
     else:
-        wait_for(lambda: "AVAILABLE" in server.states().values())
         yield server

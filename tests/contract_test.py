@@ -16,7 +16,7 @@ def test_predict_is_asked_by_name_or_version_in_any_case(served):
     version = served.version()
     expected = served.predict(ASKED)
     assert expected.status == 200
-    encoded = f"%{ord(served.model[0]):02x}{served.model[1:]}"
+    encoded = "".join(f"%{byte:02x}" for byte in served.model.encode())
     for path in (
         f"/v1/models/{{model}}/versions/{version}:predict",
         f"/v1/models/{{model}}/versions/00{version}:predict",
@@ -88,7 +88,7 @@ def test_metadata_describe_the_signatures_of_an_export(served):
 )
 def test_what_is_no_route_is_malformed(served, method, path):
     reply = served.ask(method, path, ASKED if method == "POST" else b"")
-    expect_error(reply, 400, f"Malformed request: {method} {path.replace('{model}', served.model)}")
+    expect_error(reply, 400, f"Malformed request: {method} {served.path(path)}")
 
 
 def test_head_is_refused_and_other_paths_are_not_found(served):
