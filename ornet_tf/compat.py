@@ -7,12 +7,17 @@ import warnings
 import keras
 import tensorflow as tf
 
-__all__ = ["SummedAdam", "addons_connected_components", "keras", "variable_path"]
+__all__ = ["SummedAdam", "addons_connected_components", "keras", "tf_variable", "variable_path"]
 
 
 def variable_path(variable) -> str:
     """Returns the slash-separated name of a layer's variable, such as `map_norm/gamma`."""
     return getattr(variable, "path", None) or variable.name.split(":")[0]
+
+
+def tf_variable(variable) -> tf.Variable:
+    """Returns the TensorFlow variable that a Keras 3 variable wraps; one of Keras 2 is that itself."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
 
 
 class SummedAdam(keras.optimizers.Adam):

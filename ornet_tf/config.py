@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import addons_components, images, input_pipeline, picture_cache, registry
+from ornet_tf import addons_components, gate, input_pipeline, picture_cache, registry
 
 
 def phase(method: str, **fields: Any) -> ConfigDict:
@@ -27,9 +27,8 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             "schedule": "cosine",  # "cosine" to zero at the end of the phase (paper), or "constant"
             "warmup_steps": 0,  # linear increase of the rate at the start
             "accumulate": 1,  # parts of a batch whose gradients are added up before the update: memory of one part
-            # What layers compute in: "float32", "bfloat16" or "float16" (with loss scaling). Weights, the map, losses
-            # and boxes are float32 always.
-            "precision": "float32",
+            # What layers compute in; float16 with loss scaling. Weights, the map, losses and boxes are float32 always.
+            "precision": "float32",  # or "bfloat16", "float16"
             # Whether outputs of frozen parts are computed once and kept in memory; for crop = resize.
             "reuse_frozen": False,
             "xla": False,  # whether XLA compiles forward and backward pass; for one device; draws other random numbers
@@ -102,9 +101,9 @@ def default() -> ConfigDict:
             },
             "export": {
                 "row": "stage_two",  # that predict and export use
-                "max_boxes": 1,  # the most boxes of a picture; more than one need box_rule = "largest"
-                "max_bytes": images.MAX_BYTES,  # the largest file that is read
-                "max_pixels": images.MAX_PIXELS,  # the largest height x width that is decoded
+                "max_boxes": 1,  # most boxes of a picture in an export; more than one need box_rule = "largest"
+                "max_bytes": gate.MAX_BYTES,  # the largest file that is read
+                "max_pixels": gate.MAX_PIXELS,  # the largest height x width that is decoded
             },
         }
     )
@@ -165,9 +164,8 @@ def validate(config: ConfigDict) -> None:
     _plugin("backbones", config.backbone, "config.backbone", given=("image_size", "num_classes"))
     _positive(config.input, "config.input", "resize", "crop")
     if config.input.crop > config.input.resize:
-        raise ValueError(
-            f"config.input.crop: expected at most resize = {config.input.resize}, got {config.input.crop}."
-        )
+        most = config.input.resize
+        raise ValueError(f"config.input.crop: expected at most resize = {most}, got {config.input.crop}.")
     _choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
     _choice(config.input.cache, picture_cache.KINDS, "config.input.cache")
     known: list[str] = []
@@ -193,8 +191,8 @@ def validate(config: ConfigDict) -> None:
     _positive(config.export, "config.export", "max_boxes", "max_bytes", "max_pixels")
     if config.export.max_boxes > 1 and evaluation.box_rule != "largest":
         raise ValueError(
-            f"config.export.max_boxes: expected 1 with config.evaluation.box_rule = {evaluation.box_rule!r}, got "
-            f"{config.export.max_boxes}; several boxes are those of the largest components: set box_rule to 'largest'."
+            f"config.export.max_boxes: expected 1, got {config.export.max_boxes}; more boxes are those of the largest "
+            f"components and need config.evaluation.box_rule = 'largest', which is {evaluation.box_rule!r}."
         )
     if evaluation.components != "auto":  # which is always right, and takes seconds to look for the addons
         try:
@@ -211,19 +209,15 @@ def _plugin(family: str, section: ConfigDict, where: str, given: tuple[str, ...]
 def _phase(config: ConfigDict, name: str, known: list[str]) -> None:
     section, where = config.phase[name], f"config.phase.{name}"
     _method(section, where, known)
-    _positive(section, where, "epochs", "batch_size", "learning_rate")
+    _positive(section, where, "epochs", "batch_size", "learning_rate", "accumulate")
     _choice(section.schedule, ("cosine", "constant"), f"{where}.schedule")
     _choice(section.precision, ("float32", "bfloat16", "float16"), f"{where}.precision")
-    _positive(section, where, "accumulate")
     if section.reuse_frozen and config.input.crop != config.input.resize:
-        raise ValueError(
-            f"{where}.reuse_frozen: expected False unless config.input.crop = resize, got True: with crop "
-            f"{config.input.crop} of {config.input.resize} the views of a picture are too many to keep."
-        )
+        views = f"with crop {config.input.crop} of {config.input.resize} the views of a picture are too many to keep"
+        raise ValueError(f"{where}.reuse_frozen: expected False unless config.input.crop = resize, got True: {views}.")
     if section.batch_size % section.accumulate:
-        raise ValueError(
-            f"{where}.accumulate: expected a divisor of batch_size = {section.batch_size}, got {section.accumulate}."
-        )
+        expected = f"a divisor of batch_size = {section.batch_size}"
+        raise ValueError(f"{where}.accumulate: expected {expected}, got {section.accumulate}.")
     if not section.losses:
         raise ValueError(f"{where}.losses: expected at least one term, got none.")
     for term, fields in section.losses.items():

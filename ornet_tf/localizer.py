@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, boxes, images, transforms
+from ornet_tf import assemble, boxes, gate, images, transforms
+from ornet_tf.compat import tf_variable
 from ornet_tf.methods import Protocol
 
 NO_CLASS = -1
@@ -28,13 +29,15 @@ class Localizer(tf.Module):
         threshold: float,
         box_rule: str,
         max_boxes: int = 1,
-        max_bytes: int = images.MAX_BYTES,
-        max_pixels: int = images.MAX_PIXELS,
+        max_bytes: int = gate.MAX_BYTES,
+        max_pixels: int = gate.MAX_PIXELS,
     ):
         """Keeps what it needs; see `ornet_tf.config` for the options."""
         super().__init__(name="localizer")
         self._method = method
-        self._parts = dict(method.parts)  # tracked, so that a SavedModel holds their variables
+        # What a SavedModel holds: TensorFlow's variables. Keras 3 wraps each in one of its own; if the wrappers, or
+        # models that have them, are tracked, each is saved twice, and TensorFlow Serving restores what no graph reads.
+        self._weights = [tf_variable(weight) for part in method.parts.values() for weight in part.weights]
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop
         self._threshold, self._box_rule, self._max_boxes = threshold, box_rule, max_boxes
@@ -72,7 +75,7 @@ class Localizer(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def locate(self, image_bytes):
-        """Does what `localize` does without the classifier; of a frozen method only the layers of the map are run.
+        """Does what `localize` does without the classes: layers that only these need do not run.
 
         Returns:
           detection_boxes, num_detections and status; see `localize`.

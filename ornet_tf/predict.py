@@ -64,11 +64,12 @@ def predict(
     folder = os.path.join(workdir, "predictions")
     os.makedirs(folder, exist_ok=True)
     view = transforms.evaluation_view(resize=config.input.resize, crop=config.input.crop)
+    limits = {key: config.export[key] for key in ("max_bytes", "max_pixels")}
     results, broken = [], []
     with tqdm.tqdm(total=len(paths), desc="predict", unit="image", mininterval=1, dynamic_ncols=True) as progress:
         for start in range(0, len(paths), config.evaluation.batch_size):
             chunk = paths[start : start + config.evaluation.batch_size]
-            readable, unreadable = _read(chunk)
+            readable, unreadable = _read(chunk, limits)
             broken += unreadable
             if readable:
                 outputs = model.localize(tf.constant([encoded for _, encoded, _ in readable]))
@@ -82,13 +83,15 @@ def predict(
     return results, broken
 
 
-def _read(paths: Sequence[str]) -> tuple[list[tuple[str, bytes, np.ndarray]], list[tuple[str, str]]]:
+def _read(
+    paths: Sequence[str], limits: Mapping[str, int]
+) -> tuple[list[tuple[str, bytes, np.ndarray]], list[tuple[str, str]]]:
     """Returns (path, file, upright pixels) of what can be decoded and (path, reason) of what can't."""
     readable, broken = [], []
     for path in paths:
         try:
             encoded = tf.io.read_file(path)
-            readable.append((path, encoded.numpy(), images.decode(encoded).numpy()))
+            readable.append((path, encoded.numpy(), images.decode(encoded, **limits).numpy()))
         except tf.errors.OpError as error:
             broken.append((path, images.reason(error)))
     return readable, broken

@@ -29,7 +29,7 @@ def of_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
             phases[name] = run_folder.read_json(path)
     return {
         "threshold": evaluation.threshold,
-        "threshold_chosen": "before training, by config.evaluation.threshold",
+        "threshold_chosen": _choice_of_threshold(config, workdir),
         "box_rule": evaluation.box_rule,
         "max_boxes": config.export.max_boxes,
         "row": config.export.row,
@@ -43,11 +43,29 @@ def of_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
     }
 
 
+def _choice_of_threshold(config: ConfigDict, workdir: str) -> str:
+    """Says where the threshold comes from, and what the last evaluation made of it, if there was one."""
+    text = "set in the config (config.evaluation.threshold)"
+    path = os.path.join(workdir, "evaluation", "result.json")
+    if not os.path.exists(path):
+        return f"{text}; not compared with others, as nothing was evaluated"
+    result = run_folder.read_json(path)
+    summary = result["rows"].get(config.export.row, {}).get(config.evaluation.box_rule, {})
+    if summary.get("threshold_chosen") is None:
+        return f"{text}; not compared with others on a split of its own"
+    return f"{text}; the best one on the split {result['threshold_split']} was {summary['threshold_chosen']}"
+
+
 def _commit() -> str:
-    """Returns the commit of the code, with a mark if it was changed since; empty where it is no checkout."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    command = ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
+    """Returns the commit of the code, with "-dirty" if it was changed since; empty where it is no checkout."""
+    folder, name = os.path.split(os.path.abspath(__file__))
+
+    def git(*arguments):
+        command = ["git", "-C", folder, *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", name)  # installed code can lie within the checkout of something else
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -154,7 +154,7 @@ def test_flags_are_defined_in_app_only():
 
 def test_keras_and_the_addons_come_from_compat_only_which_stays_small():
     expect_none(violations(keras_imports, source_tree.modules(), {"ornet_tf/compat.py"}))
-    assert len(source_tree.text("ornet_tf/compat.py").splitlines()) <= 40
+    assert len(source_tree.text("ornet_tf/compat.py").splitlines()) <= 45
 
 
 def test_machinery_names_no_plugin():

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import boxes
-from tests.components_test import flood_fill
+from tests.components_test import flood_fill, ranked
 
 THRESHOLDS = np.arange(1, 20, dtype=np.float32) / 20
 MAP = tf.TensorSpec([None, None, None], tf.float32)
@@ -142,6 +142,55 @@ def test_a_saved_model_gives_the_same_boxes_with_tensorflow_ops_alone(rule, tmp_
     ops = {node.op for node in nodes}
     assert not {op for op in ops if "Py" in op}
     assert "Max" in ops or "UnsortedSegmentMin" in ops
+
+SEVERAL = {
+    most: tf.function(lambda maps, most=most: boxes.several_from_maps(maps, 0.5, most=most), input_signature=[MAP])
+    for most in (1, 2, 4)
+}
+
+
+@pytest.mark.parametrize("most", SEVERAL)
+@pytest.mark.parametrize(("height", "width", "passes"), [(11, 14, 2), (7, 7, 0), (1, 12, 0), (16, 16, 1)])
+def test_several_boxes_are_those_of_the_largest_components(most, height, width, passes):
+    maps = smooth(np.random.default_rng(width), 60, height, width, passes)
+    maps[0] = 0
+    found, counts = (value.numpy() for value in SEVERAL[most](maps))
+    for box, count, on in zip(found, counts, maps > 0.5):
+        extents = ranked(on, most)
+        expected = (extents + [0, 0, 1, 1]) / [height, width, height, width]
+        expected[extents[:, 0] < 0] = 0
+        if not on.any():
+            expected[0] = [0, 0, 1, 1]
+        assert count == max(1, (extents[:, 0] >= 0).sum())
+        np.testing.assert_allclose(box, expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(found[:, 0], RULES["largest"](maps, [0.5])[:, 0])
+
+
+def test_several_boxes_of_maps_with_nan_plateaus_or_nothing():
+    maps = np.zeros([4, 5, 9], np.float32)
+    maps[0] = np.nan
+    maps[1, 0, :3] = maps[1, 2, 2:7] = 1
+    maps[1, 2, 4] = np.nan  # parts the second component, though it may not touch its boxes
+    maps[2] = 0.5  # at the threshold: off
+    maps[3, ::2, ::2] = 1  # more single pixels than are asked for
+    found, counts = (value.numpy() for value in SEVERAL[4](maps))
+    assert counts.tolist() == [1, 3, 1, 4]
+    assert found.dtype == np.float32 and counts.dtype == np.int64
+    whole, none = [0, 0, 1, 1], [0, 0, 0, 0]
+    np.testing.assert_array_equal(found[0], [whole, none, none, none])
+    np.testing.assert_array_equal(found[2], [whole, none, none, none])
+    pixels = found * [5, 9, 5, 9]
+    np.testing.assert_allclose(pixels[1], [[0, 0, 1, 3], [2, 2, 3, 4], [2, 5, 3, 7], none], atol=1e-5)
+    np.testing.assert_allclose(pixels[3], [[0, 2 * i, 1, 2 * i + 1] for i in range(4)], atol=1e-5)
+
+
+def test_several_boxes_have_known_shapes():
+    maps = tf.zeros([3, 6, 8, 1])
+    traced = tf.function(lambda m: boxes.several_from_maps(m, 0.5, most=4)).get_concrete_function(maps)
+    assert [tuple(shape) for shape in traced.output_shapes] == [(3, 4, 4), (3,)]
+    found, counts = SEVERAL[2](tf.zeros([0, 6, 8]))
+    assert (found.shape, counts.shape) == ((0, 2, 4), (0,))
+
 
 
 def test_wrong_input_is_refused():

@@ -1,7 +1,18 @@
-from ornet_tf.compat import keras, variable_path
+import tensorflow as tf
+
+from ornet_tf.compat import keras, tf_variable, variable_path
 
 
 def test_variables_are_named_by_layer_and_kind_on_both_stacks():
     inputs = keras.Input((3,))
     model = keras.Model(inputs, keras.layers.Dense(2, name="head")(inputs))
     assert [variable_path(v).split("/")[-2:] for v in model.weights] == [["head", "kernel"], ["head", "bias"]]
+
+
+def test_a_variable_holds_the_numbers_of_its_layer_on_both_stacks():
+    layer = keras.layers.Dense(2)
+    layer.build((None, 3))
+    held = tf_variable(layer.kernel)
+    assert isinstance(held, tf.Variable)
+    held.assign(tf.fill([3, 2], 7.0))
+    assert tf.reduce_all(tf.convert_to_tensor(layer.kernel) == 7.0)

@@ -131,3 +131,41 @@ def test_extents_at_two_levels():
     levels = tf.constant([[[2, 0, 1], [0, 0, 1], [0, 0, 1], [0, 0, 0]]])
     expected = [[[0, 2, 2, 2], [0, 0, 0, 0]]]
     np.testing.assert_array_equal(components.largest_extents(levels, tf.constant(2)).numpy(), expected)
+
+
+def ranked(image, most):
+    """Extents of the largest components of one image by the definition; the one with the first pixel before equals."""
+    labels = flood_fill(image)
+    names, areas = np.unique(labels[labels > 0], return_counts=True)
+    extents = np.full([most, 4], -1)
+    for place, i in enumerate(sorted(range(len(names)), key=lambda i: (-areas[i], names[i]))[:most]):
+        y, x = np.nonzero(labels == names[i])
+        extents[place] = y.min(), x.min(), y.max(), x.max()
+    return extents
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_ranked_components_are_those_of_a_flood_fill_at_all_thresholds(shape):
+    rng = np.random.default_rng(sum(shape) + 1)
+    levels = rng.integers(0, 4, (120, *shape)).astype(np.int32)
+    levels[60:] *= rng.random((60, *shape)) < 0.4  # sparse ones: many small components, many ties
+    levels[:2] = 0
+    most = 5
+    found = components.ranked_extents(levels, tf.constant(3), most=most).numpy()
+    assert found.shape == (120, 3, most, 4)
+    np.testing.assert_array_equal(components.largest_extents(levels, tf.constant(3)), found[:, :, 0])
+    is_there = found[..., 2] >= found[..., 0]
+    found[~is_there] = -1
+    expected = np.array([[ranked(image > threshold, most) for threshold in range(3)] for image in levels])
+    np.testing.assert_array_equal(found, expected)
+    assert not is_there[:2].any()
+
+
+@pytest.mark.parametrize("blocks", [1, 40])
+def test_chunks_do_not_change_ranks(monkeypatch, blocks):
+    levels = np.random.default_rng(6).integers(0, 3, (11, 7, 9)).astype(np.int32)
+    expected = components.ranked_extents(levels, tf.constant(2), most=3).numpy()
+    monkeypatch.setattr(components, "_CHUNK_BLOCKS", blocks)
+    ranked_in_graph = tf.function(components.ranked_extents)
+    np.testing.assert_array_equal(ranked_in_graph(levels, tf.constant(2), most=3).numpy(), expected)
+    assert components.ranked_extents(levels[:0], tf.constant(2), most=3).shape == (0, 2, 3, 4)

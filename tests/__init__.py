@@ -1,0 +1,1 @@
+"""The tests: a package of its own, so that no `tests` that another distribution brings is taken for it."""
