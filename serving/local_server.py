@@ -50,7 +50,7 @@ class Application:
             return
         loop = asyncio.get_running_loop()
         reply = await loop.run_in_executor(self._pool, self._answer, request, body)
-        response = Response(reply.content, reply.status, media_type=reply.content_type)
+        response = Response(reply.content, reply.status, reply.headers, reply.content_type)
         await response(scope, receive, send)
 
     def _answer(self, request: Request, body: bytes):
@@ -107,7 +107,9 @@ def model_url(bound: socket.socket, name: str) -> str:
 
 
 @contextlib.contextmanager
-def _serving(store: ModelStore, bound: socket.socket, poll_wait_seconds: float) -> Iterator[uvicorn.Server]:
+def _serving(
+    store: ModelStore, bound: socket.socket, poll_wait_seconds: float, *, cors: bool = False
+) -> Iterator[uvicorn.Server]:
     """Yields a server that is ready to run: its model is loaded and its socket takes connections."""
     pool = concurrent.futures.ThreadPoolExecutor(4 * (os.cpu_count() or 1), thread_name_prefix="rest")
     try:
@@ -115,7 +117,7 @@ def _serving(store: ModelStore, bound: socket.socket, poll_wait_seconds: float) 
         # From here on callers wait instead of being refused, so the address can be told.
         bound.listen(128)
         config = uvicorn.Config(
-            Application(RestApi(store), pool),
+            Application(RestApi(store, cors=cors), pool),
             http="h11",
             loop="asyncio",
             ws="none",
@@ -184,7 +186,14 @@ def running(
 
 
 def serve(
-    base_path: str, name: str, *, host: str, port: int, poll_wait_seconds: float, config_file: str = ""
+    base_path: str,
+    name: str,
+    *,
+    host: str,
+    port: int,
+    poll_wait_seconds: float,
+    config_file: str = "",
+    cors: bool = False,
 ) -> None:
     """Serves the models below `base_path` until SIGINT or SIGTERM; requests under way are finished first.
 
@@ -196,7 +205,7 @@ def serve(
         signal.signal(number, lambda *_: sys.exit(0))
     store = ModelStore(name, base_path, _load, config_file)
     bound = bind(host, port)
-    with _serving(store, bound, poll_wait_seconds) as server:
+    with _serving(store, bound, poll_wait_seconds, cors=cors) as server:
         logging.info("Serving %s at %s", base_path, model_url(bound, name))
         server.run(sockets=[bound])
 
@@ -207,6 +216,7 @@ def _define_flags() -> None:
     flags.DEFINE_string("model_config_file", "", "TensorFlow Serving's models.config; its versions and labels count.")
     flags.DEFINE_string("model_name", "ornet", "The model's name in URLs.")
     flags.DEFINE_integer("rest_api_port", 8501, "Port; 0 for a free one, which the log tells.")
+    flags.DEFINE_bool("rest_api_enable_cors_support", False, "Whether pages of all origins may ask from a browser.")
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 opens the server to the network.")
     flags.DEFINE_float("file_system_poll_wait_seconds", 1, "Seconds between two looks for a new version; 0 for none.")
 
@@ -222,6 +232,7 @@ def main(_) -> None:
             port=values.rest_api_port,
             poll_wait_seconds=values.file_system_poll_wait_seconds,
             config_file=values.model_config_file,
+            cors=values.rest_api_enable_cors_support,
         )
     except (OSError, ValueError) as error:
         sys.exit(f"Error: {error}")

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import json
 import re
+import types
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -15,6 +17,12 @@ _CHOICE = r"(?:/versions/([0-9]+)|/labels/([^/:]+))?"
 _ACTION = re.compile(rf"/v1/models/([^/:]+){_CHOICE}:(classify|regress|predict)", re.IGNORECASE)
 _LOOK = re.compile(rf"/v1/models(?:/([^/:]+))?{_CHOICE}(/metadata)?", re.IGNORECASE)
 _LARGEST_VERSION = 2**63 - 1
+_NO_HEADERS: Mapping[str, str] = types.MappingProxyType({})
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
 
 
 class Reply(NamedTuple):
@@ -23,13 +31,21 @@ class Reply(NamedTuple):
     status: int
     content: bytes = b""
     content_type: str = "application/json"
+    headers: Mapping[str, str] = _NO_HEADERS
 
 
 class RestApi:
     """Answers requests for one model. Calls may come from several threads at once."""
 
-    def __init__(self, store: ModelStore):
+    def __init__(self, store: ModelStore, *, cors: bool = False):
+        """Keeps the store.
+
+        Args:
+          store: holds the model.
+          cors: whether replies allow pages of all origins to read them.
+        """
         self._store = store
+        self._headers = _CORS if cors else _NO_HEADERS
 
     def answer(self, method: str, target: str, body: bytes = b"", *, origin: str = "") -> Reply:
         """Returns the reply to a request, whatever is wrong with it.
@@ -42,6 +58,9 @@ class RestApi:
         """
         if not _API.fullmatch(target):
             return Reply(404, b"<html><head><title>404 Not Found</title></head></html>\n", "text/html")
+        return self._answer(method, target, body, origin)._replace(headers=self._headers)
+
+    def _answer(self, method: str, target: str, body: bytes, origin: str) -> Reply:
         if method == "OPTIONS":
             return Reply(200 if re.search("https?://", origin) else 400)
         try:

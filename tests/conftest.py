@@ -60,3 +60,12 @@ def older_url(tmp_path_factory):
     tiny_export.write(base / "1")
     with local_server.running(base, "ornet") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    """The server that the contract tests ask."""
+    from tests import contract_server
+
+    with contract_server.given_or_started(tmp_path_factory.mktemp("contract")) as server:
+        yield server

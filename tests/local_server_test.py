@@ -3,13 +3,9 @@ import concurrent.futures
 import contextlib
 import gzip
 import json
-import os
-import pathlib
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from http import client
 from urllib.parse import urlsplit
@@ -18,9 +14,8 @@ import pytest
 import requests
 
 from serving import local_server
-from tests import models_config, tiny_export
+from tests import models_config, server_program, tiny_export
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 NUMBERS = {"signature_name": "numbers", "instances": [{"a": [1, 2.5], "b": 3}, {"a": [-1, 0], "b": -4}]}
 
 
@@ -153,24 +148,12 @@ def test_a_model_that_does_not_load_is_an_error_at_the_start(tmp_path):
         pass
 
 
-def start(*arguments):
-    command = [sys.executable, "-m", "serving.local_server", "--model_name=ornet", *arguments]
-    return subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_requests_finish_and_ends_with_success(export, number):
-    with start(f"--model_base_path={export}", "--rest_api_port=0") as process:
+    with server_program.start(f"--model_base_path={export}", "--rest_api_port=0") as process:
         try:
-            lines = []
-            while not lines or "Serving " not in lines[-1]:
-                lines.append(process.stdout.readline())
-                assert lines[-1], "".join(lines)
-            url = lines[-1].split(" at ")[-1].strip()
+            url = server_program.model_url(process)
             with concurrent.futures.ThreadPoolExecutor(1) as pool:
                 body = {"signature_name": "spin", "inputs": [30_000]}
                 reply = pool.submit(requests.post, f"{url}:predict", json=body, timeout=30)
@@ -203,7 +186,7 @@ def test_mistakes_on_the_command_line_end_in_one_sentence(tmp_path, flags, messa
     with socket.create_server(("127.0.0.1", 0)) as taken:
         values = {"tmp": tmp_path, "port": taken.getsockname()[1]}
         arguments = [flag.format(**values) for flag in ["--rest_api_port=0", *flags]]
-        with start(*arguments) as process:
+        with server_program.start(*arguments) as process:
             output, _ = process.communicate(timeout=20)
     assert process.returncode == 1
     assert output.startswith(message.format(**values))

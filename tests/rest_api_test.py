@@ -5,8 +5,11 @@ import pytest
 import requests
 
 from serving import local_server
+from serving.model_store import ModelStore
+from serving.rest_api import RestApi
 from tests import tiny_export
 
+CORS = ("Origin", "Methods", "Headers")
 NUMBERS = {"signature_name": "numbers", "instances": [{"a": [1, 2.5], "b": 3}, {"a": [-1, 0], "b": -4}]}
 
 
@@ -111,6 +114,15 @@ def test_errors_and_the_order_of_checks(http, url, method, path, body, status, m
     assert (reply.status_code, reply.headers["content-type"]) == (status, "application/json")
     assert list(reply.json()) == ["error"]
     assert message in reply.json()["error"]
+
+
+def test_cors_headers_are_on_every_reply_of_the_api_or_on_none(tmp_path):
+    store = ModelStore("ornet", tmp_path, str)
+    for cors, expected in ((False, set()), (True, {f"Access-Control-Allow-{key}" for key in CORS})):
+        api = RestApi(store, cors=cors)
+        for method in ("GET", "PUT", "OPTIONS"):
+            assert set(api.answer(method, "/v1/models/ornet").headers) == expected
+        assert not api.answer("GET", "/other").headers
 
 
 def test_missing_model_name(http, url):

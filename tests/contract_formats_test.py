@@ -1,0 +1,208 @@
+"""The contract of any server with an export, part 2: rows, columns, base64, JSON types and how they are refused."""
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tests import tiny_export
+from tests.contract_server import b64, expect_error
+
+pytestmark = pytest.mark.slow
+PICTURE = tiny_export.picture(40, 60, (10, 12, 20, 48))
+PIXELS = [[[255, 0, 0], [0, 0, 0]], [[9, 9, 9], [0, 255, 0]]]
+
+
+@pytest.fixture(name="expected", scope="module")
+def _expected(served):
+    """The rows for a picture and for an empty file."""
+    return rows_of(served.predict({"instances": [b64(PICTURE), b64(b"")]}))
+
+
+def rows_of(reply):
+    """Returns the rows of a reply in either format; fails if it is an error."""
+    assert reply.status == 200, reply.body[:1000]
+    document = reply.document
+    ((kind, content),) = document.items()
+    if kind == "predictions":
+        return content
+    assert kind == "outputs"
+    if not isinstance(content, dict):
+        return content
+    return [dict(zip(content, row)) for row in zip(*content.values())]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"instances": [{"image_bytes": b64(PICTURE)}, {"image_bytes": b64(b"")}]},
+        {"instances": [{"b64": b64(PICTURE)["b64"].rstrip("=")}, ""]},
+        {"inputs": {"image_bytes": [b64(PICTURE), b64(b"")]}},
+        {"inputs": [b64(PICTURE), {"b64": ""}]},
+        {"inputs": {"image_bytes": [b64(PICTURE), ""], "not an input": [1]}, "signature_name": "", "other": 1},
+        {"signature_name": "serving_default", "instances": [b64(PICTURE), b64(b"")]},
+    ],
+)
+def test_all_ways_to_send_pictures_lead_to_the_same_answer(served, expected, document):
+    assert len(expected) == 2
+    assert expected[0]["status"] == ""
+    assert expected[1]["status"]
+    assert rows_of(served.predict(document)) == expected
+
+
+def test_pixels_are_sent_as_lists_of_whole_numbers(served):
+    expected = rows_of(served.predict({"signature_name": "image_tensor", "instances": [PIXELS, PIXELS]}))
+    assert len(expected) == 2
+    assert expected[0] == expected[1]
+    for document in ({"instances": [{"image_tensor": PIXELS}] * 2}, {"inputs": [PIXELS] * 2}):
+        assert rows_of(served.predict({"signature_name": "image_tensor", **document})) == expected
+
+
+def test_the_dialect_of_json(served):
+    asked = {"signature_name": "image_tensor", "instances": [PIXELS]}
+    expected = served.predict(asked).outcome
+    body = json.dumps(asked)
+    for variant in (
+        body + " text after it",
+        body + body,
+        " \n\t" + body,
+        body[:-1] + ', "instances": []}',  # of two equal keys the first counts
+        body[:-1] + ', "signature_name": 3}',
+        body[:-1] + ', "deep": ' + "[" * 200 + "NaN" + "]" * 200 + "}",
+        body[:-1] + ', "numbers": [NaN, Inf, -Inf, Infinity, -Infinity, 1e-400]}',
+        body[:-1] + ', "not UTF-8": "\udcff"}',
+    ):
+        assert served.predict(variant.encode("utf-8", "surrogateescape")).outcome == expected, variant[-80:]
+
+
+@pytest.mark.parametrize(
+    ("instances", "message"),
+    [
+        ([3], "Type: Number is not of expected type: string"),
+        ([None], "Type: Null is not of expected type: string"),
+        ([True], "Type: True is not of expected type: string"),
+        ([{"b64": "_-8="}], "Unable to base64 decode"),  # the alphabet for URLs
+        ([{"b64": "A"}], "Unable to base64 decode"),
+        ([b64(PICTURE), {"image_bytes": b64(PICTURE)}], "Expecting value/list but got object at item 1 of input list"),
+        ([{"image_bytes": b64(PICTURE)}, "a"], "Expecting object but got list at item 1 of input list"),
+        ([{"picture": b64(PICTURE)}], "does not have named input: picture"),
+        ([{"picture": b64(PICTURE)}], "Failed to process element: 0 key: picture of 'instances' list."),
+        ([{**b64(PICTURE), "x": 1}], "of 'instances' list"),  # with a second key it is no longer base64
+        ([{}], "keys must be equal to: image_bytes"),
+        ([["a"], "b"], "Failed to process element: 1 of 'instances' list."),
+        ([["a"], ["b", "c"]], "Expecting tensor size: 1 but got: 2"),
+    ],
+)
+def test_rows_that_are_no_pictures_are_refused(served, instances, message):
+    expect_error(served.predict({"instances": instances}), 400, message)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"picture": ["a"]}, "Missing named input: image_bytes in 'inputs' object."),
+        ({**b64(b""), "x": 1}, "Missing named input: image_bytes in 'inputs' object."),
+        ([3], "Type: Number is not of expected type: string"),
+        ({"image_bytes": ["a", ["b"]]}, "Encountered list at unexpected "),
+        ({"image_bytes": [["a"], "b"]}, "found at incorrect level"),
+        (b64(PICTURE), ""),  # a scalar, where the graph expects a batch
+        ([["a"]], ""),
+    ],
+)
+def test_columns_that_are_no_pictures_are_refused(served, inputs, message):
+    expect_error(served.predict({"inputs": inputs}), 400, message)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "message"),
+    [
+        ([1.0, 0, 0], "Type: Number is not of expected type: "),
+        ([2**31, 0, 0], "Type: Number is not of expected type: "),
+        (["1", 0, 0], "Type: String is not of expected type: "),
+        ([False, 0, 0], "Type: False is not of expected type: "),
+        ([b64(b"a"), 0, 0], "Type: Object is not of expected type: "),
+        ([0, 0], "Encountered list at unexpected size"),
+    ],
+)
+def test_pixels_that_are_none_are_refused(served, pixel, message):
+    damaged = [PIXELS[0], [PIXELS[1][0], pixel]]
+    expect_error(served.predict({"signature_name": "image_tensor", "inputs": [damaged]}), 400, message)
+    reply = served.predict({"signature_name": "image_tensor", "instances": [PIXELS, damaged]})
+    expect_error(reply, 400, "Failed to process element: 1 of 'instances' list.", message)
+
+
+def test_pictures_of_different_sizes_are_no_tensor(served):
+    column = [[pixel] for pixel in PIXELS[0] + PIXELS[1]]
+    for other, message in ((PIXELS[:1], "Expecting tensor size: 12 but got: 6"), (column, "Expecting shape [")):
+        reply = served.predict({"signature_name": "image_tensor", "instances": [PIXELS, other]})
+        expect_error(reply, 400, "Failed to process element: 1 of 'instances' list.", message)
+
+
+def test_an_error_may_echo_all_that_was_sent(served):
+    picture = b64(bytes(30_000))
+    reply = served.predict({"instances": [picture], "inputs": [picture]})
+    expect_error(reply, 400, "JSON Value: ", "expecting only one of 'inputs' or 'instances' keys to exist")
+    assert picture["b64"] in reply.document["error"]
+
+
+def test_several_inputs_and_outputs_of_every_type(served):
+    served.needs("numbers")
+    asked = {"signature_name": "numbers", "instances": [{"a": [1, 2.5], "b": 3}, {"b": -4, "a": [-1, 0]}]}
+    expected = [
+        {"total": 3.5, "next": 4, "positive": True, "text": "3°", "raw_bytes": b64(b"3\xff")},
+        {"total": -1.0, "next": -3, "positive": False, "text": "-4°", "raw_bytes": b64(b"-4\xff")},
+    ]
+    assert served.predict(asked).outcome == (200, {"predictions": expected})
+    columns = {"signature_name": "numbers", "inputs": {"a": [[1, 2.5], [-1, 0]], "b": [3, -4], "c": "extra"}}
+    assert rows_of(served.predict(columns)) == expected
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"instances": [{"a": [1, 2]}]}, "keys must be equal to: a,b"),
+        ({"instances": [{"a": [1, 2], "b": 1, "c": 1}]}, "does not have named input: c"),
+        ({"instances": [[1, 2]]}, "instances is a plain list, but expecting list of objects as multiple input tensors"),
+        ({"inputs": [1]}, "inputs is a plain value/list, but expecting an object as multiple input tensors"),
+        ({"inputs": {"a": [[1, 2]]}}, "Missing named input: b in 'inputs' object."),
+        ({"instances": [{"a": ["x", 2], "b": 1}]}, 'Value: "x" Type: String is not of expected type: float'),
+    ],
+)
+def test_several_inputs_have_to_be_named(served, document, message):
+    served.needs("numbers")
+    expect_error(served.predict({"signature_name": "numbers", **document}), 400, message)
+
+
+def test_numbers_keep_their_value_and_need_not_be_finite(served):
+    served.needs("numbers")
+    rows = "[NaN, 1], [Inf, 0], [-Infinity, 0], [1e39, 0], [0.1, 0.2], [16777216, 0], [1e-400, 3e-5], [9e6, 0]"
+    largest = "9223372036854775806, -9223372036854775808, 0, 0, 0, 0, 0, 0"
+    body = f'{{"signature_name": "numbers", "inputs": {{"a": [{rows}], "b": [{largest}]}}}}'
+    outputs = served.predict(body.encode()).document["outputs"]
+    assert outputs["next"][:2] == [2**63 - 1, -(2**63) + 1]
+    total = outputs["total"]
+    assert math.isnan(total[0])
+    assert total[1:4] == [math.inf, -math.inf, math.inf]
+    exact = np.float32([0.1, 16777216, 3e-5, 9e6]) + np.float32([0.2, 0, 0, 0])
+    np.testing.assert_array_equal(np.float32(total[4:]), exact)
+    assert all(isinstance(value, float) for value in total), "a float is never written as a whole number"
+
+
+def test_one_output_loses_its_name(served):
+    served.needs("echo")
+    assert served.predict({"signature_name": "echo", "instances": ["ab", "c"]}).document == {
+        "predictions": ["a", "c"]
+    }
+    assert served.predict({"signature_name": "echo", "inputs": ["ab"]}).document == {"outputs": ["a"]}
+
+
+def test_a_scalar_is_a_column_but_no_row(served):
+    served.needs("whole")
+    assert served.predict({"signature_name": "whole", "inputs": [1, 2]}).document == {"outputs": 1.0}
+    refused = served.predict({"signature_name": "whole", "instances": [1, 2]})
+    expect_error(refused, 400, "Tensor name: y has no shape information")
+
+
+def test_a_failed_assertion_is_the_callers_error(served):
+    served.needs("checked")
+    expect_error(served.predict({"signature_name": "checked", "instances": ["x"]}), 400)
