@@ -27,6 +27,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
+from benchmarks import _memory
 from ornet_tf import input_pipeline
 from ornet_tf.datasets import Source
 
@@ -99,13 +100,6 @@ def compare(paths: list[str], folder: str) -> None:
         print(f"{name:<24}{rate:>10.0f}{min(rates[name]):>10.0f}{max(rates[name]):>10.0f}{ratios}", flush=True)
 
 
-def memory() -> dict[str, int]:
-    """Returns what this process holds, in MiB: "VmHWM" at most so far, "RssAnon" of its own, "RssFile" of files."""
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    return {name: int(fields[name].split()[0]) // 1024 for name in ("VmHWM", "RssAnon", "RssFile")}
-
-
 def show_memory(paths: list[str], cache: str, folder: str) -> None:
     """Prints what an epoch takes: most memory, most of its own, files mapped at the end."""
     most, is_over = [0], threading.Event()
@@ -114,12 +108,12 @@ def show_memory(paths: list[str], cache: str, folder: str) -> None:
         while not is_over.wait(0.02):
             most[0] = max(most[0], anonymous())
 
-    watcher = threading.Thread(target=watch, args=[lambda: memory()["RssAnon"]])
+    watcher = threading.Thread(target=watch, args=[lambda: _memory.of_process()["RssAnon"]])
     watcher.start()
     take(pipeline(paths, cache, folder), len(paths))
     is_over.set()
     watcher.join()
-    now = memory()
+    now = _memory.of_process()
     print(now["VmHWM"], most[0], now["RssFile"])
 
 

@@ -10,10 +10,11 @@ from tests import source_tree
 
 # importlib-resources is imported by tensorflow-datasets; ruff is a program, pytest-xdist an option of pytest.
 NOT_IMPORTED = {"importlib-resources", "ruff", "pytest-xdist"}
-PEERS = {"torch"}  # that a benchmark asks its user to install
+PEERS = {"torch", "opencv-python-headless", "tf-keras-vis"}  # that a benchmark asks its user to install
 # Packages that are no requirement of the package: of the other stack; the extra `grpc` of pyproject.toml.
 OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio"}
-MODULES = {"tensorflow_serving": "tensorflow-serving-api"}  # where the legacy stack lacks the package that tells
+# Where the package that tells may not be installed.
+MODULES = {"tensorflow_serving": "tensorflow-serving-api", "cv2": "opencv-python-headless"}
 FOLDERS = {"benchmarks", "configs", "ornet_tf", "serving", "tests"}
 OWN = FOLDERS | {path.stem for path in source_tree.ROOT.glob("tests/*.py")}
 

@@ -1,0 +1,63 @@
+"""A VGG16 export with random weights, and pictures for it: what the benchmarks of an export measure."""
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from ornet_tf import assemble, config, export, gate, images, localizer, methods, transforms
+
+_HEIGHT, _WIDTH = 375, 500  # of pictures, in pixels: those of many photographs in data sets
+
+
+def _resize(size: int) -> int:
+    return size * 8 // 7  # 256 for 224
+
+
+def method_and_localizer(size: int, classes: int) -> tuple[methods.Protocol, localizer.Localizer]:
+    """Builds stage two of the paper's experiment, and its graph for files, for views of `size` pixels."""
+    experiment = config.default()
+    experiment.backbone.options.weights = None
+    experiment.input.update({"resize": _resize(size), "crop": size})
+    method = assemble.build_method(experiment, experiment.phase.stage_two, classes)
+    model = localizer.Localizer(
+        method,
+        [f"class {i}" for i in range(classes)],
+        resize=_resize(size),
+        crop=size,
+        threshold=experiment.evaluation.threshold,
+        box_rule=experiment.evaluation.box_rule,
+    )
+    return method, model
+
+
+def save(model: localizer.Localizer, folder: str) -> None:
+    """Writes the SavedModel that an export of this localizer is."""
+    export._save(model, {"weights": "random"}, folder)
+
+
+def views(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
+    """Returns what the export's graph sees of files, string [N]: float32 [N, size, size, 3] in 0..255."""
+    view = transforms.evaluation_view(resize=_resize(size), crop=size)
+    limits = {"max_bytes": gate.MAX_BYTES, "max_pixels": gate.MAX_PIXELS}
+
+    def seen(image):
+        return transforms.apply(image, view, resize=_resize(size), crop=size)
+
+    return images.decode_each(image_bytes, seen, [size, size, 3], **limits)[0]
+
+
+def jpegs(count: int) -> list[bytes]:
+    """Returns JPEG files of smooth colours and some noise, always the same ones."""
+    rng = np.random.default_rng(0)
+    files = []
+    for _ in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8))
+        smooth = np.asarray(coarse.resize((_WIDTH, _HEIGHT), Image.BICUBIC))
+        noisy = np.clip(smooth + rng.integers(-9, 10, smooth.shape), 0, 255).astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(noisy).save(file, "JPEG", quality=90)
+        files.append(file.getvalue())
+    return files

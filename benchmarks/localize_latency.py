@@ -1,0 +1,170 @@
+"""Times an export against the whole classifier's forward pass, and against Grad-CAM, on the same VGG16.
+
+`localize` runs the low layers and the generator, `serving_default` the evaluator as well; both are the signatures of a
+SavedModel that was written and loaded, with random weights. Against them: the forward pass of the evaluator, which is
+the whole VGG16, in one graph; Grad-CAM at its last convolution in one graph; and Grad-CAM of tf-keras-vis, called as
+its users do. Grad-CAM ends in a map, the export in boxes. All sides get the same JPEG files and decode them with the
+same operations; decoding is timed alone as well, and its median is taken off in the columns "alone". The sides take
+turns in one process; each figure is the median of `--rounds` calls. tf-keras-vis is no requirement of the project and
+its line is left out without it:
+
+  pip install tf-keras-vis
+  python -m benchmarks.localize_latency
+"""
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Callable
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags, logging
+
+from benchmarks import _untrained
+from ornet_tf import config, methods, registry
+from ornet_tf.compat import keras
+
+_SIZE = flags.DEFINE_integer("size", 224, "side of the view in pixels, a multiple of 32", lower_bound=32)
+_CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
+_BATCHES = flags.DEFINE_multi_integer("batch", [1, 8], "pictures in a call; can be given several times", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 15, "how often each side computes", lower_bound=1)
+_OURS = ("localize", "serving_default")
+_FORWARD, _GRAPH, _PEER = "VGG16 forward pass", "Grad-CAM, one graph", "Grad-CAM, tf-keras-vis"
+
+Side = Callable[[tf.Tensor], object]
+
+
+def whole_classifier(method: methods.Protocol) -> keras.Model:
+    """Returns the evaluator with its weights as one flat model: pixels [B, H, W, 3] -> logits [B, K]."""
+    lower, upper = method.parts["evaluator_lower"], method.parts["evaluator_upper"]
+    normalize = registry.find("backbones", config.default().backbone.name)(
+        image_size=_SIZE.value, num_classes=_CLASSES.value, weights=None
+    ).normalize
+    x = pixels = keras.Input(normalize.input_shape[1:])
+    for part in (normalize, lower, upper):
+        for layer in part.layers[1:]:
+            x = layer(x)
+    # A clone: layers that are used twice have no output of their own, which tf-keras-vis asks for.
+    flat = keras.models.clone_model(keras.Model(pixels, x))
+    flat.set_weights([*lower.get_weights(), *upper.get_weights()])
+    return flat
+
+
+def classifier_sides(classifier: keras.Model) -> dict[str, Side]:
+    """Returns the classifier's forward pass and Grad-CAM, each as a function of files, string [N]."""
+    last = [layer for layer in classifier.layers if isinstance(layer, keras.layers.Conv2D)][-1]
+    both = keras.Model(classifier.inputs, [last.output, classifier.outputs[0]])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def forward(files):
+        return tf.nn.softmax(classifier(_untrained.views(files, _SIZE.value), training=False))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def grad_cam(files):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            pixels = _untrained.views(files, _SIZE.value)
+            tape.watch(pixels)
+            features, logits = both(pixels, training=False)
+            score = tf.reduce_max(logits, axis=-1)
+        weights = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
+        cam = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
+        return methods.rescale(tf.image.resize(cam, [_SIZE.value, _SIZE.value]))[..., 0]
+
+    return {_FORWARD: lambda files: forward(files).numpy(), _GRAPH: lambda files: grad_cam(files).numpy()}
+
+
+def peer_side(classifier: keras.Model, decode: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, Side]:
+    """Returns Grad-CAM of tf-keras-vis, or nothing where it isn't installed."""
+    try:
+        from tf_keras_vis.gradcam import Gradcam
+    except ImportError as error:
+        print(f"No line for tf-keras-vis, which can't be imported ({error}): pip install tf-keras-vis")
+        return {}
+    peer = Gradcam(classifier)
+    return {_PEER: lambda files: peer(lambda logits: tf.reduce_max(logits, axis=-1), decode(files))}
+
+
+def all_sides(folder: str) -> dict[str, Side]:
+    """Returns every side as a function of files, string [N]; its answer is in memory when it returns."""
+    method, model = _untrained.method_and_localizer(_SIZE.value, _CLASSES.value)
+    _untrained.save(model, folder)
+    loaded = tf.saved_model.load(folder)
+    decode = tf.function(
+        lambda files: _untrained.views(files, _SIZE.value), input_signature=[tf.TensorSpec([None], tf.string)]
+    )
+
+    def ask(name):
+        # `loaded` is held: its functions refer to its variables only weakly.
+        return lambda files: {k: v.numpy() for k, v in loaded.signatures[name](image_bytes=files).items()}
+
+    classifier = whole_classifier(method)
+    return {
+        "decoding": lambda files: decode(files).numpy(),
+        **{name: ask(name) for name in _OURS},
+        **classifier_sides(classifier),
+        **peer_side(classifier, decode),
+    }
+
+
+def check(sides: Mapping[str, Side], files: tf.Tensor) -> None:
+    """Calls every side, which builds its graph, and looks whether those that can be compared agree.
+
+    Raises:
+      ValueError: if they don't.
+    """
+    answers = {name: side(files) for name, side in sides.items()}
+    whole, boxes = answers["serving_default"], answers["localize"]["detection_boxes"]
+    pairs = {
+        "boxes of localize and serving_default": (boxes, whole["detection_boxes"]),
+        "scores of serving_default and the forward pass": (whole["detection_scores"][:, 0], answers[_FORWARD].max(-1)),
+    }
+    if _PEER in answers:
+        # Both enlarge the map of a picture in their own way: what is compared is where it is strong.
+        one, other = (np.reshape(answers[name], [len(boxes), -1]) for name in (_GRAPH, _PEER))
+        alike = [np.corrcoef(a, b)[0, 1] for a, b in zip(one, other) if a.std() and b.std()]
+        pairs["maps of both Grad-CAMs (correlation)"] = (np.maximum(0.9, alike), np.asarray(alike))
+    for what, (one, other) in pairs.items():
+        if not np.allclose(one, other, rtol=1e-3, atol=1e-4):
+            raise ValueError(f"Expected the same {what}, got {one} and {other}.")
+
+
+def compare(sides: Mapping[str, Side], batch: int) -> None:
+    """Prints the table of a batch size."""
+    files = tf.constant(_untrained.jpegs(batch))
+    check(sides, files)
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(_ROUNDS.value):
+        for name, side in sides.items():
+            begin = time.perf_counter()
+            side(files)
+            times[name].append((time.perf_counter() - begin) * 1000 / batch)
+    median = {name: statistics.median(values) for name, values in times.items()}
+    decoding = median["decoding"]
+    print(f"\nbatches of {batch}{'ms/image':>25}{'fastest':>10}{'slowest':>10}{'alone':>10}"
+          + "".join(f"{f'/ {name}':>18}{'alone':>10}" for name in _OURS))
+    for name, values in times.items():
+        row = f"{name:<26}{median[name]:>10.2f}{min(values):>10.2f}{max(values):>10.2f}"
+        if name != "decoding":
+            row += f"{median[name] - decoding:>10.2f}"
+            for ours in _OURS:
+                alone = (median[name] - decoding) / (median[ours] - decoding)
+                row += f"{median[name] / median[ours]:>18.2f}{alone:>10.2f}"
+        print(row, flush=True)
+
+
+def main(_) -> None:
+    """Prints a table for each batch size."""
+    logging.set_verbosity(logging.WARNING)  # saving tells thousands of names of inputs
+    print(f"VGG16 with random weights, {_SIZE.value} pixels, {_CLASSES.value} classes, TensorFlow {tf.__version__}")
+    print("A ratio above 1: the signature of the export is faster than the line's side.")
+    with tempfile.TemporaryDirectory() as folder:
+        sides = all_sides(folder)
+        for batch in _BATCHES.value:
+            compare(sides, batch)
+
+
+if __name__ == "__main__":
+    app.run(main)
