@@ -128,7 +128,8 @@ def _files(tiny_run):
 
 
 def test_all_signatures_answer_what_prediction_answers(exported, tiny_run, files):
-    expected = localizer.load(*tiny_run).localize(tf.constant(files))
+    model = localizer.load(*tiny_run)
+    expected = model.localize(tf.constant(files))
     maps = expected.pop("activation_map")
     signatures = tf.saved_model.load(exported).signatures
     served = {name: signatures[name](image_bytes=tf.constant(files)) for name in set(SIGNATURES) - {"image_tensor"}}
