@@ -181,7 +181,8 @@ def report(outcomes, wrong, sizes):
         shown = "; ".join(f"{n} {why}" for why, n in words.most_common(4) if n)
         total = sum(counts.values())
         lines.append(f"| {kind} | {total} | {counts['']} | {total - counts['']} | {shown} |")
-    curve = [next(size for cases, size, _ in sizes if cases >= least) for least in range(1000, sizes[-1][0], 1000)]
+    thousands = range(1000, sizes[-1][0] if sizes else 0, 1000)
+    curve = [next(size for cases, size, _ in sizes if cases >= least) for least in thousands]
     if curve:
         curve.append(sizes[-1][1])
         shown = ", ".join(map(str, curve))

@@ -57,6 +57,7 @@ def test_a_growing_memory_a_hang_and_silence_are_no_success(monkeypatch):
     assert not is_well and "memory grew by 200 MiB" in lines[-1]
     assert not fuzz_images.report(well, ["batch 3: no answer for 1 s"], steady)[1]
     assert not fuzz_images.report(collections.Counter(), [], [(0, 1, 1)])[1]
+    assert fuzz_images.report(collections.Counter(), ["batch None: it died"], [])[0][-1] == "batch None: it died"
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as silent:
         with pytest.raises(TimeoutError, match=r"no answer for 0.2 s"):
             list(fuzz_images.lines_of(silent, 0.2))
