@@ -5,6 +5,7 @@ import functools
 import inspect
 import os
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
@@ -17,6 +18,8 @@ from ornet_tf.optimizers import make_optimizers
 
 # What was found when pictures were looked at, in the workdir.
 _CHECKED = "checked_pictures.json"
+# What was trained on.
+_DATA = "data.json"
 
 
 def load_source(config: ConfigDict, split: str) -> Source:
@@ -200,7 +203,7 @@ def claim_data(workdir: str, source: Source, phases: Sequence[str]) -> None:
     Raises:
       ValueError: if the run was started on other data: labels would change their meaning, and epochs their length.
     """
-    path = os.path.join(workdir, "data.json")
+    path = os.path.join(workdir, _DATA)
     data = {"training_pictures": len(source), "class_names": list(source.class_names)}
     learned = any(checkpoints.latest(os.path.join(workdir, phase)) for phase in phases)
     if not learned or not os.path.exists(path):
@@ -215,16 +218,25 @@ def claim_data(workdir: str, source: Source, phases: Sequence[str]) -> None:
         )
 
 
+def read_data(workdir: str) -> dict[str, Any]:
+    """Returns what `claim_data` stored: "training_pictures", their number, and "class_names".
+
+    Raises:
+      FileNotFoundError: if nothing was trained in `workdir`.
+    """
+    path = os.path.join(workdir, _DATA)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path} is missing: expected the --workdir of an ornet_tf.train run.")
+    return run_folder.read_json(path)
+
+
 def read_class_names(workdir: str) -> list[str]:
     """Returns the class names of a run.
 
     Raises:
       FileNotFoundError: if nothing was trained in `workdir`.
     """
-    path = os.path.join(workdir, "data.json")
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{path} is missing: expected the --workdir of an ornet_tf.train run.")
-    return run_folder.read_json(path)["class_names"]
+    return read_data(workdir)["class_names"]
 
 
 def total_steps(section: Mapping, source: Source) -> int:

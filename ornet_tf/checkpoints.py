@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -107,12 +107,12 @@ class PhaseCheckpoints:
         self._checkpoint.step.assign(step)
         self._record.value = record
         if not self._is_chief:  # variables that are read from all hosts have to be read on all
-            with _said(step, tempfile.gettempdir()), tempfile.TemporaryDirectory() as aside:
+            with _writing(step, tempfile.gettempdir()), tempfile.TemporaryDirectory() as aside:
                 self._checkpoint.write(os.path.join(aside, "step"))
             return
         folder = os.path.join(self._folder, "checkpoints")
         path, aside = os.path.join(folder, f"step-{step}"), os.path.join(folder, "partial")
-        with _said(step, folder):
+        with _writing(step, folder):
             os.makedirs(folder, exist_ok=True)
             try:
                 self._checkpoint.write(aside)
@@ -130,16 +130,10 @@ class PhaseCheckpoints:
                 _remove(os.path.join(folder, other))
 
 
-@contextlib.contextmanager
-def _said(step: int, folder: str) -> Iterator[None]:
-    try:
-        yield
-    except (tf.errors.OpError, OSError) as error:
-        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
-        raise OSError(
-            f"The checkpoint of step {step} could not be written to {folder}: {reason}. Free some space and start the "
-            "same command again; the checkpoints before it are intact."
-        ) from error
+def _writing(step: int, folder: str):
+    return durable.writing(
+        f"The checkpoint of step {step} could not be written to {folder}", "; the checkpoints before it are intact"
+    )
 
 
 class DamagedCheckpointError(ValueError):

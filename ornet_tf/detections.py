@@ -1,9 +1,10 @@
 """What a model finds in a picture: one type, whichever way the model was asked. NumPy and Pillow only."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,17 @@ class Detections:
         return {**first, "others": found[1:]} if found[1:] else first
 
 
+@contextlib.contextmanager
+def expected_from(source: str) -> Iterator[None]:
+    """Makes a ValueError inside, the middle of a sentence, a whole one about outputs of `source`."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f"Expected detections from {source}, but {error}; is it the model that ornet_tf.export wrote?"
+        ) from None
+
+
 def from_outputs(outputs: Mapping[str, Any], count: int) -> list[Detections]:
     """Turns the outputs of a signature into one result per picture.
 
@@ -55,7 +67,8 @@ def from_outputs(outputs: Mapping[str, Any], count: int) -> list[Detections]:
       count: the number N of pictures that were sent.
 
     Raises:
-      ValueError: if an output is missing or has another shape; the message is the middle of a sentence.
+      ValueError: if an output is missing or has another shape; the message is the middle of a sentence: see
+        `expected_from`.
     """
     boxes = _tensor(outputs, "detection_boxes", np.float32, (count, None, 4))
     per_box = (count, boxes.shape[1])

@@ -1,8 +1,27 @@
 """Files that are there, whole, after a process was killed or a machine has lost its power."""
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import tensorflow as tf
+
+
+@contextlib.contextmanager
+def writing(failure: str, then: str) -> Iterator[None]:
+    """Makes what TensorFlow or the system says of a write inside a sentence: `failure`, the reason, what to do, `then`.
+
+    Raises:
+      OSError: that sentence.
+    """
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
+        raise OSError(
+            f"{failure}: {str(reason).strip().splitlines()[0]}. Free some space and start the same command again{then}."
+        ) from error
 
 
 def sync(paths: Iterable[str]) -> None:

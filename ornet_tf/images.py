@@ -85,9 +85,9 @@ def decode_each(
 def reason(error: Exception) -> str:
     """Turns an error of reading or decoding a picture into a few words, such as `truncated or damaged JPEG`."""
     text = str(error)
-    gate = re.search(re.escape(_MESSAGE) + r"([^\]'\"\n]*)", text)
-    if gate:
-        return gate.group(1).strip()
+    refused = re.search(re.escape(_MESSAGE) + r"([^\]'\"\n]*)", text)
+    if refused:
+        return refused.group(1).strip()
     for pattern, words in (
         (r"Invalid JPEG|jpeg::Uncompress", "truncated or damaged JPEG"),
         (r"Invalid PNG", "truncated or damaged PNG"),

@@ -57,13 +57,8 @@ class LoadedModel:
                 outputs = self._run("image_tensor", pixels)
             else:
                 outputs = self._run(signature, np.array([encoding.encode(image) for image in batch], object))
-            try:
+            with detections.expected_from(f"{signature!r} of {self.path}"):
                 results += detections.from_outputs(outputs, len(batch))
-            except ValueError as error:
-                raise ValueError(
-                    f"Expected detections from {signature!r} of {self.path}, but {error}; is it the model that "
-                    "ornet_tf.export wrote?"
-                ) from None
         return results
 
     def _run(self, signature: str, pictures: np.ndarray) -> dict[str, np.ndarray]:

@@ -102,17 +102,17 @@ class Localizer(tf.Module):
             count = tf.ones_like(status, tf.int64)
         count = tf.where(tf.equal(status, ""), count, tf.constant(0, tf.int64))
         found = tf.clip_by_value(transforms.boxes_out_of_view(in_view, self._view()), 0.0, 1.0)
-        return {"detection_boxes": tf.where(self._is_there(count, 3), found, 0.0), "num_detections": count}
+        found = tf.where(self._is_there(count)[..., tf.newaxis], found, 0.0)
+        return {"detection_boxes": found, "num_detections": count}
 
-    def _is_there(self, count, rank):
-        """Returns which of the M rows of each picture are detections: bool [N, M], or [N, M, 1] of rank 3."""
-        there = tf.range(self._max_boxes, dtype=tf.int64) < count[:, tf.newaxis]
-        return there[..., tf.newaxis] if rank == 3 else there
+    def _is_there(self, count):
+        """Returns which of the M rows of each picture are detections, bool [N, M]."""
+        return tf.range(self._max_boxes, dtype=tf.int64) < count[:, tf.newaxis]
 
     def _with_classes(self, views, status):
         outputs = self._method.predict(views)
         found = self._boxes(outputs["activation_map"], status)
-        there = self._is_there(found["num_detections"], 2)
+        there = self._is_there(found["num_detections"])
         probabilities = tf.nn.softmax(tf.cast(outputs["logits"], tf.float32))
         classes = tf.argmax(probabilities, axis=-1)
         is_read = tf.equal(status, "")[:, tf.newaxis, tf.newaxis]

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import ornet_tf
-from ornet_tf import run_folder
+from ornet_tf import assemble, run_folder
 
 FILE = "provenance.json"
 
@@ -22,19 +22,15 @@ def of_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
       ValueError: if a file of the run can't be read.
     """
     evaluation = config.evaluation
-    phases = {}
-    for name in config.phases:
-        path = os.path.join(workdir, name, "finished.json")
-        if os.path.exists(path):
-            phases[name] = run_folder.read_json(path)
+    ends = {name: run_folder.end(os.path.join(workdir, name)) for name in config.phases}
     return {
         "threshold": evaluation.threshold,
         "threshold_chosen": _choice_of_threshold(config, workdir),
         "box_rule": evaluation.box_rule,
         "max_boxes": config.export.max_boxes,
         "row": config.export.row,
-        "data": {"name": config.dataset.name, **run_folder.read_json(os.path.join(workdir, "data.json"))},
-        "phases": phases,
+        "data": {"name": config.dataset.name, **assemble.read_data(workdir)},
+        "phases": {name: end for name, end in ends.items() if end},
         "config": config.to_dict(),
         "ornet_tf": ornet_tf.__version__,
         "commit": _commit(),

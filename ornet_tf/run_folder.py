@@ -56,12 +56,14 @@ def is_finished(folder: str) -> bool:
     return os.path.exists(os.path.join(folder, "finished.json"))
 
 
+def end(folder: str) -> dict[str, Any]:
+    """Returns what `finish` stored of a phase, its id among it; empty if the phase was not trained to its end."""
+    return read_json(os.path.join(folder, "finished.json")) if is_finished(folder) else {}
+
+
 def run_id(workdir: str, phase: str) -> str:
     """Returns the id that `finish` gave a phase, or an empty string."""
-    path = os.path.join(workdir, phase, "finished.json")
-    if not os.path.exists(path):
-        return ""
-    return read_json(path)["id"]
+    return end(os.path.join(workdir, phase)).get("id", "")
 
 
 def claim(folder: str, settings: Mapping[str, Any], *, learned: bool, allow_changes: bool = False) -> None:

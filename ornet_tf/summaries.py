@@ -1,7 +1,6 @@
 """What a phase writes while it trains: TensorBoard and metrics.jsonl."""
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -36,12 +35,12 @@ class PhaseSummaries:
             event_files.cut(self._tensorboard_path, first_step)
         else:
             event_files.clear(self._tensorboard_path)
-        with self._writing(self._tensorboard_path):
+        with _writing(self._tensorboard_path):
             event_files.date_back(self._tensorboard_path)
             self._writer = tf.summary.create_file_writer(self._tensorboard_path)
             if not first_step:
                 self._write_settings(json.loads(json.dumps(settings, default=str)))
-        with self._writing(self._metrics_path):
+        with _writing(self._metrics_path):
             os.makedirs(folder, exist_ok=True)
             _keep_lines(self._metrics_path, first_step)
             self._metrics = open(self._metrics_path, "a", encoding="utf-8")  # noqa: SIM115 - closed in __exit__
@@ -52,18 +51,18 @@ class PhaseSummaries:
     def __exit__(self, *_):
         # Neither can be closed on a full disk if something is left to write.
         try:
-            with self._writing(self._metrics_path):
+            with _writing(self._metrics_path):
                 self._metrics.close()
         finally:
-            with self._writing(self._tensorboard_path):
+            with _writing(self._tensorboard_path):
                 self._writer.close()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes named values of a step."""
-        with self._writing(self._tensorboard_path), self._writer.as_default(step=step):
+        with _writing(self._tensorboard_path), self._writer.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
-        with self._writing(self._metrics_path):
+        with _writing(self._metrics_path):
             self._metrics.write(json.dumps({"step": step, **values}) + "\n")
             self._metrics.flush()
 
@@ -85,7 +84,7 @@ class PhaseSummaries:
             shown["masked_image"] = list(outputs["masked_image"])
         if "boxes" in outputs:
             shown["boxes"] = [visualize.draw_boxes(*pair) for pair in zip(images, outputs["boxes"])]
-        with self._writing(self._tensorboard_path), self._writer.as_default(step=step):
+        with _writing(self._tensorboard_path), self._writer.as_default(step=step):
             for name, rows in shown.items():
                 tf.summary.image(name, np.stack(rows), max_outputs=len(rows))
             if "activation_map" in outputs:
@@ -93,10 +92,10 @@ class PhaseSummaries:
 
     def flush(self) -> None:
         """Brings everything that was written onto the disk: process or machine may go down from here on."""
-        with self._writing(self._tensorboard_path):
+        with _writing(self._tensorboard_path):
             self._writer.flush()
             durable.sync(event_files.paths(self._tensorboard_path))
-        with self._writing(self._metrics_path):
+        with _writing(self._metrics_path):
             durable.sync([self._metrics_path])
 
     def _write_settings(self, settings: Mapping[str, Any]) -> None:
@@ -105,16 +104,9 @@ class PhaseSummaries:
             tf.summary.text("settings", "\n".join(f"    {line}" for line in text.splitlines()))
             hparams.hparams(dict(_flat(settings)))
 
-    @contextlib.contextmanager
-    def _writing(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except (tf.errors.OpError, OSError) as error:
-            reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
-            raise OSError(
-                f"{path} could not be written: {str(reason).strip().splitlines()[0]}. Free some space and start the "
-                "same command again: it goes on from the last checkpoint."
-            ) from error
+
+def _writing(path: str):
+    return durable.writing(f"{path} could not be written", ": it goes on from the last checkpoint")
 
 
 def _keep_lines(path: str, last_step: int) -> None:

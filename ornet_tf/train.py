@@ -100,6 +100,8 @@ def _load_pictures(run: _Run) -> Source:
     if workers.is_chief(run.strategy):
         source = assemble.load_training_pictures(run.config, run.workdir)
         assemble.claim_data(run.workdir, source, run.config.phases)
+    if not workers.name(run.strategy):
+        return source  # alone: there is nothing to compare, and names can be millions
     workers.meet(run.strategy)
     if not workers.is_chief(run.strategy):
         source = assemble.training_pictures_as_checked(run.config, run.workdir)

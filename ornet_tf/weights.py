@@ -21,7 +21,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, checkpoints, run_folder
+from ornet_tf import app, assemble, checkpoints, durable, run_folder
 from ornet_tf.methods import named_variables
 
 # What a truncated, overwritten or foreign file makes of reading it.
@@ -50,11 +50,11 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
         raise ValueError(f"No phase is finished in {workdir}: expected the --workdir of an ornet_tf.train run.")
     if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         raise FileNotFoundError(f"{path} can't be written: its folder is missing. Make it, or name another file.")
-    class_names = assemble.read_class_names(workdir)
+    data = assemble.read_data(workdir)
     arrays: dict[str, np.ndarray] = {}
-    about: dict[str, Any] = {"data": run_folder.read_json(os.path.join(workdir, "data.json")), "phases": {}}
+    about: dict[str, Any] = {"data": data, "phases": {}}
     for name in names:
-        method = assemble.trained_method(config, name, workdir, len(class_names))
+        method = assemble.trained_method(config, name, workdir, len(data["class_names"]))
         variables = named_variables(method.parts, trainable_only=False)
         arrays.update({f"{name}/{key}": np.asarray(variable) for key, variable in variables.items()})
         folder = os.path.join(workdir, name)
@@ -66,7 +66,7 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
     try:
         with open(aside, "wb") as file:
             np.savez(file, **arrays)
-        os.replace(aside, path)
+        durable.replace(aside, path)
     except OSError as error:
         raise OSError(f"{path} could not be written: {error.strerror}. What was there stays as it was.") from error
     finally:

@@ -83,13 +83,9 @@ class GrpcModel:
         reply = self._retries.call(
             lambda seconds: self._predict(request, seconds), timeout=self._timeout, closed=self._closed
         )
-        try:
+        with detections.expected_from(self._address):
             outputs = {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
             return detections.from_outputs(outputs, len(images))
-        except ValueError as error:
-            raise ValueError(
-                f"Expected detections from {self._address}, but {error}; is it the model that ornet_tf.export wrote?"
-            ) from None
 
     def close(self) -> None:
         """Closes the connection: requests under way fail, and whoever waits to try again gives up."""

@@ -67,12 +67,8 @@ class RestModel:
         reply = self._retries.call(
             lambda seconds: self._post(body, seconds), timeout=self._timeout, closed=self._closed
         )
-        try:
+        with detections.expected_from(self._url):
             return detections.from_outputs(_outputs(reply), len(images))
-        except ValueError as error:
-            raise ValueError(
-                f"Expected detections from {self._url}, but {error}; is it the model that ornet_tf.export wrote?"
-            ) from None
 
     def close(self) -> None:
         """Closes the connections; whoever waits to try again gives up."""

@@ -63,6 +63,16 @@ def older_url(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def http():
+    """A session that asks servers of this machine, whatever proxy the environment names."""
+    import requests
+
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+@pytest.fixture(scope="session")
 def served(tmp_path_factory):
     """The server that the contract tests ask."""
     from tests import contract_server

@@ -1,6 +1,7 @@
 import os
 
 import pytest
+import tensorflow as tf
 
 from ornet_tf import durable
 
@@ -28,6 +29,13 @@ def test_what_is_not_there_is_an_error_and_the_old_file_stays(tmp_path):
     with pytest.raises(FileNotFoundError):
         durable.replace(str(tmp_path / "aside"), str(tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "old"
+
+
+def test_what_fails_while_writing_is_said():
+    sentence = "^The file could not be written: No space left. Free some space and start the same command again: so.$"
+    for error in (OSError(28, "No space left"), tf.errors.UnknownError(None, None, "No space left\n[[node]]")):
+        with pytest.raises(OSError, match=sentence), durable.writing("The file could not be written", ": so"):
+            raise error
 
 
 def test_files_and_folders_can_be_synced(tmp_path):

@@ -26,13 +26,6 @@ def _export(tmp_path_factory):
     return base
 
 
-@pytest.fixture(name="http", scope="module")
-def _http():
-    with requests.Session() as session:
-        session.trust_env = False
-        yield session
-
-
 @pytest.fixture(name="url", scope="module")
 def _url(export):
     with local_server.running(export, "ornet") as url:

@@ -74,13 +74,6 @@ def _proxy(server, tmp_path_factory):
         yield url
 
 
-@pytest.fixture(name="http", scope="module")
-def _http():
-    with requests.Session() as session:
-        session.trust_env = False
-        yield session
-
-
 def test_the_configuration_is_one(tmp_path):
     done = subprocess.run([NGINX, "-t", "-e", "stderr", "-c", CONFIG], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -2,9 +2,7 @@
 import base64
 
 import pytest
-import requests
 
-from serving import local_server
 from serving.model_store import ModelStore
 from serving.rest_api import RestApi
 from tests import tiny_export
@@ -13,19 +11,9 @@ CORS = ("Origin", "Methods", "Headers")
 NUMBERS = {"signature_name": "numbers", "instances": [{"a": [1, 2.5], "b": 3}, {"a": [-1, 0], "b": -4}]}
 
 
-@pytest.fixture(name="url", scope="module")
-def _url(tmp_path_factory):
-    base = tmp_path_factory.mktemp("export")
-    tiny_export.write(base / "1")
-    with local_server.running(base, "ornet") as url:
-        yield url
-
-
-@pytest.fixture(name="http", scope="module")
-def _http():
-    with requests.Session() as session:
-        session.trust_env = False
-        yield session
+@pytest.fixture(name="url")
+def _url(older_url):
+    return older_url
 
 
 def b64(content):
