@@ -2,9 +2,9 @@
 
 VGG16 with random weights, 224 pixels. The server is a process of its own; the clients are threads of this one, each
 with a connection of its own, and send one request after the other: `--batch` pictures each, in the column format, made
-before. The loop calls the same signature of the same SavedModel with the same number of pictures, one call after the
-other. The local server doesn't put requests together: each is a run of the graph, as many at once as it has threads
-(4 a core), so both sides see the same batches. They take turns. Clients and server share the cores.
+before. The server puts requests that wait together into runs of at most `--run` pictures; the loop calls the same
+signature of the same SavedModel with `--run` pictures, one call after the other. They take turns. Clients and server
+share the cores. With --run=0 each request is a run of its own, and the loop calls with `--batch` pictures.
 
 With --minutes=N, instead: N minutes of good and bad requests at full load, among them callers that hang up. Every
 answer is judged; the server's memory is shown. It ends with status 1 if an answer was not the expected one.
@@ -39,12 +39,23 @@ from benchmarks import _serving_soak, _untrained
 _SIZE = flags.DEFINE_integer("size", 224, "side of the view in pixels, a multiple of 32", lower_bound=32)
 _CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
 _BATCH = flags.DEFINE_integer("batch", 1, "pictures in a request", lower_bound=1)
+_RUN = flags.DEFINE_integer("run", 8, "most pictures in a run of the graph; 0: as many as in a request", lower_bound=0)
+_THREADS = flags.DEFINE_integer("threads", os.cpu_count(), "runs of the graph at once", lower_bound=1)
 _CLIENTS = flags.DEFINE_integer("clients", 16, "clients at once", lower_bound=1)
 _SIGNATURE = flags.DEFINE_enum("signature", "serving_default", ["serving_default", "localize"], "what is asked")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "how often each side works", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 30, "seconds of a round of each side", lower_bound=0.1)
 _MINUTES = flags.DEFINE_float("minutes", 0, "minutes of good and bad requests instead", lower_bound=0)
 _START_SECONDS = 600
+# As serving/deploy/batching_parameters.txt, for this machine.
+_BATCHING = """
+num_batch_threads {{ value: {threads} }}
+batch_timeout_micros {{ value: 2000 }}
+max_execution_batch_size {{ value: {run} }}
+enable_large_batch_splitting {{ value: true }}
+max_batch_size {{ value: 64 }}
+max_enqueued_batches {{ value: 16 }}
+"""
 
 
 @contextlib.contextmanager
@@ -52,6 +63,10 @@ def server(base: str, folder: str) -> Iterator[tuple[str, int]]:
     """Serves the export below `base` in a process of its own; yields the model's URL and the process's number."""
     log = pathlib.Path(folder, "server.log")
     command = [sys.executable, "-m", "serving.local_server", f"--model_base_path={base}", "--rest_api_port=0"]
+    if _RUN.value:
+        parameters = pathlib.Path(folder, "batching_parameters.txt")
+        parameters.write_text(_BATCHING.format(run=_RUN.value, threads=_THREADS.value), encoding="utf-8")
+        command += ["--enable_batching", f"--batching_parameters_file={parameters}"]
     with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as process:
         try:
             end = time.monotonic() + _START_SECONDS
@@ -115,7 +130,7 @@ def loop_at_work(run: Callable[[np.ndarray], dict], batches: Sequence[np.ndarray
     while time.perf_counter() < begin + _SECONDS.value:
         run(batches[calls % len(batches)])
         calls += 1
-    return calls * _BATCH.value / (time.perf_counter() - begin)
+    return calls * len(batches[0]) / (time.perf_counter() - begin)
 
 
 def compare(url: str, version: str, pictures: list[bytes]) -> None:
@@ -127,9 +142,10 @@ def compare(url: str, version: str, pictures: list[bytes]) -> None:
         outputs = loaded.signatures[_SIGNATURE.value](image_bytes=tf.constant(files))
         return {name: value.numpy() for name, value in outputs.items()}
 
-    batches = [np.array(pictures[i:] + pictures[:i], object)[: _BATCH.value] for i in range(len(pictures))]
-    bodies = [column_body(list(batch)) for batch in batches]
-    for name, value in run(batches[0]).items():
+    turned = [pictures[i:] + pictures[:i] for i in range(len(pictures))]
+    bodies = [column_body(files[: _BATCH.value]) for files in turned]
+    batches = [np.array(files[: _RUN.value or _BATCH.value], object) for files in turned]
+    for name, value in run(np.array(turned[0][: _BATCH.value], object)).items():
         served = np.array(answer_of(requests.post(f"{url}:predict", bodies[0]))[name])
         if value.dtype.kind == "f" and not np.allclose(value, served, rtol=1e-3, atol=1e-4):
             raise ValueError(f"{name}: expected the same of server and loop, got {served} and {value}.")
@@ -154,7 +170,7 @@ def show(title, row: Sequence[float], taken: Sequence[float]) -> None:
 def main(_) -> None:
     """Prints a table."""
     logging.set_verbosity(logging.WARNING)  # saving tells thousands of names of inputs
-    pictures = _untrained.jpegs(max(8, _BATCH.value))
+    pictures = _untrained.jpegs(max(8, _BATCH.value, _RUN.value))
     with tempfile.TemporaryDirectory() as folder:
         base = os.path.join(folder, "export")
         version = os.path.join(base, "1")
@@ -162,7 +178,8 @@ def main(_) -> None:
         _untrained.save(_untrained.method_and_localizer(_SIZE.value, _CLASSES.value)[1], version)
         with server(base, folder) as (url, pid):
             print(f"VGG16, {_SIZE.value} pixels, {_SIGNATURE.value}, {_CLIENTS.value} clients, {_BATCH.value} pictures "
-                  f"a request, {len(os.sched_getaffinity(0))} cores, TensorFlow {tf.__version__}", flush=True)
+                  f"a request, at most {_RUN.value or _BATCH.value} a run, {len(os.sched_getaffinity(0))} cores, "
+                  f"TensorFlow {tf.__version__}", flush=True)
             if _MINUTES.value:
                 kinds = _serving_soak.kinds(url, pictures[: _BATCH.value], _SIGNATURE.value)
                 is_well = _serving_soak.soak(kinds, pid, clients=_CLIENTS.value, seconds=60 * _MINUTES.value)

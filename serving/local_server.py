@@ -6,7 +6,6 @@ For one machine and its user: no authentication, no TLS, no limit on a request's
 """
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import contextlib
 import os
@@ -16,60 +15,22 @@ import socket
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Iterator
+from typing import Any, Callable
 from urllib.parse import quote
 
 import uvicorn
 from absl import app, flags, logging
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 
 import ornet_tf  # noqa: F401 - sets what TensorFlow reads when it is imported
+from serving import batching
+from serving.asgi import Application
 from serving.model_store import ModelStore
 from serving.rest_api import RestApi
 
-_LARGEST_INFLATED = 100 * 2**20
 _START_SECONDS = 30
 _DRAIN_SECONDS = 10
-
-
-class Application:
-    """The ASGI application: reads a request, answers it in a thread pool, so that the event loop stays free."""
-
-    def __init__(self, api: RestApi, pool: concurrent.futures.Executor):
-        self._api = api
-        self._pool = pool
-
-    async def __call__(self, scope, receive, send) -> None:
-        """Answers one HTTP request."""
-        request = Request(scope, receive)
-        try:
-            body = await request.body()
-        except ClientDisconnect:
-            return
-        loop = asyncio.get_running_loop()
-        reply = await loop.run_in_executor(self._pool, self._answer, request, body)
-        response = Response(reply.content, reply.status, reply.headers, reply.content_type)
-        await response(scope, receive, send)
-
-    def _answer(self, request: Request, body: bytes):
-        target = request.scope["raw_path"].decode("latin-1")
-        if request.scope["query_string"]:
-            target += "?" + request.scope["query_string"].decode("latin-1")
-        if "gzip" in request.headers.get("content-encoding", ""):
-            body = inflate(body)
-        return self._api.answer(request.method, target, body, origin=request.headers.get("origin", ""))
-
-
-def inflate(body: bytes) -> bytes:
-    """Returns the contents of a gzip body; b"" if it is damaged or larger than 100 MiB, as TensorFlow Serving does."""
-    stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        content = stream.decompress(body, _LARGEST_INFLATED)
-    except zlib.error:
-        return b""
-    return content if stream.eof else b""
+_THREADS_WITH_BATCHES = 64  # they mostly wait for an answer; what works is limited by num_batch_threads
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -106,18 +67,41 @@ def model_url(bound: socket.socket, name: str) -> str:
     return f"http://{host}:{port}/v1/models/{quote(name)}"
 
 
+def _loader(batches: batching.Parameters | None, pool: concurrent.futures.Executor) -> Callable[[pathlib.Path], Any]:
+    """Returns what loads a version, so that it puts requests together if there are parameters."""
+
+    def load(path: pathlib.Path):
+        # TensorFlow takes seconds to import: a mistake on the command line is answered before.
+        from serving.saved_model import SavedModel
+
+        model = SavedModel(path)
+        return batching.BatchedModel(model, batches, pool) if batches else model
+
+    return load
+
+
 @contextlib.contextmanager
 def _serving(
-    store: ModelStore, bound: socket.socket, poll_wait_seconds: float, *, cors: bool = False
+    bound: socket.socket,
+    base_path: str | os.PathLike,
+    name: str,
+    *,
+    poll_wait_seconds: float,
+    config_file: str | os.PathLike = "",
+    batches: batching.Parameters | None = None,
+    cors: bool = False,
 ) -> Iterator[uvicorn.Server]:
     """Yields a server that is ready to run: its model is loaded and its socket takes connections."""
-    pool = concurrent.futures.ThreadPoolExecutor(4 * (os.cpu_count() or 1), thread_name_prefix="rest")
+    threads = _THREADS_WITH_BATCHES if batches else 4 * (os.cpu_count() or 1)
+    rest = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="rest")
+    graph = concurrent.futures.ThreadPoolExecutor(batches.num_batch_threads if batches else 1, "batch")
+    store = ModelStore(name, base_path, _loader(batches, graph), config_file)
     try:
         store.start(poll_wait_seconds=poll_wait_seconds)
         # From here on callers wait instead of being refused, so the address can be told.
         bound.listen(128)
         config = uvicorn.Config(
-            Application(RestApi(store, cors=cors), pool),
+            Application(RestApi(store, cors=cors), rest),
             http="h11",
             loop="asyncio",
             ws="none",
@@ -130,15 +114,8 @@ def _serving(
         yield uvicorn.Server(config)
     finally:
         store.stop()
-        pool.shutdown(wait=False)
-        bound.close()
-
-
-def _load(path: pathlib.Path):
-    # TensorFlow takes seconds to import: a mistake on the command line is answered before.
-    from serving.saved_model import SavedModel
-
-    return SavedModel(path)
+        rest.shutdown(wait=False)
+        graph.shutdown(wait=False)
 
 
 @contextlib.contextmanager
@@ -149,6 +126,7 @@ def running(
     port: int = 0,
     poll_wait_seconds: float = 1.0,
     config_file: str | os.PathLike = "",
+    batches: batching.Parameters | None = None,
 ) -> Iterator[str]:
     """Serves the newest model below `base_path` on 127.0.0.1 from a background thread, until the context ends.
 
@@ -158,6 +136,7 @@ def running(
       port: 0 for a free one.
       poll_wait_seconds: seconds between two looks for a new version; 0 for none.
       config_file: TensorFlow Serving's models.config, for its versions and labels; "" to serve the newest version.
+      batches: how requests that wait at the same time are put together; None: each is a run of its own.
 
     Yields:
       The model's URL, such as http://127.0.0.1:40123/v1/models/ornet, which `serving.client.localize` takes.
@@ -167,10 +146,9 @@ def running(
       ValueError: if the version cannot be loaded, the configuration not read, or the name not stand in a URL.
       OSError: if the port is taken.
     """
-    store = ModelStore(name, base_path, _load, config_file)
-    bound = bind("127.0.0.1", port)
-    url = model_url(bound, name)
-    with _serving(store, bound, poll_wait_seconds) as server:
+    options = {"poll_wait_seconds": poll_wait_seconds, "config_file": config_file, "batches": batches}
+    with bind("127.0.0.1", port) as bound, _serving(bound, base_path, name, **options) as server:
+        url = model_url(bound, name)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="local_server", daemon=True)
         thread.start()
         deadline = time.monotonic() + _START_SECONDS
@@ -185,27 +163,17 @@ def running(
             thread.join(2 * _DRAIN_SECONDS)
 
 
-def serve(
-    base_path: str,
-    name: str,
-    *,
-    host: str,
-    port: int,
-    poll_wait_seconds: float,
-    config_file: str = "",
-    cors: bool = False,
-) -> None:
+def serve(base_path: str, name: str, *, host: str, port: int, **options: Any) -> None:
     """Serves the models below `base_path` until SIGINT or SIGTERM; requests under way are finished first.
 
-    Must be called from the main thread. Raises as `running` does.
+    Must be called from the main thread. Takes the options of `running`, and `cors`: whether pages of all origins may
+    ask. Raises as `running` does.
     """
     # The server takes the signals while it runs and raises them again afterwards: then, and before, they end the
     # process through the clean-up of `_serving`.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
-    store = ModelStore(name, base_path, _load, config_file)
-    bound = bind(host, port)
-    with _serving(store, bound, poll_wait_seconds, cors=cors) as server:
+    with bind(host, port) as bound, _serving(bound, base_path, name, **options) as server:
         logging.info("Serving %s at %s", base_path, model_url(bound, name))
         server.run(sockets=[bound])
 
@@ -216,9 +184,19 @@ def _define_flags() -> None:
     flags.DEFINE_string("model_config_file", "", "TensorFlow Serving's models.config; its versions and labels count.")
     flags.DEFINE_string("model_name", "ornet", "The model's name in URLs.")
     flags.DEFINE_integer("rest_api_port", 8501, "Port; 0 for a free one, which the log tells.")
+    flags.DEFINE_bool("enable_batching", False, "Whether requests that wait together are answered together.")
+    flags.DEFINE_string("batching_parameters_file", "", "TensorFlow Serving's batching parameters.")
     flags.DEFINE_bool("rest_api_enable_cors_support", False, "Whether pages of all origins may ask from a browser.")
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 opens the server to the network.")
     flags.DEFINE_float("file_system_poll_wait_seconds", 1, "Seconds between two looks for a new version; 0 for none.")
+
+
+def _batches(enabled: bool, path: str) -> batching.Parameters | None:
+    if not enabled:
+        if path:
+            raise ValueError("Expected --enable_batching with --batching_parameters_file; add it.")
+        return None
+    return batching.read(path) if path else batching.Parameters()
 
 
 def main(_) -> None:
@@ -232,6 +210,7 @@ def main(_) -> None:
             port=values.rest_api_port,
             poll_wait_seconds=values.file_system_poll_wait_seconds,
             config_file=values.model_config_file,
+            batches=_batches(values.enable_batching, values.batching_parameters_file),
             cors=values.rest_api_enable_cors_support,
         )
     except (OSError, ValueError) as error:

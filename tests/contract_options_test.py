@@ -1,8 +1,10 @@
 """The contract of any server with an export, part 5: what depends on how it was started: labels, CORS headers."""
+import concurrent.futures
+
 import pytest
 
-from tests import contract_server, models_config, tiny_export
-from tests.contract_server import expect_error, wait_for
+from tests import contract_server, models_config, source_tree, tiny_export
+from tests.contract_server import b64, expect_error, wait_for
 
 pytestmark = pytest.mark.slow
 NUMBERS = {"signature_name": "numbers", "instances": [{"a": [1, 2.5], "b": 3}]}
@@ -31,6 +33,16 @@ def _own(folder):
         pytest.skip("starts a server with options; ORNET_SERVING_URL names one that runs already")
     config = f"--model_config_file={folder / 'models.config'}"
     with contract_server.started(folder, config, "--rest_api_enable_cors_support") as server:
+        yield server
+
+
+@pytest.fixture(name="batched", scope="module")
+def _batched(folder):
+    """A local server that puts requests together as the deployment does."""
+    if contract_server.given() is not None:
+        pytest.skip("starts a server with options; ORNET_SERVING_URL names one that runs already")
+    file = source_tree.ROOT / "serving" / "deploy" / "batching_parameters.txt"
+    with contract_server.started(folder, "--enable_batching", f"--batching_parameters_file={file}") as server:
         yield server
 
 
@@ -63,6 +75,17 @@ def test_two_versions_and_their_labels_answer_side_by_side(own):
     for reply in (own.predict(NUMBERS, "/labels/other"), own.ask("GET", "/v1/models/{model}/labels/other/metadata")):
         expect_error(reply, 400, "Unrecognized servable version label: other")
     assert own.get("/labels/stable") == own.get()
+
+
+def test_batching_changes_no_answer(own, batched):
+    files = [tiny_export.picture(40, 30, (4, 5, 4 + rows, 25)) for rows in range(2, 34)]
+    bodies = [{"instances": [b64(file)]} for file in files] + [{"instances": [b64(file) for file in files]}]
+    bodies += [NUMBERS, {"instances": [b64(b"no picture")]}, {"signature_name": "unknown", "instances": [1]}]
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(batched.predict, bodies))
+    assert [answer.status for answer in answers] == [200] * (len(bodies) - 2) + [400, 400]
+    for answer, body in zip(answers[:-2], bodies):
+        assert answer.outcome == own.predict(body).outcome
 
 
 def test_labels_move_with_the_configuration(own, folder):

@@ -1,8 +1,6 @@
 """The local server as a program: HTTP around the routes, concurrency, versions, signals, the command line."""
 import concurrent.futures
 import contextlib
-import gzip
-import json
 import shutil
 import signal
 import socket
@@ -13,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from serving import local_server
+from serving import batching, local_server
 from tests import models_config, server_program, tiny_export
 
 NUMBERS = {"signature_name": "numbers", "instances": [{"a": [1, 2.5], "b": 3}, {"a": [-1, 0], "b": -4}]}
@@ -52,17 +50,6 @@ def test_paths_are_matched_in_any_case_and_decoded_afterwards(url):
             assert (path, reply.status) == (path, status)
 
 
-def test_gzip_bodies_are_inflated_and_damaged_ones_are_empty(http, url):
-    body = gzip.compress(json.dumps(NUMBERS).encode())
-    headers = {"Content-Encoding": "gzip"}
-    plain = http.post(f"{url}:predict", json=NUMBERS).json()
-    assert http.post(f"{url}:predict", data=body, headers=headers).json() == plain
-    for damaged in (body[:-12], b"plain"):
-        reply = http.post(f"{url}:predict", data=damaged, headers=headers)
-        assert reply.json() == {"error": "JSON Parse error: The document is empty"}
-    assert local_server.inflate(gzip.compress(bytes(101 * 2**20), 1)) == b""
-
-
 def test_the_event_loop_is_free_while_a_model_works(http, url):
     def spin():
         reply = requests.post(f"{url}:predict", json={"signature_name": "spin", "inputs": [40_000]}, timeout=30)
@@ -76,13 +63,25 @@ def test_the_event_loop_is_free_while_a_model_works(http, url):
         assert all(future.result()[0] == 200 and future.result()[1] > answered for future in busy)
 
 
-def test_parallel_requests_get_their_own_answers(url):
+@pytest.mark.parametrize("batches", [None, batching.Parameters(batch_timeout_micros=1000)])
+def test_parallel_requests_get_their_own_answers(export, batches):
     def ask(i):
         body = {"signature_name": "numbers", "instances": [{"a": [i, i], "b": i}]}
         return requests.post(f"{url}:predict", json=body, timeout=30).json()["predictions"][0]["total"]
 
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(8)
+    with local_server.running(export, "ornet", batches=batches) as url, pool:
         assert list(pool.map(ask, range(64))) == [2.0 * i for i in range(64)]
+
+
+def test_limits_of_a_batch_are_told(http, export):
+    with local_server.running(export, "ornet", batches=batching.Parameters(max_batch_size=4)) as url:
+        rows = [{"a": [1, 1], "b": 1}] * 5
+        reply = http.post(f"{url}:predict", json={"signature_name": "numbers", "instances": rows})
+        assert (reply.status_code, reply.json()) == (
+            400, {"error": "Task size 5 is larger than maximum input batch size 4"}
+        )  # fmt: skip
+        assert http.get(f"{url}/metadata").status_code == 200
 
 
 def wait_for(condition, seconds=10):
@@ -168,6 +167,14 @@ def test_a_signal_lets_requests_finish_and_ends_with_success(export, number):
         (
             ["--model_base_path={tmp}/export", "--model_config_file={tmp}/none"],
             "Error: Cannot read {tmp}/none: No such file or directory; is it the models.config?",
+        ),
+        (
+            ["--model_base_path={tmp}/export", "--enable_batching", "--batching_parameters_file={tmp}/none"],
+            "Error: Cannot read {tmp}/none: No such file or directory; is it the batching parameters file?",
+        ),
+        (
+            ["--model_base_path={tmp}/export", "--batching_parameters_file={tmp}/none"],
+            "Error: Expected --enable_batching with --batching_parameters_file; add it.",
         ),
         (["--model_base_path={tmp}", "--rest_api_port={port}"], "Error: Cannot serve on port {port} of 127.0.0.1 ("),
         (["--model_base_path={tmp}", "--rest_api_port=65536"], "Error: Expected a port in 0..65535, but got 65536; "),
