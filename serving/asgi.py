@@ -5,6 +5,7 @@ import asyncio
 import concurrent.futures
 import zlib
 
+from absl import logging
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -28,7 +29,13 @@ class Application:
         except ClientDisconnect:
             return
         loop = asyncio.get_running_loop()
-        reply = await loop.run_in_executor(self._pool, self._answer, request, body)
+        try:
+            reply = await loop.run_in_executor(self._pool, self._answer, request, body)
+        except asyncio.CancelledError:  # by the server, when the time to finish requests is over
+            reply = self._api.failure(503, "The server is shutting down.")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller waits for an answer.
+            logging.exception("A request could not be answered.")
+            reply = self._api.failure(500, f"The server failed: {type(error).__name__}")
         response = Response(reply.content, reply.status, reply.headers, reply.content_type)
         await response(scope, receive, send)
 

@@ -8,8 +8,9 @@ from typing import Any
 from serving.errors import invalid
 
 _BLANKS = " \t\n\r"
-# A whole string literal, or an infinity: matching strings first leaves what is inside them untouched.
-_STRING_OR_INFINITY = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|\bInf\b', re.DOTALL)
+# A string literal, or an infinity: matching strings first leaves what is inside them untouched. One that does not end
+# is matched as well, or the search would begin again at each of the quotes in it.
+_STRING_OR_INFINITY = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|\bInf\b', re.DOTALL)
 _DUMP_LENGTH = 256
 
 

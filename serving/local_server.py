@@ -23,7 +23,7 @@ import uvicorn
 from absl import app, flags, logging
 
 import ornet_tf  # noqa: F401 - sets what TensorFlow reads when it is imported
-from serving import batching
+from serving import batching, batching_parameters
 from serving.asgi import Application
 from serving.model_store import ModelStore
 from serving.rest_api import RestApi
@@ -67,15 +67,15 @@ def model_url(bound: socket.socket, name: str) -> str:
     return f"http://{host}:{port}/v1/models/{quote(name)}"
 
 
-def _loader(batches: batching.Parameters | None, pool: concurrent.futures.Executor) -> Callable[[pathlib.Path], Any]:
-    """Returns what loads a version, so that it puts requests together if there are parameters."""
+def _loader(scheduler: batching.Scheduler | None) -> Callable[[pathlib.Path], Any]:
+    """Returns what loads a version, so that it puts requests together if there is a scheduler."""
 
     def load(path: pathlib.Path):
         # TensorFlow takes seconds to import: a mistake on the command line is answered before.
         from serving.saved_model import SavedModel
 
         model = SavedModel(path)
-        return batching.BatchedModel(model, batches, pool) if batches else model
+        return batching.BatchedModel(model, scheduler) if scheduler else model
 
     return load
 
@@ -88,15 +88,20 @@ def _serving(
     *,
     poll_wait_seconds: float,
     config_file: str | os.PathLike = "",
-    batches: batching.Parameters | None = None,
+    batches: batching_parameters.Parameters | None = None,
     cors: bool = False,
 ) -> Iterator[uvicorn.Server]:
     """Yields a server that is ready to run: its model is loaded and its socket takes connections."""
-    threads = _THREADS_WITH_BATCHES if batches else 4 * (os.cpu_count() or 1)
-    rest = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="rest")
-    graph = concurrent.futures.ThreadPoolExecutor(batches.num_batch_threads if batches else 1, "batch")
-    store = ModelStore(name, base_path, _loader(batches, graph), config_file)
-    try:
+    with contextlib.ExitStack() as stack:
+        scheduler = batching.Scheduler(batches) if batches else None
+        if scheduler:
+            stack.callback(scheduler.close)
+        threads = _THREADS_WITH_BATCHES if batches else 4 * (os.cpu_count() or 1)
+        rest = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="rest")
+        # Requests that are left when the time to finish them is over: their callers have got an answer already.
+        stack.callback(rest.shutdown, wait=False, cancel_futures=True)
+        store = ModelStore(name, base_path, _loader(scheduler), config_file)
+        stack.callback(store.stop)
         store.start(poll_wait_seconds=poll_wait_seconds)
         # From here on callers wait instead of being refused, so the address can be told.
         bound.listen(128)
@@ -112,10 +117,6 @@ def _serving(
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )
         yield uvicorn.Server(config)
-    finally:
-        store.stop()
-        rest.shutdown(wait=False)
-        graph.shutdown(wait=False)
 
 
 @contextlib.contextmanager
@@ -126,7 +127,7 @@ def running(
     port: int = 0,
     poll_wait_seconds: float = 1.0,
     config_file: str | os.PathLike = "",
-    batches: batching.Parameters | None = None,
+    batches: batching_parameters.Parameters | None = None,
 ) -> Iterator[str]:
     """Serves the newest model below `base_path` on 127.0.0.1 from a background thread, until the context ends.
 
@@ -164,7 +165,7 @@ def running(
 
 
 def serve(base_path: str, name: str, *, host: str, port: int, **options: Any) -> None:
-    """Serves the models below `base_path` until SIGINT or SIGTERM; requests under way are finished first.
+    """Serves the models below `base_path` until SIGINT or SIGTERM; requests under way have 10 s to be finished.
 
     Must be called from the main thread. Takes the options of `running`, and `cors`: whether pages of all origins may
     ask. Raises as `running` does.
@@ -191,12 +192,12 @@ def _define_flags() -> None:
     flags.DEFINE_float("file_system_poll_wait_seconds", 1, "Seconds between two looks for a new version; 0 for none.")
 
 
-def _batches(enabled: bool, path: str) -> batching.Parameters | None:
+def _batches(enabled: bool, path: str) -> batching_parameters.Parameters | None:
     if not enabled:
         if path:
             raise ValueError("Expected --enable_batching with --batching_parameters_file; add it.")
         return None
-    return batching.read(path) if path else batching.Parameters()
+    return batching_parameters.read(path) if path else batching_parameters.Parameters()
 
 
 def main(_) -> None:

@@ -38,7 +38,7 @@ def read(path: str | os.PathLike, name: str) -> Choice:
     try:
         tree = text_proto.parse(pathlib.Path(path).read_text(encoding="utf-8"))
         configs = [config for models in tree.messages("model_config_list") for config in models.messages("config")]
-        mine = [config for config in configs if config.get("name") == [name]]
+        mine = [config for config in configs if config.string("name") == name]
         if len(mine) != 1:
             raise ValueError(f"expected one model_config_list.config with name {name!r}, found {len(mine)}")
         unknown = set(mine[0]) - _KNOWN
@@ -52,7 +52,7 @@ def read(path: str | os.PathLike, name: str) -> Choice:
 
 
 def _choice(config: text_proto.Message) -> Choice:
-    labels = {label.text("key"): label.integer("value") for label in config.messages("version_labels")}
+    labels = {label.string("key"): label.integer("value") for label in config.messages("version_labels")}
     policies = config.messages("model_version_policy") or [text_proto.Message(latest=[text_proto.Message()])]
     kinds = [kind for policy in policies for kind in policy]
     if len(kinds) != 1 or kinds[0] not in ("latest", "all", "specific"):

@@ -130,8 +130,9 @@ class ModelStore:
             return
         for version in sorted(chosen - set(self._models)):
             self._try(version, versions[version])
-        self._let_go(chosen)
+        # Labels move between both, so that they never point at a version that is gone.
         self._point(choice.labels)
+        self._let_go(chosen)
 
     def _try(self, version: int, path: pathlib.Path) -> None:
         files = _files(path)
@@ -186,13 +187,7 @@ class ModelStore:
           RequestError: NOT_FOUND if the name or the version is not served.
         """
         with self._lock:
-            models = self._models if name == self.name else {}
-            if version is None and models:
-                return max(models.items())
-            if version in models:
-                return version, models[version]
-        wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-        raise not_found(f"Servable not found for request: {wanted}")
+            return self._find(name, version)
 
     def labelled(self, name: str, label: str) -> tuple[int, Any]:
         """Returns the version number and the model that a label points at.
@@ -202,9 +197,18 @@ class ModelStore:
         """
         with self._lock:
             version = self._labels.get(label) if name == self.name else None
-        if version is None:
-            raise invalid(f"Unrecognized servable version label: {label}")
-        return self.model(name, version)
+            if version is None:
+                raise invalid(f"Unrecognized servable version label: {label}")
+            return self._find(name, version)
+
+    def _find(self, name: str, version: int | None) -> tuple[int, Any]:
+        models = self._models if name == self.name else {}
+        if version is None and models:
+            return max(models.items())
+        if version in models:
+            return version, models[version]
+        wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+        raise not_found(f"Servable not found for request: {wanted}")
 
     def states(self, name: str, version: int | None = None) -> dict[int, VersionState]:
         """Returns the state of every version ever seen, newest first, or of one version.

@@ -60,13 +60,17 @@ class RestApi:
             return Reply(404, b"<html><head><title>404 Not Found</title></head></html>\n", "text/html")
         return self._answer(method, target, body, origin)._replace(headers=self._headers)
 
+    def failure(self, status: int, message: str) -> Reply:
+        """Returns the reply to a request that could not be answered."""
+        return Reply(status, _json({"error": message}), headers=self._headers)
+
     def _answer(self, method: str, target: str, body: bytes, origin: str) -> Reply:
         if method == "OPTIONS":
             return Reply(200 if re.search("https?://", origin) else 400)
         try:
             return Reply(200, self._dispatch(method, target, body))
         except RequestError as error:
-            return Reply(error.http_status, _json({"error": error.message}))
+            return self.failure(error.http_status, error.message)
 
     def _dispatch(self, method: str, target: str, body: bytes) -> bytes:
         malformed = invalid(f"Malformed request: {method} {target}")

@@ -13,6 +13,8 @@ import numpy as np
 from serving import json_tensor, json_text
 from serving.errors import RequestError, invalid
 
+DEFAULT_SIGNATURE = "serving_default"
+
 
 def signature_name(document: Any) -> str:
     """Returns the `signature_name` of a parsed request, "" where it has none.

@@ -12,9 +12,9 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from serving.errors import Code, RequestError, invalid
+from serving.rest_codec import DEFAULT_SIGNATURE
 
 _TAG = "serve"
-DEFAULT_SIGNATURE = "serving_default"
 
 
 class SavedModel:

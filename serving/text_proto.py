@@ -7,11 +7,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_TOKEN = re.compile(r"""\s+|\#[^\n]*|(?P<token>[A-Za-z_]\w*|-?\d+|"[^"\\\n]*"|'[^'\\\n]*'|[{}:;,])""")
+_TOKEN = re.compile(r"""\s+|\#[^\n]*|(?P<token>[A-Za-z_]\w*|-?\d+(?![\w.])|"[^"\\\n]*"|'[^'\\\n]*'|[{}:;,])""")
+_DEEPEST = 100
+_LARGEST = 2**63 - 1
 
 
 class Message(dict):
-    """The values of each field by its name, in a list: texts, or messages again."""
+    """The values of each field by its name, in a list: texts as they stand there, with quotes, or messages again."""
 
     def messages(self, name: str) -> list[Message]:
         """Returns the messages of a field; none where it is missing.
@@ -25,7 +27,7 @@ class Message(dict):
         return values
 
     def text(self, name: str) -> str:
-        """Returns the one value of a field.
+        """Returns the one value of a field as it stands there: a number or a word.
 
         Raises:
           ValueError: if it is missing, stands there twice or is a message.
@@ -34,6 +36,17 @@ class Message(dict):
         if len(values) != 1 or not isinstance(values[0], str):
             raise ValueError(f"expected one {name}, found {values}")
         return values[0]
+
+    def string(self, name: str) -> str:
+        """Returns what is between the quotes of the one value of a field.
+
+        Raises:
+          ValueError: if it has none, or as `text` does.
+        """
+        text = self.text(name)
+        if text[0] not in "\"'":
+            raise ValueError(f"expected {name} in quotes, found {text}")
+        return text[1:-1]
 
     def integer(self, name: str) -> int:
         """Returns the one value of a field as a number that is not negative.
@@ -50,7 +63,7 @@ def to_integer(name: str, text: str) -> int:
     Raises:
       ValueError: if it is none.
     """
-    if not re.fullmatch("[0-9]{1,19}", text):
+    if not re.fullmatch("[0-9]{1,19}", text) or int(text) > _LARGEST:
         raise ValueError(f"expected a number for {name}, found {text!r}")
     return int(text)
 
@@ -61,7 +74,7 @@ def parse(text: str) -> Message:
     Raises:
       ValueError: if it is not in that form.
     """
-    return _message(_tokens(text), "")
+    return _message(_tokens(text), "", 0)
 
 
 def _tokens(text: str) -> Iterator[str]:
@@ -77,8 +90,10 @@ def _tokens(text: str) -> Iterator[str]:
     yield ""
 
 
-def _message(tokens: Iterator[str], closing: str) -> Message:
+def _message(tokens: Iterator[str], closing: str, depth: int) -> Message:
     """Returns the values of each field up to the token `closing`: "}", or "" for the end of the file."""
+    if depth > _DEEPEST:
+        raise ValueError(f"expected at most {_DEEPEST} messages inside each other, found more")
     fields = Message()
     while True:
         token = next(tokens)
@@ -93,4 +108,4 @@ def _message(tokens: Iterator[str], closing: str) -> Message:
             value = next(tokens)
         if value in ("", "}", ":", ";", ","):
             raise ValueError(f"expected a value for {token}, found {value or 'end of file'!r}")
-        fields.setdefault(token, []).append(_message(tokens, "}") if value == "{" else value.strip("\"'"))
+        fields.setdefault(token, []).append(_message(tokens, "}", depth + 1) if value == "{" else value)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from serving import batching, local_server
+from serving import batching_parameters, local_server
 from tests import models_config, server_program, tiny_export
 
 NUMBERS = {"signature_name": "numbers", "instances": [{"a": [1, 2.5], "b": 3}, {"a": [-1, 0], "b": -4}]}
@@ -63,7 +63,7 @@ def test_the_event_loop_is_free_while_a_model_works(http, url):
         assert all(future.result()[0] == 200 and future.result()[1] > answered for future in busy)
 
 
-@pytest.mark.parametrize("batches", [None, batching.Parameters(batch_timeout_micros=1000)])
+@pytest.mark.parametrize("batches", [None, batching_parameters.Parameters(batch_timeout_micros=1000)])
 def test_parallel_requests_get_their_own_answers(export, batches):
     def ask(i):
         body = {"signature_name": "numbers", "instances": [{"a": [i, i], "b": i}]}
@@ -75,7 +75,7 @@ def test_parallel_requests_get_their_own_answers(export, batches):
 
 
 def test_limits_of_a_batch_are_told(http, export):
-    with local_server.running(export, "ornet", batches=batching.Parameters(max_batch_size=4)) as url:
+    with local_server.running(export, "ornet", batches=batching_parameters.Parameters(max_batch_size=4)) as url:
         rows = [{"a": [1, 1], "b": 1}] * 5
         reply = http.post(f"{url}:predict", json={"signature_name": "numbers", "instances": rows})
         assert (reply.status_code, reply.json()) == (

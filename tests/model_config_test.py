@@ -66,7 +66,7 @@ def test_policies_pick_among_the_versions_that_are_there(choice, policy, picked)
         (config("model_version_policy { specific {} }"), "expected versions in specific, found none"),
         (config("model_version_policy { specific { versions: -1 } }"), "expected a number for versions, found '-1'"),
         (config('version_labels { key: "a" }'), r"expected one value, found \[\]"),
-        (config('version_labels { key: "a" value: "new" }'), "expected a number for value, found 'new'"),
+        (config('version_labels { key: "a" value: "new" }'), "expected a number for value, found '\"new\"'"),
     ],
 )
 def test_what_is_wrong_is_said(choice, text, message):
