@@ -64,6 +64,7 @@ def kinds(url: str, pictures: Sequence[bytes], signature: str) -> dict[str, Requ
         "no JSON": Request(predict, good[: len(good) // 2], 400),
         "no base64": Request(predict, body([{"b64": "***"}]), 400),
         "number as a picture": Request(predict, body([1.5]), 400),
+        "what fails in the graph": Request(predict, body([encoded]), 400),
         "wrong name of the input": Request(predict, body({"picture": encoded}), 400),
         "unknown signature": Request(predict, body(encoded, "unknown"), 400),
         "unknown model": Request(f"{url}-other:predict", good, 404),

@@ -33,7 +33,7 @@ def of_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "phases": {name: end for name, end in ends.items() if end},
         "config": config.to_dict(),
         "ornet_tf": ornet_tf.__version__,
-        "commit": _commit(),
+        "commit": commit(),
         "tensorflow": tf.__version__,
         "exported": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
@@ -52,8 +52,8 @@ def _choice_of_threshold(config: ConfigDict, workdir: str) -> str:
     return f"{text}; the best one on the split {result['threshold_split']} was {summary['threshold_chosen']}"
 
 
-def _commit() -> str:
-    """Returns the commit of the code, with "-dirty" if it was changed since; empty where it is no checkout."""
+def commit() -> str:
+    """Returns the commit of this code, with "-dirty" if it was changed since; empty where it is no checkout."""
     folder, name = os.path.split(os.path.abspath(__file__))
 
     def git(*arguments):

@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, checkpoints, input_pipeline, interruption, run_folder, workers
+from ornet_tf import app, assemble, checkpoints, input_pipeline, interruption, provenance, run_folder, workers
 from ornet_tf.compat import keras
 from ornet_tf.datasets import Source
 from ornet_tf.frozen_outputs import FrozenOutputs
@@ -70,7 +70,7 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
             "config": config.to_json_best_effort(sort_keys=True),
             "finished phases": " ".join(p for p in config.phases if run_folder.is_finished(os.path.join(workdir, p))),
         })
-        source = None
+        source, commit = None, provenance.commit()
         for name in config.phases:
             settings = _claim(run, name, allow_changed_settings)
             workers.meet(strategy)
@@ -82,7 +82,7 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
                 assemble.check_phases(config, source)
             facts = _train_phase(run, name, source, settings)
             if workers.is_chief(strategy):
-                run_folder.finish(os.path.join(workdir, name), **facts)
+                run_folder.finish(os.path.join(workdir, name), commit=commit, **facts)
             workers.meet(strategy)
 
 

@@ -88,6 +88,12 @@ def test_batching_changes_no_answer(own, batched):
         assert answer.outcome == own.predict(body).outcome
 
 
+def test_requests_larger_than_a_batch_may_be_are_refused(own, batched):
+    body = {"signature_name": "numbers", "instances": NUMBERS["instances"] * 65}
+    assert own.predict(body).status == 200
+    expect_error(batched.predict(body), 400, "Task size 65 is larger than maximum input batch size 64")
+
+
 def test_labels_move_with_the_configuration(own, folder):
     for stable, expected in ((2, 10.5), (1, 3.5)):
         models_config.write(folder / "new", [1, 2], stable=stable, canary=2)

@@ -159,6 +159,37 @@ def test_a_signal_lets_requests_finish_and_ends_with_success(export, number):
             process.kill()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("batching", [True, False])
+def test_requests_that_take_too_long_do_not_keep_a_server_from_ending(export, tmp_path, batching):
+    file = tmp_path / "batching"
+    file.write_text("max_batch_size { value: 1 } num_batch_threads { value: 1 } max_enqueued_batches { value: 99 }")
+    flags = ["--enable_batching", f"--batching_parameters_file={file}"] if batching else []
+    with server_program.start(f"--model_base_path={export}", "--rest_api_port=0", *flags) as process:
+        try:
+            url = server_program.model_url(process)
+
+            def spin(rounds):
+                return requests.post(f"{url}:predict", json={"signature_name": "spin", "inputs": [rounds]}, timeout=120)
+
+            begin = time.monotonic()
+            assert spin(20_000).status_code == 200
+            each = 1 + int(20_000 * 1.5 / (time.monotonic() - begin))  # of a second and a half
+            with concurrent.futures.ThreadPoolExecutor(30) as pool:
+                replies = [pool.submit(spin, each) for _ in range(30)]
+                time.sleep(1)
+                process.send_signal(signal.SIGTERM)
+                replies = [reply.result() for reply in replies]
+            rest, _ = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "Traceback" not in rest
+    assert {reply.status_code for reply in replies} == {200, 503}
+    refused = [reply.json() for reply in replies if reply.status_code == 503]
+    assert refused == [{"error": "The server is shutting down."}] * len(refused)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

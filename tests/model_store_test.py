@@ -1,5 +1,7 @@
 """Which version is served: newest first, old ones until a new one is there, failures told and mended."""
+import concurrent.futures
 import shutil
+import threading
 import time
 
 import pytest
@@ -190,6 +192,29 @@ def test_a_configuration_that_breaks_changes_nothing_until_it_is_mended(tmp_path
         time.sleep(0.02)
     assert store.labelled("ornet", "stable") == (2, "2")
     store.stop()
+
+
+def test_a_label_always_answers_while_it_moves_together_with_the_versions(tmp_path):
+    config = tmp_path / "models.config"
+    for name in ("1", "2"):
+        publish(tmp_path, name, name)
+    models_config.write(config, [1], stable=1)
+    store = ModelStore("ornet", tmp_path, load, config)
+    store.start(poll_wait_seconds=0)
+    done, seen = threading.Event(), set()
+
+    def look():
+        while not done.is_set():
+            seen.add(store.labelled("ornet", "stable"))
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        for i in range(400):
+            models_config.write(config, [1 + i % 2], stable=1 + i % 2)
+            store.poll()
+        done.set()
+        looking.result()
+    assert seen == {(1, "1"), (2, "2")}
 
 
 def test_start_says_what_is_wrong_with_the_configuration(tmp_path):

@@ -25,6 +25,7 @@ def test_facts_are_those_of_the_run(tiny_run, workdir):
     assert (facts["threshold"], facts["box_rule"], facts["max_boxes"]) == (0.37, "largest", 4)
     assert facts["data"] == {"name": "toybirds", **run_folder.read_json(os.path.join(workdir, "data.json"))}
     assert {name: phase["steps"] for name, phase in facts["phases"].items()} == dict.fromkeys(config.phases, 6)
+    assert {phase["commit"] for phase in facts["phases"].values()} == {provenance.commit()}
     assert facts["config"] == config.to_dict()
     assert (facts["ornet_tf"], facts["tensorflow"]) == (ornet_tf.__version__, tf.__version__)
     run_folder.write_json(os.path.join(workdir, "facts.json"), facts)  # it is JSON
@@ -58,7 +59,7 @@ def git(folder, *arguments):
 
 def commit_of_copy(root):
     """Returns what a copy of the package in the folder `root` says of itself."""
-    code = "from ornet_tf import provenance; print(provenance._commit())"
+    code = "from ornet_tf import provenance; print(provenance.commit())"
     done = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
@@ -87,4 +88,4 @@ def test_the_commit_is_that_of_this_code_or_none(tmp_path):
 
 def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert provenance._commit() == ""
+    assert provenance.commit() == ""
