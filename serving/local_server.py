@@ -164,6 +164,11 @@ def running(
             thread.join(2 * _DRAIN_SECONDS)
 
 
+def _end(number, _) -> None:
+    logging.info("Ended by %s.", signal.Signals(number).name)
+    sys.exit(0)
+
+
 def serve(base_path: str, name: str, *, host: str, port: int, **options: Any) -> None:
     """Serves the models below `base_path` until SIGINT or SIGTERM; requests under way have 10 s to be finished.
 
@@ -173,7 +178,7 @@ def serve(base_path: str, name: str, *, host: str, port: int, **options: Any) ->
     # The server takes the signals while it runs and raises them again afterwards: then, and before, they end the
     # process through the clean-up of `_serving`.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, _end)
     with bind(host, port) as bound, _serving(bound, base_path, name, **options) as server:
         logging.info("Serving %s at %s", base_path, model_url(bound, name))
         server.run(sockets=[bound])

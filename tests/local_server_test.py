@@ -1,6 +1,7 @@
 """The local server as a program: HTTP around the routes, concurrency, versions, signals, the command line."""
 import concurrent.futures
 import contextlib
+import json
 import shutil
 import signal
 import socket
@@ -146,15 +147,17 @@ def test_a_signal_lets_requests_finish_and_ends_with_success(export, number):
     with server_program.start(f"--model_base_path={export}", "--rest_api_port=0") as process:
         try:
             url = server_program.model_url(process)
-            with concurrent.futures.ThreadPoolExecutor(1) as pool:
-                body = {"signature_name": "spin", "inputs": [30_000]}
-                reply = pool.submit(requests.post, f"{url}:predict", json=body, timeout=30)
-                time.sleep(0.2)
+            connection = client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+            with contextlib.closing(connection):
+                body = json.dumps({"signature_name": "spin", "inputs": [30_000]})
+                connection.request("POST", f"{urlsplit(url).path}:predict", body)
+                requests.get(url, timeout=60)  # When this is answered, what was sent before has been read.
                 process.send_signal(number)
-                assert reply.result().json() == {"outputs": [1.0]}
-            rest, _ = process.communicate(timeout=20)
+                assert json.loads(connection.getresponse().read()) == {"outputs": [1.0]}
+            rest, _ = process.communicate(timeout=60)
             assert process.returncode == 0
             assert "Traceback" not in rest
+            assert f"Ended by {number.name}." in rest
         finally:
             process.kill()
 
