@@ -43,7 +43,7 @@ def run(
       trains: whether the flags of training are there: `main(config, workdir, profile=..., allow_changed_settings=...)`.
       exports: whether the flag of exporting is there: `main(config, workdir, keep=...)`.
       checks: whether the flags of checking data are there, and no --workdir: `main(config, split=..., duplicates=...,
-        json=...)`.
+        headers_only=..., json=...)`.
     """
     of_program = {}
     if trains:
@@ -62,6 +62,9 @@ def run(
         of_program["split"] = flags.DEFINE_enum("split", None, SPLITS, "The split to look at; without it, all.")
         of_program["duplicates"] = flags.DEFINE_bool(
             "duplicates", False, "Also look for pictures that are in several splits, by the content of their files."
+        )
+        of_program["headers_only"] = flags.DEFINE_bool(
+            "headers_only", False, "Read sizes from the headers: faster, but pictures that break off are not found."
         )
         of_program["json"] = flags.DEFINE_bool("json", False, "Write the report as JSON.")
     places = {} if checks else {"workdir": _WORKDIR}

@@ -1,6 +1,6 @@
 """Looks at every picture and box of a data set before anything is trained on it, and reports what is wrong.
 
-  python -m ornet_tf.datasets check --config=configs/cub.py [--split=test] [--duplicates] [--json]
+  python -m ornet_tf.datasets check --config=configs/cub.py [--split=test] [--duplicates] [--headers_only] [--json]
 
 The report goes to standard output. The exit status is 1 if something has to be mended: a split that can't be loaded, a
 file that can't be read, a box without area or more than a pixel outside of its picture, a picture in two splits.
@@ -37,21 +37,24 @@ def start() -> None:
     app.run(main, checks=True)
 
 
-def main(config: ConfigDict, *, split: str | None, duplicates: bool, json: bool) -> None:
+def main(config: ConfigDict, *, split: str | None, duplicates: bool, headers_only: bool, json: bool) -> None:
     """Writes the report and exits with status 1 if there are problems."""
-    report = look(config, [split] if split else SPLITS, duplicates=duplicates)
+    report = look(config, [split] if split else SPLITS, duplicates=duplicates, headers_only=headers_only)
     sys.stdout.write(json_text.dumps(report, indent=2) + "\n" if json else text(report))
     if report["problems"] or (split and "missing" in report["splits"][split]):
         sys.exit(1)
 
 
-def look(config: ConfigDict, splits: Iterable[str] = SPLITS, *, duplicates: bool = False) -> dict[str, Any]:
+def look(
+    config: ConfigDict, splits: Iterable[str] = SPLITS, *, duplicates: bool = False, headers_only: bool = False
+) -> dict[str, Any]:
     """Loads splits of the configured data set, decodes every picture and compares boxes with sizes.
 
     Args:
       config: the whole configuration.
       splits: names of splits; one that the data set lacks is no problem.
       duplicates: whether to compare the content of the files of different splits, too.
+      headers_only: whether to read the pictures' headers alone.
 
     Returns:
       "dataset", its name; "splits", for each what `look_at` returns, or {"missing": why} or {"error": why}; "problems",
@@ -62,7 +65,7 @@ def look(config: ConfigDict, splits: Iterable[str] = SPLITS, *, duplicates: bool
     for split in splits:
         try:
             sources[split] = assemble.load_source(config, split)
-            report["splits"][split] = look_at(sources[split])
+            report["splits"][split] = look_at(sources[split], headers_only=headers_only)
         except MissingSplit as error:
             report["splits"][split] = {"missing": str(error)}
         except (ValueError, OSError) as error:
@@ -73,14 +76,18 @@ def look(config: ConfigDict, splits: Iterable[str] = SPLITS, *, duplicates: bool
     return report
 
 
-def look_at(source: Source) -> dict[str, Any]:
+def look_at(source: Source, *, headers_only: bool = False) -> dict[str, Any]:
     """Decodes every picture of a split and compares its boxes with its size.
+
+    Args:
+      source: the split.
+      headers_only: whether to read the headers alone: what is damaged behind them is not found.
 
     Returns:
       "pictures" and "classes", their numbers; "smallest" and "largest" class with their pictures; "broken", a name and
       reason each; "boxes", None where the split has none, else what `look_at_boxes` returns.
     """
-    sizes, broken = picture_store.measure(source)
+    sizes, broken = picture_store.measure(source, headers_only=headers_only)
     counts = np.bincount(source.labels, minlength=len(source.class_names))
     return {
         "pictures": len(source),

@@ -38,8 +38,12 @@ def decoder(source: Source, *, side: int) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda index: transforms.resized(images.decode(read(index)), side)
 
 
-def measure(source: Source) -> tuple[np.ndarray, list[tuple[str, str]]]:
+def measure(source: Source, *, headers_only: bool = False) -> tuple[np.ndarray, list[tuple[str, str]]]:
     """Reads and decodes every picture of a source, in parallel.
+
+    Args:
+      source: the pictures.
+      headers_only: whether to read sizes from the headers instead; then damage behind them is not found.
 
     Returns:
       int32 [N, 2], height and width of the upright pictures, zeros for those that cannot be used; and (name, reason) of
@@ -48,6 +52,8 @@ def measure(source: Source) -> tuple[np.ndarray, list[tuple[str, str]]]:
     read = reader(source)
 
     def size(index):
+        if headers_only:
+            return index, tf.cast(images.size(read(index)), tf.int32)
         # It depends on the decoded picture, so that decoding is not pruned.
         return index, tf.shape(images.decode(read(index)))[:2]
 
