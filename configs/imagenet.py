@@ -3,7 +3,8 @@
   python -m ornet_tf.train --config=configs/imagenet.py --workdir=runs/imagenet
 
 Prepare imagenet2012 with TFDS first; its pictures are then unpacked to files once. 5 epochs of stage one and 3 of stage
-two at batch 256. TFDS has no boxes of ImageNet, so this trains and classifies; it has not been run here.
+two at batch 256. TFDS has no boxes of ImageNet, so this trains and classifies; configs/imagenet_folders.py has boxes.
+It has not been run here.
 """
 from ml_collections import ConfigDict
 

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict, config_flags
 
 from ornet_tf.compat import keras
 from ornet_tf.config import validate
+from ornet_tf.datasets import SPLITS
 from ornet_tf.interruption import EXIT_CODE, Interrupted
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -24,7 +25,12 @@ UserError = (ValueError, TypeError, OSError, FloatingPointError, tf.errors.OpErr
 
 
 def run(
-    main: Callable[..., None], *, takes_files: bool = False, trains: bool = False, exports: bool = False
+    main: Callable[..., None],
+    *,
+    takes_files: bool = False,
+    trains: bool = False,
+    exports: bool = False,
+    checks: bool = False,
 ) -> None:
     """Parses the flags and calls `main(config, workdir)`.
 
@@ -36,6 +42,8 @@ def run(
       takes_files: whether the arguments after the flags are handed on: `main(config, workdir, files)`.
       trains: whether the flags of training are there: `main(config, workdir, profile=..., allow_changed_settings=...)`.
       exports: whether the flag of exporting is there: `main(config, workdir, keep=...)`.
+      checks: whether the flags of checking data are there, and no --workdir: `main(config, split=..., duplicates=...,
+        headers_only=..., json=...)`.
     """
     of_program = {}
     if trains:
@@ -50,6 +58,17 @@ def run(
             "keep", None, "How many versions stay, the new one among them; without it, all.", lower_bound=1
         )
 
+    if checks:
+        of_program["split"] = flags.DEFINE_enum("split", None, SPLITS, "The split to look at; without it, all.")
+        of_program["duplicates"] = flags.DEFINE_bool(
+            "duplicates", False, "Also look for pictures that are in several splits, by the content of their files."
+        )
+        of_program["headers_only"] = flags.DEFINE_bool(
+            "headers_only", False, "Read sizes from the headers: faster, but pictures that break off are not found."
+        )
+        of_program["json"] = flags.DEFINE_bool("json", False, "Write the report as JSON.")
+    places = {} if checks else {"workdir": _WORKDIR}
+
     def start(argv):
         if len(argv) > 1 and not takes_files:
             raise app.UsageError(f"Unexpected argument {argv[1]!r}; options look like --config=FILE.")
@@ -61,7 +80,8 @@ def run(
             validate(config)
             prepare(config)
             options = {name: flag.value for name, flag in of_program.items()}
-            main(config, os.path.abspath(_WORKDIR.value), *([argv[1:]] if takes_files else []), **options)
+            folders = [os.path.abspath(place.value) for place in places.values()]
+            main(config, *folders, *([argv[1:]] if takes_files else []), **options)
         except Interrupted as ended:
             sys.stderr.write(f"\n{ended}\n")
             sys.exit(EXIT_CODE)
@@ -71,7 +91,7 @@ def run(
             sys.stderr.write(f"Error: {message}\n")
             sys.exit(1)
 
-    flags.mark_flags_as_required(["config", "workdir"])
+    flags.mark_flags_as_required(["config", *places])
     app.run(start, argv=with_installed_config(sys.argv), flags_parser=_parse)
 
 

@@ -48,6 +48,12 @@ def jpeg_size(encoded: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.int64)
 
 
+def png_size(encoded: tf.Tensor) -> tf.Tensor:
+    """Reads height and width of a PNG file of at least 24 bytes, int64 [2]; its numbers are unsigned."""
+    width_height = tf.io.decode_raw(tf.strings.substr(encoded, 16, 8), tf.int32, little_endian=False)
+    return tf.reverse(tf.cast(width_height, tf.int64) % 2**32, [0])
+
+
 def refusal(
     encoded: tf.Tensor,
     *,
@@ -82,9 +88,8 @@ def refusal(
         return size, tf.logical_or(is_too_much, scans > _MAX_SCANS)
 
     def of_png():
-        width_height = tf.io.decode_raw(tf.strings.substr(head, 16, 8), tf.int32, little_endian=False)
-        size = tf.reverse(tf.cast(width_height, tf.int64) % 2**32, [0])  # the file's numbers are unsigned
-        return size, tf.add_n([_count(encoded, name, _MAX_PNG_TEXTS + 1) for name in _PNG_TEXTS]) > _MAX_PNG_TEXTS
+        texts = tf.add_n([_count(encoded, name, _MAX_PNG_TEXTS + 1) for name in _PNG_TEXTS])
+        return png_size(head), texts > _MAX_PNG_TEXTS
 
     size, is_laborious = tf.cond(tf.logical_and(is_jpeg, is_small), of_jpeg, of_png)
     is_wrong_png = tf.logical_and(is_png, tf.logical_or(length < 33, tf.strings.substr(head, 12, 4) != b"IHDR"))

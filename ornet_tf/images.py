@@ -39,6 +39,28 @@ def decode(
     return _decoder(max_bytes, max_pixels)(tf.convert_to_tensor(encoded, tf.string))
 
 
+def size(encoded: tf.Tensor) -> tf.Tensor:
+    """Reads the size of a JPEG or PNG file from its header, after the gate; damage behind the header is not found.
+
+    Args:
+      encoded: scalar string, the bytes of the file.
+
+    Returns:
+      int64 [2], height and width of the upright picture, as `decode` returns it.
+
+    Raises:
+      tf.errors.InvalidArgumentError: if the file is refused (see `gate.refusal`); `reason` says why.
+    """
+
+    def of_jpeg():
+        stored = gate.jpeg_size(encoded)
+        return tf.where(exif.orientation(encoded) > 4, tf.reverse(stored, [0]), stored)
+
+    with tf.control_dependencies([_assert_passes(encoded, gate.MAX_BYTES, gate.MAX_PIXELS)]):
+        encoded = tf.identity(encoded)
+    return tf.cond(gate.starts_with(encoded, gate.JPEG), of_jpeg, lambda: gate.png_size(encoded))
+
+
 def decode_each(
     encoded: tf.Tensor,
     then: Callable[[tf.Tensor], tf.Tensor],
@@ -110,14 +132,19 @@ def _decoder(max_bytes: int, max_pixels: int) -> Callable[[tf.Tensor], tf.Tensor
     # Without autograph: it has nothing to convert here and takes a second to see that.
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def decode(encoded):
-        why = gate.refusal(encoded, max_bytes=max_bytes, max_pixels=max_pixels)
-        check = tf.debugging.Assert(tf.equal(why, ""), [tf.strings.join([_MESSAGE, why])])
+        check = _assert_passes(encoded, max_bytes, max_pixels)
         # Decode ops are stateless: without an explicit dependency the runtime may start them before the gate.
         with tf.control_dependencies([check]):
             encoded = tf.identity(encoded)
         return _upright(_stored(encoded), encoded)
 
     return decode
+
+
+def _assert_passes(encoded: tf.Tensor, max_bytes: int, max_pixels: int) -> tf.Operation:
+    """Returns the operation that fails, with the reason, for a file that the gate refuses."""
+    why = gate.refusal(encoded, max_bytes=max_bytes, max_pixels=max_pixels)
+    return tf.debugging.Assert(tf.equal(why, ""), [tf.strings.join([_MESSAGE, why])])
 
 
 def _stored(encoded: tf.Tensor) -> tf.Tensor:

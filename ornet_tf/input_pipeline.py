@@ -10,7 +10,6 @@ import operator
 import typing
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -43,27 +42,7 @@ def check(source: Source) -> list[tuple[str, str]]:
     Returns:
       (name, reason) of each picture that cannot be used, in the order of the source.
     """
-    read = picture_store.reader(source)
-
-    def pixels(index):
-        # The size depends on the decoded picture, so that decoding is not pruned.
-        return index, tf.size(images.decode(read(index)))
-
-    readable = np.zeros(len(source), bool)
-    sizes = picture_store.each(tf.data.Dataset.range(len(source)), pixels)
-    for indices, _ in sizes.ignore_errors().batch(256).as_numpy_iterator():
-        readable[indices] = True
-    explain = tf.function(pixels, input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
-    broken = []
-    for index in np.flatnonzero(~readable):
-        try:
-            explain(tf.constant(index, tf.int64))
-            why = "could be read only at the second attempt"
-        except tf.errors.OpError as error:
-            why = images.reason(error)
-        broken.append((source.names[index], why))
-    logging.info("Checked %d pictures; %d cannot be used.", len(source), len(broken))
-    return broken
+    return picture_store.measure(source)[1]
 
 
 def usable(source: Source, *, broken_images: str) -> Source:

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from ornet_tf import images, main_memory, transforms
 from ornet_tf.datasets import Source
@@ -34,3 +36,39 @@ def decoder(source: Source, *, side: int) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the function from a picture's index to uint8 [side, side, 3], read and decoded at each call."""
     read = reader(source)
     return lambda index: transforms.resized(images.decode(read(index)), side)
+
+
+def measure(source: Source, *, headers_only: bool = False) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """Reads and decodes every picture of a source, in parallel.
+
+    Args:
+      source: the pictures.
+      headers_only: whether to read sizes from the headers instead; then damage behind them is not found.
+
+    Returns:
+      int32 [N, 2], height and width of the upright pictures, zeros for those that cannot be used; and (name, reason) of
+      each of these, in the order of the source.
+    """
+    read = reader(source)
+
+    def size(index):
+        if headers_only:
+            return index, tf.cast(images.size(read(index)), tf.int32)
+        # It depends on the decoded picture, so that decoding is not pruned.
+        return index, tf.shape(images.decode(read(index)))[:2]
+
+    sizes = np.zeros([len(source), 2], np.int32)
+    measured = each(tf.data.Dataset.range(len(source)), size)
+    for indices, some in measured.ignore_errors().batch(256).as_numpy_iterator():
+        sizes[indices] = some
+    explain = tf.function(size, input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
+    broken = []
+    for index in np.flatnonzero(sizes[:, 0] == 0):
+        try:
+            explain(tf.constant(index, tf.int64))
+            why = "could be read only at the second attempt"
+        except tf.errors.OpError as error:
+            why = images.reason(error)
+        broken.append((source.names[index], why))
+    logging.info("Checked %d pictures; %d cannot be used.", len(source), len(broken))
+    return sizes, broken

@@ -10,6 +10,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from ornet_tf import gate, images
+from tests import broken_files
 
 SIZE = (34, 47)  # height, width: neither square nor a multiple of a JPEG block
 decode_in_graph = tf.function(images.decode, input_signature=[tf.TensorSpec([], tf.string)])
@@ -174,3 +175,15 @@ def test_reading_errors_have_short_reasons(tmp_path):
     assert images.reason(FileNotFoundError(2, "No such file", "x")) == "file not found"
     assert images.reason(RuntimeError("first line\nsecond line")) == "first line"
     assert images.reason(RuntimeError()) == "RuntimeError"
+
+
+def test_a_size_is_read_from_the_header_as_decoding_finds_it():
+    rng = np.random.default_rng(11)
+    files = broken_files.good_files(rng)
+    sizes = [images.size(tf.constant(file)).numpy().tolist() for file in files]
+    assert sizes == [list(decode_in_graph(file).shape[:2]) for file in files]
+    assert len({tuple(size) for size in sizes}) > 20
+    for file in (b"", b"GIF89a" + bytes(40), broken_files.blank_png(9000, 9000), files[0][:4]):
+        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+            images.size(tf.constant(file))
+        assert images.reason(caught.value) == refusal_of(file)

@@ -30,3 +30,14 @@ def test_bytes_that_end_with_zeros_are_kept():
 def test_an_empty_source_can_be_read():
     empty = source_of([])
     assert pictures_of(empty, picture_store.reader(empty)) == []
+
+
+@pytest.mark.parametrize("headers_only", [False, True])
+def test_pictures_are_measured_upright_and_broken_ones_have_no_size(encode, headers_only):
+    turned = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"  # orientation 6
+    pixels = np.zeros([20, 30, 3], np.uint8)
+    source = source_of([encode(pixels), encode(pixels, "JPEG", exif=turned), b"", encode(pixels)[:50]])
+    sizes, broken = picture_store.measure(source, headers_only=headers_only)
+    # What breaks off behind its header is found by decoding only.
+    np.testing.assert_array_equal(sizes, [[20, 30], [30, 20], [0, 0], [20, 30] if headers_only else [0, 0]])
+    assert broken == [("2", "an empty file"), ("3", "truncated or damaged PNG")][: 1 if headers_only else 2]

@@ -13,7 +13,6 @@ classes.txt are left out. The listings are all that is read; whether every pictu
 """
 from __future__ import annotations
 
-import hashlib
 import math
 import operator
 import os
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from ornet_tf.datasets import SPLITS, MissingSplit, Source
+from ornet_tf.datasets import SPLITS, MissingSplit, Source, _held_out
 
 
 def load(
@@ -76,7 +75,8 @@ def load(
     if split == "test":
         images = official
     else:
-        held_out = _held_out(official, class_of, validation_per_class, validation_seed)
+        trained = {image: class_of[image] for image in official}
+        held_out = _held_out.choose(trained, validation_per_class, validation_seed, plugin="cub")
         images = [i for i in official if (i in held_out) == (split == "validation")]
     if not images:
         advice = " Set validation_per_class above 0." if split == "validation" else ""
@@ -108,27 +108,6 @@ def _chosen_classes(classes: Sequence[int] | None, names: dict[int, str], root: 
         what = f"{missing[0]}, which is not in {root / 'classes.txt'}" if missing else "an empty list"
         raise ValueError(f"cub: expected classes to be class ids of classes.txt, got {what}.")
     return chosen
-
-
-def _held_out(images: Iterable[int], class_of: dict[int, int], per_class: int, seed: int) -> set[int]:
-    """Returns the ids of the training pictures that make up the validation split."""
-    per_class, seed = _whole(per_class, "validation_per_class"), _whole(seed, "validation_seed")
-    if per_class < 0:
-        raise ValueError(f"cub: expected validation_per_class of at least 0, got {per_class}.")
-    by_class: dict[int, list[int]] = {}
-    for image in images:
-        by_class.setdefault(class_of[image], []).append(image)
-    held_out: set[int] = set()
-    for class_id, members in by_class.items():
-        if per_class >= len(members):
-            raise ValueError(
-                f"cub: expected validation_per_class below {len(members)}, the number of training pictures of class "
-                f"{class_id}, got {per_class}."
-            )
-        # A hash keeps the same choice for all versions of NumPy, and for a part of the classes.
-        members.sort(key=lambda image: hashlib.sha256(f"{seed}/{image}".encode()).digest())
-        held_out.update(members[:per_class])
-    return held_out
 
 
 def _read(path: pathlib.Path, parse: Callable[[str], Any], form: str) -> dict[int, Any]:

@@ -1,0 +1,24 @@
+"""Market-1501, DukeMTMC-reID or MSMT17 with VGG16: maps of persons, with the paper's setting for CUB, for one GPU.
+
+  python -m ornet_tf.datasets check --config=configs/reid.py
+  python -m ornet_tf.train --config=configs/reid.py --workdir=runs/market
+  python -m ornet_tf.predict --config=configs/reid.py --workdir=runs/market Market-1501-v15.09.15/query
+
+For the others: --config.dataset.options.layout=dukemtmc or msmt17, and --config.dataset.options.root; MSMT17 has a
+validation split of its own: --config.dataset.options.validation_per_class=0. A class is a person. There are no boxes,
+so an evaluation, on one held-out picture of each person, measures the classifier alone. It has not been run here.
+"""
+from ml_collections import ConfigDict
+
+from ornet_tf import config as ornet
+
+
+def get_config() -> ConfigDict:
+    """Returns the experiment."""
+    config = ornet.default()
+    options = {"root": "Market-1501-v15.09.15", "layout": "market1501", "validation_per_class": 1}
+    config.dataset = ConfigDict({"name": "reid", "options": options})
+    # The evaluator fine-tunes ImageNet weights: its new layer may learn faster than the rest.
+    config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
+    config.evaluation.split = "validation"  # the persons of the test split are others
+    return config

@@ -1,0 +1,73 @@
+"""Reads what data sets are made of: the lines of listings, the names of pictures and folders."""
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ornet_tf.datasets import SPLITS
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def folder(path: str | os.PathLike, split: str, *, plugin: str, layout: str) -> pathlib.Path:
+    """Returns the absolute path of a data set's folder.
+
+    Args:
+      path: the folder.
+      split: what was asked for.
+      plugin: the data set, for the message.
+      layout: what the folder must hold, for the message.
+
+    Raises:
+      FileNotFoundError: if there is no such folder.
+      ValueError: for an unknown split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"{plugin}: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
+    root = pathlib.Path(path).expanduser().absolute()
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder; expected {layout}.")
+    return root
+
+
+def lines(path: pathlib.Path, *, layout: str) -> list[tuple[int, str]]:
+    """Returns (number, text) of each line that is not blank, without the spaces around it.
+
+    Args:
+      path: a file in UTF-8, with or without a byte order mark, with line ends of any system.
+      layout: what is expected there, for the message.
+
+    Raises:
+      FileNotFoundError: if the file is missing.
+      ValueError: if it is not UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file; expected {layout}.") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8 text: {error}.") from None
+    stripped = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1)]
+    return [(number, line) for number, line in stripped if line]
+
+
+def pictures(path: pathlib.Path) -> list[str]:
+    """Returns the sorted names of the JPEG and PNG files directly in a folder; hidden ones are passed over."""
+    with os.scandir(path) as entries:
+        names = [entry.name for entry in entries]
+    return sorted(name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith("."))
+
+
+def folders(path: pathlib.Path) -> list[str]:
+    """Returns the sorted names of the folders directly in a folder; hidden ones are passed over."""
+    with os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def boxes(names: Sequence[str], known: Mapping[str, Any]) -> list[np.ndarray]:
+    """Returns float32 [M, 4] for each name, M = 0 for those that are not `known`."""
+    return [np.asarray(known.get(name, ()), np.float32).reshape(-1, 4) for name in names]

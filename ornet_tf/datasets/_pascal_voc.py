@@ -1,0 +1,56 @@
+"""Reads boxes from XML files in the layout of PASCAL VOC, as ImageNet's annotators wrote them.
+
+    <annotation> <object> <name>n01440764</name> <bndbox> <xmin>0</xmin> <ymin>9</ymin> <xmax>499</xmax> ...
+
+ImageNet counts pixels from 0 and names the last one: a box over a whole picture of 500 x 375 is 0, 0, 499, 374 (as in
+its validation picture 83; PASCAL VOC itself counts from 1). So what becomes a half-open box is xmax + 1 and ymax + 1.
+"""
+from __future__ import annotations
+
+import pathlib
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+
+_SIDES = ("ymin", "xmin", "ymax", "xmax")
+
+
+class Annotation(NamedTuple):
+    """What an XML file says of its picture.
+
+    Attributes:
+      names: the class of each of M objects.
+      boxes: float32 [M, 4] (ymin, xmin, ymax, xmax), half-open, in pixels from 0.
+    """
+
+    names: list[str]
+    boxes: np.ndarray
+
+
+def read(path: pathlib.Path) -> Annotation | None:
+    """Returns the objects of a picture; None if there is no such file.
+
+    Raises:
+      ValueError: if the file is no XML, or a box has no four numbers.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except FileNotFoundError:
+        return None
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{path}: expected an XML file in the layout of PASCAL VOC: {error}.") from None
+    names, boxes = [], []
+    for item in root.iter("object"):
+        cells = [item.findtext(f"bndbox/{side}", "") for side in _SIDES]
+        try:
+            boxes.append([float(cell) for cell in cells])
+        except ValueError:
+            raise ValueError(f"{path}: expected numbers as {', '.join(_SIDES)}, got {cells}.") from None
+        names.append(item.findtext("name", "").strip())
+    return Annotation(names, half_open(boxes))
+
+
+def half_open(boxes: list[list[float]]) -> np.ndarray:
+    """Turns boxes (ymin, xmin, ymax, xmax) that end with their last pixel into half-open ones: float32 [M, 4]."""
+    return (np.reshape(np.asarray(boxes, np.float64), [-1, 4]) + (0, 0, 1, 1)).astype(np.float32)

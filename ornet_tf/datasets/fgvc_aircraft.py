@@ -1,0 +1,145 @@
+"""FGVC-Aircraft (Maji et al., 2013, arXiv:1306.5151), release 2013b, from a folder in the data set's own layout.
+
+    root/data/images/<picture>.jpg                  10,200 pictures
+    root/data/images_<level>_<list>.txt             <picture> <class>; level variant, family or manufacturer;
+                                                    list train, val, trainval or test
+    root/data/images_box.txt                        <picture> <xmin> <ymin> <xmax> <ymax>
+
+Boxes count pixels from 1 and name the last one: one over a whole picture of 600 x 400 is 1 1 600 400. The lowest 20
+rows of every picture are a banner that names its photographer, no part of the photograph: `banner_free` cuts it off.
+"""
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pathlib
+
+import numpy as np
+from absl import logging
+from PIL import Image, JpegImagePlugin
+
+from ornet_tf.datasets import MissingSplit, Source, _files, _held_out
+
+LEVELS = ("variant", "family", "manufacturer")
+BANNER = 20  # rows
+_LAYOUT = "root to hold data/images/ and data/images_variant_train.txt of FGVC-Aircraft"
+
+
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike,
+    level: str = "variant",
+    validation_per_class: int | None = None,
+    validation_seed: int = 0,
+    banner_free: str | os.PathLike | None = None,
+) -> Source:
+    """Returns one split of FGVC-Aircraft.
+
+    Args:
+      split: 'train' (without boxes), 'validation' or 'test' (with one box for each picture).
+      root: the folder that holds data/ (fgvc-aircraft-2013b in the archive), or data/ itself.
+      level: what a class is: a variant (100 of them), a family (70) or a manufacturer (30).
+      validation_per_class: None for the official training and validation splits. A number for those of the literature
+        that train on both: so many pictures of each class make up the validation split, the others are for training.
+      validation_seed: chooses these pictures.
+      banner_free: a folder for copies of the pictures without the banner, each made once; about as large as the
+        pictures. None leaves the banner in.
+
+    Returns:
+      The pictures in the order of the lists, named by their file. Class names are sorted.
+
+    Raises:
+      FileNotFoundError: if a list or the folder of pictures is missing.
+      TypeError: if an option is of the wrong kind.
+      ValueError: for an unknown split or level, a malformed list, a picture without box, or a split without pictures.
+    """
+    folder = _files.folder(root, split, plugin="fgvc_aircraft", layout=_LAYOUT)
+    if level not in LEVELS:
+        raise ValueError(f"fgvc_aircraft: expected level to be one of {', '.join(LEVELS)}, got {level!r}.")
+    folder = folder / "data" if (folder / "data").is_dir() else folder
+    if not (folder / "images").is_dir():
+        raise FileNotFoundError(f"{folder / 'images'}: no such folder; expected {_LAYOUT}.")
+    lists = {name: _classes(folder / f"images_{level}_{name}.txt") for name in ("train", "val", "test")}
+    class_names = sorted({name for pictures in lists.values() for name in pictures.values()})
+    label_of = {name: label for label, name in enumerate(class_names)}
+    chosen = lists[{"train": "train", "validation": "val", "test": "test"}[split]]
+    if validation_per_class is not None and split != "test":
+        both = {**lists["train"], **lists["val"]}
+        held_out = _held_out.choose(both, validation_per_class, validation_seed, plugin="fgvc_aircraft")
+        chosen = {picture: name for picture, name in both.items() if (picture in held_out) == (split == "validation")}
+    if not chosen:
+        advice = " Set validation_per_class above 0, or to None." if split == "validation" else ""
+        raise MissingSplit(f"{folder}: the {split} split has no pictures.{advice}")
+    paths = [f"{folder}/images/{picture}.jpg" for picture in chosen]
+    return Source(
+        class_names=class_names,
+        images=_without_banner(paths, banner_free) if banner_free else paths,
+        names=[f"{picture}.jpg" for picture in chosen],
+        labels=np.array([label_of[name] for name in chosen.values()], np.int32),
+        boxes=None if split == "train" else _boxes(folder / "images_box.txt", list(chosen)),
+    )
+
+
+def _classes(path: pathlib.Path) -> dict[str, str]:
+    """Returns {picture: class} in the order of a list."""
+    classes: dict[str, str] = {}
+    for number, line in _files.lines(path, layout=_LAYOUT):
+        picture, _, name = line.partition(" ")
+        if not name or picture in classes:
+            raise ValueError(f"{path}, line {number}: expected '<picture> <class>', each once, got {line!r}.")
+        classes[picture] = name.strip()
+    return classes
+
+
+def _boxes(path: pathlib.Path, pictures: list[str]) -> list[np.ndarray]:
+    """Returns float32 [1, 4] for each picture, half-open and counted from 0."""
+    box_of = {}
+    for number, line in _files.lines(path, layout=_LAYOUT):
+        picture, *cells = line.split()
+        try:
+            xmin, ymin, xmax, ymax = map(float, cells)
+        except ValueError:
+            form = "'<picture> <xmin> <ymin> <xmax> <ymax>'"
+            raise ValueError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
+        # From pixels first..last, counted from 1, to the half-open first - 1..last.
+        box_of[picture] = [[ymin - 1, xmin - 1, ymax, xmax]]
+    for picture in pictures:
+        if picture not in box_of:
+            raise ValueError(f"{path}: expected a line for each picture, got none for {picture}.")
+    return _files.boxes(pictures, box_of)
+
+
+def _without_banner(paths: list[str], folder: str | os.PathLike) -> list[str]:
+    """Returns the paths of copies without the banner, after making those that are not there."""
+    target = pathlib.Path(folder).expanduser().absolute()
+    target.mkdir(parents=True, exist_ok=True)
+    copies = [str(target / os.path.basename(path)) for path in paths]
+    missing = [pair for pair in zip(paths, copies) if not os.path.exists(pair[1])]
+    if missing:
+        logging.info("Cutting the banner off %d pictures, to %s.", len(missing), target)
+        # Pillow leaves the interpreter free while it decodes and encodes.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(lambda pair: _cut(*pair), missing))
+    return copies
+
+
+def _cut(path: str, copy: str) -> None:
+    """Writes a copy without the banner; of a file that can't be read, a copy as it is, which the check will name."""
+    aside = f"{copy}.{os.getpid()}"
+    options = {}
+    try:
+        with Image.open(path) as picture:
+            kind = picture.format
+            if kind == "JPEG":
+                # The same tables on the same blocks of 8 x 8 pixels: what is kept is quantised as it was.
+                sampling = JpegImagePlugin.get_sampling(picture)
+                options = {"qtables": picture.quantization, "subsampling": sampling if sampling >= 0 else 0}
+            kept = picture.crop((0, 0, picture.width, picture.height - BANNER))
+    except FileNotFoundError:
+        return
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        pathlib.Path(aside).write_bytes(pathlib.Path(path).read_bytes())
+    else:
+        kept.save(aside, kind, **options)
+    os.replace(aside, copy)

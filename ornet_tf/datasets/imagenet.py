@@ -1,0 +1,204 @@
+"""ImageNet's classification and localization task (Russakovsky et al., IJCV 2015) from the folders of its archives.
+
+    root/train/<wnid>/*.JPEG             1,281,167 pictures of 1,000 classes
+    root/val/*.JPEG, or val/<wnid>/*     50,000 pictures, the test split of the literature
+    boxes/train/<wnid>/<picture>.xml     boxes of about 40 % of the training pictures
+    boxes/val/<picture>.xml              boxes of all validation pictures, also as val/<wnid>/<picture>.xml
+
+In Kaggle's archive root is ILSVRC/Data/CLS-LOC and boxes is ILSVRC/Annotations/CLS-LOC. Pictures of a flat val/ get
+their class from LOC_val_solution.csv (Kaggle), from the development kit, or from the XML files. A part of the data set
+in the same layout will do.
+"""
+from __future__ import annotations
+
+import csv
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from absl import logging
+
+from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _matlab, _pascal_voc
+
+_LAYOUT = "the folder that holds train/ and val/ (ILSVRC/Data/CLS-LOC in Kaggle's archive)"
+_GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
+
+
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike,
+    boxes: str | os.PathLike | None = None,
+    val_labels: str | os.PathLike | None = None,
+    synsets: str | os.PathLike | None = None,
+    validation_per_class: int = 0,
+    validation_seed: int = 0,
+) -> Source:
+    """Returns one split of ImageNet.
+
+    The public test set has no labels: as everywhere in the literature, 'test' is val/, and 'validation' a part of the
+    training pictures, taken away from 'train'. Which ones it gets depends on the seed and their names alone.
+
+    Args:
+      split: 'train' (without boxes), 'validation' or 'test' (with the boxes that there are).
+      root: the folder that holds train/ and val/.
+      boxes: the folder of the XML files. Without it, LOC_val_solution.csv gives those of val/; there are no others.
+      val_labels: LOC_val_solution.csv, or the folder of the development kit (ILSVRC2012_devkit_t12); what gives the
+        pictures of a flat val/ their classes. Without it, the XML files do.
+      synsets: LOC_synset_mapping.txt, whose lines are '<wnid> <names>': the classes and their names. Without it, the
+        classes are the folders of train/, named by their wnid.
+      validation_per_class: how many training pictures of each class make up the validation split.
+      validation_seed: chooses these pictures.
+
+    Returns:
+      The pictures in order of name, which is their path below root. Labels count in order of the wnid.
+
+    Raises:
+      FileNotFoundError: if root, train/, val/ or a file that was named is missing.
+      TypeError: if an option is of the wrong kind.
+      ValueError: for an unknown split, a malformed file, a picture without class, or a split without pictures.
+    """
+    folder = _files.folder(root, split, plugin="imagenet", layout=_LAYOUT)
+    annotations = None if not boxes else _existing(boxes, "the folder of the XML files")
+    classes = _classes(folder, synsets)
+    solution = _solution(val_labels)
+    if split == "test":
+        class_of = _test(folder, annotations, val_labels, solution)
+    else:
+        class_of = {f"train/{w}/{file}": w for w in _wnids(folder) for file in _files.pictures(folder / "train" / w)}
+        held_out = _held_out.choose(class_of, validation_per_class, validation_seed, plugin="imagenet")
+        class_of = {name: w for name, w in class_of.items() if (name in held_out) == (split == "validation")}
+    if not class_of:
+        advice = " Set validation_per_class above 0." if split == "validation" else ""
+        raise MissingSplit(f"{folder}: the {split} split has no pictures.{advice}")
+    label_of = {wnid: label for label, wnid in enumerate(classes)}
+    for name, wnid in class_of.items():
+        if wnid not in label_of:
+            raise ValueError(f"{folder / name}: expected one of the {len(classes)} classes, got {wnid!r}.")
+    names = sorted(class_of)
+    return Source(
+        class_names=list(classes.values()),
+        images=[f"{folder}/{name}" for name in names],
+        names=names,
+        labels=np.array([label_of[class_of[name]] for name in names], np.int32),
+        boxes=None if split == "train" else _boxes(folder, annotations, names, class_of, solution),
+    )
+
+
+def _existing(path: str | os.PathLike, what: str) -> pathlib.Path:
+    path = pathlib.Path(path).expanduser().absolute()
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder; expected {what}.")
+    return path
+
+
+def _wnids(root: pathlib.Path) -> list[str]:
+    if not (root / "train").is_dir():
+        raise FileNotFoundError(f"{root / 'train'}: no such folder; expected root to be {_LAYOUT}.")
+    return _files.folders(root / "train")
+
+
+def _classes(root: pathlib.Path, synsets: str | os.PathLike | None) -> dict[str, str]:
+    """Returns {wnid: name} of the classes, in order of the wnid."""
+    if not synsets:
+        return {wnid: wnid for wnid in _wnids(root)}
+    names = {}
+    path = pathlib.Path(synsets).expanduser().absolute()
+    for number, line in _files.lines(path, layout="LOC_synset_mapping.txt"):
+        wnid, _, name = line.partition(" ")
+        if not name or wnid in names:
+            raise ValueError(f"{path}, line {number}: expected '<wnid> <names>', each wnid once, got {line!r}.")
+        names[wnid] = name.split(",")[0].strip()
+    return dict(sorted(names.items()))
+
+
+def _test(
+    root: pathlib.Path,
+    annotations: pathlib.Path | None,
+    val_labels: str | os.PathLike | None,
+    solution: Mapping[str, tuple[str, np.ndarray]] | None,
+) -> dict[str, str]:
+    """Returns {name: wnid} of the pictures of val/."""
+    if not (root / "val").is_dir():
+        raise FileNotFoundError(f"{root / 'val'}: no such folder; expected root to be {_LAYOUT}.")
+    wnids = _files.folders(root / "val")
+    if wnids:
+        return {f"val/{w}/{file}": w for w in wnids for file in _files.pictures(root / "val" / w)}
+    stems = {f"val/{file}": os.path.splitext(file)[0] for file in _files.pictures(root / "val")}
+    if solution is not None:
+        wnid_of, where = {stem: wnid for stem, (wnid, _) in solution.items()}, val_labels
+    elif val_labels:
+        wnid_of, where = _from_development_kit(_existing(val_labels, "the development kit's folder")), val_labels
+    elif annotations:
+        found = {stem: _pascal_voc.read(annotations / "val" / f"{stem}.xml") for stem in stems.values()}
+        wnid_of, where = {stem: a.names[0] for stem, a in found.items() if a and a.names}, annotations / "val"
+    else:
+        raise ValueError(f"imagenet: set val_labels to LOC_val_solution.csv; {root / 'val'} has no folders of classes.")
+    missing = [name for name, stem in stems.items() if stem not in wnid_of]
+    if missing:
+        raise ValueError(f"{where}: expected the class of every picture, got none for {missing[0]}.")
+    return {name: wnid_of[stem] for name, stem in stems.items()}
+
+
+def _solution(path: str | os.PathLike | None) -> dict[str, tuple[str, np.ndarray]] | None:
+    """Returns {picture: (wnid, float32 [M, 4] boxes)} of LOC_val_solution.csv; None if `path` is another thing."""
+    if not path or not str(path).endswith(".csv"):
+        return None
+    path = pathlib.Path(path).expanduser().absolute()
+    rows = {}
+    for number, line in _files.lines(path, layout="LOC_val_solution.csv")[1:]:
+        picture, *rest = next(csv.reader([line]))
+        words = rest[0].split() if rest else []
+        try:
+            corners = np.array(words, dtype=object).reshape(-1, 5)[:, [2, 1, 4, 3]].astype(np.float64)
+            rows[picture] = words[0], _pascal_voc.half_open(corners.tolist())
+        except (ValueError, IndexError):
+            form = "'<picture>,<wnid> <xmin> <ymin> <xmax> <ymax> ...'"
+            raise ValueError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
+    return rows
+
+
+def _from_development_kit(path: pathlib.Path) -> dict[str, str]:
+    """Returns {picture: wnid} of the validation pictures; the numbers of the ground truth are those of meta.mat."""
+    folder = path / "data" if (path / "data").is_dir() else path
+    meta = folder / "meta.mat"
+    if not meta.is_file():
+        raise FileNotFoundError(f"{meta}: no such file; expected val_labels to be the development kit's folder.")
+    synsets = _matlab.read(meta).get("synsets")
+    try:
+        wnid_of = {int(np.ravel(row["ILSVRC2012_ID"])[0]): row["WNID"] for row in synsets}
+    except (TypeError, KeyError, IndexError):
+        raise ValueError(f"{meta}: expected synsets with ILSVRC2012_ID and WNID, got something else.") from None
+    labels = {}
+    for number, line in _files.lines(folder / _GROUND_TRUTH, layout="the development kit's ground truth"):
+        if not line.isdigit() or int(line) not in wnid_of:
+            raise ValueError(f"{folder / _GROUND_TRUTH}, line {number}: expected a number of meta.mat, got {line!r}.")
+        labels[f"ILSVRC2012_val_{number:08d}"] = wnid_of[int(line)]
+    return labels
+
+
+def _boxes(
+    root: pathlib.Path,
+    annotations: pathlib.Path | None,
+    names: Sequence[str],
+    class_of: Mapping[str, str],
+    solution: Mapping[str, tuple[str, np.ndarray]] | None,
+) -> list[np.ndarray] | None:
+    """Returns float32 [M, 4] for each picture; None where there is nothing to read them from."""
+    known = {}
+    for name in names:
+        part, stem = name.split("/")[0], os.path.splitext(name.split("/")[-1])[0]
+        if annotations is not None:
+            path = annotations / part / class_of[name] / f"{stem}.xml"
+            found = _pascal_voc.read(path)
+            if found is None and part == "val":
+                found = _pascal_voc.read(annotations / part / f"{stem}.xml")
+            known.update({} if found is None else {name: found.boxes})
+        elif solution is not None and part == "val" and stem in solution:
+            known[name] = solution[stem][1]
+    if not known:
+        return None
+    if len(known) < len(names):
+        logging.info("%s: %d of %d pictures have no boxes.", root, len(names) - len(known), len(names))
+    return _files.boxes(names, known)

@@ -1,0 +1,113 @@
+"""Pictures and boxes by the lists of "Evaluating Weakly Supervised Object Localization Methods Right".
+
+    metadata/<folder of the split>/image_ids.txt      <picture below root>
+    metadata/<folder of the split>/class_labels.txt   <picture>,<class from 0>
+    metadata/<folder of the split>/localization.txt   <picture>,<x0>,<y0>,<x1>,<y1>; several lines for a picture allowed
+
+(Choe et al., CVPR 2020.) The folders are called train, val and test, or, as in the paper, train-weaksup, train-fullsup
+and test. There are such lists for ImageNet (whose val is ImageNetV2), for CUB with CUBV2, and for OpenImages, which
+has masks instead of boxes: its lines name them, and they are not read here.
+"""
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+from absl import logging
+
+from ornet_tf.datasets import MissingSplit, Source, _files, _pascal_voc
+
+_FOLDERS = {"train": ("train", "train-weaksup"), "validation": ("val", "train-fullsup"), "test": ("test",)}
+_LAYOUT = "the folder of the lists of wsolevaluation, such as metadata/CUB"
+
+
+def load(
+    split: str,
+    *,
+    metadata: str | os.PathLike,
+    root: str | os.PathLike,
+    last_pixel: bool = True,
+    class_names: str | os.PathLike | None = None,
+) -> Source:
+    """Returns one split by its lists.
+
+    Args:
+      split: 'train' (without boxes), 'validation' or 'test' (with the boxes that there are).
+      metadata: the folder that holds the folders of the splits.
+      root: the folder that the names of pictures are relative to.
+      last_pixel: whether x1 and y1 are the last pixel of the box, as in ImageNet's lists, where a box over a whole
+        picture of 500 x 375 is 0, 0, 499, 374; False where they are one past it, as in CUB's, which add the width.
+      class_names: a file with the name of a class in each line, in the order of their numbers; None calls the classes
+        by their numbers.
+
+    Returns:
+      The pictures in the order of image_ids.txt, by the names that they have there. There are as many classes as names,
+      or as the largest number in the lists of all splits says.
+
+    Raises:
+      FileNotFoundError: if a folder or a list is missing.
+      ValueError: for an unknown split, a malformed or contradictory list, or a split without pictures.
+    """
+    lists = _files.folder(metadata, split, plugin="wsol_metadata", layout=_LAYOUT)
+    pictures = _files.folder(root, split, plugin="wsol_metadata", layout="the folder of the pictures")
+    folder = _folder(lists, split)
+    if folder is None:
+        wanted = " or ".join(str(lists / name) for name in _FOLDERS[split])
+        raise MissingSplit(f"{wanted}: no such folder, so there is no {split} split; expected {_LAYOUT}.")
+    names = [line for _, line in _files.lines(folder / "image_ids.txt", layout=_LAYOUT)]
+    if not names:
+        raise MissingSplit(f"{folder / 'image_ids.txt'}: the {split} split has no pictures.")
+    labels = _labels(folder / "class_labels.txt")
+    missing = [name for name in names if name not in labels]
+    if missing:
+        raise ValueError(f"{folder / 'class_labels.txt'}: expected a line for each picture, got none for {missing[0]}.")
+    return Source(
+        class_names=_class_names(lists, class_names),
+        images=[f"{pictures}/{name}" for name in names],
+        names=names,
+        labels=np.array([labels[name] for name in names], np.int32),
+        boxes=None if split == "train" else _boxes(folder / "localization.txt", names, last_pixel),
+    )
+
+
+def _folder(lists: pathlib.Path, split: str) -> pathlib.Path | None:
+    return next((lists / name for name in _FOLDERS[split] if (lists / name).is_dir()), None)
+
+
+def _labels(path: pathlib.Path) -> dict[str, int]:
+    labels = {}
+    for number, line in _files.lines(path, layout=_LAYOUT):
+        name, _, label = line.rpartition(",")
+        if not name or not label.strip().isdigit():
+            raise ValueError(f"{path}, line {number}: expected '<picture>,<class>', got {line!r}.")
+        labels[name] = int(label)
+    return labels
+
+
+def _class_names(lists: pathlib.Path, path: str | os.PathLike | None) -> list[str]:
+    if path:
+        file = pathlib.Path(path).expanduser().absolute()
+        return [line for _, line in _files.lines(file, layout="the name of a class in each line")]
+    folders = [folder for folder in (_folder(lists, split) for split in _FOLDERS) if folder is not None]
+    highest = max(max(_labels(folder / "class_labels.txt").values(), default=-1) for folder in folders)
+    return [str(label) for label in range(highest + 1)]
+
+
+def _boxes(path: pathlib.Path, names: list[str], last_pixel: bool) -> list[np.ndarray] | None:
+    """Returns float32 [M, 4] for each picture; None where the lines name masks."""
+    corners: dict[str, list[list[float]]] = {name: [] for name in names}
+    for number, line in _files.lines(path, layout=_LAYOUT):
+        name, *cells = line.split(",")
+        if len(cells) == 2:  # <mask>,<what to ignore>
+            logging.warning("%s names masks; there will be no boxes.", path)
+            return None
+        try:
+            x0, y0, x1, y1 = map(float, cells)
+        except ValueError:
+            form = "'<picture>,<x0>,<y0>,<x1>,<y1>'"
+            raise ValueError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
+        if name not in corners:
+            raise ValueError(f"{path}, line {number}: expected a picture of image_ids.txt, got {name!r}.")
+        corners[name].append([y0, x0, y1, x1])
+    return _files.boxes(names, {n: _pascal_voc.half_open(c) if last_pixel else c for n, c in corners.items()})
