@@ -1,6 +1,7 @@
 """Weakly supervised object localization with ORNet (Xie et al., ICCV 2021)."""
 
 import os
+import sys
 
 # They are read once, when TensorFlow and Keras are first imported, so they are set here, before any module of the
 # package imports them, and only where the user has not. oneDNN makes a VGG16 step on CPUs about 1.5 times faster, and
@@ -10,6 +11,14 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters of its C++ log comes as an exception too
 
 __version__ = "0.1.0"
+
+# A program of this package, python -m ornet_tf.NAME, which imports TensorFlow for seconds before its own first line.
+# Python itself says so until that line: "-m" stands for the program's path, which is looked for. No other program's
+# signals are touched. Python 3.9 does not keep its command line.
+if sys.argv[:1] == ["-m"] and getattr(sys, "orig_argv", [""])[-len(sys.argv)].startswith(f"{__name__}."):
+    from ornet_tf import interruption
+
+    interruption.end_at_once()
 
 
 def load(path):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Callable
 
@@ -9,10 +10,10 @@ import tensorflow as tf
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from ornet_tf import interruption, registry
 from ornet_tf.compat import keras
 from ornet_tf.config import validate
 from ornet_tf.datasets import SPLITS
-from ornet_tf.interruption import EXIT_CODE, Interrupted
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment: a Python file with get_config(). --config.a.b=value replaces one value of it."
@@ -20,6 +21,8 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs and results live in it.")
 
 _CONFIG_FLAGS = ("--config", "-config")
+# What ml_collections makes of a mistyped --config.a.b=value.
+_OF_NAMES = (AttributeError, LookupError, TypeError, ValueError)
 
 UserError = (ValueError, TypeError, OSError, FloatingPointError, tf.errors.OpError)
 
@@ -76,15 +79,16 @@ def run(
         # TensorFlow logs two timings at every checkpoint, at the level of our own messages.
         logging.get_absl_handler().addFilter(lambda record: record.module != "functional_saver")
         try:
-            config = _CONFIG.value
-            validate(config)
-            prepare(config)
-            options = {name: flag.value for name, flag in of_program.items()}
-            folders = [os.path.abspath(place.value) for place in places.values()]
-            main(config, *folders, *([argv[1:]] if takes_files else []), **options)
-        except Interrupted as ended:
+            with interruption.listen():
+                config = _CONFIG.value
+                validate(config)
+                prepare(config)
+                options = {name: flag.value for name, flag in of_program.items()}
+                folders = [os.path.abspath(place.value) for place in places.values()]
+                main(config, *folders, *([argv[1:]] if takes_files else []), **options)
+        except interruption.Interrupted as ended:
             sys.stderr.write(f"\n{ended}\n")
-            sys.exit(EXIT_CODE)
+            sys.exit(interruption.EXIT_CODE)
         except UserError as error:
             logging.debug("The error in full:", exc_info=True)
             message = error.message if isinstance(error, tf.errors.OpError) else str(error)
@@ -99,15 +103,48 @@ def _parse(argv: list[str]) -> list[str]:
     """Parses the flags; a value that the configuration does not have is answered in a sentence."""
     try:
         return app.parse_flags_with_usage(argv)
-    except (AttributeError, KeyError) as error:  # what ml_collections makes of a mistyped --config.a.b=value
-        logging.debug("The error in full:", exc_info=True)
-        key = str(error.args[0]).strip("'\"") if error.args else ""
-        given = [argument for argument in argv if argument.startswith("--config.") and key in argument.split("=")[0]]
-        sys.stderr.write(
-            f"Error: {(given or ['--config'])[0]}: the configuration has no such value; the names are those of the "
-            "--config file and of ornet_tf/config.py.\n"
-        )
+    except OSError as error:  # there is no --config file that a value could be replaced in
+        sys.stderr.write(f"Error: {error}\n")
         sys.exit(1)
+    except _OF_NAMES:
+        argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+        config = _config_of_file(argv)
+        message = mistyped(argv, config) if config else ""
+        if not message:  # it is the --config file that fails
+            raise
+        logging.debug("The error in full:", exc_info=True)
+        sys.stderr.write(f"Error: {message}\n")
+        sys.exit(1)
+
+
+def _config_of_file(argv: list[str]) -> ConfigDict:
+    """Returns what the --config file alone gives; empty where it fails."""
+    path = ""
+    for argument, following in zip(argv, [*argv[1:], ""]):
+        flag, equals, value = argument.partition("=")
+        if flag in _CONFIG_FLAGS:
+            path = value if equals else following
+    try:
+        return flags.FLAGS[_CONFIG.name].parser.parse(path)
+    except _OF_NAMES:
+        return ConfigDict()
+
+
+def mistyped(argv: list[str], config: ConfigDict) -> str:
+    """Returns a sentence about the first --config.a.b=value whose name a configuration does not have, or ""."""
+    for argument in argv:
+        name = re.match(rf"--?(?:no)?{_CONFIG.name}\.([^=]*)", argument)
+        level, where = config, _CONFIG.name
+        for key in name.group(1).split(".") if name else ():
+            key, _, index = key.partition("[")
+            if not isinstance(level, ConfigDict) or key not in level:
+                has = f"has {', '.join(level) or 'nothing'}" if isinstance(level, ConfigDict) else f"is {level!r}"
+                hint = registry.did_you_mean(key, level) if isinstance(level, ConfigDict) else ""
+                return f"{argument}: the configuration has no such value; {where} {has}.{hint}"
+            level, where = level[key], f"{where}.{key}"
+            if index:  # what is in a tuple has no names, and can't be replaced
+                return f"{argument}: the values of {where} are replaced all at once; it is {level!r}."
+    return ""
 
 
 def with_installed_config(argv: list[str]) -> list[str]:

@@ -4,12 +4,21 @@ from __future__ import annotations
 import io
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Union
 
 import numpy as np
 from PIL import Image
 
 Picture = Union[str, os.PathLike, bytes, np.ndarray]
+
+
+def expect_several(pictures: Iterable[Picture]) -> None:
+    """Raises TypeError if what should be a list of pictures is one picture: the letters of its path are none."""
+    is_array = isinstance(pictures, np.ndarray) and pictures.ndim <= 3
+    if is_array or isinstance(pictures, (str, bytes, os.PathLike)):
+        kind = type(pictures).__name__
+        raise TypeError(f"Expected a list of pictures, but got one ({kind}); put it into a list: localize([picture]).")
 
 
 def encode(picture: Picture) -> bytes:

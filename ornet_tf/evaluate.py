@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import tensorflow as tf
@@ -49,11 +50,14 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
             name: assemble.trained_method(config, name, workdir, len(source.class_names))
             for name in dict.fromkeys((options.classifier, *options.rows))
         }
-    measured = measure(config, strategy, methods, source, options.split)
+    sources = {options.split: source}
+    if options.threshold_split and options.threshold_split not in sources:
+        sources[options.threshold_split] = assemble.load_split(config, options.threshold_split)
+    by_split = measure(config, strategy, methods, sources)
+    measured = by_split[options.split]
     rows = {row: {rule: metric.summary() for rule, metric in rules.items()} for row, rules in measured.items()}
     if options.threshold_split:
-        chosen_on = assemble.load_split(config, options.threshold_split)
-        for row, rules in measure(config, strategy, methods, chosen_on, options.threshold_split).items():
+        for row, rules in by_split[options.threshold_split].items():
             for rule, metric in rules.items():
                 _add_chosen_threshold(rows[row][rule], metric.summary())
     result = {
@@ -73,39 +77,58 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
 
 
 def measure(
-    config: ConfigDict, strategy: tf.distribute.Strategy, methods: Mapping[str, Protocol], source: Source, split: str
-) -> Metrics:
-    """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image.
+    config: ConfigDict, strategy: tf.distribute.Strategy, methods: Mapping[str, Protocol], sources: Mapping[str, Source]
+) -> dict[str, Metrics]:
+    """Runs every row over each split. Classes are those of config.evaluation.classifier, on the whole image.
 
     Args:
       config: the whole configuration.
       strategy: the devices that share each batch; every picture is counted once, also those of the last, smaller batch.
       methods: name -> method, of the rows and of the classifier.
-      source: the pictures.
-      split: their name.
+      sources: name of a split -> its pictures.
     """
     options = config.evaluation
     thresholds = sorted({*THRESHOLDS, options.threshold})
-    predict = {
-        name: _predict_boxes(strategy, method, thresholds, options.components) for name, method in methods.items()
+    batches = {
+        split: strategy.experimental_distribute_dataset(assemble.evaluation_batches(config, source))
+        for split, source in sources.items()
     }
-    batches = strategy.experimental_distribute_dataset(assemble.evaluation_batches(config, source))
+    images = next(iter(batches.values())).element_spec["image"]
+    predict = {
+        name: _predict_boxes(strategy, method, thresholds, options.components, images)
+        for name, method in methods.items()
+    }
+    new_metrics = functools.partial(
+        LocalizationMetrics, thresholds=thresholds, threshold=options.threshold, iou_threshold=options.iou_threshold
+    )
+    measured = {}
+    for split, source in sources.items():
+        with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
+            measured[split] = _measure_split(options, strategy, predict, batches[split], new_metrics, progress)
+    return measured
+
+
+def _measure_split(
+    options: ConfigDict,
+    strategy: tf.distribute.Strategy,
+    predict: Mapping[str, Callable[[Any], dict[str, np.ndarray]]],
+    batches: tf.distribute.DistributedDataset,
+    new_metrics: Callable[[], LocalizationMetrics],
+    progress: tqdm.tqdm,
+) -> Metrics:
     measured: dict[str, dict[str, LocalizationMetrics]] = {}
-    with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
-        for batch in batches:
-            logits = predict[options.classifier](batch["image"])["logits"]
-            truth, labels = (_gather(strategy, batch[key]) for key in ("boxes", "label"))
-            for name in options.rows:
-                for rule, found in predict[name](batch["image"]).items():
-                    if rule not in boxes.RULES:
-                        continue
-                    metrics = measured.setdefault(name, {})
-                    if rule not in metrics:
-                        metrics[rule] = LocalizationMetrics(
-                            thresholds=thresholds, threshold=options.threshold, iou_threshold=options.iou_threshold
-                        )
-                    metrics[rule].update(found, truth, logits, labels)
-            progress.update(len(labels))
+    for batch in batches:
+        logits = predict[options.classifier](batch["image"])["logits"]
+        truth, labels = (_gather(strategy, batch[key]) for key in ("boxes", "label"))
+        for name in options.rows:
+            for rule, found in predict[name](batch["image"]).items():
+                if rule not in boxes.RULES:
+                    continue
+                metrics = measured.setdefault(name, {})
+                if rule not in metrics:
+                    metrics[rule] = new_metrics()
+                metrics[rule].update(found, truth, logits, labels)
+        progress.update(len(labels))
     return measured
 
 
@@ -115,9 +138,12 @@ def _gather(strategy: tf.distribute.Strategy, value: Any) -> np.ndarray:
 
 
 def _predict_boxes(
-    strategy: tf.distribute.Strategy, method: Protocol, thresholds: Sequence[float], components: str
-):
-    """Returns a function: images [B, H, W, 3] of all devices -> "logits" [B, K] and, for each rule, boxes [B, T, 4]."""
+    strategy: tf.distribute.Strategy, method: Protocol, thresholds: Sequence[float], components: str, spec: tf.TypeSpec
+) -> Callable[[Any], dict[str, np.ndarray]]:
+    """Returns a function: images [B, H, W, 3] of all devices -> "logits" [B, K] and, for each rule, boxes [B, T, 4].
+
+    `spec` is that of the images.
+    """
 
     def of_replica(images):
         count = tf.shape(images)[0]
@@ -132,10 +158,13 @@ def _predict_boxes(
                 )
         return {name: value[:count] for name, value in outputs.items()}
 
-    # One trace serves the last, smaller batch as well.
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=[spec])
     def of_all(images):
         return strategy.run(of_replica, args=(images,))
+
+    # One trace serves the last, smaller batch as well. Not at the first call: TensorFlow takes the first calls of
+    # several functions made here for one that is traced again and again.
+    of_all.get_concrete_function()
 
     def predict(images):
         return {name: _gather(strategy, value) for name, value in of_all(images).items()}

@@ -4,9 +4,11 @@
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -87,9 +89,29 @@ def _save(model: localizer.Localizer, facts: dict[str, Any], path: str) -> None:
         run_folder.write_json(os.path.join(folder, provenance.FILE), facts)
         model.provenance = tf.saved_model.Asset(os.path.join(folder, provenance.FILE))
         try:
-            tf.saved_model.save(model, path, signatures=_signatures(model))
+            with _without_names_of_weights():
+                tf.saved_model.save(model, path, signatures=_signatures(model))
         except tf.errors.OpError as error:
             raise OSError(f"The SavedModel could not be written to {path}: {error.message}") from error
+
+
+@contextlib.contextmanager
+def _without_names_of_weights() -> Iterator[None]:
+    """Inside, TensorFlow does not log the names of the weights that a signature uses as if they were its inputs.
+
+    They are numbers that it gives itself when a graph meets a variable; nobody sees them, and it logs 2 KB of them for
+    each signature.
+    """
+
+    def is_news(record):
+        return not str(record.msg).startswith("Function `%s` contains input name(s)")
+
+    logger = logging.get_absl_logger()
+    logger.addFilter(is_news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_news)
 
 
 def _signatures(model: localizer.Localizer) -> dict[str, Any]:

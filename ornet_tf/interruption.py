@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT (preemption, Ctrl-C): training ends after the step it is in, saves, and says how to go on."""
+"""SIGTERM and SIGINT (preemption, Ctrl-C): training ends after the step it is in, saves, and says how to go on.
+
+Outside of its loop, and in the other programs, they end what runs at once, in a sentence and with the same status.
+"""
 from __future__ import annotations
 
 import contextlib
@@ -45,16 +48,14 @@ class Interruption:
     def _heard(self, number: int) -> None:
         """Runs in the listening thread, as soon as the signal comes."""
         if self._name:
-            sys.stderr.write(f"\n{self._name} came a second time: ended at once. The last checkpoint is intact.\n")
-            sys.stderr.flush()
-            os._exit(EXIT_CODE)
+            _end_at_once(f"{self._name} came a second time: ended at once. The last checkpoint is intact.")
         self._name = signal.Signals(number).name
         stop = self._stop
         if stop is not None:
             stop()
             return
         # The main thread may be inside TensorFlow, waiting for other hosts. Outside of loops there is nothing to save.
-        self._last_resort = threading.Timer(SECONDS_TO_END, os._exit, [EXIT_CODE])
+        self._last_resort = threading.Timer(SECONDS_TO_END, _end_at_once, [_sentence(number)])
         self._last_resort.daemon = True
         self._last_resort.start()
 
@@ -66,7 +67,26 @@ class Interruption:
     def _handle(self, number, _) -> None:
         """Runs in the main thread, once it is back in Python."""
         if self._stop is None:
-            raise Interrupted(f"Ended by {signal.Signals(number).name}.")
+            raise Interrupted(_sentence(number))
+
+
+def _sentence(number: int) -> str:
+    return f"Ended by {signal.Signals(number).name}; give the same command again to go on."
+
+
+def _end_at_once(sentence: str) -> None:
+    sys.stderr.write(f"\n{sentence}\n")
+    sys.stderr.flush()
+    os._exit(EXIT_CODE)
+
+
+def end_at_once() -> None:
+    """Lets the signals end the process where it stands: for a program that has only begun to import.
+
+    Python would answer with a traceback from the middle of TensorFlow, or with nothing.
+    """
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: _end_at_once(_sentence(number)))
 
 
 @contextlib.contextmanager

@@ -45,10 +45,11 @@ class LoadedModel:
 
         Raises:
           OSError: if a file cannot be read.
-          TypeError: if something is no picture; ValueError if its shape is none, the export has no such signature, or
-            its signature gives no detections.
+          TypeError: if something is no picture, or `images` is one; ValueError if its shape is none, the export has no
+            such signature, or its signature gives no detections.
           PictureRefusedError: a ValueError, if a picture cannot be decoded and the export is one from before `status`.
         """
+        encoding.expect_several(images)
         results = []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]

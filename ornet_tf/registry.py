@@ -9,7 +9,7 @@ import importlib
 import inspect
 import pathlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
 ENTRY_POINTS = {
@@ -32,6 +32,12 @@ def choices(family: str) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
 
 
+def did_you_mean(name: Any, known: Iterable[str]) -> str:
+    """Returns the question that ends the error about an unknown name, or an empty string if no known one is near."""
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
 def find(family: str, name: str, *, where: str = "") -> Callable[..., Any]:
     """Returns the entry point of `ornet_tf/<family>/<name>.py`.
 
@@ -45,8 +51,7 @@ def find(family: str, name: str, *, where: str = "") -> Callable[..., Any]:
     """
     known = choices(family)
     if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, known)
         raise ValueError(f"{where or family}: no plug-in {name!r} in {family}; choose one of {', '.join(known)}.{hint}")
     module = importlib.import_module(f"{__package__}.{family}.{name}")
     return getattr(module, ENTRY_POINTS[family])
@@ -58,8 +63,7 @@ def check_options(entry: Callable[..., Any], options: Mapping[str, Any], *, wher
     allowed = {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
     for key in options:
         if key not in allowed:
-            near = difflib.get_close_matches(key, allowed, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(key, allowed)
             raise ValueError(f"{where}.{key}: unknown option; choose from {', '.join(allowed) or 'none'}.{hint}")
     missing = [n for n, p in allowed.items() if p.default is inspect.Parameter.empty and n not in options]
     if missing:

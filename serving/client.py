@@ -19,8 +19,8 @@ import tqdm
 from absl import app, flags
 from PIL import Image
 
+from ornet_tf import encoding
 from ornet_tf.detections import Detections
-from ornet_tf.encoding import Picture
 from serving import addresses, batches, overlay
 from serving.errors import PictureRefusedError
 from serving.rest_client import RestModel
@@ -56,7 +56,7 @@ def connect(address: str, *, timeout: float = 30.0, retries: Retries | None = No
 
 def localize(
     address: str,
-    images: Sequence[Picture],
+    images: Sequence[encoding.Picture],
     *,
     signature: str = "serving_default",
     timeout: float = 30.0,
@@ -77,8 +77,10 @@ def localize(
       TimeoutError: if it does not answer in time.
       PictureRefusedError: a ValueError, if it refuses a picture (an export of before `status` does so).
       ValueError: if it refuses for another reason, or answers with something else than detections.
-      ImportError, TypeError: see `connect` and `ornet_tf.encoding.encode`.
+      ImportError: see `connect`.
+      TypeError: if `images` is one picture instead of a list, or something in it is no picture.
     """
+    encoding.expect_several(images)
     model = connect(address, timeout=timeout, retries=retries)
     results = []
     try:

@@ -65,12 +65,13 @@ class GrpcModel:
 
         Raises:
           OSError: if a file cannot be read.
-          TypeError: if something is no picture; ValueError if its shape is none.
+          TypeError: if something is no picture, or `images` is one; ValueError if its shape is none.
           ConnectionError: if the server cannot be reached.
           TimeoutError: if it does not answer in time.
           PictureRefusedError: a ValueError, if it refuses what was sent (INVALID_ARGUMENT).
           ValueError: if it refuses for another reason, or answers with something else than detections.
         """
+        encoding.expect_several(images)
         if not images:
             return []
         request = predict_pb2.PredictRequest()

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from ornet_tf import app
+from tests import tiny_experiment
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -34,9 +35,27 @@ def run(*arguments):
             "Error: config.input.crop: expected at most resize = 36, got 99.",
         ),
         (["--config=tests/none.py", "--workdir=x"], "tests/none.py"),
+        (["--config=tests/none.py", "--workdir=x", "--config.seed=1"], "Error: Configuration is not available"),
         (
             ["--config=tests/tiny_experiment.py", "--workdir=x", "--config.phase.stage_two.lr=3"],
             "Error: --config.phase.stage_two.lr=3: the configuration has no such value",
+        ),
+        (
+            ["--config=tests/tiny_experiment.py", "--workdir=x", "--config.phase.stage_two.epoch=3"],
+            "Error: --config.phase.stage_two.epoch=3: the configuration has no such value; config.phase.stage_two has "
+            "accumulate, batch_size, epochs, ",
+        ),
+        (
+            ["--config", "tests/tiny_experiment.py", "--workdir=x", "--config.dataset.name=cub", "-config.data.a=1"],
+            "Error: -config.data.a=1: the configuration has no such value; config has backbone, dataset, ",
+        ),
+        (
+            ["--config=tests/tiny_experiment.py", "--workdir=x", "--config.seed.x=1"],
+            "Error: --config.seed.x=1: the configuration has no such value; config.seed is 0.\n",
+        ),
+        (
+            ["--config=tests/tiny_experiment.py", "--workdir=x", "--config.evaluation.rows[0]=cam"],
+            "Error: --config.evaluation.rows[0]=cam: the values of config.evaluation.rows are replaced all at once; ",
         ),
     ],
 )
@@ -46,6 +65,24 @@ def test_a_wrong_command_line_is_answered_in_a_sentence_and_fails(arguments, mes
     assert message in done.stdout + done.stderr
     if message.startswith("Error"):
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("mistyped", "near"),
+    [
+        ("phase.stage_two.epoch", "epochs"),
+        ("training.checkpoint_every_seconds", "checkpoint_every"),
+        ("data.nope", "dataset"),
+        ("nput.crop", "input"),
+        ("input.zzz", ""),
+    ],
+)
+def test_the_name_that_was_meant_is_asked_for(mistyped, near):
+    argv = ["train", "--config=tests/tiny_experiment.py", "--config.dataset.options.seed=2", f"--config.{mistyped}=1"]
+    said = app.mistyped(argv, tiny_experiment.get_config())
+    assert said.startswith(f"--config.{mistyped}=1: ")
+    assert said.endswith(f" Did you mean {near!r}?") if near else "Did you mean" not in said
+    assert app.mistyped(argv[:3], tiny_experiment.get_config()) == ""
 
 
 def test_an_installed_config_is_found_from_any_folder(tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 import os
 import pathlib
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.compat import keras
+from tests import source_tree
 
 SMALL = {"image_size": 32, "num_classes": 5}
 
@@ -99,6 +103,24 @@ def test_vgg16_says_what_weights_it_expects():
     message = "weights: expected 'imagenet', None or the path.*'nowhere.h5' is no file"
     with pytest.raises(FileNotFoundError, match=message):
         build("vgg16", weights="nowhere.h5")
+
+
+def test_vgg16_without_a_network_says_how_to_give_it_a_file(tmp_path):
+    program = """
+        from ornet_tf.backbones import vgg16
+        try:
+            vgg16.build(image_size=32, num_classes=3)
+        except OSError as error:
+            print("said:", error)
+    """
+    nowhere = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    env = {**os.environ, **nowhere, "HOME": str(tmp_path), "KERAS_HOME": str(tmp_path), "no_proxy": "", "NO_PROXY": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=source_tree.ROOT, env=env, capture_output=True,
+        text=True, check=True, timeout=120,
+    )
+    assert "said: weights: VGG16's ImageNet weights can't be had (" in done.stdout
+    assert done.stdout.endswith("name it by --config.backbone.options.weights=FILE.\n")
 
 
 def test_the_released_weights_load():

@@ -1,3 +1,4 @@
+import gc
 import os
 import subprocess
 import sys
@@ -215,6 +216,20 @@ def test_what_cannot_be_handed_over_is_said(tmp_path):
     truncate(tmp_path / "evaluator" / "checkpoints" / "step-1.data-00000-of-00001")
     with pytest.raises(ValueError, match="step-1 is damaged .* remove it together with .*evaluator/finished.json"):
         checkpoints.load_parts({"lower": part()}, {"lower": "evaluator.lower"}, str(tmp_path))
+
+
+def test_nothing_is_said_of_what_a_damaged_checkpoint_held_for_others(tmp_path, caplog):
+    saved, _ = phase(tmp_path / "evaluator", {"lower": part()})
+    saved.save(1)
+    run_folder.finish(str(tmp_path / "evaluator"), steps=1)
+    with caplog.at_level("WARNING"):
+        with pytest.raises(ValueError, match="can't be restored"):
+            checkpoints.load_parts({"lower": part(9)}, {"lower": "evaluator.lower"}, str(tmp_path))
+        truncate(tmp_path / "evaluator" / "checkpoints" / "step-1.data-00000-of-00001")
+        with pytest.raises(ValueError, match="step-1 is damaged"):
+            checkpoints.load_parts({"lower": part()}, {"lower": "evaluator.lower"}, str(tmp_path))
+        gc.collect()  # which is when TensorFlow would speak
+    assert caplog.text == ""
 
 
 def test_a_removed_checkpoint_leaves_the_one_before(tmp_path):

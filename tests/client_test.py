@@ -1,5 +1,6 @@
 """The common client and its program, against the real local server and a SavedModel: lines, overlays, failures."""
 import contextlib
+import functools
 import json
 import pathlib
 import socket
@@ -33,6 +34,14 @@ def test_localize_returns_each_picture_s_detections_in_order(older_url, tmp_path
     }  # fmt: skip
     assert client.localize(older_url, [wide], signature="activation_map")[0].activation_map.shape == (4, 4)
     assert client.localize(older_url, []) == []
+
+
+def test_one_picture_instead_of_a_list_is_refused_before_any_request(export_base):
+    nobody = "http://127.0.0.1:9/v1/models/ornet"
+    for address in (nobody, str(export_base)):
+        for ask in (client.connect(address).localize, functools.partial(client.localize, address)):
+            with pytest.raises(TypeError, match=r"Expected a list of pictures, but got one \(str\); put it in"):
+                ask("p.png")
 
 
 def test_many_pictures_over_rest_and_without_a_server_give_the_same(export_base):

@@ -2,13 +2,15 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ornet_tf import addons_components, assemble, boxes, components, evaluate
-from tests import strategies
+from tests import source_tree, strategies
 
 ROWS = ["centre_box", "mean_features", "cam", "stage_one", "stage_two"]
 
@@ -17,6 +19,17 @@ ROWS = ["centre_box", "mean_features", "cam", "stage_one", "stage_two"]
 def result(tiny_run):
     config, workdir = tiny_run
     return evaluate.evaluate(config, workdir)
+
+
+def test_the_program_traces_each_row_once(tiny_run, tmp_path):
+    workdir = shutil.copytree(tiny_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    command = [sys.executable, "-m", "ornet_tf.evaluate", "--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
+    done = subprocess.run(
+        [*command, "--config.evaluation.pictures=2"], cwd=source_tree.ROOT, capture_output=True, text=True, check=True,
+        timeout=600,
+    )
+    assert "Everything is in" in done.stderr
+    assert "retracing" not in done.stderr and "Traceback" not in done.stderr
 
 
 def test_every_row_is_evaluated_on_every_picture_under_both_box_rules(result):
@@ -61,7 +74,7 @@ def test_two_devices_count_every_picture_once_like_one(tiny_run, batch_size):
         strategy = strategies.mirrored(*devices)
         with strategy.scope():
             methods = {name: assemble.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
-        measured.append(evaluate.measure(config, strategy, methods, source, "test"))
+        measured.append(evaluate.measure(config, strategy, methods, {"test": source})["test"])
     for row in rows:
         for rule, one in measured[0][row].items():
             two = measured[1][row][rule]

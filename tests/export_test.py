@@ -52,6 +52,16 @@ def test_old_versions_go_and_whatever_is_no_version_stays(unexported, tmp_path):
     assert export.versions(str(base)) == [13]
 
 
+def test_the_program_logs_no_names_of_weights(unexported):
+    command = [sys.executable, "-m", "ornet_tf.export", "--config=tests/tiny_experiment.py"]
+    done = subprocess.run(
+        [*command, f"--workdir={unexported[1]}"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+    )
+    assert "Exported to" in done.stderr
+    assert "input name" not in done.stderr and "retracing" not in done.stderr
+    assert max(map(len, done.stderr.splitlines())) < 500
+
+
 def test_the_newest_version_is_never_removed(tiny_run):
     for keep in (0, -1):
         with pytest.raises(ValueError, match=f"Expected to keep at least 1 version, got {keep}"):

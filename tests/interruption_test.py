@@ -9,6 +9,7 @@ import time
 import pytest
 
 from ornet_tf import interruption
+from tests import source_tree
 
 
 def test_outside_of_a_loop_a_signal_raises_and_handlers_come_back():
@@ -72,6 +73,40 @@ def test_a_second_signal_ends_the_process_at_once_with_the_same_status():
     )
     assert done.returncode == interruption.EXIT_CODE == 75
     assert "SIGINT came a second time: ended at once" in done.stderr
+
+
+def ended(number, line, *arguments):
+    """Runs a program, sends it a signal once its standard error has the line, and returns its status and the rest."""
+    command = [sys.executable, "-X", "importtime", "-m", *arguments]
+    with subprocess.Popen(command, cwd=source_tree.ROOT, stderr=subprocess.PIPE, text=True) as process:
+        for said in process.stderr:
+            if line in said:
+                process.send_signal(number)
+                break
+        rest = process.stderr.read()
+    return process.returncode, rest
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 does not tell a module that it is the program")
+@pytest.mark.parametrize("number", interruption.SIGNALS)
+def test_a_program_that_still_imports_ends_in_a_sentence(number, tmp_path):
+    status, rest = ended(number, " absl.logging\n", "ornet_tf.train", f"--workdir={tmp_path}")
+    assert status == interruption.EXIT_CODE, rest
+    assert rest.endswith(f"\nEnded by {signal.Signals(number).name}; give the same command again to go on.\n")
+    assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize(
+    ("number", "program", "line"),
+    [(signal.SIGINT, "train", "toybirds: made 12 pictures"), (signal.SIGTERM, "predict", " app.py:")],
+)
+def test_a_program_outside_of_the_loop_ends_in_a_sentence(number, program, line, tiny_run, tmp_path):
+    workdir = tmp_path if program == "train" else tiny_run[1]
+    flags = ["--config=tests/tiny_experiment.py", f"--workdir={workdir}", *(["tests"] if program == "predict" else [])]
+    status, rest = ended(number, line, f"ornet_tf.{program}", *flags)
+    assert status == interruption.EXIT_CODE, rest
+    assert rest.endswith(f"\nEnded by {signal.Signals(number).name}; give the same command again to go on.\n")
+    assert "Traceback" not in rest
 
 
 def test_in_another_thread_signals_are_left_alone():

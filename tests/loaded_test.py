@@ -101,6 +101,14 @@ def test_what_is_no_picture(model, tmp_path):
         model.localize([np.zeros([4, 4, 3], np.uint8)], signature="image_tensor")
 
 
+def test_one_picture_instead_of_a_list(model, tmp_path):
+    pixels = np.zeros([4, 4, 3], np.uint8)
+    for picture, kind in (("p.png", "str"), (b"", "bytes"), (tmp_path / "p.png", ".*Path"), (pixels, "ndarray")):
+        with pytest.raises(TypeError, match=rf"Expected a list of pictures, but got one \({kind}\); put it in"):
+            model.localize(picture)
+    assert len(model.localize(pixels[np.newaxis])) == 1  # a batch is one
+
+
 def test_what_is_no_export(base, tmp_path):
     for path in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(FileNotFoundError, match="Expected an export, .* in .*, but found none; python -m"):

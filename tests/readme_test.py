@@ -1,7 +1,10 @@
 """What README.md tells a user to hand to other programs is what they take."""
+import ast
+import functools
 import json
 import os
 import re
+import shlex
 import subprocess
 
 import yaml
@@ -41,3 +44,19 @@ def test_the_cluster_of_the_example_is_one(monkeypatch):
     text, = re.findall(r"^TF_CONFIG='(.*?)'", source_tree.text("README.md"), re.M)
     monkeypatch.setenv("TF_CONFIG", text)
     assert workers._cluster() == json.loads(text)["cluster"]
+
+
+def test_the_small_network_to_try_things_out_is_small():
+    from configs import image_folder
+    from ornet_tf import assemble
+
+    text, = re.findall(r"small network without pretrained weights:\s+`(.*?)`", source_tree.text("README.md"), re.S)
+    config = image_folder.get_config()
+    for flag in shlex.split(text):
+        path, value = flag.split("=", 1)
+        section, key = path.rsplit(".", 1)
+        section = functools.reduce(getattr, section.split(".")[1:], config)
+        section[key] = value if key == "name" else ast.literal_eval(value)
+    assert config.backbone.name == "vgg_small"
+    parts = assemble.build_method(config, config.phase.stage_two, 3).parts
+    assert sum(part.count_params() for part in parts.values()) < 200_000

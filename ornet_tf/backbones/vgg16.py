@@ -40,6 +40,7 @@ def build(
     Raises:
       ValueError: for a wrong split, head or size.
       FileNotFoundError: if `weights` is neither a name nor a file.
+      OSError: if the weights of `imagenet` can't be downloaded.
     """
     splits = [f"block{i + 1}_pool" for i in range(5 if head == "fully_connected" else 4)]
     if head not in HEADS:
@@ -96,7 +97,15 @@ def _load(weights: str, parts, *, full: bool, image_size: int) -> None:
             f"weights: expected 'imagenet', None or the path of a VGG16 weights file; {weights!r} is no file."
         )
     shape = None if include_top else (image_size, image_size, 3)
-    source = keras.applications.VGG16(include_top=include_top, weights=weights, input_shape=shape)
+    try:
+        source = keras.applications.VGG16(include_top=include_top, weights=weights, input_shape=shape)
+    except Exception as error:  # Keras raises nothing more special where there is no network
+        if weights != "imagenet":
+            raise
+        raise OSError(
+            f"weights: VGG16's ImageNet weights can't be had ({str(error).splitlines()[0]}); download the file "
+            "where there is a network, and name it by --config.backbone.options.weights=FILE."
+        ) from error
     known = {layer.name: layer.get_weights() for layer in source.layers}
     for part in parts:
         for layer in part.layers:
