@@ -75,7 +75,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
 def measure(
     config: ConfigDict, strategy: tf.distribute.Strategy, methods: Mapping[str, Protocol], source: Source, split: str
 ) -> Metrics:
-    """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image.
+    """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image, or its own.
 
     Args:
       config: the whole configuration.
@@ -93,10 +93,11 @@ def measure(
     measured: dict[str, dict[str, LocalizationMetrics]] = {}
     with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
         for batch in batches:
-            logits = predict[options.classifier](batch["image"])["logits"]
+            outputs = {name: run(batch["image"]) for name, run in predict.items()}
             truth, labels = (_gather(strategy, batch[key]) for key in ("boxes", "label"))
             for name in options.rows:
-                for rule, found in predict[name](batch["image"]).items():
+                logits = _logits(outputs, name if name in options.own_classes else options.classifier)
+                for rule, found in outputs[name].items():
                     if rule not in boxes.RULES:
                         continue
                     metrics = measured.setdefault(name, {})
@@ -107,6 +108,12 @@ def measure(
                     metrics[rule].update(found, truth, logits, labels)
             progress.update(len(labels))
     return measured
+
+
+def _logits(outputs: Mapping[str, Mapping[str, np.ndarray]], name: str) -> np.ndarray:
+    if "logits" not in outputs[name]:
+        raise ValueError(f"config.evaluation: expected rows that know classes, but {name} knows none; take it out.")
+    return outputs[name]["logits"]
 
 
 def _gather(strategy: tf.distribute.Strategy, value: Any) -> np.ndarray:
