@@ -5,7 +5,7 @@ import tensorflow as tf
 from ornet_tf import registry
 from ornet_tf.compat import tf_variable
 from ornet_tf.methods import rescale
-from tests.methods_test import BUILDERS, batch, images
+from tests.tiny_methods import BUILDERS, batch, images
 
 build = registry.find("methods", "acol")
 

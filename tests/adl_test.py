@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ornet_tf import randomness, registry
 from ornet_tf.methods import adl
-from tests.methods_test import BUILDERS, batch, images
+from tests.tiny_methods import BUILDERS, batch, images
 
 build = registry.find("methods", "adl")
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf.erasing import above_threshold, attentive, random, restricted_rectangle
-from tests.erasing_test import keys, map_with_peak, random_maps
+from tests.tiny_maps import keys, map_with_peak, random_maps
 
 STRATEGIES = (random, above_threshold, restricted_rectangle)
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.methods import rescale
-from tests.methods_test import BUILDERS, images
+from tests.tiny_methods import BUILDERS, images
 
 build = registry.find("methods", "grad_cam")
 

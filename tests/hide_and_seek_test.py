@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import randomness, registry
-from tests.methods_test import BUILDERS, batch, images
+from tests.tiny_methods import BUILDERS, batch, images
 
 build = registry.find("methods", "hide_and_seek")
 
