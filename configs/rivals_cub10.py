@@ -6,7 +6,7 @@
 
 To configs/cub10.py, which trains evaluator, stage one and stage two, this adds the classifiers of Hide-and-Seek, ADL
 and ACoL with the evaluator's schedule, and Grad-CAM. CAM and Grad-CAM read the evaluator. The rivals' rows have the
-class errors of their own classifiers, as in the paper, the others those of the evaluator.
+class errors of their own classifiers, as in the paper, the others those of the evaluator. Not run to its end here.
 """
 from ml_collections import ConfigDict
 
