@@ -17,9 +17,11 @@ PYTHON_ADDONS ?= $(shell for python in $(PYTHON) python3.11 python3.10 python3.9
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 ADDONS := $(ADDONS_VENV)/.addons-installed
+# What `make compare` compares on: configs/rivals_$(DATA).py.
+DATA ?= toybirds
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-addons lint clean
+.PHONY: help demo compare test test-fast test-addons lint clean
 .DELETE_ON_ERROR:
 
 help:  ## This list
@@ -27,6 +29,10 @@ help:  ## This list
 
 demo: $(RUNTIME)  ## The whole main job on toybirds: train, evaluate, export, serve; results in runs/demo
 	$(RUN) ornet_tf.demo --config=configs/toybirds.py --workdir=runs/demo
+
+compare: $(RUNTIME)  ## The table of ORNet and its rivals on toybirds, or DATA=cub10; results in runs/rivals_DATA
+	$(RUN) ornet_tf.train --config=configs/rivals_$(DATA).py --workdir=runs/rivals_$(DATA)
+	$(RUN) ornet_tf.evaluate --config=configs/rivals_$(DATA).py --workdir=runs/rivals_$(DATA)
 
 test: lint  ## The linter and all tests
 	$(RUN) $(TEST)

@@ -85,6 +85,7 @@ def default() -> ConfigDict:
                 "threshold_split": "",  # also choose each row's threshold on this split ("" for none)
                 "batch_size": 64,
                 "classifier": "evaluator",  # the row whose logits are the class of every row, on the whole image
+                "own_classes": (),  # but for these rows: classifiers themselves, they are measured by their own logits
                 "rows": ("centre_box", "mean_features", "cam", "stage_one", "stage_two"),
                 # Rows that are no phase: methods without training, on parts of phases.
                 "row": {
@@ -163,9 +164,8 @@ def validate(config: ConfigDict) -> None:
     _plugin("datasets", config.dataset, "config.dataset")
     _plugin("backbones", config.backbone, "config.backbone", given=("image_size", "num_classes"))
     _positive(config.input, "config.input", "resize", "crop")
-    if config.input.crop > config.input.resize:
-        most = config.input.resize
-        raise ValueError(f"config.input.crop: expected at most resize = {most}, got {config.input.crop}.")
+    if (crop := config.input.crop) > config.input.resize:
+        raise ValueError(f"config.input.crop: expected at most resize = {config.input.resize}, got {crop}.")
     _choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
     _choice(config.input.cache, picture_cache.KINDS, "config.input.cache")
     known: list[str] = []
@@ -177,7 +177,7 @@ def validate(config: ConfigDict) -> None:
     counts = ("steps_per_loop", "checkpoint_every", "keep_checkpoints", "summary_every")
     _positive(config.training, "config.training", *counts)
     evaluation = config.evaluation
-    for name in (*evaluation.rows, evaluation.classifier, config.export.row):
+    for name in (*evaluation.rows, evaluation.classifier, *evaluation.own_classes, config.export.row):
         if name in evaluation.row:
             _method(evaluation.row[name], f"config.evaluation.row.{name}", known)
         elif name not in known:

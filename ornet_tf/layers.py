@@ -1,6 +1,8 @@
 """Small layers that several models share."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 from ornet_tf import randomness, winograd
@@ -87,3 +89,25 @@ def conv_norm_relu(x, filters: int, name: str):
     )(x)
     x = batch_norm(f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def insert_after(model: keras.Model, inserted: Mapping[str, keras.layers.Layer]) -> keras.Model:
+    """Returns a functional model that computes what `model` does, with further layers between its own.
+
+    Args:
+      model: a functional model whose layers are each called once, with tensors only; it stays as it is, and shares its
+        layers and their weights with the new one.
+      inserted: name of a layer of `model` -> the layer that its output goes through.
+    """
+    after = {id(tensor): tensor for tensor in model.inputs}  # of the model's tensors by identity: what they become
+    # Read before any layer is called again: then there would be two inputs and two outputs.
+    calls = [(layer, layer.input, layer.output) for layer in model.layers if not _is_input(layer)]
+    for layer, inputs, output in calls:
+        x = layer(tf.nest.map_structure(lambda tensor: after[id(tensor)], inputs))
+        after[id(output)] = inserted[layer.name](x) if layer.name in inserted else x
+    outputs = tf.nest.map_structure(lambda tensor: after[id(tensor)], model.output)
+    return keras.Model(model.inputs, outputs, name=model.name)
+
+
+def _is_input(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.InputLayer)

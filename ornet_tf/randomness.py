@@ -65,11 +65,12 @@ def uniform_like(values: tf.Tensor, keys: tf.Tensor, stream: str) -> tf.Tensor:
 @contextlib.contextmanager
 def examples(keys: tf.Tensor):
     """Makes `keys` [B, 2] those that layers find which are called inside, such as `layers.ExampleDropout`."""
+    before = keys_of_examples()
     _inside.keys = keys
     try:
         yield
     finally:
-        _inside.keys = None
+        _inside.keys = before
 
 
 def keys_of_examples() -> tf.Tensor | None:

@@ -1,6 +1,6 @@
 """The training loop that runs in the graph: batch -> losses -> gradients -> update, many steps to a call.
 
-It is the same for every method, and the only place that computes gradients.
+It is the same for every method, and the only place that computes gradients to train by.
 """
 from __future__ import annotations
 

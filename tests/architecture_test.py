@@ -143,9 +143,11 @@ def test_rules_leave_the_rest_alone(rule, source):
     assert not rule(ast.parse(source))
 
 
-def test_one_loop_computes_all_gradients():
-    expect_none(violations(gradients, source_tree.modules("ornet_tf"), {"ornet_tf/training_step.py"}))
-    assert len(gradients(source_tree.tree("ornet_tf/training_step.py"))) == 1
+def test_one_loop_computes_all_gradients_that_train():
+    # Grad-CAM's map is made of a gradient: part of its forward pass, of maps by which nothing is trained.
+    allowed = ("ornet_tf/training_step.py", "ornet_tf/methods/grad_cam.py")
+    expect_none(violations(gradients, source_tree.modules("ornet_tf"), allowed))
+    assert [len(gradients(source_tree.tree(path))) for path in allowed] == [1, 1]
 
 
 def test_flags_are_defined_in_app_only():

@@ -44,6 +44,7 @@ def test_the_default_holds_the_papers_values():
         ("phase.stage_two.losses.entropy.plugin", "entrpy", r"losses.entropy.plugin: no plug-in 'entrpy'.*'entropy'"),
         ("phase.stage_two.losses.entropy.options.sgma", 1, r"losses.entropy.options.sgma: unknown option"),
         ("evaluation.rows", ("stage_nine",), r"'stage_nine' is neither a phase nor a row"),
+        ("evaluation.own_classes", ("stage_nine",), r"'stage_nine' is neither a phase nor a row"),
         ("evaluation.threshold", 1.5, r"config.evaluation.threshold: expected a number between 0 and 1"),
         ("evaluation.box_rule", "loose", r"config.evaluation.box_rule: expected one of tight, largest"),
         ("export.row", "stage_nine", r"'stage_nine' is neither a phase nor a row"),

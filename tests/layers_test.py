@@ -70,6 +70,28 @@ def test_a_frozen_convolution_of_low_precision_is_computed_the_plain_way():
         np.testing.assert_array_equal(layer(images), expected)
 
 
+def test_layers_are_inserted_and_share_the_weights_of_a_model_that_stays_as_it_is():
+    inputs = keras.Input((4,), name="inputs")
+    first = keras.layers.Dense(3, name="first")(inputs)
+    second = keras.layers.Dense(3, name="second")(inputs)
+    both = keras.layers.Concatenate(name="both")([first, second])
+    last = keras.layers.Dense(2, name="last")(both)
+    model = keras.Model(inputs, {"both": both, "last": last}, name="branched")
+    twice, minus = (keras.layers.Rescaling(scale, name=f"times_{scale}") for scale in (2.0, -1.0))
+    values = tf.random.stateless_normal([5, 4], [1, 2])
+    before = model(values)
+    other = layers.insert_after(model, {"second": twice, "both": minus})
+    a, b = (model.get_layer(name)(values) for name in ("first", "second"))
+    expected = -tf.concat([a, 2.0 * b], axis=1)
+    np.testing.assert_allclose(other(values)["both"], expected, atol=1e-6)
+    np.testing.assert_allclose(other(values)["last"], model.get_layer("last")(expected), atol=1e-6)
+    for name, value in before.items():
+        np.testing.assert_array_equal(model(values)[name], value)
+    assert (other.name, len(other.weights)) == ("branched", len(model.weights))
+    model.get_layer("last").set_weights([np.zeros([6, 2]), np.ones([2])])
+    np.testing.assert_array_equal(other(values)["last"], np.ones([5, 2]))
+
+
 def keys(count):
     return randomness.key(0, tf.constant(0, tf.int64), tf.range(count, dtype=tf.int64))
 

@@ -68,6 +68,14 @@ def test_tests_need_more_than_the_demo(make):
     assert make("test-fast") == [f"-m {TEST} -m not slow"]
 
 
+@pytest.mark.parametrize(("given", "data"), [((), "toybirds"), (("DATA=cub10",), "cub10")])
+def test_one_command_trains_all_rivals_and_compares_them(make, given, data):
+    arguments = f"--config=configs/rivals_{data}.py --workdir=runs/rivals_{data}"
+    train, evaluate = (f"-m ornet_tf.{program} {arguments}" for program in ("train", "evaluate"))
+    assert make("compare", *given) == [VENV, RUNTIME, train, evaluate]
+    assert (source_tree.ROOT / "configs" / f"rivals_{data}.py").exists()
+
+
 def test_addons_have_an_environment_of_their_own(make, tmp_path):
     assert make("test-addons") == [*ADDONS, f"-m {TEST} -m not slow"]
     assert make("test-addons") == [f"-m {TEST} -m not slow"]

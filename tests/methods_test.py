@@ -4,25 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import generator, randomness, registry
+from ornet_tf import randomness, registry
 from ornet_tf.compat import variable_path
 from ornet_tf.methods import Builders, rescale
-
-BUILDERS = Builders(
-    backbone=functools.partial(
-        registry.find("backbones", "vgg_small"), image_size=16, num_classes=3, blocks=((4,), (4,), (6,))
-    ),
-    generator=functools.partial(generator.build, num_classes=3, base_width=4, depth=1),
-)
-KEYS = randomness.key(1, tf.constant(0, tf.int64), tf.range(4, dtype=tf.int64))
-
-
-def images(count=4):
-    return tf.random.stateless_uniform([count, 16, 16, 3], [3, 4], 0.0, 255.0)
-
-
-def batch():
-    return {"image": images(), "label": tf.constant([0, 1, 2, 0]), "key": KEYS}
+from tests.tiny_methods import BUILDERS, batch, images
 
 
 @functools.cache

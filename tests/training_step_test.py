@@ -10,16 +10,17 @@ from ornet_tf.compat import keras
 from ornet_tf.methods import named_variables
 from ornet_tf.optimizers import make_optimizers, make_schedule
 from ornet_tf.training_step import TrainingStep
-from tests import strategies, tiny_experiment
+from tests import strategies, tiny_experiment, tiny_rivals
 
 PHASES = ("evaluator", "stage_one", "stage_two")
+RIVALS = ("hide_and_seek", "adl", "acol")
 ONE, TWO = ("CPU:0",), ("CPU:0", "CPU:1")
 
 
 def make(phase, devices=ONE, *, dropout=0.3, backbone="vgg_small", change=None, precision="float32", learning_rate=1e-3,
          **options):
     """Returns a training step, an iterator over its batches and its variables by name, always with equal weights."""
-    config = tiny_experiment.get_config()
+    config = (tiny_rivals if phase in RIVALS else tiny_experiment).get_config()
     if backbone != "vgg_small":
         config.backbone = {"name": backbone, "options": {"weights": None}}
     config.backbone.options.dropout = dropout
@@ -92,7 +93,7 @@ def assert_close(first, second, **tolerances):
         np.testing.assert_allclose(value, second[name], err_msg=name, **tolerances)
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", [*PHASES, *RIVALS])
 def test_two_replicas_have_the_gradients_of_one(phase):
     one, weights, moments = train(phase)
     two, other_weights, other_moments = train(phase, TWO)

@@ -1,13 +1,12 @@
 """Attentive erasing (section 3.2.2): drops pixels around the map's peak, so that the rest of the object has to show."""
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow as tf
 
 from ornet_tf import randomness
+from ornet_tf.erasing import between, check, check_map, rectangle
 
 
 def erase(
@@ -53,55 +52,32 @@ def erase(
       ValueError: if an option is out of range, or the map has another shape.
       TypeError: if an option is of the wrong kind.
     """
-    _check("probability", probability)
-    _check("side", side, count=2, largest=2.0)
-    _check("candidate_threshold", candidate_threshold, count=2)
-    _check("drop_probability", drop_probability)
+    check("probability", probability)
+    check("side", side, count=2, largest=2.0)
+    check("candidate_threshold", candidate_threshold, count=2)
+    check("drop_probability", drop_probability)
     if not isinstance(adaptive, bool):
         raise TypeError(f"Erasing option adaptive must be True or False, got {adaptive!r}.")
-    activation_map = tf.convert_to_tensor(activation_map)
-    if not activation_map.shape.is_compatible_with([None, None, None, 1]):
-        raise ValueError(f"activation_map must have shape [B, h, w, 1], got {activation_map.shape}; add a last axis.")
+    activation_map = check_map(activation_map)
 
     values = tf.stop_gradient(tf.cast(activation_map, tf.float32))  # [B, h, w, 1]
     draws = randomness.uniform(keys, [4], "erasing/example")  # [B, 4]
     for_height, for_width, for_threshold, for_erasing = tf.unstack(draws[..., None, None, None], axis=1)  # [B, 1, 1, 1]
-    dropped = _rectangle(values, _between(side, for_height), _between(side, for_width))  # bool [B, h, w, 1]
-    dropped &= _candidates(values, _between(candidate_threshold, for_threshold))
+    dropped = rectangle(values, *_first_peak(values), between(side, for_height), between(side, for_width))
+    dropped &= _candidates(values, between(candidate_threshold, for_threshold))
     dropped &= for_erasing < probability
     dropped &= randomness.uniform_like(values, keys, "erasing/pixels") < (values if adaptive else drop_probability)
     return tf.where(dropped, tf.zeros_like(activation_map), activation_map)
 
 
-def _check(name: str, given: Any, *, count: int = 1, largest: float = 1.0) -> None:
-    """Raises unless `given` is a number, or `count` of them in ascending order, in 0..largest."""
-    values = given if count > 1 else (given,)
-    what = "two numbers (min, max)" if count > 1 else "a number"
-    if not isinstance(values, Sequence) or len(values) != count:
-        raise TypeError(f"Erasing option {name} must be {what}, got {given!r}.")
-    if not all(isinstance(value, numbers.Real) for value in values):
-        raise TypeError(f"Erasing option {name} must be {what}, got {given!r}; write numbers without quotes.")
-    if not 0.0 <= values[0] <= values[-1] <= largest:
-        order = " with min <= max" if count > 1 else ""
-        raise ValueError(f"Erasing option {name} must be {what} between 0 and {largest:g}{order}, got {given!r}.")
-
-
-def _between(limits: Sequence[float], uniform: tf.Tensor) -> tf.Tensor:
-    return limits[0] + (limits[1] - limits[0]) * uniform
-
-
-def _rectangle(values: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """Returns where the rectangle around the first peak is: bool [B, h, w, 1], from sides [B, 1, 1, 1] as shares."""
+def _first_peak(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns row and column of each map's first peak, int32 [B, 1, 1, 1] each."""
     rows, columns = tf.shape(values)[1], tf.shape(values)[2]
     flat = tf.reshape(values, [-1, rows * columns])
     # tf.argmax does not promise which one of equal values it returns.
     is_peak = tf.equal(flat, tf.reduce_max(flat, axis=1, keepdims=True))
     peak = tf.reduce_min(tf.where(is_peak, tf.range(rows * columns), rows * columns), axis=1)[:, None, None, None]
-    from_peak_y = tf.abs(tf.range(rows)[:, None, None] - peak // columns)  # [B, h, 1, 1]
-    from_peak_x = tf.abs(tf.range(columns)[:, None] - peak % columns)  # [B, 1, w, 1]
-    in_height = 2.0 * tf.cast(from_peak_y, tf.float32) <= height * tf.cast(rows, tf.float32)
-    in_width = 2.0 * tf.cast(from_peak_x, tf.float32) <= width * tf.cast(columns, tf.float32)
-    return in_height & in_width
+    return peak // columns, peak % columns
 
 
 def _candidates(values: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:

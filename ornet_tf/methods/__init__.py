@@ -42,7 +42,8 @@ class Protocol(typing.Protocol):
 
         Args:
           batch: "image" float32 [B, H, W, 3] in 0..255 and, where something is to be erased or masked at random, "key"
-            int64 [B, 2]: an example's choices are a function of its key (see `ornet_tf.randomness`).
+            int64 [B, 2]: an example's choices are a function of its key (see `ornet_tf.randomness`). Training has
+            "label" int32 [B] as well.
           training: whether batch normalisation and dropout behave, and statistics move, as in training.
         """
 
@@ -102,6 +103,8 @@ class ClassifierMap:
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K]."""
         outputs = self._upper(self._lower(self._normalize(images), training=False), training=False)
+        return {"activation_map": self._enlarged(self.saliency(outputs)), "logits": outputs["logits"]}
+
+    def _enlarged(self, saliency):
         # Enlarged to the grid of the generator's maps, so that no row loses by a coarser box.
-        enlarged = tf.image.resize(self.saliency(outputs), self._lower.output_shape[1:3])
-        return {"activation_map": rescale(tf.nn.relu(enlarged)), "logits": outputs["logits"]}
+        return rescale(tf.nn.relu(tf.image.resize(saliency, self._lower.output_shape[1:3])))

@@ -1,0 +1,41 @@
+"""The rivals of ORNet beside it on ten classes of CUB-200-2011: the paper's Table 1 in form, with VGG16 on a CPU.
+
+  export ORNET_CUB10=FOLDER ORNET_VGG16=imagenet
+  python -m ornet_tf.train --config=configs/rivals_cub10.py --workdir=runs/rivals_cub10
+  python -m ornet_tf.evaluate --config=configs/rivals_cub10.py --workdir=runs/rivals_cub10
+
+To configs/cub10.py, which trains evaluator, stage one and stage two, this adds the classifiers of Hide-and-Seek, ADL
+and ACoL with the evaluator's schedule, and Grad-CAM. CAM and Grad-CAM read the evaluator. The rivals' rows have the
+class errors of their own classifiers, as in the paper, the others those of the evaluator. Not run to its end here.
+"""
+from ml_collections import ConfigDict
+
+from configs import cub10
+from ornet_tf import config as ornet
+
+
+def get_config() -> ConfigDict:
+    """Returns the experiment; ORNET_CUB10 and ORNET_VGG16 name the data folder and the weights file."""
+    config = cub10.get_config()
+    classification = ornet.loss("cross_entropy", "logits", "label")
+    erased = ornet.loss("cross_entropy", "erased_logits", "label")
+    rivals = {  # with the papers' own options for VGG16 at 224 pixels
+        "hide_and_seek": {"losses": {"classification": classification}},
+        "adl": {"losses": {"classification": classification}},
+        # The classifiers are new, as the evaluator's dense layer is, but have two layers more: a lower raised rate.
+        "acol": {
+            "losses": {"classification": classification, "erased": erased},
+            "trainable": ("upper/block5", "classifier_"),
+            "rate_factors": (("classifier_", 5.0),),
+        },
+    }
+    of_evaluator = ("epochs", "batch_size", "learning_rate", "trainable", "rate_factors")
+    schedule = {key: config.phase.evaluator[key] for key in of_evaluator}
+    for name, fields in rivals.items():
+        config.phase[name] = ornet.phase(name, **{**schedule, **fields})
+    config.phases = ("evaluator", *rivals, "stage_one", "stage_two")
+    evaluator = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
+    config.evaluation.row.grad_cam = ornet.row("grad_cam", evaluator)
+    config.evaluation.rows = ("centre_box", "mean_features", "cam", "grad_cam", *rivals, "stage_one", "stage_two")
+    config.evaluation.own_classes = tuple(rivals)
+    return config

@@ -1,0 +1,43 @@
+"""Erasing a restricted rectangle (a strategy of Fig. 7): the whole rectangle around the map's peak."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from ornet_tf.erasing import attentive
+
+
+def erase(
+    activation_map: tf.Tensor,
+    keys: tf.Tensor,
+    *,
+    probability: float = 1.0,
+    side: Sequence[float] = (0.4, 1.2),
+    candidate_threshold: Sequence[float] = (1.0, 1.0),
+) -> tf.Tensor:
+    """Returns the maps with a random rectangle around their peak set to 0; for training only.
+
+    This is attentive erasing with every candidate dropped, and with all pixels of the rectangle as candidates unless a
+    threshold says which. The options mean what they do there, and a key draws the same rectangle and threshold and
+    erases the same examples.
+
+    Args:
+      activation_map: floating point [B, h, w, 1] in 0..1.
+      keys: int64 [B, 2], one for each example; see `randomness.key`.
+      probability: of an example to be erased at all, in 0..1.
+      side: (min, max) of the height and of the width of the rectangle, in shares of the map's, in 0..2.
+      candidate_threshold: (min, max) of u: pixels of the rectangle below peak - u (peak - minimum) stay, in 0..1; 1
+        erases all of them.
+
+    Returns:
+      The erased map, of the shape and dtype of `activation_map`.
+
+    Raises:
+      ValueError: if an option is out of range, or the map has another shape.
+      TypeError: if an option is of the wrong kind.
+    """
+    return attentive.erase(
+        activation_map, keys, probability=probability, side=side, candidate_threshold=candidate_threshold,
+        drop_probability=1.0,
+    )

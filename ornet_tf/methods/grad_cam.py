@@ -1,0 +1,43 @@
+"""Grad-CAM (Selvaraju et al., ICCV 2017) on a trained classifier: like CAM, for any head and any layer."""
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ornet_tf.compat import keras
+from ornet_tf.methods import Builders, ClassifierMap
+
+
+class Method(ClassifierMap):
+    """Weights a layer's maps by the mean gradient of the predicted class's logit, and cuts off what is below 0."""
+
+    def __init__(self, builders: Builders, *, layer: str = ""):
+        """Builds the parts `lower` and `upper`.
+
+        Args:
+          builders: see `Builders`.
+          layer: a layer of `upper` that gives maps; "" for the last feature map, the paper's choice.
+
+        Raises:
+          ValueError: if there is no such layer.
+        """
+        super().__init__(builders)
+        inner = [x for x in self._upper.layers if not isinstance(x, keras.layers.InputLayer)]
+        maps = {x.name: x.output for x in inner if len(x.output.shape) == 4}
+        if layer and layer not in maps:
+            raise ValueError(f"layer: no {layer!r} that gives maps in `upper`; choose from {', '.join(maps)}.")
+        outputs = {**self._upper.output, "maps": maps[layer] if layer else self._upper.output["features"]}
+        self._observed = keras.Model(self._upper.inputs, outputs, name="observed")
+
+    def predict(self, images):
+        """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K]."""
+        features = self._lower(self._normalize(images), training=False)
+        # The gradient of a forward pass by its own maps, which trains nothing. Examples do not meet in inference, so
+        # that the gradient of the sum of the logits holds that of each.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(features)
+            outputs = self._observed(features, training=False)
+            chosen = tf.reduce_sum(tf.reduce_max(outputs["logits"], axis=-1))
+        gradients = tape.gradient(chosen, outputs["maps"])
+        weights = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)  # Eq. 1: [B, 1, 1, D]
+        saliency = tf.nn.relu(tf.reduce_sum(weights * outputs["maps"], axis=-1, keepdims=True))  # Eq. 2
+        return {"activation_map": self._enlarged(saliency), "logits": outputs["logits"]}

@@ -1,0 +1,68 @@
+"""Hide-and-Seek (Singh and Lee, ICCV 2017): a classifier trained on pictures with hidden patches, and its CAM."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from ornet_tf import randomness
+from ornet_tf.methods import Builders, cam, named_variables
+
+
+class Method(cam.Method):
+    """Cuts each training picture into a grid of square patches and hides each of them at random (section 3.1).
+
+    Hidden pixels take the mean colour of the data, so that the first layer's outputs keep their distribution; here that
+    is 0 after normalisation. Tests are made on whole pictures, and the map is the CAM of the predicted class.
+    """
+
+    def __init__(
+        self,
+        builders: Builders,
+        *,
+        patch_sizes: Sequence[int] = (0, 16, 32, 44, 56),
+        hide_probability: float = 0.5,
+    ):
+        """Builds the parts `lower` and `upper`; needs a `gap` head.
+
+        Args:
+          builders: see `Builders`.
+          patch_sizes: sides of the patches in pixels of the cropped picture, one of which is drawn for each picture in
+            each epoch; 0 hides nothing. The default is the paper's mixture at 224 pixels, where (32,) and so on are
+            its single sizes. At the right and the lower edge patches may be cut off.
+          hide_probability: of each patch to be hidden, 0..1; 0.5 is the paper's.
+
+        Raises:
+          ValueError: if an option is out of range, or CAM can't be read from the backbone.
+        """
+        if not 0 <= hide_probability <= 1:
+            raise ValueError(f"hide_probability: expected 0..1, got {hide_probability!r}.")
+        if not patch_sizes or any(size < 0 or size != int(size) for size in patch_sizes):
+            raise ValueError(f"patch_sizes: expected sides in whole pixels (0 for no patches), got {patch_sizes!r}.")
+        super().__init__(builders)
+        self._patch_sizes, self._hide_probability = tuple(patch_sizes), hide_probability
+        self.trainable_variables = named_variables(self.parts)
+
+    def forward(self, batch, *, training):
+        """Returns "logits" [B, K] and, but for training, "activation_map"; with a "key" patches are hidden."""
+        pixels = self._normalize(batch["image"])
+        if "key" in batch:
+            pixels *= self._shown(batch["key"], *pixels.shape[1:3])
+        outputs = self._upper(self._lower(pixels, training=training), training=training)
+        if training:
+            return {"logits": outputs["logits"]}
+        return {"activation_map": self._enlarged(self.saliency(outputs)), "logits": outputs["logits"]}
+
+    def _shown(self, keys, height: int, width: int):
+        """Returns float32 [B, H, W, 1]: 0 where a patch is hidden, else 1."""
+        by_size = []
+        for size in self._patch_sizes:
+            cells = [-(-height // size), -(-width // size), 1] if size else [1, 1, 1]
+            shown = randomness.uniform(keys, cells, f"hide_and_seek/{size}") >= (self._hide_probability if size else 0)
+            pixels = tf.repeat(tf.repeat(shown, size or height, axis=1), size or width, axis=2)
+            by_size.append(tf.cast(pixels[:, :height, :width], tf.float32))
+        count = len(by_size)
+        drawn = tf.cast(randomness.uniform(keys, [], "hide_and_seek/size") * count, tf.int32)  # [B]
+        drawn = tf.minimum(drawn, count - 1)  # where a product was rounded up
+        chosen = tf.gather(tf.stack(by_size, axis=1), drawn, axis=1, batch_dims=1)
+        return tf.ensure_shape(chosen, [None, height, width, 1])

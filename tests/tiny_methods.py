@@ -1,0 +1,25 @@
+"""What methods are built with, and given, where their tests need no training: 16 pixels, 3 classes."""
+import functools
+
+import tensorflow as tf
+
+from ornet_tf import generator, randomness, registry
+from ornet_tf.methods import Builders
+
+BUILDERS = Builders(
+    backbone=functools.partial(
+        registry.find("backbones", "vgg_small"), image_size=16, num_classes=3, blocks=((4,), (4,), (6,))
+    ),
+    generator=functools.partial(generator.build, num_classes=3, base_width=4, depth=1),
+)
+KEYS = randomness.key(1, tf.constant(0, tf.int64), tf.range(4, dtype=tf.int64))
+
+
+def images(count=4):
+    """Returns random pictures, float32 [count, 16, 16, 3] in 0..255."""
+    return tf.random.stateless_uniform([count, 16, 16, 3], [3, 4], 0.0, 255.0)
+
+
+def batch():
+    """Returns a batch as training has it, of 4 examples."""
+    return {"image": images(), "label": tf.constant([0, 1, 2, 0]), "key": KEYS}

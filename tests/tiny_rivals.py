@@ -1,0 +1,20 @@
+"""The experiment of configs/rivals_toybirds.py, so small that all its phases train in seconds."""
+from ml_collections import ConfigDict
+
+from configs import rivals_toybirds
+from tests import tiny_experiment
+
+
+def get_config() -> ConfigDict:
+    """Returns it with the pictures and networks of tests/tiny_experiment.py and two steps for each phase.
+
+      python -m ornet_tf.train --config=tests/tiny_rivals.py --workdir=runs/tiny_rivals
+    """
+    config, tiny = rivals_toybirds.get_config(), tiny_experiment.get_config()
+    for section in ("dataset", "input", "backbone", "generator", "training"):
+        config[section] = tiny[section]
+    for phase in config.phase.values():
+        phase.update({"epochs": 0.34, "batch_size": 8})
+    config.phase.acol.options.width = 8
+    config.evaluation.update({"batch_size": 8, "pictures": 2})
+    return config
