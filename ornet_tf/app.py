@@ -10,7 +10,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from ornet_tf.compat import keras
-from ornet_tf.config import validate
+from ornet_tf.config_check import validate
 from ornet_tf.interruption import EXIT_CODE, Interrupted
 
 _CONFIG = config_flags.DEFINE_config_file(
