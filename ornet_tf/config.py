@@ -80,36 +80,7 @@ def default() -> ConfigDict:
                 "summary_images": 8,  # fixed pictures that TensorBoard shows with maps and boxes; 0 for none
                 "summary_every": 200,  # steps between these pictures and the histograms
             },
-            "evaluation": {
-                "split": "test",
-                "threshold_split": "",  # also choose each row's threshold on this split ("" for none)
-                "batch_size": 64,
-                "classifier": "evaluator",  # the row whose logits are the class of every row, on the whole image
-                "rows": ("centre_box", "mean_features", "cam", "stage_one", "stage_two"),
-                # Rows that are no phase: methods without training, on parts of phases.
-                "row": {
-                    "centre_box": row("centre_box"),
-                    "mean_features": row("mean_features", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
-                    "cam": row("cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
-                },
-                "threshold": 0.5,  # on the activation map
-                "iou_threshold": 0.5,
-                "box_rule": "tight",  # of all pixels above the threshold (the authors' rule), or "largest" component
-                # The metric conventions to report: files of ornet_tf/protocols. "corloc" is this project's, "ornet" the
-                # authors' code's; "wsol_v1", "wsol_v2" and "pxap" (needs masks) are those of wsolevaluation.
-                "protocols": ("corloc",),
-                "protocol_options": {  # of those that have some; the grid of thresholds from 0 to below 1
-                    "wsol_v1": {"interval": 0.001},
-                    "wsol_v2": {"interval": 0.001},
-                    "pxap": {"interval": 0.001},
-                },
-                # 95 % intervals by so many draws of the pictures with replacement, seeded by config.seed; 0 for none.
-                "bootstrap_samples": 1000,
-                # What finds components: "native", "addons" (tensorflow-addons), or "auto": the addons where they are.
-                "components": "auto",
-                "pictures": 12,  # panels that evaluation draws; 0 for none
-                "cases": 10,  # how many of each row's worst and best pictures are listed; 0 for none
-            },
+            "evaluation": _evaluation(),
             "export": {
                 "row": "stage_two",  # that predict and export use
                 # On the map: "fixed" for evaluation.threshold, or "chosen" for the one that evaluation has chosen for
@@ -119,6 +90,41 @@ def default() -> ConfigDict:
                 "max_bytes": gate.MAX_BYTES,  # the largest file that is read
                 "max_pixels": gate.MAX_PIXELS,  # the largest height x width that is decoded
             },
+        }
+    )
+
+
+def _evaluation() -> ConfigDict:
+    return ConfigDict(
+        {
+            "split": "test",
+            "threshold_split": "",  # also choose each row's threshold on this split ("" for none)
+            "batch_size": 64,
+            "classifier": "evaluator",  # the row whose logits are the class of every row, on the whole image
+            "rows": ("centre_box", "mean_features", "cam", "stage_one", "stage_two"),
+            # Rows that are no phase: methods without training, on parts of phases.
+            "row": {
+                "centre_box": row("centre_box"),
+                "mean_features": row("mean_features", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
+                "cam": row("cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
+            },
+            "threshold": 0.5,  # on the activation map
+            "iou_threshold": 0.5,
+            "box_rule": "tight",  # of all pixels above the threshold (the authors' rule), or "largest" component
+            # The metric conventions to report: files of ornet_tf/protocols. "half_open" is this project's, "ornet"
+            # the authors' code's; "wsol_v1", "wsol_v2" and "pxap" (needs masks) are those of wsolevaluation.
+            "protocols": ("half_open",),
+            "protocol_options": {  # of those that have some; the grid of thresholds from 0 to below 1
+                "wsol_v1": {"interval": 0.001},
+                "wsol_v2": {"interval": 0.001},
+                "pxap": {"interval": 0.001},
+            },
+            # 95 % intervals by so many draws of the pictures with replacement, seeded by config.seed; 0 for none.
+            "bootstrap_samples": 1000,
+            # What finds components: "native", "addons" (tensorflow-addons), or "auto": the addons where they are.
+            "components": "auto",
+            "pictures": 12,  # panels that evaluation draws; 0 for none
+            "cases": 10,  # how many of each row's worst and best pictures are listed; 0 for none
         }
     )
 

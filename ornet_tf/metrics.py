@@ -19,6 +19,7 @@ from ornet_tf.boxes import iou
 
 THRESHOLDS = tuple(i / 20 for i in range(1, 20))  # 0.05, 0.1 ... 0.95; a sum of steps would drift from these.
 _SAME_THRESHOLD = 1e-6
+_SAME_OVERLAP = 1e-6
 _NEED_BOXES = (
     "corloc",
     "locerr_top1",
@@ -83,7 +84,7 @@ class LocalizationMetrics:
         if not 0 < iou_threshold <= 1:
             raise ValueError(f"iou_threshold must lie above 0 and at most at 1, got {iou_threshold}.")
         self._iou_threshold = float(iou_threshold)
-        self._is_right = np.greater if more_than else np.greater_equal
+        self._more_than = more_than
         low, high = self._spread_range = tuple(float(edge) for edge in spread_range)
         near = _SAME_THRESHOLD
         self._in_range = (self._thresholds >= low - near) & (self._thresholds <= high + near)
@@ -183,7 +184,9 @@ class LocalizationMetrics:
         if not self._ranks or not sum(len(ranks) for ranks in self._ranks):
             raise RuntimeError("No picture has been measured yet; call update first.")
         ious, ranks = np.concatenate(self._ious), np.concatenate(self._ranks)
-        right = self._is_right(ious, self._iou_threshold)  # False where there is no truth
+        # Boxes come in float32: an overlap of exactly as much as asked for can look like a little more.
+        least = self._iou_threshold + (_SAME_OVERLAP if self._more_than else 0.0)
+        right = ious >= least  # False where there is no truth
         return Found(ious, right, ranks, ranks < 1, ranks < min(5, self._classes))
 
 

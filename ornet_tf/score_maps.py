@@ -29,11 +29,13 @@ def score_maps(activation_map: tf.Tensor, size: int) -> tf.Tensor:
         maps = tf.squeeze(maps, -1)
     if maps.shape.rank != 3 or None in maps.shape[1:].as_list():
         raise ValueError(f"activation_map must have the shape [B, h, w, 1] or [B, h, w], got {maps.shape}.")
+    # A constant map stays one: enlarged, its rounding errors would be rescaled to 0..1.
+    flat = tf.reduce_all(tf.equal(maps, maps[:, :1, :1]), axis=[1, 2], keepdims=True)
+    is_map = tf.reduce_all(tf.math.is_finite(maps), axis=[1, 2], keepdims=True) & ~flat
+    maps = tf.where(is_map, maps, tf.constant(0.0, tf.float64))
     for axis, side in enumerate(maps.shape[1:].as_list()):
         if side != size:
             maps = tf.einsum("sh,bhw->bsw" if axis == 0 else "sw,bhw->bhs", tf.constant(_cubic(side, size)), maps)
-    is_finite = tf.reduce_all(tf.math.is_finite(maps), axis=[1, 2], keepdims=True)
-    maps = tf.where(is_finite, maps, tf.constant(0.0, tf.float64))
     above = maps - tf.reduce_min(maps, axis=[1, 2], keepdims=True)
     return tf.math.divide_no_nan(above, tf.reduce_max(above, axis=[1, 2], keepdims=True))
 

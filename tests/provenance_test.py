@@ -45,6 +45,22 @@ def test_how_the_threshold_was_chosen_is_said_as_it_was(tiny_run, workdir):
     assert said().endswith("; the best one on the split validation was 0.35")
 
 
+def test_the_chosen_threshold_is_the_one_of_the_row_and_rule_that_are_exported(tiny_run, workdir):
+    config = tiny_run[0].copy_and_resolve_references()
+    assert provenance.threshold(config, workdir) == config.evaluation.threshold
+    config.export.threshold = "chosen"
+    with pytest.raises(ValueError, match="threshold_split set, which chooses one for stage_two and tight; got none"):
+        provenance.threshold(config, workdir)
+    rows = {"stage_two": {"tight": {"threshold_chosen": 0.35}, "largest": {"threshold_chosen": 0.4}}}
+    result = {"threshold_split": "validation", "rows": rows}
+    run_folder.write_json(os.path.join(workdir, "evaluation", "result.json"), result)
+    facts = provenance.of_run(config, workdir)
+    assert (facts["threshold"], provenance.threshold(config, workdir)) == (0.35, 0.35)
+    assert facts["threshold_chosen"] == "the best one on the split validation (config.export.threshold)"
+    config.evaluation.box_rule = "largest"
+    assert provenance.threshold(config, workdir) == 0.4
+
+
 def test_phases_that_are_not_finished_are_left_out(tiny_run, workdir):
     os.remove(os.path.join(workdir, "stage_two", "finished.json"))
     assert set(provenance.of_run(tiny_run[0], workdir)["phases"]) == {"evaluator", "stage_one"}

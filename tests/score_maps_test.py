@@ -23,12 +23,13 @@ def test_the_kernel_reproduces_a_constant_and_keeps_what_is_not_enlarged():
 
 
 def test_constant_maps_and_those_that_are_no_numbers_are_zero():
-    maps = np.ones([4, 3, 3], np.float32)
+    maps = np.full([4, 3, 3], 0.3, np.float32)  # enlarged, its rounding errors would be a map
     maps[1, 0, 0], maps[2, 1, 1] = np.nan, np.inf
     maps[3, 2, 2] = 2
     scores = score_maps(maps, 6).numpy()
     assert not scores[:3].any()
     assert scores[3].max() == 1
+    assert not score_maps(np.full([1, 7, 7], 0.1, np.float32), 224).numpy().any()
 
 
 def test_grey_levels_are_rounded_down():

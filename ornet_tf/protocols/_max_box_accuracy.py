@@ -102,6 +102,9 @@ class MaxBoxAccuracy:
             **dict.fromkeys(("maxboxacc", "maxboxacc_by_iou", "best_thresholds_on_evaluated_data")),
             "accuracy_by_threshold": None,
         }
+        if chosen_on is not None:
+            chosen = chosen_on[name]["best_thresholds_on_evaluated_data"]
+            figures["thresholds_chosen"], figures["maxboxacc_at_chosen_thresholds"] = chosen, None
         if not known.any():
             return {name: figures}
         accuracy = 100 * right.mean(axis=0)  # [D, T]
@@ -115,15 +118,12 @@ class MaxBoxAccuracy:
         if sums is not None:
             in_samples = 100 * sums / len(right)
             figures["maxboxacc_interval"] = self._bootstrap.interval(in_samples.max(axis=2).mean(axis=1))
-        if chosen_on is not None:
-            chosen = chosen_on[name]["best_thresholds_on_evaluated_data"]
-            figures["thresholds_chosen"], figures["maxboxacc_at_chosen_thresholds"] = chosen, None
-            if chosen is not None:
-                place = np.arange(len(asked)), np.searchsorted(self._thresholds, [chosen[key] for key in asked])
-                figures["maxboxacc_at_chosen_thresholds"] = float(accuracy[place].mean())
-                if sums is not None:
-                    at_chosen = in_samples[:, place[0], place[1]].mean(axis=1)
-                    figures["maxboxacc_at_chosen_thresholds_interval"] = self._bootstrap.interval(at_chosen)
+        if chosen_on is not None and chosen is not None:
+            place = np.arange(len(asked)), np.searchsorted(self._thresholds, [chosen[key] for key in asked])
+            figures["maxboxacc_at_chosen_thresholds"] = float(accuracy[place].mean())
+            if sums is not None:
+                at_chosen = in_samples[:, place[0], place[1]].mean(axis=1)
+                figures["maxboxacc_at_chosen_thresholds_interval"] = self._bootstrap.interval(at_chosen)
         return {name: figures}
 
     def per_image(self):
