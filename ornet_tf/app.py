@@ -12,7 +12,7 @@ from ml_collections import ConfigDict, config_flags
 
 from ornet_tf import interruption, registry
 from ornet_tf.compat import keras
-from ornet_tf.config import validate
+from ornet_tf.config_check import validate
 from ornet_tf.datasets import SPLITS
 
 _CONFIG = config_flags.DEFINE_config_file(

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from ornet_tf import checkpoints, generator, input_pipeline, methods, picture_cache, registry, run_folder
 from ornet_tf.compat import keras
 from ornet_tf.datasets import MissingSplit, Source
+from ornet_tf.evaluation_pipeline import evaluation_batches as batches_of_truth
 from ornet_tf.optimizers import make_optimizers
 
 # What was found when pictures were looked at, in the workdir.
@@ -93,7 +94,7 @@ def _without(source: Source, left_out: Collection[str]) -> Source:
 
 def evaluation_batches(config: ConfigDict, source: Source) -> tf.data.Dataset:
     """Returns the batches of `source` in the evaluation view."""
-    return input_pipeline.evaluation_batches(
+    return batches_of_truth(
         source, batch_size=config.evaluation.batch_size, resize=config.input.resize, crop=config.input.crop
     )
 

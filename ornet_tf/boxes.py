@@ -15,7 +15,12 @@ RULES = ("tight", "largest")
 
 
 def from_maps(
-    activation_map: tf.Tensor, thresholds: tf.Tensor, *, rule: str = "tight", backend: str = "native"
+    activation_map: tf.Tensor,
+    thresholds: tf.Tensor,
+    *,
+    rule: str = "tight",
+    backend: str = "native",
+    far_edge: bool = True,
 ) -> tf.Tensor:
     """Draws a box around what is on in each map at each threshold.
 
@@ -29,6 +34,8 @@ def from_maps(
       thresholds: float32 [T], in any order.
       rule: one of `RULES`.
       backend: what finds the components, one of `addons_components.BACKENDS`; the boxes are the same.
+      far_edge: whether boxes end at the far edge of their last pixels. In the authors' code they end at the near one,
+        so a box of one pixel has no area.
 
     Returns:
       float32 [B, T, 4].
@@ -48,7 +55,7 @@ def from_maps(
     else:
         extents = _largest_extents(maps, thresholds, find.largest_extents)
     is_empty = extents[..., 2:3] < extents[..., :1]
-    boxes = tf.where(is_empty, [0.0, 0.0, 1.0, 1.0], _edges(extents, maps))
+    boxes = tf.where(is_empty, [0.0, 0.0, 1.0, 1.0], _edges(extents, maps, far_edge))
     return tf.ensure_shape(boxes, [maps.shape[0], thresholds.shape[0], 4])
 
 
@@ -86,11 +93,12 @@ def _plain(activation_map) -> tf.Tensor:
     return tf.where(tf.math.is_nan(maps), tf.float32.min, maps)
 
 
-def _edges(extents: tf.Tensor, maps: tf.Tensor) -> tf.Tensor:
+def _edges(extents: tf.Tensor, maps: tf.Tensor, far_edge: bool = True) -> tf.Tensor:
     """Turns first row, first column, last row and last column [..., 4] into edges in fractions of the map."""
     height, width = tf.unstack(tf.cast(tf.shape(maps)[1:], tf.float32))
     top, left, bottom, right = tf.unstack(extents, axis=-1)
-    return tf.cast(tf.stack([top, left, bottom + 1, right + 1], axis=-1), tf.float32) / [height, width, height, width]
+    sides = tf.stack([top, left, bottom + int(far_edge), right + int(far_edge)], axis=-1)
+    return tf.cast(sides, tf.float32) / [height, width, height, width]
 
 
 def iou(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

@@ -70,14 +70,15 @@ def ranked_extents(levels: tf.Tensor, count: tf.Tensor, *, most: int) -> tf.Tens
     return in_chunks(functools.partial(_extents, count=count, most=most), levels, count, spec)
 
 
-def in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
+def in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec, *others: tf.Tensor) -> tf.Tensor:
     """Applies `function` to groups of maps of bounded size and joins the results along the first axis.
 
     Args:
-      function: int32 [C, h, w] -> a tensor whose first axis is C.
+      function: int32 [C, h, w] and C rows of each of `others` -> a tensor whose first axis is C.
       levels: int32 [B, h, w].
       count: scalar int32, the number of thresholds: the more there are, the fewer maps make a group.
       spec: of the result of `function`.
+      *others: tensors whose first axis is B.
 
     Returns:
       The results of B maps.
@@ -98,9 +99,18 @@ def in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec
     chunks = tf.maximum((batch + most - 1) // most, 1)
     size = tf.maximum((batch + chunks - 1) // chunks, 1)
     with tf.control_dependencies([check for check in checks if check is not None]):
-        padded = tf.pad(levels, [[0, chunks * size - batch], [0, 0], [0, 0]])
-    grouped = tf.reshape(padded, [chunks, size, height, width])
-    results = tf.map_fn(function, grouped, fn_output_signature=spec, parallel_iterations=_PARALLEL_CHUNKS)
+        levels = tf.identity(levels)
+
+    def group(rows):
+        padded = tf.pad(rows, [[0, chunks * size - batch]] + [[0, 0]] * (len(rows.shape) - 1))
+        return tf.reshape(padded, tf.concat([[chunks, size], tf.shape(rows)[1:]], 0))
+
+    results = tf.map_fn(
+        lambda groups: function(*groups),
+        tuple(group(rows) for rows in (levels, *others)),
+        fn_output_signature=spec,
+        parallel_iterations=_PARALLEL_CHUNKS,
+    )
     return tf.reshape(results, tf.concat([[chunks * size], tf.shape(results)[2:]], 0))[:batch]
 
 
@@ -126,7 +136,7 @@ def _extents(levels: tf.Tensor, *, count: tf.Tensor, most: int) -> tf.Tensor:
     batch, _, width = tf.unstack(tf.shape(levels))
     blocks = graph.cut(levels)
     basins = graph.join(blocks)
-    area, *limits = _measure(blocks, basins, width, count)
+    area, *limits = measure(blocks, basins, width, count)
 
     # A cell is a basin at a threshold: the arrays [T, M] in one row. Its ties lead to cells of the same threshold.
     threshold = tf.range(count)[:, tf.newaxis]
@@ -154,12 +164,21 @@ def _extents(levels: tf.Tensor, *, count: tf.Tensor, most: int) -> tf.Tensor:
     return tf.transpose(tf.reshape(tf.stack(ranked), [most, 4, count, batch]), [3, 2, 0, 1])
 
 
-def _measure(blocks: graph.Blocks, basins: graph.Basins, width: tf.Tensor, count: tf.Tensor) -> list:
+def measure(
+    blocks: graph.Blocks, basins: graph.Basins, width: tf.Tensor, count: tf.Tensor, weights: tf.Tensor | None = None
+) -> list:
     """Measures the pixels of each basin that are on at each threshold.
 
+    Args:
+      blocks: of maps.
+      basins: of `blocks`.
+      width: scalar int32, of the maps.
+      count: scalar int32, the number T of thresholds.
+      weights: int32 [4 * N], how much each corner of the blocks counts for, all top left ones first; None for 1 each.
+
     Returns:
-      int32 [T * M] each: the area in pixels; raster index of the first pixel; first column; last row times -1; last
-      column times -1. Where the area is 0, the others are the largest int32.
+      int32 [T * M] each: the area in pixels, or the sum of their weights; raster index of the first pixel; first
+      column; last row times -1; last column times -1. Where no pixel is on, the last four are the largest int32.
     """
     size = tf.size(basins.root)
     cells = (count + 1) * size
@@ -178,7 +197,10 @@ def _measure(blocks: graph.Blocks, basins: graph.Basins, width: tf.Tensor, count
         smallest((blocks.right, -column - 1), (blocks.left, -column)),
     ]
     members = tf.concat([corner * size + basins.of_block for corner in blocks.corners], 0)
-    area = tf.math.bincount(members, minlength=cells, maxlength=cells)
+    if weights is None:
+        area = tf.math.bincount(members, minlength=cells, maxlength=cells)
+    else:
+        area = tf.math.unsorted_segment_sum(weights, members, cells)
     # So far by the exact level of the pixels, 0 included. A pixel is on at every threshold up to its level.
     area, *limits = (tf.reshape(table, [-1, size])[1:] for table in (area, *limits))
     area = _from_the_end(tf.add, area[tf.newaxis], 0)[0]

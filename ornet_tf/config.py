@@ -1,11 +1,11 @@
-"""Every option once, with its unit and source; and the check of a whole configuration before any work."""
+"""Every option once, with its unit and source; `config_check` checks a whole configuration."""
 from __future__ import annotations
 
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import addons_components, gate, input_pipeline, picture_cache, registry
+from ornet_tf import gate
 
 
 def phase(method: str, **fields: Any) -> ConfigDict:
@@ -80,32 +80,52 @@ def default() -> ConfigDict:
                 "summary_images": 8,  # fixed pictures that TensorBoard shows with maps and boxes; 0 for none
                 "summary_every": 200,  # steps between these pictures and the histograms
             },
-            "evaluation": {
-                "split": "test",
-                "threshold_split": "",  # also choose each row's threshold on this split ("" for none)
-                "batch_size": 64,
-                "classifier": "evaluator",  # the row whose logits are the class of every row, on the whole image
-                "own_classes": (),  # but for these rows: classifiers themselves, they are measured by their own logits
-                "rows": ("centre_box", "mean_features", "cam", "stage_one", "stage_two"),
-                # Rows that are no phase: methods without training, on parts of phases.
-                "row": {
-                    "centre_box": row("centre_box"),
-                    "mean_features": row("mean_features", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
-                    "cam": row("cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
-                },
-                "threshold": 0.5,  # on the activation map
-                "iou_threshold": 0.5,
-                "box_rule": "tight",  # of all pixels above the threshold (the authors' rule), or "largest" component
-                # What finds components: "native", "addons" (tensorflow-addons), or "auto": the addons where they are.
-                "components": "auto",
-                "pictures": 12,  # panels that evaluation draws; 0 for none
-            },
+            "evaluation": _evaluation(),
             "export": {
                 "row": "stage_two",  # that predict and export use
+                # On the map: "fixed" for evaluation.threshold, or "chosen" for the one that evaluation has chosen for
+                # this row and box_rule on evaluation.threshold_split.
+                "threshold": "fixed",
                 "max_boxes": 1,  # most boxes of a picture in an export; more than one need box_rule = "largest"
                 "max_bytes": gate.MAX_BYTES,  # the largest file that is read
                 "max_pixels": gate.MAX_PIXELS,  # the largest height x width that is decoded
             },
+        }
+    )
+
+
+def _evaluation() -> ConfigDict:
+    return ConfigDict(
+        {
+            "split": "test",
+            "threshold_split": "",  # also choose each row's threshold on this split ("" for none)
+            "batch_size": 64,
+            "classifier": "evaluator",  # the row whose logits are the class of every row, on the whole image
+            "own_classes": (),  # but for these rows: classifiers themselves, they are measured by their own logits
+            "rows": ("centre_box", "mean_features", "cam", "stage_one", "stage_two"),
+            # Rows that are no phase: methods without training, on parts of phases.
+            "row": {
+                "centre_box": row("centre_box"),
+                "mean_features": row("mean_features", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
+                "cam": row("cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
+            },
+            "threshold": 0.5,  # on the activation map
+            "iou_threshold": 0.5,
+            "box_rule": "tight",  # of all pixels above the threshold (the authors' rule), or "largest" component
+            # The metric conventions to report: files of ornet_tf/protocols. "half_open" is this project's, "ornet"
+            # the authors' code's; "wsol_v1", "wsol_v2" and "pxap" (needs masks) are those of wsolevaluation.
+            "protocols": ("half_open",),
+            "protocol_options": {  # of those that have some; the grid of thresholds from 0 to below 1
+                "wsol_v1": {"interval": 0.001},
+                "wsol_v2": {"interval": 0.001},
+                "pxap": {"interval": 0.001},
+            },
+            # 95 % intervals by so many draws of the pictures with replacement, seeded by config.seed; 0 for none.
+            "bootstrap_samples": 1000,
+            # What finds components: "native", "addons" (tensorflow-addons), or "auto": the addons where they are.
+            "components": "auto",
+            "pictures": 12,  # panels that evaluation draws; 0 for none
+            "cases": 10,  # how many of each row's worst and best pictures are listed; 0 for none
         }
     )
 
@@ -153,98 +173,3 @@ def _replace(options: ConfigDict, fields: dict[str, Any], where: str) -> ConfigD
             raise ValueError(f"{where}.{key}: unknown field; choose from {', '.join(options)}.")
         options[key] = ConfigDict(value) if isinstance(value, dict) else value
     return options
-
-
-def validate(config: ConfigDict) -> None:
-    """Checks every name, option and reference of a configuration.
-
-    Raises:
-      ValueError: one sentence with the config path, what was expected and what came.
-    """
-    _plugin("datasets", config.dataset, "config.dataset")
-    _plugin("backbones", config.backbone, "config.backbone", given=("image_size", "num_classes"))
-    _positive(config.input, "config.input", "resize", "crop")
-    if (crop := config.input.crop) > config.input.resize:
-        raise ValueError(f"config.input.crop: expected at most resize = {config.input.resize}, got {crop}.")
-    _choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
-    _choice(config.input.cache, picture_cache.KINDS, "config.input.cache")
-    known: list[str] = []
-    for name in config.phases:
-        if name not in config.phase:
-            raise ValueError(f"config.phases: no config.phase.{name}; choose from {', '.join(config.phase)}.")
-        _phase(config, name, known)
-        known.append(name)
-    counts = ("steps_per_loop", "checkpoint_every", "keep_checkpoints", "summary_every")
-    _positive(config.training, "config.training", *counts)
-    evaluation = config.evaluation
-    for name in (*evaluation.rows, evaluation.classifier, *evaluation.own_classes, config.export.row):
-        if name in evaluation.row:
-            _method(evaluation.row[name], f"config.evaluation.row.{name}", known)
-        elif name not in known:
-            choices = ", ".join([*known, *evaluation.row])
-            raise ValueError(f"config.evaluation: {name!r} is neither a phase nor a row; choose from {choices}.")
-    _positive(evaluation, "config.evaluation", "batch_size")
-    for key in ("threshold", "iou_threshold"):
-        if not 0 < evaluation[key] < 1:
-            raise ValueError(f"config.evaluation.{key}: expected a number between 0 and 1, got {evaluation[key]!r}.")
-    _choice(evaluation.box_rule, ("tight", "largest"), "config.evaluation.box_rule")
-    _positive(config.export, "config.export", "max_boxes", "max_bytes", "max_pixels")
-    if config.export.max_boxes > 1 and evaluation.box_rule != "largest":
-        raise ValueError(
-            f"config.export.max_boxes: expected 1, got {config.export.max_boxes}; more boxes are those of the largest "
-            f"components and need config.evaluation.box_rule = 'largest', which is {evaluation.box_rule!r}."
-        )
-    if evaluation.components != "auto":  # which is always right, and takes seconds to look for the addons
-        try:
-            addons_components.use_addons(evaluation.components)
-        except ValueError as error:
-            raise ValueError(f"config.evaluation.{error}") from error
-
-
-def _plugin(family: str, section: ConfigDict, where: str, given: tuple[str, ...] = ()) -> None:
-    entry = registry.find(family, section.name, where=f"{where}.name")
-    registry.check_options(entry, {**section.options, **dict.fromkeys(given)}, where=f"{where}.options")
-
-
-def _phase(config: ConfigDict, name: str, known: list[str]) -> None:
-    section, where = config.phase[name], f"config.phase.{name}"
-    _method(section, where, known)
-    _positive(section, where, "epochs", "batch_size", "learning_rate", "accumulate")
-    _choice(section.schedule, ("cosine", "constant"), f"{where}.schedule")
-    _choice(section.precision, ("float32", "bfloat16", "float16"), f"{where}.precision")
-    if section.reuse_frozen and config.input.crop != config.input.resize:
-        views = f"with crop {config.input.crop} of {config.input.resize} the views of a picture are too many to keep"
-        raise ValueError(f"{where}.reuse_frozen: expected False unless config.input.crop = resize, got True: {views}.")
-    if section.batch_size % section.accumulate:
-        expected = f"a divisor of batch_size = {section.batch_size}"
-        raise ValueError(f"{where}.accumulate: expected {expected}, got {section.accumulate}.")
-    if not section.losses:
-        raise ValueError(f"{where}.losses: expected at least one term, got none.")
-    for term, fields in section.losses.items():
-        path = f"{where}.losses.{term}"
-        entry = registry.find("losses", fields.plugin, where=f"{path}.plugin")
-        registry.check_options(entry, fields.options, where=f"{path}.options")
-        if not 0 <= fields.ramp <= 1:
-            raise ValueError(f"{path}.ramp: expected a share of the phase, 0..1, got {fields.ramp!r}.")
-
-
-def _method(section: ConfigDict, where: str, known: list[str]) -> None:
-    entry = registry.find("methods", section.method, where=f"{where}.method")
-    registry.check_options(entry, section.options, where=f"{where}.options")
-    for part, source in section.init_from.items():
-        if source.split(".")[0] not in known or source.count(".") != 1:
-            raise ValueError(
-                f"{where}.init_from.{part}: expected 'phase.part' with an earlier phase "
-                f"({', '.join(known) or 'none'}), got {source!r}."
-            )
-
-
-def _positive(section: ConfigDict, where: str, *keys: str) -> None:
-    for key in keys:
-        if not section[key] > 0:
-            raise ValueError(f"{where}.{key}: expected a positive number, got {section[key]!r}.")
-
-
-def _choice(value: Any, choices: tuple[str, ...], where: str) -> None:
-    if value not in choices:
-        raise ValueError(f"{where}: expected one of {', '.join(choices)}, got {value!r}.")

@@ -14,7 +14,7 @@ from typing import Any
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, evaluate, export, run_folder
+from ornet_tf import app, assemble, evaluate, evaluation_report, export, run_folder
 from ornet_tf.train import train
 from serving import client, local_server, overlay
 
@@ -24,7 +24,8 @@ def main(config: ConfigDict, workdir: str) -> None:
     started = time.time()
     train(config, workdir)
     result, answer = _outcome(config, workdir)
-    logging.info("%s\nThe server's answer to a held-out picture: %s", evaluate.table(result), json.dumps(answer))
+    table = evaluation_report.table(result)
+    logging.info("%s\nThe server's answer to a held-out picture: %s", table, json.dumps(answer))
     logging.info(
         "Done in %.0f s. Look at:\n  %s  the table\n  %s  picture, map, box (red) and ground truth (green)\n"
         "  %s  the answer over REST\n  %s  the SavedModel\n  tensorboard --logdir=%s",

@@ -1,13 +1,12 @@
-"""Evaluates the rows of an experiment side by side: result.json, a table, per-image results and pictures.
+"""Evaluates the rows of an experiment side by side: result.json, tables, per-image results, cases and pictures.
 
   python -m ornet_tf.evaluate --config=configs/toybirds.py --workdir=runs/toybirds
 """
 from __future__ import annotations
 
-import csv
-import functools
+import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Callable
 
 import numpy as np
@@ -15,121 +14,152 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 from ml_collections import ConfigDict
-from PIL import Image
 
-from ornet_tf import addons_components, app, assemble, boxes, run_folder, visualize, workers
+from ornet_tf import (
+    addons_components,
+    app,
+    assemble,
+    evaluation_report,
+    methods,
+    protocols,
+    registry,
+    run_folder,
+    workers,
+)
+from ornet_tf.bootstrap import Bootstrap
 from ornet_tf.datasets import Source
-from ornet_tf.methods import Protocol
-from ornet_tf.metrics import THRESHOLDS, LocalizationMetrics
 
-Metrics = Mapping[str, Mapping[str, LocalizationMetrics]]  # row -> box rule -> metrics
+Measured = Mapping[str, Mapping[str, protocols.Protocol]]  # row -> protocol
 
 
 def main(config: ConfigDict, workdir: str) -> None:
     """Evaluates and logs where the results are."""
     result = evaluate(config, workdir)
-    logging.info("%s\nEverything is in %s", table(result), os.path.join(workdir, "evaluation"))
+    logging.info("%s\nEverything is in %s", evaluation_report.table(result), os.path.join(workdir, "evaluation"))
 
 
 def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     """Evaluates every row on config.evaluation.split and writes `<workdir>/evaluation`.
 
-    Where config.evaluation.threshold_split names a split, each row's threshold is also chosen there, and its CorLoc
-    at that threshold is reported between the one at the fixed threshold and the best one on the evaluated data.
+    Where config.evaluation.threshold_split names a split, each row's threshold is also chosen there, and what it gives
+    is reported apart from the best one on the evaluated data.
 
     Returns:
-      What result.json holds; "rows" is row -> box rule -> summary of `LocalizationMetrics`.
+      What result.json holds; "rows" is row -> name of the figures -> figures, the names being the `titles` of the
+      protocols.
     """
     options = config.evaluation
-    source = assemble.load_split(config, options.split)
+    source = _load(config, options.split)
     if list(source.class_names) != assemble.read_class_names(workdir):
         raise ValueError(f"The {options.split} split has other classes than the run in {workdir} was trained on.")
+    chosen_on = _load(config, options.threshold_split) if options.threshold_split else None
     strategy = workers.local_strategy()
     with strategy.scope():
-        methods = {
+        models = {
             name: assemble.trained_method(config, name, workdir, len(source.class_names))
             for name in dict.fromkeys((options.classifier, *options.rows))
         }
-    sources = {options.split: source}
-    if options.threshold_split and options.threshold_split not in sources:
-        sources[options.threshold_split] = assemble.load_split(config, options.threshold_split)
-    by_split = measure(config, strategy, methods, sources)
-    measured = by_split[options.split]
-    rows = {row: {rule: metric.summary() for rule, metric in rules.items()} for row, rules in measured.items()}
-    if options.threshold_split:
-        for row, rules in by_split[options.threshold_split].items():
-            for rule, metric in rules.items():
-                _add_chosen_threshold(rows[row][rule], metric.summary())
+    chosen = {}
+    if chosen_on is not None:
+        before = measure(config, strategy, models, chosen_on, options.threshold_split, bootstrap_samples=0)
+        chosen = {row: {name: p.summary() for name, p in of_row.items()} for row, of_row in before.items()}
+    measured = measure(
+        config, strategy, models, source, options.split, bootstrap_samples=options.bootstrap_samples
+    )
+    summaries = {
+        row: [p.summary(chosen.get(row, {}).get(name)) for name, p in of_row.items()]
+        for row, of_row in measured.items()
+    }
     result = {
         **{key: options[key] for key in ("split", "threshold", "threshold_split", "iou_threshold", "box_rule")},
         "components": "addons" if addons_components.use_addons(options.components) else "native",
         "images": len(source),
+        "trained": {name: run_folder.run_id(workdir, name) for name in config.phases},
         "seed": config.seed,
-        "rows": rows,
+        "bootstrap_samples": options.bootstrap_samples,
+        "protocols": {name: list(registry.find("protocols", name).titles) for name in options.protocols},
+        "rows": {row: {k: v for figures in some for k, v in figures.items()} for row, some in summaries.items()},
     }
-    folder = os.path.join(workdir, "evaluation")
-    run_folder.write_json(os.path.join(folder, "result.json"), result)
-    with open(os.path.join(folder, "table.md"), "w", encoding="utf-8") as file:
-        file.write(table(result))
-    _write_per_image(os.path.join(folder, "per_image.csv"), source, measured, options.box_rule)
-    _write_pictures(config, methods, source, os.path.join(folder, "pictures.png"))
+    evaluation_report.write(os.path.join(workdir, "evaluation"), result, source, measured, cases=options.cases)
+    evaluation_report.write_pictures(os.path.join(workdir, "evaluation", "pictures.png"), config, models, source)
     return result
 
 
+def _load(config: ConfigDict, split: str) -> Source:
+    """Loads a split with masks if a protocol needs them.
+
+    Raises:
+      ValueError: if it has none then.
+    """
+    source = assemble.load_split(config, split)
+    needing = [name for name in config.evaluation.protocols if registry.find("protocols", name).needs_masks]
+    if needing and source.masks is None:
+        raise ValueError(
+            f"config.evaluation.protocols: {needing[0]} needs masks, and the {split} split of {config.dataset.name} "
+            "has none; leave it out."
+        )
+    return source if needing else dataclasses.replace(source, masks=None)
+
+
 def measure(
-    config: ConfigDict, strategy: tf.distribute.Strategy, methods: Mapping[str, Protocol], sources: Mapping[str, Source]
-) -> dict[str, Metrics]:
-    """Runs every row over each split. Classes are those of config.evaluation.classifier, on the whole image.
+    config: ConfigDict,
+    strategy: tf.distribute.Strategy,
+    models: Mapping[str, methods.Protocol],
+    source: Source,
+    split: str,
+    *,
+    bootstrap_samples: int = 0,
+) -> Measured:
+    """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image, or its own.
 
     Args:
       config: the whole configuration.
       strategy: the devices that share each batch; every picture is counted once, also those of the last, smaller batch.
-      methods: name -> method, of the rows and of the classifier.
-      sources: name of a split -> its pictures.
+      models: name -> method, of the rows and of the classifier.
+      source: the pictures.
+      split: their name.
+      bootstrap_samples: how often pictures are drawn for intervals.
     """
     options = config.evaluation
-    thresholds = sorted({*THRESHOLDS, options.threshold})
-    batches = {
-        split: strategy.experimental_distribute_dataset(assemble.evaluation_batches(config, source))
-        for split, source in sources.items()
-    }
-    images = next(iter(batches.values())).element_spec["image"]
-    predict = {
-        name: _predict_boxes(strategy, method, thresholds, options.components, images)
-        for name, method in methods.items()
-    }
-    new_metrics = functools.partial(
-        LocalizationMetrics, thresholds=thresholds, threshold=options.threshold, iou_threshold=options.iou_threshold
+    settings = protocols.Settings(
+        image_size=config.input.crop,
+        threshold=options.threshold,
+        iou_threshold=options.iou_threshold,
+        components=options.components,
+        bootstrap=Bootstrap(bootstrap_samples, seed=config.seed),
     )
-    measured = {}
-    for split, source in sources.items():
-        with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
-            measured[split] = _measure_split(options, strategy, predict, batches[split], new_metrics, progress)
+
+    def accumulators():
+        return {
+            name: registry.find("protocols", name)(settings, **options.protocol_options.get(name, {}))
+            for name in options.protocols
+        }
+
+    of_row = {name: accumulators() for name in options.rows}
+    batches = strategy.experimental_distribute_dataset(assemble.evaluation_batches(config, source))
+    run = {
+        name: _on_all_devices(strategy, model, of_row.get(name, {}), batches.element_spec)
+        for name, model in models.items()
+    }
+    measured: dict[str, dict[str, protocols.Protocol]] = {}
+    with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
+        for batch in batches:
+            truth = {key: _gather(strategy, value) for key, value in batch.items() if key != "image"}
+            outputs = {name: of_all(batch) for name, of_all in run.items()}
+            for name in options.rows:
+                known = _logits(outputs, name if name in options.own_classes else options.classifier)
+                for protocol, accumulator in of_row[name].items():
+                    if protocol in outputs[name]:
+                        measured.setdefault(name, of_row[name])
+                        accumulator.update(outputs[name][protocol], {**truth, "logits": known})
+            progress.update(len(truth["label"]))
     return measured
 
 
-def _measure_split(
-    options: ConfigDict,
-    strategy: tf.distribute.Strategy,
-    predict: Mapping[str, Callable[[Any], dict[str, np.ndarray]]],
-    batches: tf.distribute.DistributedDataset,
-    new_metrics: Callable[[], LocalizationMetrics],
-    progress: tqdm.tqdm,
-) -> Metrics:
-    measured: dict[str, dict[str, LocalizationMetrics]] = {}
-    for batch in batches:
-        logits = predict[options.classifier](batch["image"])["logits"]
-        truth, labels = (_gather(strategy, batch[key]) for key in ("boxes", "label"))
-        for name in options.rows:
-            for rule, found in predict[name](batch["image"]).items():
-                if rule not in boxes.RULES:
-                    continue
-                metrics = measured.setdefault(name, {})
-                if rule not in metrics:
-                    metrics[rule] = new_metrics()
-                metrics[rule].update(found, truth, logits, labels)
-        progress.update(len(labels))
-    return measured
+def _logits(outputs: Mapping[str, Mapping[str, Any]], name: str) -> np.ndarray:
+    if "logits" not in outputs[name]:
+        raise ValueError(f"config.evaluation: expected rows that know classes, but {name} knows none; take it out.")
+    return outputs[name]["logits"]
 
 
 def _gather(strategy: tf.distribute.Strategy, value: Any) -> np.ndarray:
@@ -137,113 +167,40 @@ def _gather(strategy: tf.distribute.Strategy, value: Any) -> np.ndarray:
     return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
 
 
-def _predict_boxes(
-    strategy: tf.distribute.Strategy, method: Protocol, thresholds: Sequence[float], components: str, spec: tf.TypeSpec
-) -> Callable[[Any], dict[str, np.ndarray]]:
-    """Returns a function: images [B, H, W, 3] of all devices -> "logits" [B, K] and, for each rule, boxes [B, T, 4].
+def _on_all_devices(
+    strategy: tf.distribute.Strategy,
+    method: methods.Protocol,
+    accumulators: Mapping[str, protocols.Protocol],
+    spec: Mapping[str, tf.TypeSpec],
+) -> Callable[[Any], dict[str, Any]]:
+    """Returns a function: a batch, as `spec` says, -> "logits" [B, K] and, of a map, what each protocol measures."""
 
-    `spec` is that of the images.
-    """
-
-    def of_replica(images):
-        count = tf.shape(images)[0]
+    def of_replica(batch):
+        count = tf.shape(batch["image"])[0]
         # The last batch can be too small for all devices, and convolutions of no picture at all fail on some CPUs.
-        images = tf.pad(images, [[0, tf.cast(tf.equal(count, 0), tf.int32)], [0, 0], [0, 0], [0, 0]])
-        outputs = dict(method.predict(images))
+        missing = tf.cast(tf.equal(count, 0), tf.int32)
+        batch = {
+            key: tf.pad(value, [[0, missing]] + [[0, 0]] * (len(value.shape) - 1)) for key, value in batch.items()
+        }
+        outputs = dict(method.predict(batch["image"]))
         if "activation_map" in outputs:
-            maps = outputs.pop("activation_map")
-            for rule in boxes.RULES:
-                outputs[rule] = boxes.from_maps(
-                    maps, tf.constant(thresholds, tf.float32), rule=rule, backend=components
-                )
-        return {name: value[:count] for name, value in outputs.items()}
+            activation_map = outputs.pop("activation_map")
+            for name, accumulator in accumulators.items():
+                outputs[name] = accumulator.measure(activation_map, batch)
+        return tf.nest.map_structure(lambda value: value[:count], outputs)
 
     @tf.function(input_signature=[spec])
-    def of_all(images):
-        return strategy.run(of_replica, args=(images,))
+    def of_all(batch):
+        return strategy.run(of_replica, args=(batch,))
 
     # One trace serves the last, smaller batch as well. Not at the first call: TensorFlow takes the first calls of
     # several functions made here for one that is traced again and again.
     of_all.get_concrete_function()
 
-    def predict(images):
-        return {name: _gather(strategy, value) for name, value in of_all(images).items()}
+    def measure_batch(batch):
+        return tf.nest.map_structure(lambda value: _gather(strategy, value), of_all(batch))
 
-    return predict
-
-
-def _add_chosen_threshold(summary: dict[str, Any], chosen_on: Mapping[str, Any]) -> None:
-    threshold = chosen_on["best_threshold_on_evaluated_data"]
-    known = threshold is not None and summary["corloc_by_threshold"] is not None
-    summary["threshold_chosen"] = threshold
-    summary["corloc_at_chosen_threshold"] = (
-        summary["corloc_by_threshold"][summary["thresholds"].index(threshold)] if known else None
-    )
-
-
-def table(result: Mapping[str, Any]) -> str:
-    """Returns a Markdown table of a result for each box rule."""
-    lines = []
-    for rule in boxes.RULES:
-        title = {"tight": "tight box of all pixels above the threshold", "largest": "largest connected component"}[rule]
-        lines += [f"{result['images']} {result['split']} pictures, {title} (percent)", ""]
-        head = [f"CorLoc at {result['threshold']}"]
-        if result["threshold_split"]:
-            head.append(f"at the threshold chosen on {result['threshold_split']}")
-        head += ["best (threshold chosen on these pictures)", "spread 0.2-0.8", "LocErr top-1", "top-5"]
-        head += ["ClsErr top-1", "top-5"]
-        lines += [f"| row | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
-        for row, rules in result["rows"].items():
-            s = rules[rule]
-            cells = [_number(s["corloc"])]
-            if result["threshold_split"]:
-                cells.append(f"{_number(s['corloc_at_chosen_threshold'])} ({s['threshold_chosen']})")
-            cells.append(
-                f"{_number(s['corloc_best_on_evaluated_data'])} ({s['best_threshold_on_evaluated_data']})"
-            )
-            keys = ("corloc_spread", "locerr_top1", "locerr_top5", "clserr_top1", "clserr_top5")
-            cells += [_number(s[key]) for key in keys]
-            lines.append(f"| {row} | {' | '.join(cells)} |")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _write_per_image(path: str, source: Source, measured: Metrics, rule: str) -> None:
-    """Writes a line per picture: its name and, for each row, the IoU at the fixed threshold."""
-    columns = {row: rules[rule].per_image()["iou"] for row, rules in measured.items()}
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", *(f"iou_{row}" for row in columns)])
-        for index, name in enumerate(source.names):
-            writer.writerow([name, *(f"{values[index]:.4f}" for values in columns.values())])
-
-
-def _write_pictures(config: ConfigDict, methods: Mapping[str, Protocol], source: Source, path: str) -> None:
-    """Draws pictures of the split with each row's map, its box at the fixed threshold and the ground truth."""
-    options = config.evaluation
-    count = min(options.pictures, len(source))
-    if not count:
-        return
-    chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
-    find_boxes = tf.function(boxes.from_maps, reduce_retracing=True)
-    panels = []
-    for batch in assemble.evaluation_batches(config, chosen):
-        rows = []
-        for name in options.rows:
-            maps = methods[name].predict(batch["image"]).get("activation_map")
-            if maps is not None:
-                found = find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule)
-                rows.append((name, maps.numpy(), found.numpy()))
-        for index, image in enumerate(batch["image"].numpy().astype(np.uint8)):
-            truth = batch["boxes"][index].numpy()
-            panels.append(
-                [visualize.panel(image, maps[index], found[index], truth, caption=name) for name, maps, found in rows]
-            )
-    Image.fromarray(visualize.grid(panels, title=f"{options.split}: boxes at {options.threshold}")).save(path)
+    return measure_batch
 
 
 if __name__ == "__main__":

@@ -159,50 +159,11 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
     else:
         dataset = picture_store.each(tf.data.Dataset.range(first_step * share.local * part, tf.int64.max), example)
         dataset = dataset.batch(part, drop_remainder=True)
-    return _finished(dataset)
+    return finished(dataset)
 
 
-def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: int) -> tf.data.Dataset:
-    """Makes one pass over a source in its order, each picture in the evaluation view.
-
-    Args:
-      source: the pictures.
-      batch_size: B; the last batch may be smaller.
-      resize: R, side in pixels to which pictures are resized.
-      crop: C, side in pixels of the centre crop.
-
-    Returns:
-      A dataset of {"image": float32 [B, C, C, 3] in 0..255, "label": int32 [B], "index": int64 [B], "boxes": float32
-      [B, M, 4]}; boxes are ymin xmin ymax xmax in fractions of the view, clipped to it. M is the largest number of
-      boxes of a picture, at least 1; missing boxes, and boxes that lie outside the view, are rows of zeros.
-
-    Raises:
-      ValueError: if an argument is out of range.
-    """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
-    view = transforms.evaluation_view(resize=resize, crop=crop)
-    read = picture_store.reader(source)
-    labels = main_memory.constant(source.labels, tf.int32)
-    boxes = main_memory.constant(source.padded_boxes(), tf.float32)
-
-    def example(index):
-        image = images.decode(read(index))
-        size = tf.cast(tf.shape(image)[:2], tf.float32)
-        seen = transforms.boxes_into_view(boxes[index] / tf.tile(size, [2]), view)
-        seen = tf.clip_by_value(seen, 0.0, 1.0)
-        is_seen = tf.reduce_all(seen[:, 2:] > seen[:, :2], axis=-1, keepdims=True)
-        return {
-            "image": transforms.apply(image, view, resize=resize, crop=crop),
-            "label": labels[index],
-            "index": index,
-            "boxes": tf.where(is_seen, seen, 0.0),
-        }
-
-    return _finished(picture_store.each(tf.data.Dataset.range(len(source)), example).batch(batch_size))
-
-
-def _finished(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def finished(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns the data set of batches with what all of them need: a fixed order, and work ahead."""
     options = tf.data.Options()
     options.deterministic = True
     # They copy captured tensors: a cache in memory would be there twice, one on disk would be read into memory whole.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, boxes, gate, images, transforms
+from ornet_tf import assemble, boxes, gate, images, provenance, transforms
 from ornet_tf.compat import tf_variable
 from ornet_tf.methods import Protocol
 
@@ -131,7 +131,7 @@ def load(config: ConfigDict, workdir: str) -> Localizer:
 
     Raises:
       FileNotFoundError: if nothing was trained there.
-      ValueError: if the row has no map or no classes.
+      ValueError: if the row has no map or no classes, or no threshold was chosen (see `provenance.threshold`).
     """
     class_names = assemble.read_class_names(workdir)
     method = assemble.trained_method(config, config.export.row, workdir, len(class_names))
@@ -146,7 +146,7 @@ def load(config: ConfigDict, workdir: str) -> Localizer:
         class_names,
         resize=config.input.resize,
         crop=config.input.crop,
-        threshold=config.evaluation.threshold,
+        threshold=provenance.threshold(config, workdir),
         box_rule=config.evaluation.box_rule,
         **{key: config.export[key] for key in ("max_boxes", "max_bytes", "max_pixels")},
     )

@@ -4,12 +4,13 @@ CorLoc (higher is better): the box is right. ClsErr top-k (lower is better): the
 logits. LocErr top-k (lower is better): the box is wrong or the label is not among the k highest logits.
 
 Conventions, which differ between papers. A box is right if its intersection over union with the best of the picture's
-ground-truth boxes is at least `iou_threshold`; the ORNet authors' code asks for more than 0.5, wsolevaluation for at
-least that, and only exact ties tell them apart. Edges are half-open. Of equal logits, that of the lower class counts
-as higher, as in tf.math.top_k. Top-5 of fewer than five classes means all of them.
+ground-truth boxes is at least `iou_threshold`; with `more_than`, if it is more than that, as in the ORNet authors'
+code. Edges are half-open. Of equal logits, that of the lower class counts as higher, as in tf.math.top_k. Top-5 of
+fewer than five classes means all of them.
 """
 from __future__ import annotations
 
+import typing
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from ornet_tf.boxes import iou
 
 THRESHOLDS = tuple(i / 20 for i in range(1, 20))  # 0.05, 0.1 ... 0.95; a sum of steps would drift from these.
 _SAME_THRESHOLD = 1e-6
+_SAME_OVERLAP = 1e-6
 _NEED_BOXES = (
     "corloc",
     "locerr_top1",
@@ -31,6 +33,23 @@ _NEED_BOXES = (
 )
 
 
+class Found(typing.NamedTuple):
+    """The results of all N pictures.
+
+    Attributes:
+      ious: float64 [N, T], the overlap with the best ground truth, NaN where there is none.
+      right: bool [N, T], whether that is enough.
+      ranks: int64 [N], how many classes come before the label (0: the classifier is right).
+      top1, top5: bool [N], whether the label is among the highest logits.
+    """
+
+    ious: np.ndarray
+    right: np.ndarray
+    ranks: np.ndarray
+    top1: np.ndarray
+    top5: np.ndarray
+
+
 class LocalizationMetrics:
     """Accumulates the results of pictures, batch by batch.
 
@@ -38,6 +57,7 @@ class LocalizationMetrics:
       thresholds: T thresholds on the map, ascending, for which boxes will come.
       threshold: the one fixed beforehand; one of `thresholds`.
       iou_threshold: how much overlap makes a box right, 0..1 without 0.
+      more_than: whether an overlap of exactly `iou_threshold` is too little.
       spread_range: the first and the last threshold for `corloc_spread`, largest minus smallest CorLoc.
 
     Raises:
@@ -50,6 +70,7 @@ class LocalizationMetrics:
         thresholds: Sequence[float] = THRESHOLDS,
         threshold: float = 0.5,
         iou_threshold: float = 0.5,
+        more_than: bool = False,
         spread_range: tuple = (0.2, 0.8),
     ):
         self._thresholds = np.asarray(thresholds, np.float64)
@@ -63,6 +84,7 @@ class LocalizationMetrics:
         if not 0 < iou_threshold <= 1:
             raise ValueError(f"iou_threshold must lie above 0 and at most at 1, got {iou_threshold}.")
         self._iou_threshold = float(iou_threshold)
+        self._more_than = more_than
         low, high = self._spread_range = tuple(float(edge) for edge in spread_range)
         near = _SAME_THRESHOLD
         self._in_range = (self._thresholds >= low - near) & (self._thresholds <= high + near)
@@ -112,8 +134,8 @@ class LocalizationMetrics:
         Raises:
           RuntimeError: if there was no update since the start or the last reset.
         """
-        ious, ranks = self._collected()
-        return {"iou": ious[:, self._fixed], "rank": ranks}
+        found = self.found()
+        return {"iou": found.ious[:, self._fixed], "rank": found.ranks}
 
     def summary(self) -> dict:
         """Returns all figures as plain numbers and lists, ready for JSON; CorLoc and errors in percent.
@@ -125,12 +147,12 @@ class LocalizationMetrics:
         Raises:
           RuntimeError: if there was no update since the start or the last reset.
         """
-        ious, ranks = self._collected()
-        known = {"top1": ranks < 1, "top5": ranks < min(5, self._classes)}
-        with_boxes = ~np.isnan(ious[:, 0])
-        right = ious[with_boxes] >= self._iou_threshold  # [N, T]
+        found = self.found()
+        known = {"top1": found.top1, "top5": found.top5}
+        with_boxes = ~np.isnan(found.ious[:, 0])
+        right = found.right[with_boxes]  # [N, T]
         figures = {
-            "images": len(ranks),
+            "images": len(found.ranks),
             "images_with_boxes": len(right),
             "iou_threshold": self._iou_threshold,
             "threshold": float(self._thresholds[self._fixed]),
@@ -153,10 +175,19 @@ class LocalizationMetrics:
             figures["corloc_spread"] = float(np.ptp(corloc[self._in_range]))
         return figures
 
-    def _collected(self):
+    def found(self) -> Found:
+        """Returns the results of all pictures, in the order of the updates.
+
+        Raises:
+          RuntimeError: if there was no update since the start or the last reset.
+        """
         if not self._ranks or not sum(len(ranks) for ranks in self._ranks):
             raise RuntimeError("No picture has been measured yet; call update first.")
-        return np.concatenate(self._ious), np.concatenate(self._ranks)
+        ious, ranks = np.concatenate(self._ious), np.concatenate(self._ranks)
+        # Boxes come in float32: an overlap of exactly as much as asked for can look like a little more.
+        least = self._iou_threshold + (_SAME_OVERLAP if self._more_than else 0.0)
+        right = ious >= least  # False where there is no truth
+        return Found(ious, right, ranks, ranks < 1, ranks < min(5, self._classes))
 
 
 def _shaped(name: str, value, shape: list) -> np.ndarray:

@@ -17,16 +17,19 @@ def each(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
     return dataset.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True)
 
 
-def reader(source: Source) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from a picture's index, scalar int64, to its encoded file, scalar string.
+def reader(source: Source, *, masks: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from a picture's index, scalar int64, to its encoded file or its mask's, scalar string.
 
     Raises:
       TypeError: unless the source holds either paths or encoded files.
     """
-    kinds = {str if isinstance(image, str) else bytes if isinstance(image, bytes) else None for image in source.images}
+    field = "masks" if masks else "images"
+    files = list(getattr(source, field))
+    kinds = {str if isinstance(file, str) else bytes if isinstance(file, bytes) else None for file in files}
     if None in kinds or len(kinds) > 1:
-        raise TypeError("Source.images must be all paths (str) or all encoded files (bytes); got others or a mixture.")
-    files = main_memory.constant(list(source.images), tf.string)
+        kind = "must be all paths (str) or all encoded files (bytes)"
+        raise TypeError(f"Source.{field} {kind}; got others or a mixture.")
+    files = main_memory.constant(files, tf.string)
     if kinds == {bytes}:
         return lambda index: files[index]
     return lambda index: tf.io.read_file(files[index])

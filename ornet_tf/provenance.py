@@ -24,7 +24,7 @@ def of_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
     evaluation = config.evaluation
     ends = {name: run_folder.end(os.path.join(workdir, name)) for name in config.phases}
     return {
-        "threshold": evaluation.threshold,
+        "threshold": threshold(config, workdir),
         "threshold_chosen": _choice_of_threshold(config, workdir),
         "box_rule": evaluation.box_rule,
         "max_boxes": config.export.max_boxes,
@@ -39,17 +39,46 @@ def of_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
     }
 
 
+def threshold(config: ConfigDict, workdir: str) -> float:
+    """Returns the threshold on the map that predict and export draw boxes at (config.export.threshold).
+
+    Raises:
+      ValueError: if it is to be the chosen one and no evaluation of the run has chosen one.
+    """
+    if config.export.threshold == "fixed":
+        return config.evaluation.threshold
+    chosen, _ = _chosen(config, workdir)
+    if chosen is None:
+        raise ValueError(
+            f"config.export.threshold: expected an evaluation of the weights in {workdir} with "
+            f"config.evaluation.threshold_split set, which chooses one for {config.export.row} and "
+            f"{config.evaluation.box_rule}; got none. Evaluate first, or set it to 'fixed'."
+        )
+    return chosen
+
+
+def _chosen(config: ConfigDict, workdir: str) -> tuple[float | None, str | None]:
+    """Returns the threshold that the last evaluation of these weights has chosen, if any, and on which split."""
+    path = os.path.join(workdir, "evaluation", "result.json")
+    result = run_folder.read_json(path) if os.path.exists(path) else {}
+    # A phase may have been trained again since.
+    if result.get("trained") != {name: run_folder.run_id(workdir, name) for name in config.phases}:
+        return None, None
+    summary = result["rows"].get(config.export.row, {}).get(config.evaluation.box_rule, {})
+    return summary.get("threshold_chosen"), result["threshold_split"]
+
+
 def _choice_of_threshold(config: ConfigDict, workdir: str) -> str:
     """Says where the threshold comes from, and what the last evaluation made of it, if there was one."""
+    chosen, split = _chosen(config, workdir)
+    if config.export.threshold == "chosen":
+        return f"the best one on the split {split} (config.export.threshold)"
     text = "set in the config (config.evaluation.threshold)"
-    path = os.path.join(workdir, "evaluation", "result.json")
-    if not os.path.exists(path):
-        return f"{text}; not compared with others, as nothing was evaluated"
-    result = run_folder.read_json(path)
-    summary = result["rows"].get(config.export.row, {}).get(config.evaluation.box_rule, {})
-    if summary.get("threshold_chosen") is None:
+    if split is None:
+        return f"{text}; not compared with others, as these weights were not evaluated"
+    if chosen is None:
         return f"{text}; not compared with others on a split of its own"
-    return f"{text}; the best one on the split {result['threshold_split']} was {summary['threshold_chosen']}"
+    return f"{text}; the best one on the split {split} was {chosen}"
 
 
 def commit() -> str:

@@ -18,6 +18,7 @@ ENTRY_POINTS = {
     "methods": "Method",
     "losses": "loss",
     "erasing": "erase",
+    "protocols": "Protocol",
 }
 
 

@@ -1,4 +1,4 @@
-"""Views: the part of a picture that the network sees. One view moves the picture and its boxes.
+"""Views: the part of a picture that the network sees. One view moves the picture, its boxes and its mask.
 
 A picture is resized to R x R (its aspect is not kept), then a C x C square is cut out of it: the centre one for
 evaluation, a random one, perhaps mirrored, for training.
@@ -135,6 +135,26 @@ def _steps_are_exact(size: tf.Tensor, scale: tf.Tensor, resize: int) -> tf.Tenso
     inverse = tf.cast(1.0 / tf.cast(scale, tf.float64), tf.float32)
     is_inverse = tf.equal(inverse, tf.cast(size, tf.float32) / resize)
     return tf.logical_and(is_inverse, size <= 2**24 // (2 * resize))
+
+
+def apply_to_mask(mask: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:
+    """Returns the view of a mask, each pixel the one of the mask that it begins in: OpenCV's INTER_NEAREST.
+
+    Args:
+      mask: any type [H, W].
+      view: a view made for the same `resize` and `crop`.
+      resize: side of the resized picture, in pixels.
+      crop: side of the result, in pixels.
+
+    Returns:
+      The same type, [crop, crop].
+    """
+    size = tf.cast(tf.shape(mask), tf.float64)
+    start = tf.cast(tf.round(tf.stack([view.top, view.left]) * resize), tf.float64)
+    places = (start[:, tf.newaxis] + tf.range(crop, dtype=tf.float64)) * (size[:, tf.newaxis] / resize)
+    row, column = tf.unstack(tf.minimum(tf.cast(tf.floor(places), tf.int32), tf.shape(mask)[:, tf.newaxis] - 1))
+    part = tf.gather(tf.gather(mask, row), column, axis=1)
+    return tf.cond(view.flip, lambda: tf.reverse(part, [1]), lambda: part)
 
 
 def boxes_into_view(boxes: tf.Tensor, view: View) -> tf.Tensor:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ornet_tf import addons_components, boxes, components
 from ornet_tf.compat import addons_connected_components
-from ornet_tf.config import validate
+from ornet_tf.config_check import validate
 from ornet_tf.metrics import THRESHOLDS
 from tests import tiny_experiment
 

@@ -70,6 +70,20 @@ def test_boxes_become_half_open_corners(root):
     np.testing.assert_array_equal(np.concatenate(source.boxes), [[0, 0, 9, 12], [30, 139, 294, 292], [5, 4, 12, 10]])
 
 
+def test_masks_are_taken_from_beside_the_pictures_or_from_the_folder_that_is_named(root, tmp_path_factory):
+    assert cub.load("test", root=root).masks is cub.load("train", root=root).masks is None
+    elsewhere = tmp_path_factory.mktemp("masks")
+    for folder in (root / "segmentations", elsewhere):
+        for _, _, file, *_ in (row for row in ROWS if not row[3]):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).with_suffix(".png").write_bytes(b"mask")
+    for option, folder in ((None, root / "segmentations"), (elsewhere, elsewhere)):
+        source = cub.load("test", root=root, segmentations=option)
+        assert source.masks == [str((folder / name).with_suffix(".png")) for name in source.names]
+    with pytest.raises(FileNotFoundError, match="expected a mask for each picture of the split"):
+        cub.load("validation", root=root, validation_per_class=1)
+
+
 def test_training_does_not_need_boxes_but_a_test_does(root):
     (root / "bounding_boxes.txt").unlink()
     assert len(cub.load("train", root=root)) == 7

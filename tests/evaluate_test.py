@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ornet_tf import addons_components, assemble, boxes, components, evaluate
+from ornet_tf import addons_components, assemble, boxes, components, evaluate, evaluation_report
+from ornet_tf.datasets import toybirds
 from tests import source_tree, strategies
 
 ROWS = ["centre_box", "mean_features", "cam", "stage_one", "stage_two"]
@@ -67,20 +69,22 @@ def test_two_devices_count_every_picture_once_like_one(tiny_run, batch_size):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     rows = ("cam", "stage_two")
-    config.evaluation.update({"batch_size": batch_size, "rows": rows})
+    config.evaluation.update({"batch_size": batch_size, "rows": rows, "protocols": ("half_open", "wsol_v2")})
     source = assemble.load_split(config, "test")
     measured = []
     for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
         strategy = strategies.mirrored(*devices)
         with strategy.scope():
             methods = {name: assemble.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
-        measured.append(evaluate.measure(config, strategy, methods, {"test": source})["test"])
+        measured.append(evaluate.measure(config, strategy, methods, source, "test"))
     for row in rows:
-        for rule, one in measured[0][row].items():
-            two = measured[1][row][rule]
-            assert one.summary()["images"] == two.summary()["images"] == 18
-            assert one.summary() == two.summary()
-            np.testing.assert_allclose(one.per_image()["iou"], two.per_image()["iou"], atol=1e-5)
+        for name, one in measured[0][row].items():
+            two = measured[1][row][name]
+            for title, figures in one.summary().items():
+                assert figures["images"] == 18
+                assert figures == two.summary()[title]
+                for column, values in one.per_image()[title].items():
+                    np.testing.assert_allclose(values, two.per_image()[title][column], atol=1e-5)
 
 
 def test_corloc_is_what_a_loop_over_pictures_counts(result, tiny_run):
@@ -129,13 +133,39 @@ def test_files_are_written(result, tiny_run):
     assert len(lines) == 18
     hits = np.mean([float(line["iou_stage_two"]) >= 0.5 for line in lines])
     assert 100 * hits == pytest.approx(result["rows"]["stage_two"]["tight"]["corloc"])
+    with open(os.path.join(folder, "table.md"), encoding="utf-8") as file:
+        assert file.read() == evaluation_report.table(result)
     with Image.open(os.path.join(folder, "pictures.png")) as pictures:
         assert pictures.width > 300
 
 
-def test_the_table_has_a_line_per_row_and_says_how_thresholds_were_chosen(result):
-    text = evaluate.table(result)
-    assert "best (threshold chosen on these pictures)" in text
-    assert "at the threshold chosen on validation" in text
-    for row in ROWS:
-        assert text.count(f"| {row} |") == 2
+def test_all_conventions_are_reported_side_by_side(tiny_run, tmp_path):
+    config, workdir = tiny_run[0].copy_and_resolve_references(), str(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    names = ("wsol_v1", "wsol_v2", "ornet", "pxap")
+    config.evaluation.update({"protocols": names, "rows": ("cam",), "pictures": 0, "bootstrap_samples": 100})
+    result = evaluate.evaluate(config, workdir)
+    figures = result["rows"]["cam"]
+    assert list(figures) == list(names)
+    masks = np.stack([image > 0 for image in masks_of(config)])
+    assert figures["pxap"]["object_share"] == pytest.approx(100 * masks.mean())
+    assert figures["wsol_v1"]["maxboxacc"] <= figures["wsol_v2"]["maxboxacc_by_iou"]["50"]
+    assert set(figures["wsol_v2"]["thresholds_chosen"]) == {"30", "50", "70"}
+
+
+def masks_of(config):
+    """The masks of the test split as evaluation has to see them, uint8."""
+    options, input_size = config.dataset.options.to_dict(), config.input
+    start = (input_size.resize - input_size.crop) // 2
+    places = (start + np.arange(input_size.crop)) * options["image_size"] // input_size.resize
+    return toybirds.masks("test", **options)[:, places][:, :, places]
+
+
+def test_a_convention_that_needs_masks_says_so_where_there_are_none(tiny_run, monkeypatch):
+    config = tiny_run[0].copy_and_resolve_references()
+    config.evaluation.protocols = ("half_open", "pxap")
+    load = assemble.load_split
+    monkeypatch.setattr(
+        assemble, "load_split", lambda *arguments: dataclasses.replace(load(*arguments), masks=None)
+    )
+    with pytest.raises(ValueError, match="pxap needs masks, and the test split of toybirds has none; leave it out"):
+        evaluate.evaluate(config, tiny_run[1])

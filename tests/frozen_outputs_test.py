@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import assemble, config, input_pipeline, main_memory
+from ornet_tf import assemble, config_check, input_pipeline, main_memory
 from ornet_tf.compat import keras
 from ornet_tf.frozen_outputs import FrozenOutputs
 from ornet_tf.train import train
@@ -42,7 +42,7 @@ def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path):
     for reuse in (False, True):
         experiment, _, _ = make()
         experiment.phase.stage_two.reuse_frozen = reuse
-        config.validate(experiment)
+        config_check.validate(experiment)
         train(experiment, str(tmp_path / str(reuse)))
         method = assemble.trained_method(experiment, "stage_two", str(tmp_path / str(reuse)), 3)
         losses.append(method.parts["generator"].get_weights())
@@ -70,4 +70,4 @@ def test_what_cannot_be_kept_is_said(monkeypatch):
     experiment.input.resize = 36
     experiment.phase.stage_two.reuse_frozen = True
     with pytest.raises(ValueError, match="phase.stage_two.reuse_frozen: expected False unless config.input.crop"):
-        config.validate(experiment)
+        config_check.validate(experiment)

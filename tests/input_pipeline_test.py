@@ -178,54 +178,6 @@ def test_paths_and_bytes_give_the_same_batches(source, tmp_path):
     assert equal(training(source, 3), training(source_of(paths), 3))
 
 
-def evaluation(source, **changes):
-    options = {"batch_size": 4, "resize": RESIZE, "crop": CROP, **changes}
-    return list(input_pipeline.evaluation_batches(source, **options).as_numpy_iterator())
-
-
-def test_evaluation_keeps_the_order_and_the_last_partial_batch(source):
-    batches = evaluation(source)
-    assert [len(batch["image"]) for batch in batches] == [4, 4, 2]
-    np.testing.assert_array_equal(indices(batches), np.arange(10))
-    np.testing.assert_array_equal(np.concatenate([batch["label"] for batch in batches]), source.labels)
-    types = {key: (value.dtype, value.shape[1:]) for key, value in batches[0].items()}
-    assert types == {
-        "image": (np.float32, (CROP, CROP, 3)), "label": (np.int32, ()), "index": (np.int64, ()),
-        "boxes": (np.float32, (1, 4)),
-    }
-    assert not any(batch["boxes"].any() for batch in batches)  # the source has none
-
-
-def test_evaluation_pictures_are_centre_crops(source, pictures):
-    start, images = (RESIZE - CROP) // 2, evaluation(source, batch_size=10)[0]["image"]
-    for index in (0, 2, 4, 6, 8):
-        resized = Image.fromarray(pictures[index]).resize((RESIZE, RESIZE), Image.Resampling.BILINEAR)
-        expected = np.asarray(resized)[start:start + CROP, start:start + CROP].astype(int)
-        assert np.abs(images[index] - expected).max() <= 1
-
-
-def test_evaluation_boxes_are_moved_clipped_and_padded(pictures, encode):
-    rotated = Image.Exif()
-    rotated[0x0112] = 6  # stored 40 wide and 30 high, upright 30 wide and 40 high
-    files = [encode(pictures[0]), encode(pictures[0], "JPEG", exif=rotated.tobytes()), encode(pictures[1])]
-    boxes = [
-        np.array([[6, 10, 20, 31], [0, 0, 30, 40]], np.float32),
-        np.array([[6, 10, 20, 30]], np.float32),
-        np.array([[0, 0, 24, 2], [0, 0, 24, 3], [4, 5, 4.5, 5.5]], np.float32),  # the first lies left of the crop
-    ]
-    found = evaluation(source_of(files, boxes), batch_size=3)[0]["boxes"]
-    expected = np.zeros((3, 3, 4))
-    for picture, (height, width) in enumerate([(30, 40), (40, 30), (24, 24)]):
-        for row, box in enumerate(boxes[picture].astype(np.float64)):
-            resized = box / [height, width, height, width] * RESIZE
-            expected[picture, row] = np.clip((resized - (RESIZE - CROP) / 2) / CROP, 0, 1)
-    expected[2, 0] = 0
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert not found[2, 0].any()
-    assert not found[1, 1:].any()
-    assert found[0, 1].tolist() == [0, 0, 1, 1]
-
-
 @pytest.mark.parametrize(
     "change, message",
     [

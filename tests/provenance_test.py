@@ -31,19 +31,46 @@ def test_facts_are_those_of_the_run(tiny_run, workdir):
     run_folder.write_json(os.path.join(workdir, "facts.json"), facts)  # it is JSON
 
 
+def write_result(config, workdir, threshold_split, figures):
+    """Writes what an evaluation of the run's weights writes, as far as it is read here."""
+    result = {
+        "trained": {name: run_folder.run_id(workdir, name) for name in config.phases},
+        "threshold_split": threshold_split,
+        "rows": {"stage_two": figures},
+    }
+    run_folder.write_json(os.path.join(workdir, "evaluation", "result.json"), result)
+
+
 def test_how_the_threshold_was_chosen_is_said_as_it_was(tiny_run, workdir):
-    config, result = tiny_run[0], os.path.join(workdir, "evaluation", "result.json")
+    config = tiny_run[0]
 
     def said():
         return provenance.of_run(config, workdir)["threshold_chosen"]
 
     in_config = "set in the config (config.evaluation.threshold)"
-    assert said() == f"{in_config}; not compared with others, as nothing was evaluated"
-    run_folder.write_json(result, {"threshold_split": "", "rows": {"stage_two": {"tight": {"corloc": 1.0}}}})
+    assert said() == f"{in_config}; not compared with others, as these weights were not evaluated"
+    write_result(config, workdir, "", {"tight": {"corloc": 1.0}})
     assert said().endswith("not compared with others on a split of its own")
-    rows = {"stage_two": {"tight": {"threshold_chosen": 0.35}, "largest": {"threshold_chosen": 0.4}}}
-    run_folder.write_json(result, {"threshold_split": "validation", "rows": rows})
+    chosen = {"tight": {"threshold_chosen": 0.35}, "largest": {"threshold_chosen": 0.4}}
+    write_result(config, workdir, "validation", chosen)
     assert said().endswith("; the best one on the split validation was 0.35")
+    run_folder.finish(os.path.join(workdir, "stage_two"), steps=6)  # as if it had been trained again
+    assert said() == f"{in_config}; not compared with others, as these weights were not evaluated"
+
+
+def test_the_chosen_threshold_is_the_one_of_the_row_and_rule_that_are_exported(tiny_run, workdir):
+    config = tiny_run[0].copy_and_resolve_references()
+    assert provenance.threshold(config, workdir) == config.evaluation.threshold
+    config.export.threshold = "chosen"
+    with pytest.raises(ValueError, match="threshold_split set, which chooses one for stage_two and tight; got none"):
+        provenance.threshold(config, workdir)
+    chosen = {"tight": {"threshold_chosen": 0.35}, "largest": {"threshold_chosen": 0.4}}
+    write_result(config, workdir, "validation", chosen)
+    facts = provenance.of_run(config, workdir)
+    assert (facts["threshold"], provenance.threshold(config, workdir)) == (0.35, 0.35)
+    assert facts["threshold_chosen"] == "the best one on the split validation (config.export.threshold)"
+    config.evaluation.box_rule = "largest"
+    assert provenance.threshold(config, workdir) == 0.4
 
 
 def test_phases_that_are_not_finished_are_left_out(tiny_run, workdir):

@@ -88,11 +88,15 @@ def test_boxes_are_the_tight_boxes_of_the_masks(size):
     for mask, box in zip(masks, source.boxes):
         assert set(np.unique(mask)) == {0, drawing.BODY, drawing.HEAD}
         assert box.tolist() == [_loop_box(mask)]
+    stored = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in source.masks])
+    np.testing.assert_array_equal(stored, 255 * (masks > 0))
+    assert toybirds.load("train", train_count=2, image_size=size).masks is None
 
 
 def _assert_equal(a, b):
     assert list(a.images) == list(b.images) and list(a.names) == list(b.names)
     assert list(a.class_names) == list(b.class_names)
+    assert a.masks == b.masks
     np.testing.assert_array_equal(a.labels, b.labels)
     assert (a.boxes is None) == (b.boxes is None)
     if a.boxes is not None:

@@ -24,6 +24,8 @@ class Source:
       labels: int32 [N].
       boxes: for each picture float32 [M_i, 4] (ymin, xmin, ymax, xmax; half-open, in pixels of the upright original
         picture); M_i may be 0. None where the split has no boxes. Training never reads them.
+      masks: for each picture the path (str) or the encoded file (bytes) of a mask, JPEG or PNG of the picture's shape:
+        what is brighter than half of the range is object. None where the split has none. Training never reads them.
     """
 
     class_names: Sequence[str]
@@ -31,10 +33,11 @@ class Source:
     names: Sequence[str]
     labels: np.ndarray
     boxes: Sequence[np.ndarray] | None = None
+    masks: Sequence[str | bytes] | None = None
 
     def __post_init__(self):
         count = len(self.images)
-        for field in ("names", "labels", "boxes"):
+        for field in ("names", "labels", "boxes", "masks"):
             value = getattr(self, field)
             if value is not None and len(value) != count:
                 raise ValueError(f"Source.{field} has {len(value)} entries for {count} images.")
@@ -54,6 +57,7 @@ class Source:
             names=[self.names[i] for i in indices],
             labels=np.asarray(self.labels)[np.asarray(indices, np.int64)],
             boxes=None if self.boxes is None else [self.boxes[i] for i in indices],
+            masks=None if self.masks is None else [self.masks[i] for i in indices],
         )
 
     def padded_boxes(self) -> np.ndarray:

@@ -6,6 +6,7 @@
     root/train_test_split.txt     <image id> <1 = training, 0 = test>
     root/bounding_boxes.txt       <image id> <x> <y> <width> <height>   (pixels, origin top left)
     root/images/<class name>/<file>.jpg
+    root/segmentations/<class name>/<file>.png      (optional: masks, grey; the data set's second archive)
 
 A part of the data set in the same layout will do: ids need not be contiguous, and pictures whose class is not in
 classes.txt are left out. The listings are all that is read; whether every picture can be decoded is checked by
@@ -34,6 +35,7 @@ def load(
     validation_per_class: int = 0,
     validation_seed: int = 0,
     classes: Sequence[int] | None = None,
+    segmentations: str | os.PathLike | None = None,
 ) -> Source:
     """Returns one split of CUB-200-2011.
 
@@ -46,12 +48,13 @@ def load(
       validation_per_class: how many training pictures of each class make up the validation split.
       validation_seed: chooses these pictures.
       classes: class ids as in classes.txt; None for all that classes.txt names. Labels count from 0 in order of id.
+      segmentations: the folder of masks; None for root/segmentations where it is there.
 
     Returns:
       The pictures in the order of images.txt, named by their path below images/.
 
     Raises:
-      FileNotFoundError: if a listing or the folder of pictures is missing.
+      FileNotFoundError: if a listing, the folder of pictures or a mask is missing.
       TypeError: if an option is of the wrong kind.
       ValueError: for an unknown split, a malformed or contradictory listing, or a split without pictures.
     """
@@ -91,7 +94,20 @@ def load(
         names=[files[image] for image in images],
         labels=np.array([label_of[class_of[image]] for image in images], np.int32),
         boxes=boxes,
+        masks=None if split == "train" else _masks(root, segmentations, [files[image] for image in images]),
     )
+
+
+def _masks(root: pathlib.Path, folder: str | os.PathLike | None, files: Sequence[str]) -> list[str] | None:
+    """Returns the paths of the masks of pictures; None where there are none."""
+    if folder is None and not (root / "segmentations").is_dir():
+        return None
+    folder = root / "segmentations" if folder is None else pathlib.Path(folder).expanduser().absolute()
+    masks = [folder / file for file in (str(pathlib.PurePosixPath(file).with_suffix(".png")) for file in files)]
+    for mask in masks:
+        if not mask.is_file():
+            raise FileNotFoundError(f"{mask}: no such file; expected a mask for each picture of the split in {folder}.")
+    return [str(mask) for mask in masks]
 
 
 def _chosen_classes(classes: Sequence[int] | None, names: dict[int, str], root: pathlib.Path) -> list[int]:

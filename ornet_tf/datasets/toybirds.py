@@ -59,7 +59,7 @@ def load(
     the shorter one. Classes take turns, so their sizes differ by one at most.
 
     Args:
-      split: "train", "validation" or "test"; the training split has no boxes.
+      split: "train", "validation" or "test"; the training split has no boxes and no masks.
       seed: at least 0; another seed gives other pictures of the same classes.
       image_size: side of the square pictures in pixels, at least 32; everything scales with it.
       num_classes: 2 to 20.
@@ -73,7 +73,7 @@ def load(
       cache_dir: a folder in which a split is kept, once for each set of options; None makes it anew each time.
 
     Returns:
-      The pictures as PNG files (bytes), uint8 [image_size, image_size, 3] each, and one tight box for each of them.
+      The pictures as PNG files (bytes), uint8 [image_size, image_size, 3] each, and a tight box and a mask of each.
 
     Raises:
       TypeError: if an option is of the wrong kind.
@@ -82,18 +82,23 @@ def load(
     options = dict(locals())
     count, style = _checked(options)
     path = None if not cache_dir else pathlib.Path(cache_dir).expanduser() / _cache_name(split, seed, count, style)
-    arrays = _read_cache(path, count)
+    arrays = _read_cache(path, count, image_size)
     if arrays is None:
         arrays = _make(split, seed, count, style)
         _write_cache(path, arrays)
     files = np.split(arrays["encoded"], np.cumsum(arrays["sizes"])[:-1])
-    boxes = None if split == "train" else list(arrays["boxes"][:, None].astype(np.float32))
+    boxes, masks = None, None
+    if split != "train":
+        boxes = list(arrays["boxes"][:, None].astype(np.float32))
+        inside = np.unpackbits(arrays["masks"], axis=1, count=image_size**2).reshape([count, image_size, image_size])
+        masks = [_png(255 * mask) for mask in inside]
     return Source(
         class_names=CLASS_NAMES[:num_classes],
         images=[file.tobytes() for file in files],
         names=[f"{split}/{i:06d}" for i in range(count)],
         labels=_labels(np.arange(count), num_classes),
         boxes=boxes,
+        masks=masks,
     )
 
 
@@ -160,18 +165,20 @@ def _blocks(count: int, image_size: int) -> Iterator[np.ndarray]:
 def _make(split: str, seed: int, count: int, style: drawing.Style) -> dict[str, np.ndarray]:
     """Draws and encodes a split: the files end to end, their sizes, and their boxes."""
     started = time.perf_counter()
-    files, boxes = [], []
+    files, boxes, masks = [], [], []
     for block in _blocks(count, style.image_size):
         labels = _labels(block, style.num_classes)
         pictures, drawn = drawing.draw(seed, SPLITS.index(split), block, labels, style)
         files.extend(_png(picture) for picture in pictures)
         boxes.append(_tight_boxes(drawn > 0))
+        masks.append(np.packbits((drawn > 0).reshape([len(block), -1]), axis=1))
     seconds = time.perf_counter() - started
     logging.info("toybirds: made %d pictures for %s in %.1f s (%.0f/s).", count, split, seconds, count / seconds)
     return {
         "encoded": np.frombuffer(b"".join(files), np.uint8),
         "sizes": np.array([len(file) for file in files], np.int64),
         "boxes": np.concatenate(boxes),
+        "masks": np.concatenate(masks),
     }
 
 
@@ -198,15 +205,17 @@ def _cache_name(split: str, seed: int, count: int, style: drawing.Style) -> str:
     return f"toybirds-{split}-{digest}.npz"
 
 
-def _read_cache(path: pathlib.Path | None, count: int) -> dict[str, np.ndarray] | None:
+def _read_cache(path: pathlib.Path | None, count: int, image_size: int) -> dict[str, np.ndarray] | None:
     """Returns the arrays of `_make`, or None where there is no file or it can't be trusted."""
     if path is None or not path.exists():
         return None
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in ("encoded", "sizes", "boxes")}
+            arrays = {name: stored[name] for name in ("encoded", "sizes", "boxes", "masks")}
         shapes = {name: array.shape for name, array in arrays.items()}
-        if shapes != {"encoded": (arrays["sizes"].sum(),), "sizes": (count,), "boxes": (count, 4)}:
+        mask_bytes = (image_size**2 + 7) // 8
+        wanted = {"encoded": (arrays["sizes"].sum(),), "sizes": (count,), "boxes": (count, 4)}
+        if shapes != {**wanted, "masks": (count, mask_bytes)}:
             raise ValueError(f"it holds arrays of shapes {shapes} for {count} pictures")
         return arrays
     except _CACHE_ERRORS as error:

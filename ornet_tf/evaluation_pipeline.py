@@ -1,0 +1,56 @@
+"""From a `Source` to the batches of evaluation: each picture once, in the evaluation view, with its truth."""
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ornet_tf import images, input_pipeline, main_memory, picture_store, transforms
+from ornet_tf.datasets import Source
+
+_HALF = 127  # of the grey levels of a mask: what is brighter is object
+
+
+def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: int) -> tf.data.Dataset:
+    """Makes one pass over a source in its order, each picture in the evaluation view.
+
+    Args:
+      source: the pictures.
+      batch_size: B; the last batch may be smaller.
+      resize: R, side in pixels to which pictures are resized.
+      crop: C, side in pixels of the centre crop.
+
+    Returns:
+      A dataset of {"image": float32 [B, C, C, 3] in 0..255, "label": int32 [B], "index": int64 [B], "boxes" and
+      "whole_boxes": float32 [B, M, 4]}; boxes are ymin xmin ymax xmax in fractions of the view, "boxes" clipped to it.
+      M is the largest number of boxes of a picture, at least 1; missing boxes, and boxes that lie outside the view, are
+      rows of zeros. With masks also "mask": uint8 [B, C, C], 1 for the object and 0 for the rest.
+
+    Raises:
+      ValueError: if an argument is out of range.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size}.")
+    view = transforms.evaluation_view(resize=resize, crop=crop)
+    read = picture_store.reader(source)
+    labels = main_memory.constant(source.labels, tf.int32)
+    boxes = main_memory.constant(source.padded_boxes(), tf.float32)
+    read_mask = None if source.masks is None else picture_store.reader(source, masks=True)
+
+    def view_of(index):
+        image = images.decode(read(index))
+        size = tf.cast(tf.shape(image)[:2], tf.float32)
+        whole = transforms.boxes_into_view(boxes[index] / tf.tile(size, [2]), view)
+        seen = tf.clip_by_value(whole, 0.0, 1.0)
+        is_seen = tf.reduce_all(seen[:, 2:] > seen[:, :2], axis=-1, keepdims=True)
+        example = {
+            "image": transforms.apply(image, view, resize=resize, crop=crop),
+            "label": labels[index],
+            "index": index,
+            "boxes": tf.where(is_seen, seen, 0.0),
+            "whole_boxes": tf.where(is_seen, whole, 0.0),
+        }
+        if read_mask:
+            mask = images.decode(read_mask(index))[..., 0] > _HALF
+            example["mask"] = tf.cast(transforms.apply_to_mask(mask, view, resize=resize, crop=crop), tf.uint8)
+        return example
+
+    return input_pipeline.finished(picture_store.each(tf.data.Dataset.range(len(source)), view_of).batch(batch_size))

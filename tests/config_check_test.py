@@ -1,0 +1,58 @@
+import pytest
+from ml_collections import ConfigDict
+
+from ornet_tf.config_check import validate
+from tests import tiny_experiment
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("dataset.name", "toybird", r"config.dataset.name: no plug-in 'toybird'.*toybirds"),
+        ("dataset.options.classes_count", 3, r"config.dataset.options.classes_count: unknown option"),
+        ("input.crop", 99, r"config.input.crop: expected at most resize = 36, got 99"),
+        ("input.resize", 0, r"config.input.resize: expected a positive number, got 0"),
+        ("input.broken_images", "ignore", r"config.input.broken_images: expected one of stop, skip, got 'ignore'"),
+        ("phases", ("evaluator", "stage_three"), r"config.phases: no config.phase.stage_three"),
+        ("phases", ("stage_two",), r"init_from.*earlier phase \(none\)"),
+        ("phase.stage_two.init_from.lower", "stage_one", r"expected 'phase.part'"),
+        ("phase.stage_one.batch_size", 0, r"config.phase.stage_one.batch_size: expected a positive"),
+        ("phase.stage_one.schedule", "linear", r"schedule: expected one of cosine, constant"),
+        ("phase.stage_one.losses", ConfigDict(), r"config.phase.stage_one.losses: expected at least one term"),
+        ("phase.stage_two.losses.entropy.plugin", "entrpy", r"losses.entropy.plugin: no plug-in 'entrpy'.*'entropy'"),
+        ("phase.stage_two.losses.entropy.options.sgma", 1, r"losses.entropy.options.sgma: unknown option"),
+        ("evaluation.rows", ("stage_nine",), r"'stage_nine' is neither a phase nor a row"),
+        ("evaluation.own_classes", ("stage_nine",), r"'stage_nine' is neither a phase nor a row"),
+        ("evaluation.threshold", 1.5, r"config.evaluation.threshold: expected a number between 0 and 1"),
+        ("evaluation.box_rule", "loose", r"config.evaluation.box_rule: expected one of tight, largest"),
+        ("evaluation.protocols", ("half_opn",), r"evaluation.protocols: no plug-in 'half_opn'.*'half_open'"),
+        ("evaluation.protocols", (), r"config.evaluation.protocols: expected at least one, got none"),
+        ("evaluation.protocol_options.wsol_v1", {"intervall": 1}, r"wsol_v1.intervall: unknown option.*'interval'"),
+        ("evaluation.protocol_options.wsol", {}, r"no plug-in 'wsol' in protocols"),
+        ("evaluation.bootstrap_samples", -1, r"config.evaluation.bootstrap_samples: expected at least 0, got -1"),
+        ("evaluation.cases", -1, r"config.evaluation.cases: expected at least 0, got -1"),
+        ("export.threshold", "best", r"config.export.threshold: expected one of fixed, chosen, got 'best'"),
+        ("export.row", "stage_nine", r"'stage_nine' is neither a phase nor a row"),
+        ("export.max_boxes", 0, r"config.export.max_boxes: expected a positive number, got 0"),
+        ("export.max_boxes", 3, r"max_boxes: expected 1, got 3; .*box_rule = 'largest', which is 'tight'"),
+        ("export.max_bytes", 0, r"config.export.max_bytes: expected a positive number, got 0"),
+        ("export.max_pixels", -1, r"config.export.max_pixels: expected a positive number, got -1"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_work(path, value, message):
+    config = tiny_experiment.get_config()
+    section = config
+    *parents, key = path.split(".")
+    for name in parents:
+        section = section[name]
+    with config.unlocked():
+        section[key] = value
+    with pytest.raises(ValueError, match=message):
+        validate(config)
+
+
+def test_several_boxes_go_with_the_rule_that_has_several():
+    config = tiny_experiment.get_config()
+    config.evaluation.box_rule = "largest"
+    config.export.max_boxes = 3
+    validate(config)
