@@ -157,3 +157,14 @@ def test_a_crop_larger_than_the_picture_is_an_error(resize, crop):
     ):
         with pytest.raises(ValueError, match=f"got crop {crop} and resize {resize}"):
             make()
+
+
+def test_a_mask_is_mirrored_with_its_picture():
+    mask = np.random.default_rng(0).integers(0, 2, (30, 41)) > 0
+    view = transforms.training_view(tf.constant([0, 1]), resize=24, crop=20, horizontal_flip=True)
+    for flip in (False, True):
+        found = transforms.apply_to_mask(mask, view._replace(flip=tf.constant(flip)), resize=24, crop=20).numpy()
+        top, left = round(float(view.top) * 24), round(float(view.left) * 24)
+        rows, columns = (top + np.arange(20)) * 30 // 24, (left + np.arange(20)) * 41 // 24
+        wanted = mask[rows][:, columns]
+        np.testing.assert_array_equal(found, wanted[:, ::-1] if flip else wanted)
