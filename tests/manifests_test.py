@@ -152,5 +152,5 @@ def test_what_the_classes_let_pass_is_found(deployment):
         expect_valid({**deployment, "spec": {**deployment["spec"], "strategy": None}})
     container = deployment["spec"]["template"]["spec"]["containers"][1]
     rename(container, "readinessProbe", "readiness_probe")
-    with pytest.raises(AssertionError, match="readiness_probe"):
+    with pytest.raises(AssertionError, match=r"containers\[1\]\.readinessProbe"):
         expect_valid(deployment)
