@@ -98,9 +98,12 @@ def _tensor(outputs: Mapping[str, Any], name: str, kind: Any, shape: tuple[int |
     if name not in outputs:
         raise ValueError(f"{name} is missing")
     try:
-        value = np.asarray(outputs[name], kind)
+        with np.errstate(invalid="raise", over="raise"):
+            value = np.asarray(outputs[name], kind)
     except (TypeError, ValueError):  # ragged lists, words among numbers
         raise ValueError(f"{name} is no tensor") from None
+    except (OverflowError, FloatingPointError):  # integers beyond 64 bits, an infinite number of detections
+        raise ValueError(f"{name} holds a number that is none of {np.dtype(kind).name}") from None
     if value.ndim != len(shape) or any(size not in (None, got) for size, got in zip(shape, value.shape)):
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"{name} has the shape {list(value.shape)} instead of [{wanted}]")
@@ -130,5 +133,7 @@ def _decode(png: Any) -> np.ndarray | None:
     try:
         with Image.open(io.BytesIO(png)) as picture:
             return np.asarray(picture.convert("L"))
-    except (OSError, TypeError):
+    except Image.DecompressionBombError:
+        raise ValueError("activation_map_bytes holds a picture of far too many pixels") from None
+    except (OSError, TypeError, ValueError, SyntaxError):  # SyntaxError: Pillow's, where a chunk's name is damaged
         raise ValueError("activation_map_bytes holds no PNG") from None

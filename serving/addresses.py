@@ -43,7 +43,7 @@ def kind(address: str) -> str:
 
 
 def parse_grpc(address: str) -> GrpcAddress:
-    """Splits grpc://HOST[:PORT]/MODEL[/versions/N]; the port is 8500 where none is given.
+    """Splits grpc://HOST[:PORT]/MODEL[/versions/N]; the port is 8500 where none is given, and labels are not known.
 
     Raises:
       ValueError: if the address has another form.

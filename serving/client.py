@@ -31,8 +31,11 @@ def connect(address: str, *, timeout: float = 30.0, retries: Retries | None = No
     """Returns the model at an address; its method `localize` asks it, `close` ends the connection.
 
     Args:
-      address: http(s)://HOST:PORT/v1/models/NAME, grpc://HOST:PORT/NAME, each with /versions/N or without, or the
-        folder of an export (a version or the folder above).
+      address: one of
+        http(s)://HOST:PORT/v1/models/NAME, after which /versions/N or /labels/LABEL may follow;
+        grpc://HOST[:PORT]/NAME, after which /versions/N may follow, but no label;
+        the folder of an export (a version, or the folder above, which stands for its newest version).
+        Which version is asked where none is named, the server decides.
       timeout: seconds for one attempt.
       retries: how often and how long to try; None for the defaults.
 

@@ -34,7 +34,7 @@ class GrpcModel:
         """Connects at the first request.
 
         Args:
-          address: grpc://HOST[:PORT]/MODEL[/versions/N], unencrypted.
+          address: grpc://HOST[:PORT]/MODEL[/versions/N], unencrypted; it names no label.
           timeout: seconds for one attempt, from the connection to the whole answer.
           retries: how often and how long to try.
 
@@ -85,8 +85,7 @@ class GrpcModel:
             lambda seconds: self._predict(request, seconds), timeout=self._timeout, closed=self._closed
         )
         with detections.expected_from(self._address):
-            outputs = {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
-            return detections.from_outputs(outputs, len(images))
+            return detections.from_outputs(_arrays(reply), len(images))
 
     def close(self) -> None:
         """Closes the connection: requests under way fail, and whoever waits to try again gives up."""
@@ -120,3 +119,11 @@ class GrpcModel:
                 return True
         except OSError:
             return False
+
+
+def _arrays(reply: predict_pb2.PredictResponse) -> dict[str, np.ndarray]:
+    """Returns the tensors of a reply."""
+    try:
+        return {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
+    except (KeyError, TypeError, ValueError) as error:  # a type that NumPy has not; too few values for the shape
+        raise ValueError(f"got a tensor that cannot be read: {short(str(error))}") from None

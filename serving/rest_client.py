@@ -7,7 +7,6 @@ import email.utils
 import json
 import re
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +17,11 @@ from ornet_tf import detections, encoding
 from serving import addresses
 from serving.errors import PictureRefusedError, short
 from serving.retries import Retries, TemporaryError
+from serving.timed_connection import TimedAdapter
 
 _TEMPORARY = (429, 503, 504)
 _OF_CONTENTS = (400, 413)
-_CHUNK = 2**10  # the clock is looked at this often, in bytes
+_CHUNK = 2**16
 _ERROR_BYTES = 2**16  # read of an error reply: it may hold all that was sent
 
 
@@ -32,8 +32,9 @@ class RestModel:
         """Connects at the first request.
 
         Args:
-          url: such as http://127.0.0.1:8501/v1/models/ornet, without :predict; `/versions/N` may follow.
-          timeout: seconds for one attempt, from the connection to the whole answer.
+          url: such as http://127.0.0.1:8501/v1/models/ornet, without :predict; `/versions/N` or `/labels/NAME` may
+            follow.
+          timeout: seconds for one attempt, from the connection to the whole answer; see `TimedAdapter`.
           retries: how often and how long to try.
           connections: the most that are kept open, so the most threads that need not wait for one.
         """
@@ -43,7 +44,7 @@ class RestModel:
         self._closed = threading.Event()
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=connections))
+            self._session.mount(scheme, TimedAdapter(pool_maxsize=connections))
         self._session.trust_env = not addresses.is_loopback(urlsplit(url).hostname)
 
     def localize(
@@ -77,10 +78,9 @@ class RestModel:
         self._session.close()
 
     def _post(self, body: bytes, seconds: float) -> bytes:
-        end = time.monotonic() + seconds
         late = f"No answer from {self._url} within {seconds:g} s; is the server busy?"
         try:
-            # As a stream: requests' own timeout begins anew with each byte that arrives.
+            # As a stream: of an error no more is read than is shown.
             with self._session.post(
                 f"{self._url}:predict", data=body, headers={"Content-Type": "application/json"}, timeout=seconds,
                 stream=True, allow_redirects=False,
@@ -88,8 +88,6 @@ class RestModel:
                 content = bytearray()
                 for chunk in reply.iter_content(_CHUNK):
                     content += chunk
-                    if time.monotonic() > end:
-                        raise TemporaryError(TimeoutError, late)
                     if reply.status_code != 200 and len(content) >= _ERROR_BYTES:
                         break
         except requests.Timeout:
@@ -116,11 +114,11 @@ class RestModel:
 def _outputs(content: bytes) -> dict[str, Any]:
     """Returns the tensors of a reply in the column format as nested lists."""
     try:
-        outputs = dict(json.loads(content)["outputs"])
-        for name in outputs:
+        outputs = json.loads(content)["outputs"]
+        for name, values in outputs.items():
             if name.endswith("_bytes"):
-                outputs[name] = [base64.b64decode(value["b64"]) for value in outputs[name]]
-    except (ValueError, KeyError, TypeError, RecursionError):
+                outputs[name] = [base64.b64decode(value["b64"]) for value in values]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # AttributeError: it is no object
         raise ValueError(f"got {short(content[:_ERROR_BYTES].decode('utf-8', 'replace'))}") from None
     return outputs
 
@@ -136,7 +134,7 @@ def _error_text(content: bytes) -> str:
 
 def _retry_after(value: str) -> float:
     """Returns the seconds that a Retry-After header asks for: it holds a number of them or a date. 0 without sense."""
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value)
     try:
         date = email.utils.parsedate_to_datetime(value)

@@ -30,6 +30,7 @@ def test_grpc_addresses(address, parsed):
 @pytest.mark.parametrize(
     "address",
     ["grpc://host", "grpc://host/", "grpc://host:x/m", "grpc://host:70000/m", "grpc:///m", "grpc://host/m/versions/x",
+     "grpc://host/m/labels/canary",
      "grpc://host/m:predict", "grpc://host/m?x=1", "grpc://host/v1/models/m", "http://host/m"],
 )  # fmt: skip
 def test_what_is_no_grpc_address(address):

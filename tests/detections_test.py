@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ornet_tf import detections
 
@@ -65,11 +66,40 @@ def test_maps_are_grey_pictures_or_numbers(encode):
         ({"num_detections": [1]}, "num_detections has the shape"),
         ({"activation_map_bytes": [b"no PNG", b""]}, "activation_map_bytes holds no PNG"),
         ({"activation_map_bytes": ["text", ""]}, "activation_map_bytes holds no PNG"),
+        ({"num_detections": [1e400, 1]}, "num_detections holds a number that is none of int64"),
+        ({"num_detections": [10**23, 1]}, "num_detections holds a number that is none of int64"),
+        ({"num_detections": np.array([np.inf, 1])}, "num_detections holds a number that is none of int64"),
+        ({"detection_boxes": [[[0, 0, 10**400, 1]]] * 2}, "detection_boxes holds a number that is none of float32"),
+        ({"detection_scores": np.full([2, 2], 1e39)}, "detection_scores holds a number that is none of float32"),
     ],
 )
 def test_outputs_that_are_none_of_an_export(change, message):
     with pytest.raises(ValueError, match=message):
         detections.from_outputs({**OUTPUTS, **change}, 2)
+
+
+def test_maps_that_no_memory_holds(encode, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    large = encode(np.zeros([20, 11], np.uint8))
+    with pytest.raises(ValueError, match="activation_map_bytes holds a picture of far too many pixels"):
+        detections.from_outputs({**OUTPUTS, "activation_map_bytes": [large, b""]}, 2)
+
+
+def test_damaged_maps_are_refused_in_one_way_or_read(encode):
+    pixels = np.random.default_rng(0).integers(0, 256, [30, 40], np.uint8)
+    png = np.frombuffer(encode(pixels), np.uint8)
+    header = png[:33]  # the signature and the chunk IHDR
+    refused = 0
+    for place in range(len(header), len(header) + 8):  # length and name of the chunk that follows
+        for value in range(0, 256, 5):
+            damaged = png.copy()
+            damaged[place] = value
+            try:
+                detections.from_outputs({**OUTPUTS, "activation_map_bytes": [damaged.tobytes(), b""]}, 2)
+            except ValueError as error:
+                assert str(error).startswith("activation_map_bytes holds ")
+                refused += 1
+    assert refused > 100
 
 
 @pytest.mark.parametrize("name", ["detection_boxes", *detections.CLASS_OUTPUTS])

@@ -14,6 +14,10 @@ from tests.tiny_contract import rest_model
 grpc = pytest.importorskip("grpc", reason="grpcio is not installed")
 pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed")
 
+import tensorflow as tf  # noqa: E402
+from tensorflow.core.framework import tensor_pb2  # noqa: E402
+from tensorflow_serving.apis import predict_pb2  # noqa: E402
+
 from serving.grpc_client import GrpcModel  # noqa: E402
 from tests import grpc_server  # noqa: E402
 
@@ -99,6 +103,28 @@ def test_a_signature_that_gives_no_detections(address):
         model.localize([b"x" * 100], signature="numbers")
     with grpc_model(address) as model, pytest.raises(ValueError, match='Serving signature name: "no" not found'):
         model.localize([b"x"], signature="no")
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("num_detections", tf.make_tensor_proto([float("inf")]), "num_detections holds a number that is none of int64"),
+        ("num_detections", tf.make_tensor_proto([[1]]), r"num_detections has the shape \[1, 1\] instead of \[1\]"),
+        ("detection_boxes", tf.make_tensor_proto([b"a"]), r"detection_boxes is no tensor"),
+        ("activation_map_bytes", tf.make_tensor_proto([1.5]), "activation_map_bytes holds no PNG"),
+        ("status", tensor_pb2.TensorProto(dtype="DT_VARIANT"), "got a tensor that cannot be read"),
+        ("status", tensor_pb2.TensorProto(dtype="DT_INT32", tensor_content=b"abc"), "got a tensor that cannot be read"),
+    ],
+)
+def test_replies_that_are_no_detections(export_base, name, tensor, message):
+    reply = predict_pb2.PredictResponse()
+    reply.outputs["detection_boxes"].CopyFrom(tf.make_tensor_proto([[[0.0, 0.0, 1.0, 1.0]]]))
+    reply.outputs[name].CopyFrom(tensor)
+    with grpc_server.running(export_base / "1", faults=[reply]) as (address, requests):
+        expected = f"^Expected detections from {address}, but {message}.*; is it the model that ornet_tf.export wrote"
+        with grpc_model(address) as model, pytest.raises(ValueError, match=expected):
+            model.localize([b"x"])
+        assert len(requests) == 1
 
 
 def test_a_server_that_is_not_there_and_then_is(export_base):

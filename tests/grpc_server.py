@@ -19,7 +19,10 @@ class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(self, request, context):
         self.requests.append(request)
         if self.faults:
-            code, details = self.faults.pop(0)
+            fault = self.faults.pop(0)
+            if isinstance(fault, predict_pb2.PredictResponse):
+                return fault
+            code, details = fault
             if code == grpc.StatusCode.DEADLINE_EXCEEDED:
                 while context.is_active():  # until the caller gives up
                     time.sleep(0.01)
@@ -46,7 +49,7 @@ def running(path, name="ornet", *, version=1, faults=(), port=0):
       path: the version's folder.
       name: the model's name.
       version: the only number that may be asked for.
-      faults: (code, details) of the first requests; DEADLINE_EXCEEDED never answers.
+      faults: (code, details) of the first requests, where DEADLINE_EXCEEDED never answers, or whole replies.
       port: 0 for a free one.
 
     Yields:

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from serving import local_server
+from serving import client, local_server
+from serving.retries import Retries
 from tests import models_config, source_tree, tiny_export
 
 CONFIG = source_tree.ROOT / "serving" / "deploy" / "proxy" / "nginx.conf"
@@ -29,19 +30,25 @@ def free_port():
         return taken.getsockname()[1]
 
 
-@pytest.fixture(name="server", scope="module")
-def _server(tmp_path_factory):
-    """The URL of a server with version 1 as stable and version 2 as canary, without the proxy."""
+@pytest.fixture(name="base", scope="module")
+def _base(tmp_path_factory):
+    """The folder of versions 1, stable, and 2, canary."""
     base = tmp_path_factory.mktemp("export")
     tiny_export.write(base / "1", offset=1)
     tiny_export.write(base / "2", offset=2)
     models_config.write(base / "models.config", [1, 2], stable=1, canary=2)
+    return base
+
+
+@pytest.fixture(name="server", scope="module")
+def _server(base):
+    """The server's URL, without the proxy."""
     with local_server.running(base, "ornet", config_file=base / "models.config") as url:
         yield url
 
 
 @contextlib.contextmanager
-def running_proxy(folder, upstream, most_requests=32):
+def running_proxy(folder, upstream, most_requests=32, read_timeout="30s"):
     """Runs nginx with the project's configuration; only ports and the folder for its files are this machine's."""
     folder.chmod(0o777)  # nginx's workers run as another user when it is started by root
     for parent in folder.parents[:3]:
@@ -52,7 +59,8 @@ def running_proxy(folder, upstream, most_requests=32):
     text, files = re.subn(r"/tmp/", f"{folder}/", text)
     text, logs = re.subn(r"/dev/stdout", f"{folder}/access.log", text)
     text, limits = re.subn(r"limit_conn requests 32;", f"limit_conn requests {most_requests};", text)
-    assert (listens, upstreams, logs, limits) == (1, 1, 1, 1) and files >= 6
+    text, waits = re.subn(r"proxy_read_timeout 30s;", f"proxy_read_timeout {read_timeout};", text)
+    assert (listens, upstreams, logs, limits, waits) == (1, 1, 1, 1, 1) and files >= 6
     (folder / "nginx.conf").write_text(text)
     command = [NGINX, "-e", "stderr", "-c", folder / "nginx.conf", "-g", "daemon off;"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -173,7 +181,28 @@ def test_compressed_bodies_are_not_unpacked(http, server, proxy):
 def test_a_server_that_is_away_is_told_in_json(http, tmp_path):
     with running_proxy(tmp_path, free_port()) as url:
         reply = http.post(f"{url}/v1/models/ornet:predict", json=NUMBERS)
-    assert (reply.status_code, reply.json()) == (502, {"error": "The model server does not answer; try again."})
+    assert (reply.status_code, reply.json()) == (503, {"error": "The model server does not answer; try again."})
+
+
+def test_the_client_asks_again_until_the_server_is_back(base, tmp_path):
+    port, picture = free_port(), tiny_export.picture(40, 60, (10, 12, 20, 48))
+    patient = Retries(attempts=1000, first_wait=0.1, longest_wait=0.2, deadline=60)
+    with running_proxy(tmp_path, port) as url, futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.localize, f"{url}/v1/models/ornet", [picture], retries=patient)
+        while not (log := (tmp_path / "access.log").read_text()) and not answer.done():
+            time.sleep(0.02)
+        assert not answer.done() and '" 503 ' in log
+        with local_server.running(base, "ornet", config_file=base / "models.config", port=port):
+            found, = answer.result(60)
+    assert len(found.boxes) == 1
+
+
+def test_a_server_that_is_late_is_told_as_such(http, tmp_path):
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        url = stack.enter_context(running_proxy(tmp_path, silent.getsockname()[1], read_timeout="300ms"))
+        reply = http.post(f"{url}/v1/models/ornet:predict", json=NUMBERS)
+    assert (reply.status_code, reply.json()) == (504, {"error": "The model server does not answer in time; try again."})
 
 
 def test_more_requests_than_memory_is_for_are_told_to_come_again(http, server, tmp_path):
