@@ -71,7 +71,9 @@ def test_nobody_is_answered_who_has_hung_up(ask):
 
 
 @pytest.mark.parametrize(
-    ("content", "status"), [(gzip.compress(NUMBERS), 200), (gzip.compress(NUMBERS)[:-12], 400), (NUMBERS, 400)]
+    ("content", "status"),
+    [(gzip.compress(NUMBERS), 200), (gzip.compress(NUMBERS)[:-12], 400), (NUMBERS, 400)],
+    ids=["whole", "damaged", "plain"],
 )
 def test_gzip_bodies_are_inflated_and_damaged_ones_are_empty(ask, content, status):
     found, document = outcome(ask([body(content)], headers=[(b"content-encoding", b"gzip")]))
