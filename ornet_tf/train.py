@@ -46,7 +46,7 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
     """Trains the phases in order, each in its own folder of `workdir`.
 
     Args:
-      config: the configuration, which `ornet_tf.config.validate` has passed.
+      config: the configuration, which `ornet_tf.config_check.validate` has passed.
       workdir: the folder of the run.
       allow_changed_settings: whether to go on with other settings than those that the run was started with.
       profile: whether to record some steps of each phase for TensorBoard's profiler.

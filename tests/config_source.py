@@ -9,13 +9,12 @@ def load(name, split, **options):
 
     Paths are handed over as the command line does: as text.
     """
-    from ornet_tf import assemble
-    from ornet_tf import config as ornet
+    from ornet_tf import assemble, config_check
 
     spec = importlib.util.spec_from_file_location(name, source_tree.ROOT / "configs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     config = module.get_config()
     config.dataset.options.update({key: v if isinstance(v, (int, bool)) else str(v) for key, v in options.items()})
-    ornet.validate(config)
+    config_check.validate(config)
     return assemble.load_source(config, split)

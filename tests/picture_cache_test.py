@@ -160,7 +160,7 @@ def test_a_pipeline_over_a_mapped_file_holds_none_of_it_itself(tmp_path):
                 return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) // 1024
         def count(function):
             dataset = tf.data.Dataset.range(40).map(lambda i: tf.reduce_max(function(i)))
-            return len(list(input_pipeline._finished(dataset)))
+            return len(list(input_pipeline.finished(dataset)))
         small = tf.zeros([40, 1], tf.uint8)
         count(lambda i: small[i])
         before = anonymous()

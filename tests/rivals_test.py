@@ -7,7 +7,17 @@ import pytest
 import tensorflow as tf
 
 from configs import rivals_cub10, rivals_toybirds
-from ornet_tf import assemble, checkpoints, evaluate, export, localizer, methods, registry
+from ornet_tf import (
+    assemble,
+    checkpoints,
+    config_check,
+    evaluate,
+    evaluation_report,
+    export,
+    localizer,
+    methods,
+    registry,
+)
 from ornet_tf import config as ornet
 from ornet_tf.train import train
 from tests import tiny_rivals
@@ -19,7 +29,7 @@ ROWS = ("centre_box", "mean_features", "cam", "grad_cam", *RIVALS, "stage_one", 
 @pytest.fixture(scope="module", name="run")
 def _run(tmp_path_factory):
     config, workdir = tiny_rivals.get_config(), str(tmp_path_factory.mktemp("tiny_rivals"))
-    ornet.validate(config)
+    config_check.validate(config)
     train(config, workdir)
     return config, workdir
 
@@ -32,8 +42,8 @@ def _result(run):
 @pytest.mark.slow
 def test_one_table_compares_all_methods(result):
     assert tuple(result["rows"]) == ROWS
-    for head, *lines in [part.split("\n") for part in evaluate.table(result).split("\n| row | ")[1:]]:
-        assert {"LocErr top-1", "ClsErr top-1", "top-5"} <= {cell.strip() for cell in head.split("|")}
+    for head, *lines in [part.split("\n") for part in evaluation_report.table(result).split("\n| row | ")[1:]]:
+        assert {"LocErr top-1", "ClsErr top-1", "ClsErr top-5"} <= {cell.strip() for cell in head.split("|")}
         names = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
         assert names == list(ROWS)
 
@@ -63,7 +73,7 @@ def test_the_own_class_of_a_row_without_classes_is_an_error(run):
         evaluate.evaluate(config, run[1])
     config.evaluation.own_classes = ("nobody",)
     with pytest.raises(ValueError, match="config.evaluation: 'nobody' is neither a phase nor a row"):
-        ornet.validate(config)
+        config_check.validate(config)
 
 
 @pytest.mark.slow
