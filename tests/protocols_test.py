@@ -39,10 +39,20 @@ def data():
 
 
 @functools.cache
+def measurer(name, settings):
+    """Returns the graph part of a protocol, traced once for batches of all sizes."""
+    maps, truth = data()
+    spec = [{key: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for key, value in part.items()}
+            for part in ({"maps": maps}, {key: truth[key] for key in ("boxes", "whole_boxes", "mask")})]
+    measure = registry.find("protocols", name)(settings).measure
+    return tf.function(measure, input_signature=[spec[0]["maps"], spec[1]])
+
+
+@functools.cache
 def measured(name, *parts, settings=SETTINGS):
     """Returns the protocol after a batch for each part, (first, last + 1), of the pictures."""
     protocol = registry.find("protocols", name)(settings)
-    measure = tf.function(protocol.measure, reduce_retracing=True)
+    measure = measurer(name, settings)
     maps, truth = data()
     for part in [slice(*part) for part in parts or [(0, COUNT)]]:
         batch = {key: value[part] for key, value in truth.items()}
