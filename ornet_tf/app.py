@@ -34,6 +34,7 @@ def run(
     trains: bool = False,
     exports: bool = False,
     checks: bool = False,
+    reproduces: bool = False,
 ) -> None:
     """Parses the flags and calls `main(config, workdir)`.
 
@@ -47,29 +48,9 @@ def run(
       exports: whether the flag of exporting is there: `main(config, workdir, keep=...)`.
       checks: whether the flags of checking data are there, and no --workdir: `main(config, split=..., duplicates=...,
         headers_only=..., json=...)`.
+      reproduces: whether the flags of studies are there: `main(config, workdir, what=..., seeds=...)`.
     """
-    of_program = {}
-    if trains:
-        of_program["allow_changed_settings"] = flags.DEFINE_bool(
-            "allow_changed_settings", False, "Go on with a run although the configuration has changed since its start."
-        )
-        of_program["profile"] = flags.DEFINE_bool(
-            "profile", False, "Record the second loop of steps of each phase for TensorBoard's profiler."
-        )
-    if exports:
-        of_program["keep"] = flags.DEFINE_integer(
-            "keep", None, "How many versions stay, the new one among them; without it, all.", lower_bound=1
-        )
-
-    if checks:
-        of_program["split"] = flags.DEFINE_enum("split", None, SPLITS, "The split to look at; without it, all.")
-        of_program["duplicates"] = flags.DEFINE_bool(
-            "duplicates", False, "Also look for pictures that are in several splits, by the content of their files."
-        )
-        of_program["headers_only"] = flags.DEFINE_bool(
-            "headers_only", False, "Read sizes from the headers: faster, but pictures that break off are not found."
-        )
-        of_program["json"] = flags.DEFINE_bool("json", False, "Write the report as JSON.")
+    of_program = _define(trains=trains, exports=exports, checks=checks, reproduces=reproduces)
     places = {} if checks else {"workdir": _WORKDIR}
 
     def start(argv):
@@ -95,8 +76,39 @@ def run(
             sys.stderr.write(f"Error: {message}\n")
             sys.exit(1)
 
-    flags.mark_flags_as_required(["config", *places])
+    flags.mark_flags_as_required(["config", *places, *(["what"] if reproduces else [])])
     app.run(start, argv=with_installed_config(sys.argv), flags_parser=_parse)
+
+
+def _define(*, trains: bool, exports: bool, checks: bool, reproduces: bool) -> dict[str, flags.FlagHolder]:
+    """Defines the flags that a program has of its own; see `run`."""
+    of_program = {}
+    if trains:
+        of_program["allow_changed_settings"] = flags.DEFINE_bool(
+            "allow_changed_settings", False, "Go on with a run although the configuration has changed since its start."
+        )
+        of_program["profile"] = flags.DEFINE_bool(
+            "profile", False, "Record the second loop of steps of each phase for TensorBoard's profiler."
+        )
+    if exports:
+        of_program["keep"] = flags.DEFINE_integer(
+            "keep", None, "How many versions stay, the new one among them; without it, all.", lower_bound=1
+        )
+    if checks:
+        of_program["split"] = flags.DEFINE_enum("split", None, SPLITS, "The split to look at; without it, all.")
+        of_program["duplicates"] = flags.DEFINE_bool(
+            "duplicates", False, "Also look for pictures that are in several splits, by the content of their files."
+        )
+        of_program["headers_only"] = flags.DEFINE_bool(
+            "headers_only", False, "Read sizes from the headers: faster, but pictures that break off are not found."
+        )
+        of_program["json"] = flags.DEFINE_bool("json", False, "Write the report as JSON.")
+    if reproduces:
+        of_program["what"] = flags.DEFINE_list(
+            "what", None, "Tables and figures, by their file names in ornet_tf/studies, separated by commas, or `all`."
+        )
+        of_program["seeds"] = flags.DEFINE_list("seeds", None, "Seeds, separated by commas; without it, config.seed.")
+    return of_program
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -42,7 +42,7 @@ def write(
     for name, text in (("table.md", table(result)), ("cases.md", _cases(result, source, columns, cases))):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write(text)
-    _write_per_image(os.path.join(folder, "per_image.csv"), source, columns, _main_figures(result))
+    _write_per_image(os.path.join(folder, "per_image.csv"), source, columns, main_figures(result))
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -65,7 +65,7 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _main_figures(result: Mapping[str, Any]) -> str:
+def main_figures(result: Mapping[str, Any]) -> str:
     """Returns the name of the figures that columns are called after without saying so."""
     names = [title for titles in result["protocols"].values() for title in titles]
     return result["box_rule"] if result["box_rule"] in names else names[0]
@@ -88,7 +88,7 @@ def _write_per_image(path: str, source: Source, columns: Columns, main: str) -> 
 
 def _cases(result: Mapping[str, Any], source: Source, columns: Columns, count: int) -> str:
     """Returns Markdown lists of each row's worst and best pictures; of equal ones the earlier comes first."""
-    main = _main_figures(result)
+    main = main_figures(result)
     lines = []
     for row, figures in columns.items():
         column, values = next(iter(figures[main].items()))

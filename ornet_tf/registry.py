@@ -19,6 +19,7 @@ ENTRY_POINTS = {
     "losses": "loss",
     "erasing": "erase",
     "protocols": "Protocol",
+    "studies": "Study",
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ornet_tf import failures
 from ornet_tf.metrics import LocalizationMetrics
 from ornet_tf.protocols import Settings, number
 
@@ -21,11 +22,13 @@ class Accumulator:
         self._bootstrap = settings.bootstrap
         self._fixed = int(np.argmin(np.abs(np.asarray(options["thresholds"]) - settings.threshold)))
         self._boxes = []
+        self._shares = []
 
     def update(self, boxes: np.ndarray, ground_truth: np.ndarray, truth: Mapping[str, np.ndarray]) -> None:
         """Adds boxes [B, T, 4] of a batch."""
         self._metrics.update(boxes, ground_truth, truth["logits"], truth["label"])
         self._boxes.append(boxes[:, self._fixed])
+        self._shares.append(failures.shares(boxes[:, self._fixed], ground_truth))
 
     def summary(self, chosen_on: Mapping[str, Any] | None) -> dict[str, Any]:
         """Returns the figures of `LocalizationMetrics.summary` and, where there is truth, more.
@@ -59,12 +62,19 @@ class Accumulator:
         return figures
 
     def per_image(self) -> dict[str, np.ndarray]:
-        """Returns "iou", "right" (1, 0, NaN), "rank" and the box, in fractions of the view, at the fixed threshold."""
+        """Returns the columns of each picture, of its box at the fixed threshold.
+
+        They are "iou", "right" (1, 0, NaN), "coverage" and "precision" (see `failures.shares`), "rank" and the sides of
+        the box in fractions of the view.
+        """
         found = self._metrics.found()
         iou = found.ious[:, self._fixed]
         right = np.where(np.isnan(iou), np.nan, found.right[:, self._fixed])
         sides = dict(zip(("ymin", "xmin", "ymax", "xmax"), np.concatenate(self._boxes).T))
-        return {"iou": iou, "right": right, "rank": found.ranks, **sides}
+        coverage, precision = np.concatenate(self._shares, axis=1)
+        return {
+            "iou": iou, "right": right, "coverage": coverage, "precision": precision, "rank": found.ranks, **sides
+        }
 
 
 def cells(s: Mapping[str, Any], threshold_split: str) -> dict[str, str]:

@@ -1,0 +1,36 @@
+"""The paper's Table 3: what each component of stage two adds."""
+from __future__ import annotations
+
+from ornet_tf import study_charts
+from ornet_tf.studies import _stage_two
+
+
+class Study:
+    """Stage two without its components, with some of them, and whole."""
+
+    title = "Table 3: what each component of stage two adds"
+    about = (
+        "L_e: the evaluator's cross-entropy. L_w: the weighted entropy. L_a: the area loss. Erasing is that of the "
+        "experiment. What else the experiment trains stage two with is in every line. The last line has the plain "
+        "entropy of Eq. 13 in the place of the weighted one."
+    )
+    rows = ("stage_one",)
+    phase = staticmethod(_stage_two.phase)
+
+    def variants(self, config):
+        """Returns the combinations of the components; "all" is the experiment as it is."""
+        entropy = _stage_two.entropy_term(config)
+        lines = {
+            "L_e": ("entropy", "area", "erasing"),
+            "L_e + L_w": ("area", "erasing"),
+            "L_e + erasing": ("entropy", "area"),
+            "L_e + L_w + L_a": ("erasing",),
+            "L_e + L_w + erasing": ("area",),
+        }
+        changes = {label: _stage_two.without(config, *parts) for label, parts in lines.items()}
+        plain = {f"{entropy}.plugin": "entropy", f"{entropy}.options": {}}
+        return {**changes, "all: L_e + L_w + L_a + erasing": {}, "all, plain entropy": plain}
+
+    def draw(self, rows, variants):
+        """Returns a bar for each line of the table."""
+        return study_charts.score_bars([*rows.values(), *variants.values()], self.title)
