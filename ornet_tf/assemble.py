@@ -15,7 +15,7 @@ from ornet_tf import checkpoints, generator, input_pipeline, methods, picture_ca
 from ornet_tf.compat import keras
 from ornet_tf.datasets import MissingSplit, Source
 from ornet_tf.evaluation_pipeline import evaluation_batches as batches_of_truth
-from ornet_tf.optimizers import make_optimizers
+from ornet_tf.optimizers import make_optimizers, make_schedule
 
 # What was found when pictures were looked at, in the workdir.
 _CHECKED = "checked_pictures.json"
@@ -173,7 +173,10 @@ def check_phases(config: ConfigDict, source: Source) -> None:
         method = build_method(config, section, len(source.class_names), precision=section.precision)
         parts[name] = method.parts
         make_optimizers(
-            method.trainable_variables, schedule=0.1, rate_factors=section.rate_factors, trainable=section.trainable
+            method.trainable_variables,
+            schedule=make_schedule(section.learning_rate, "constant", 0, 1),
+            rate_factors=section.rate_factors,
+            trainable=section.trainable,
         )
         for part, origin in section.init_from.items():
             phase, origin_part = origin.split(".")
