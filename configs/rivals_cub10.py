@@ -10,7 +10,7 @@ class errors of their own classifiers, as in the paper, the others those of the 
 """
 from ml_collections import ConfigDict
 
-from configs import cub10
+from configs import cub10, rivals_toybirds
 from ornet_tf import config as ornet
 
 
@@ -31,11 +31,4 @@ def get_config() -> ConfigDict:
     }
     of_evaluator = ("epochs", "batch_size", "learning_rate", "trainable", "rate_factors")
     schedule = {key: config.phase.evaluator[key] for key in of_evaluator}
-    for name, fields in rivals.items():
-        config.phase[name] = ornet.phase(name, **{**schedule, **fields})
-    config.phases = ("evaluator", *rivals, "stage_one", "stage_two")
-    evaluator = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
-    config.evaluation.row.grad_cam = ornet.row("grad_cam", evaluator)
-    config.evaluation.rows = ("centre_box", "mean_features", "cam", "grad_cam", *rivals, "stage_one", "stage_two")
-    config.evaluation.own_classes = tuple(rivals)
-    return config
+    return rivals_toybirds.with_rivals(config, {name: {**schedule, **fields} for name, fields in rivals.items()})

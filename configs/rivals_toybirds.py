@@ -35,8 +35,13 @@ def get_config() -> ConfigDict:
             },
         },
     }
+    return with_rivals(config, {name: {**schedule, **fields} for name, fields in rivals.items()})
+
+
+def with_rivals(config: ConfigDict, rivals: dict[str, dict]) -> ConfigDict:
+    """Adds Grad-CAM, and a phase and a row for each rival, by the name of its method -> fields of the phase."""
     for name, fields in rivals.items():
-        config.phase[name] = ornet.phase(name, **schedule, **fields)
+        config.phase[name] = ornet.phase(name, **fields)
     config.phases = ("evaluator", *rivals, "stage_one", "stage_two")
     evaluator = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
     config.evaluation.row.grad_cam = ornet.row("grad_cam", evaluator)

@@ -40,8 +40,7 @@ def write(
     }
     run_folder.write_json(os.path.join(folder, "result.json"), result)
     for name, text in (("table.md", table(result)), ("cases.md", _cases(result, source, columns, cases))):
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
+        run_folder.write_text(os.path.join(folder, name), text)
     _write_per_image(os.path.join(folder, "per_image.csv"), source, columns, main_figures(result))
 
 

@@ -128,7 +128,12 @@ def read_json(path: str) -> Any:
 
 
 def write_json(path: str, value: Any) -> None:
-    """Writes a JSON file aside and renames it into place, so that no reader meets half of it.
+    """Writes a JSON file as `write_text` does."""
+    write_text(path, json.dumps(value, indent=1, default=str) + "\n")
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a file aside and renames it into place, so that no reader meets half of it; its folder is made.
 
     Raises:
       OSError: if it can't be written; what was there stays.
@@ -136,8 +141,7 @@ def write_json(path: str, value: Any) -> None:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(f"{path}.partial", "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1, default=str)
-            file.write("\n")
+            file.write(text)
         durable.replace(f"{path}.partial", path)
     except OSError as error:
         raise OSError(f"{path} could not be written: {error.strerror}. Free some space or choose a folder that can be "

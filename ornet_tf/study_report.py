@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from ornet_tf import durable, failures, outcomes, study_charts
+from ornet_tf import failures, outcomes, run_folder, study_charts
 from ornet_tf.outcomes import Outcome
 from ornet_tf.studies import Study
 from ornet_tf.study_charts import Table
@@ -94,21 +94,20 @@ def write(folder: str, shown: Shown) -> None:
     Raises:
       OSError: if a file can't be written.
     """
-    os.makedirs(os.path.join(folder, "sections"), exist_ok=True)
-    _replace(os.path.join(folder, f"{shown.name}.md"), markdown(shown))
+    run_folder.write_text(os.path.join(folder, f"{shown.name}.md"), markdown(shown))
     for key, table in shown.tables.items():
-        _replace(os.path.join(folder, "_".join(filter(None, [shown.name, key])) + ".csv"), _csv(table))
+        run_folder.write_text(os.path.join(folder, "_".join(filter(None, [shown.name, key])) + ".csv"), _csv(table))
     pictures = list(shown.pictures.values())
     if pictures:
         Image.fromarray(pictures[0]).save(os.path.join(folder, f"{shown.name}.png"))
-    _replace(os.path.join(folder, "sections", f"{shown.name}.html"), section(shown))
+    run_folder.write_text(os.path.join(folder, "sections", f"{shown.name}.html"), section(shown))
     sections = {}
     for file_name in sorted(os.listdir(os.path.join(folder, "sections"))):
         name, ending = os.path.splitext(file_name)
         if ending == ".html":
             with open(os.path.join(folder, "sections", file_name), encoding="utf-8") as file:
                 sections[name] = file.read()
-    _replace(os.path.join(folder, "index.html"), page(sections))
+    run_folder.write_text(os.path.join(folder, "index.html"), page(sections))
 
 
 def markdown(shown: Shown) -> str:
@@ -177,10 +176,3 @@ def _csv(table: Table) -> str:
     writer.writeheader()
     writer.writerows(table.numbers)
     return buffer.getvalue()
-
-
-def _replace(path: str, text: str) -> None:
-    with durable.writing(f"{path} could not be written", ""):
-        with open(f"{path}.partial", "w", encoding="utf-8") as file:
-            file.write(text)
-        durable.replace(f"{path}.partial", path)

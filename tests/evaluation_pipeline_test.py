@@ -4,28 +4,22 @@ import pytest
 from PIL import Image
 
 from ornet_tf import evaluation_pipeline
-from ornet_tf.datasets import Source
+from tests import drawn_pictures
+from tests.drawn_pictures import source_of
 
 RESIZE, CROP = 24, 20
-SIZES = [(30, 40), (24, 24), (61, 33), (20, 26)]  # height, width; in turn
 
 
 @pytest.fixture(scope="module")
 def pictures():
     """Ten pictures that differ everywhere, uint8 [H, W, 3]."""
-    drawn = np.random.default_rng(7)
-    return [drawn.integers(0, 256, (*SIZES[i % len(SIZES)], 3), np.uint8) for i in range(10)]
+    return drawn_pictures.draw()
 
 
 @pytest.fixture(scope="module")
 def source(pictures, encode):
     """The pictures as files in memory, JPEG and PNG in turn."""
     return source_of([encode(picture, ("PNG", "JPEG")[i % 2]) for i, picture in enumerate(pictures)])
-
-
-def source_of(files, boxes=None, masks=None):
-    labels = np.arange(len(files)) % 3
-    return Source("abc", files, [f"{i}.jpg" for i in range(len(files))], labels, boxes, masks)
 
 
 def evaluation(source, **changes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ornet_tf import study_charts
 from ornet_tf.studies import REMOVED
 
 _WEIGHTED_ENTROPY = ("weighted_entropy", "entropy")
@@ -59,6 +60,32 @@ def without(config: Mapping[str, Any], *parts: str) -> dict[str, Any]:
         else:
             changes[{"entropy": entropy_term, "area": area_term}[part](config)] = REMOVED
     return changes
+
+
+class Weights:
+    """A study of the weight of one term of the loss; a subclass says which, in `term`."""
+
+    about = "Multiples of the configured weight: the paper's own grid is not known. At 0 the term is left out."
+    rows = ()
+    phase = staticmethod(phase)
+    title: str
+    symbol: str  # of the weight, in the paper
+    factors: tuple[float, ...]  # of the configured weight
+
+    @staticmethod
+    def term(config: Mapping[str, Any]) -> str:
+        """Returns the path of the term."""
+        raise NotImplementedError
+
+    def variants(self, config):
+        """Returns a variant for each weight; that of the experiment is among them."""
+        of_weight = weights(config, self.term(config), self.factors)
+        return {f"{self.symbol} = {weight:g}": changes for weight, changes in of_weight.items()}
+
+    def draw(self, rows, variants):
+        """Returns the curve."""
+        values = [float(label.rpartition(" ")[2]) for label in variants]
+        return study_charts.score_curve(values, [*variants.values()], self.title, self.symbol)
 
 
 def weights(config: Mapping[str, Any], term: str, factors: tuple[float, ...]) -> dict[float, dict[str, Any]]:

@@ -1,27 +1,13 @@
 """The paper's Fig. 11a: localization against alpha, the weight of the weighted entropy (Eq. 10)."""
 from __future__ import annotations
 
-from ornet_tf import study_charts
 from ornet_tf.studies import _stage_two
 
-# Of the configured weight; the paper's grid is not known. 0 takes the term out.
-_FACTORS = (0.0, 1 / 3, 2 / 3, 1.0, 4 / 3, 2.0)
 
-
-class Study:
+class Study(_stage_two.Weights):
     """Stage two with several weights of the weighted entropy."""
 
     title = "Fig. 11a: localization against alpha, the weight of the weighted entropy"
-    about = "Multiples of the configured weight: the paper's own grid is not known. At 0 the term is left out."
-    rows = ()
-    phase = staticmethod(_stage_two.phase)
-
-    def variants(self, config):
-        """Returns a variant for each weight; that of the experiment is among them."""
-        of_weight = _stage_two.weights(config, _stage_two.entropy_term(config), _FACTORS)
-        return {f"alpha = {weight:g}": changes for weight, changes in of_weight.items()}
-
-    def draw(self, rows, variants):
-        """Returns the curve."""
-        weights = [float(label.rpartition(" ")[2]) for label in variants]
-        return study_charts.score_curve(weights, [*variants.values()], self.title, "alpha")
+    symbol = "alpha"
+    factors = (0.0, 1 / 3, 2 / 3, 1.0, 4 / 3, 2.0)
+    term = staticmethod(_stage_two.entropy_term)
