@@ -13,6 +13,7 @@ from ornet_tf.studies import LEFT_OUT
 from tests import tiny_experiment
 
 NAMES, SEEDS = ["fig4", "fig11b"], [0, 1]
+FACTORS = (0.0, 1.0, 2.0)  # of fig11b: the experiment as it is among them; the whole grid takes minutes to train
 
 
 def tiny():
@@ -26,7 +27,9 @@ def tiny():
 @pytest.fixture(scope="module", name="workdir")
 def _workdir(tmp_path_factory):
     workdir = str(tmp_path_factory.mktemp("studies"))
-    reproduce.reproduce(tiny(), workdir, NAMES, SEEDS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry.find("studies", "fig11b"), "factors", FACTORS)
+        reproduce.reproduce(tiny(), workdir, NAMES, SEEDS)
     return workdir
 
 
@@ -48,7 +51,7 @@ def test_shared_phases_are_trained_once_for_each_seed_and_equal_variants_too(wor
             f"seed-{seed}/shared/{phase}" for phase in ("evaluator", "stage_one")
         }
         variants = [path for path in of_seed if "/variants/" in path]
-        assert len(variants) == 6 and all(path.endswith("/stage_two") for path in variants)
+        assert len(variants) == len(FACTORS) and all(path.endswith("/stage_two") for path in variants)
         assert f"seed-{seed}/variants/as_configured/stage_two" in variants
         of_stage_one = run_folder.run_id(os.path.join(workdir, f"seed-{seed}", "shared"), "stage_one")
         for path in variants:
@@ -66,7 +69,7 @@ def test_the_same_command_again_trains_and_evaluates_nothing(workdir):
         return found
 
     before = finished(workdir), evaluated()
-    assert len(before[1]) == 2 * 7
+    assert len(before[1]) == len(SEEDS) * (1 + len(FACTORS))
     reproduce.reproduce(tiny(), workdir, ["fig4"], SEEDS)
     assert (finished(workdir), evaluated()) == before
 
