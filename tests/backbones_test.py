@@ -45,9 +45,15 @@ def test_every_backbone_rejects_a_size_that_does_not_fit(name):
 
 
 @pytest.mark.parametrize(
-    ("split", "shape"), [("block1_pool", (16, 16, 64)), ("block2_pool", (8, 8, 128)), ("block4_pool", (2, 2, 512))]
+    ("split", "shape"),
+    [
+        ("block1_pool", (16, 16, 64)),
+        ("block2_pool", (8, 8, 128)),
+        ("block4_conv3", (4, 4, 512)),
+        ("block4_pool", (2, 2, 512)),
+    ],
 )
-def test_vgg16_is_cut_after_the_named_pooling_layer(split, shape):
+def test_vgg16_is_cut_after_the_named_layer(split, shape):
     backbone = build("vgg16", split=split)
     assert backbone.lower.output_shape[1:] == shape
     assert backbone.lower.layers[-1].name == split

@@ -6,49 +6,10 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import registry
-from ornet_tf.losses import agreement, area, cross_entropy, entropy, weighted_entropy
+from ornet_tf.losses import area, cross_entropy, entropy, weighted_entropy
+from tests.loss_inputs import TINY, extreme, inputs, ordinary, slopes, values_and_gradients
 
-TINY = 2.0**-24
 LOSSES = registry.choices("losses")
-
-
-def ordinary(name):
-    """Returns four ordinary examples of the tensor that losses call `name`."""
-    random = np.random.default_rng(1)
-    if name == "activation_map":
-        return random.uniform(0.02, 0.98, [4, 5, 7, 1]).astype(np.float32)
-    if name == "logits":
-        return random.normal(0.0, 3.0, [4, 6]).astype(np.float32)
-    if name == "teacher_logits":
-        return random.normal(1.0, 2.0, [4, 6]).astype(np.float32)
-    if name == "labels":
-        return np.array([5, 0, 3, 3], np.int32)
-    raise NotImplementedError(f"No test input for {name!r}: add an ordinary and an extreme one to this file.")
-
-
-def extreme(name):
-    """Returns four examples at the ends of what is allowed."""
-    if name == "activation_map":
-        ends = [0.0, 1.0, 1e-45, 1e-38, TINY, 1.0 - TINY, 0.5, 1e-7]
-        return np.array([ends, [0.0] * 8, [1.0] * 8, [0.5] * 8], np.float32).reshape(4, 2, 4, 1)
-    if name in ("logits", "teacher_logits"):
-        rows = [[1e30, -1e30, 0.0], [-1e30, 1e30, 0.0], [1e4, 1e4, 1e4], [-300.0, 0.0, 300.0]]
-        return np.array(rows, np.float32)
-    return np.array([0, 0, 1, 0], np.int32)
-
-
-def inputs(name, make=ordinary):
-    parameters = inspect.signature(registry.find("losses", name)).parameters.values()
-    return [tf.constant(make(p.name)) for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-
-
-def values_and_gradients(loss, tensors, **options):
-    watched = [tensor for tensor in tensors if tensor.dtype.is_floating]
-    with tf.GradientTape() as tape:
-        tape.watch(watched)
-        values = loss(*tensors, **options)
-    gradients = tape.gradient(values, watched, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return values.numpy(), [gradient.numpy() for gradient in gradients]
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -124,32 +85,6 @@ def reference_cross_entropy(logits, label, smoothing):
     return -(target * np.log(probabilities)).sum()
 
 
-def slopes(function, point, step=1e-6):
-    """Returns the central differences of a scalar float64 function of a vector."""
-    return np.array([(function(point + d) - function(point - d)) / (2.0 * step) for d in step * np.eye(len(point))])
-
-
-def reference_divergence(logits, teacher):
-    p, q = (np.exp(x) / np.exp(x).sum() for x in (teacher, logits))
-    return (p * np.log(p / q)).sum()
-
-
-def test_agreement_is_the_divergence_from_the_teacher_who_learns_nothing():
-    logits, teacher = inputs("agreement")
-    values, [gradient, of_teacher] = values_and_gradients(agreement.loss, [logits, teacher])
-    for i, (row, target) in enumerate(zip(logits.numpy().astype(np.float64), teacher.numpy().astype(np.float64))):
-        np.testing.assert_allclose(values[i], reference_divergence(row, target), rtol=1e-5)
-        expected = slopes(lambda x, t=target: reference_divergence(x, t), row)
-        np.testing.assert_allclose(gradient[i], expected, rtol=1e-4, atol=1e-6)
-    assert not of_teacher.any()
-    np.testing.assert_allclose(agreement.loss(teacher + 3.0, teacher), np.zeros(4), atol=1e-6)
-
-
-def test_agreement_refuses_judgements_of_other_classes():
-    with pytest.raises(ValueError, match=r"must both be \[B, K\], got \(2, 3\), \(2, 4\)"):
-        agreement.loss(tf.zeros([2, 3]), tf.zeros([2, 4]))
-
-
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
 def test_cross_entropy_is_equations_5_and_6(smoothing):
     logits, labels = inputs("cross_entropy")
@@ -215,6 +150,7 @@ def test_weighted_entropy_stays_finite_for_any_width(sigma):
         ("weighted_entropy", {"sigma": float("nan")}, ValueError, "sigma must be positive and finite"),
         ("weighted_entropy", {"mu": 1.5}, ValueError, "mu must be a map value between 0 and 1, got 1.5"),
         ("weighted_entropy", {"mu": "0.5"}, TypeError, "mu must be a number, got '0.5'"),
+        ("seed_agreement", {"label_smoothing": 1.0}, ValueError, "must be at least 0 and below 1, got 1.0"),
         ("cross_entropy", {"label_smoothing": 1.0}, ValueError, "label_smoothing must be at least 0 and below 1"),
         ("cross_entropy", {"label_smoothing": -0.1}, ValueError, "label_smoothing must be at least 0 and below 1"),
         ("cross_entropy", {"label_smoothing": "0.1"}, TypeError, "label_smoothing must be a number"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import randomness, registry
+from ornet_tf import randomness, registry, seeds
 from ornet_tf.compat import variable_path
 from ornet_tf.methods import Builders, rescale
 from tests.tiny_methods import BUILDERS, batch, images
@@ -55,6 +55,27 @@ def test_stage_one_gates_the_low_level_features():
     features = method.parts["lower"](images() / 64.0 - 2.0)
     expected = method.parts["upper"](features * outputs["activation_map"])["logits"]
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
+
+
+def test_stage_one_gives_the_seed_and_what_the_map_leaves_to_the_classifier():
+    method = registry.find("methods", "stage_one")(BUILDERS, seed_threshold=0.3, background=True)
+    outputs = method.forward(batch(), training=True)
+    lower, upper = method.parts["lower"], method.parts["upper"]
+    features = lower(images() / 64.0 - 2.0, training=True)
+    scores = seeds.mean_activation(features, upper(features)["features"], low_level_weight=0.5)
+    np.testing.assert_array_equal(outputs["seed_map"], seeds.largest_region(scores, 0.3))
+    kernel = upper.get_layer("predictions").get_weights()[0]
+    gate = outputs["activation_map"]
+    for name, share in (("background_activation", 1.0 - gate), ("whole_activation", 1.0)):
+        maps = np.einsum("bhwd,db->bhw", upper(features * share)["features"], kernel[:, batch()["label"]])
+        np.testing.assert_allclose(outputs[name], np.maximum(maps, 0).mean(axis=(1, 2)), rtol=1e-4, atol=1e-6)
+    assert not {"seed_map", "whole_activation"} & {*method.forward({"image": images()}, training=False)}
+
+
+@pytest.mark.parametrize("option", [{"seed_threshold": 1.0}, {"seed_low_level_weight": -0.5}])
+def test_stage_one_refuses_a_seed_that_can_not_be(option):
+    with pytest.raises(ValueError, match=f"{[*option][0]}: expected at least 0"):
+        registry.find("methods", "stage_one")(BUILDERS, **option)
 
 
 def test_stage_two_judges_the_masked_normalised_image():
@@ -133,6 +154,13 @@ def test_cam_is_the_weighted_sum_of_the_last_features():
     low, high = raw.min(axis=(1, 2, 3), keepdims=True), raw.max(axis=(1, 2, 3), keepdims=True)
     expected = np.divide(raw - low, high - low, out=np.zeros_like(raw), where=high > low)
     np.testing.assert_allclose(method.predict(images())["activation_map"], expected, atol=1e-4)
+
+
+def test_mean_features_can_add_those_of_the_low_levels():
+    method = registry.find("methods", "mean_features")(BUILDERS, low_level_weight=0.5)
+    features = method.parts["lower"](images() / 64.0 - 2.0)
+    expected = seeds.mean_activation(features, method.parts["upper"](features)["features"], low_level_weight=0.5)
+    np.testing.assert_allclose(method.predict(images())["activation_map"], expected, atol=1e-6)
 
 
 def test_cam_needs_a_head_that_it_can_read():

@@ -1,7 +1,8 @@
-"""VGG16 (Simonyan and Zisserman, ICLR 2015), cut after one of its pooling layers; layer names of Keras Applications."""
+"""VGG16 (Simonyan and Zisserman, ICLR 2015), cut at the end of one of its blocks; layer names of Keras Applications."""
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Iterator, Sequence
 
 import h5py
 
@@ -27,7 +28,8 @@ def build(
     Args:
       image_size: height and width of the input in pixels; a multiple of 32.
       num_classes: K, the number of outputs.
-      split: the pooling layer that ends the lower part (paper, section 3.1); `block2_pool` gives 56x56x128 at 224.
+      split: the layer that ends the lower part (paper, section 3.1): a block's pooling layer, or its last convolution,
+        whose features are twice as fine. `block2_pool` gives 56x56x128 at 224, `block4_conv3` 28x28x512.
       weights: `imagenet` (downloads), the path of a weights file in the Keras layout, or None (random).
       head: `gap` ends in block5_conv3, global average pooling and one dense layer, so that CAM can be read from it;
         `fully_connected` is the original one with block5_pool, fc1 and fc2.
@@ -42,7 +44,8 @@ def build(
       FileNotFoundError: if `weights` is neither a name nor a file.
       OSError: if the weights of `imagenet` can't be downloaded.
     """
-    splits = [f"block{i + 1}_pool" for i in range(5 if head == "fully_connected" else 4)]
+    pools = [f"block{block}_pool" for block in range(1, 6 if head == "fully_connected" else 5)]
+    splits = [*pools, *(f"block{block}_conv{count}" for block, (count, _) in enumerate(BLOCKS[:-1], start=1))]
     if head not in HEADS:
         raise ValueError(f"head: expected one of {', '.join(HEADS)}, got {head!r}.")
     if split not in splits:
@@ -56,16 +59,13 @@ def build(
 
     x = inputs = keras.Input(shape, name="normalized_image")
     last_conv = None
-    for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
-        for index in range(1, convolutions + 1):
-            x = Conv3x3(filters, activation="relu", name=f"block{block}_conv{index}")(x)
-            last_conv = x
-        if block < 5 or head == "fully_connected":
-            x = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
-        if split == f"block{block}_pool":
+    for layer in _layers(pools):
+        x = layer(x)
+        last_conv = last_conv if "pool" in layer.name else x
+        if split == layer.name:
             lower = keras.Model(inputs, x, name="lower")
             x = upper_inputs = keras.Input(x.shape[1:], name="low_level_features")
-            last_conv = last_conv if block < 5 else x
+            last_conv = last_conv if split != "block5_pool" else x
     if head == "gap":
         x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="gap")(x)
     else:
@@ -79,6 +79,15 @@ def build(
     if weights is not None:
         _load(weights, (lower, upper), full=head == "fully_connected", image_size=image_size)
     return Backbone(normalize, lower, upper)
+
+
+def _layers(pools: Sequence[str]) -> Iterator[keras.layers.Layer]:
+    """Yields the convolutions of all blocks, each block followed by its pooling layer where that is among `pools`."""
+    for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
+        for index in range(1, convolutions + 1):
+            yield Conv3x3(filters, activation="relu", name=f"block{block}_conv{index}")
+        if f"block{block}_pool" in pools:
+            yield keras.layers.MaxPooling2D(2, name=f"block{block}_pool")
 
 
 def _load(weights: str, parts, *, full: bool, image_size: int) -> None:

@@ -3,32 +3,84 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from ornet_tf.methods import Builders, named_variables
+from ornet_tf import seeds
+from ornet_tf.methods import Builders, class_activation, named_variables
 
 
 class Method:
-    """lower(image) -> generator -> activation map; upper(lower · map) must still classify (Eq. 1-6)."""
+    """lower(image) -> generator -> activation map; upper(lower · map) must still classify (Eq. 1-6).
 
-    def __init__(self, builders: Builders):
-        """Builds the parts `lower`, `generator` and `upper`."""
+    With `seed_threshold` or `background`, which are not in the paper, training computes more for losses to ask for.
+    """
+
+    def __init__(
+        self,
+        builders: Builders,
+        *,
+        seed_threshold: float | None = None,
+        seed_low_level_weight: float = 0.5,
+        background: bool = False,
+    ):
+        """Builds the parts `lower`, `generator` and `upper`.
+
+        Args:
+          builders: see `Builders`.
+          seed_threshold: on `seeds.mean_activation`, 0..1; its largest region above it is the target of a
+            `seed_agreement` loss.
+            Choose features that know objects: a backbone with ImageNet weights, a deep split. None for no seed.
+          seed_low_level_weight: of the low-level features in the seed, where the last ones have 1.
+          background: whether training also gives what is left to the classifier where the map is off, for a
+            `background_suppression` loss; needs a `gap` head.
+
+        Raises:
+          ValueError: if an option is out of range, or the head does not fit.
+        """
+        if seed_threshold is not None and not 0 <= seed_threshold < 1:
+            raise ValueError(f"seed_threshold: expected at least 0 and below 1, or None, got {seed_threshold!r}.")
+        if seed_low_level_weight < 0:
+            raise ValueError(f"seed_low_level_weight: expected at least 0, got {seed_low_level_weight!r}.")
+        self._seed_threshold, self._low_level_weight = seed_threshold, seed_low_level_weight
+        self._background = background
         self._normalize, self._lower, self._upper = builders.backbone()
         self._generator = builders.generator(self._lower.output_shape[1:])
+        self._class_activation = class_activation(self._upper) if background else None
         self.parts = {"lower": self._lower, "generator": self._generator, "upper": self._upper}
         self.trainable_variables = named_variables(self.parts)
 
     def forward(self, batch, *, training):
-        """Returns "activation_map", "class_maps", "generator_logits" (Eq. 4) and "logits" of the gated features."""
+        """Returns "activation_map", "class_maps", "generator_logits" (Eq. 4) and "logits" of the gated features.
+
+        In training, with a seed, "seed_map" [B, h, w, 1] as well; with `background`, "background_activation" and
+        "whole_activation" [B] of the label.
+        """
         features = self._lower(self._normalize(batch["image"]), training=training)  # [B, h, w, C]
         outputs = self._generator(features, training=training)
-        gated = features * tf.cast(outputs["activation_map"], features.dtype)
-        return {
+        gate = tf.cast(outputs["activation_map"], features.dtype)
+        outputs = {
             "activation_map": outputs["activation_map"],
             "class_maps": outputs["class_maps"],
             "generator_logits": outputs["logits"],
-            "logits": self._upper(gated, training=training)["logits"],
+            "logits": self._upper(features * gate, training=training)["logits"],
         }
+        if training and (self._seed_threshold is not None or self._background):
+            outputs.update(self._targets(features, gate, batch["label"]))
+        return outputs
 
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the "logits" [B, K] of the gated features."""
         outputs = self.forward({"image": images}, training=False)
         return {"activation_map": outputs["activation_map"], "logits": outputs["logits"]}
+
+    def _targets(self, features, gate, labels):
+        """Returns what losses compare the map with; batch statistics of `upper` stay those of the gated features."""
+        whole = self._upper(features, training=False)["features"]
+        targets = {}
+        if self._seed_threshold is not None:
+            scores = seeds.mean_activation(features, whole, low_level_weight=self._low_level_weight)
+            targets["seed_map"] = seeds.largest_region(scores, self._seed_threshold)
+        if self._background:
+            left = self._upper(features * (1.0 - gate), training=False)["features"]
+            for name, seen in (("background_activation", left), ("whole_activation", whole)):
+                activation = tf.nn.relu(self._class_activation(seen, labels))
+                targets[name] = tf.reduce_mean(tf.cast(activation, tf.float32), axis=[1, 2, 3])
+        return targets

@@ -1,0 +1,36 @@
+"""Agreement of the map with a seed: the first guess that `seeds` reads from frozen features. Not in the paper."""
+from __future__ import annotations
+
+import tensorflow as tf
+
+# The distance from 1 of the float32 number next to it: what logarithms are kept away from 0 and 1 by.
+_SMALLEST = 2.0**-24
+
+
+def loss(activation_map: tf.Tensor, seed_map: tf.Tensor, *, label_smoothing: float = 0.1) -> tf.Tensor:
+    """Returns the mean binary cross-entropy of the pixels of each map against its seed, in nats.
+
+    With label smoothing s the target is 1 - s / 2 inside and s / 2 outside: a seed is wrong at its borders, so a map
+    must not be sure because of it.
+
+    Args:
+      activation_map: floating point [B, h, w, 1] in 0..1; computed in float32 whatever it comes in.
+      seed_map: floating point [B, h, w, 1], 0 or 1; it gets no gradient.
+      label_smoothing: s, at least 0 and below 1.
+
+    Returns:
+      float32 [B], at least 0.
+
+    Raises:
+      ValueError: if label_smoothing is out of range, or the maps have other shapes.
+    """
+    if not 0.0 <= label_smoothing < 1.0:
+        raise ValueError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}.")
+    values, target = tf.cast(activation_map, tf.float32), tf.stop_gradient(tf.cast(seed_map, tf.float32))
+    if not values.shape.is_compatible_with([None, None, None, 1]) or not values.shape.is_compatible_with(target.shape):
+        raise ValueError(f"activation_map and seed_map must both be [B, h, w, 1], got {values.shape}, {target.shape}.")
+    target = target * (1.0 - label_smoothing) + label_smoothing / 2.0
+    # The slope passes: a map that is sure of the wrong thing has to come back.
+    values = values + tf.stop_gradient(tf.clip_by_value(values, _SMALLEST, 1.0 - _SMALLEST) - values)
+    per_pixel = -(target * tf.math.log(values) + (1.0 - target) * tf.math.log1p(-values))
+    return tf.reduce_mean(per_pixel, axis=[1, 2, 3])
