@@ -15,7 +15,17 @@ import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, checkpoints, input_pipeline, interruption, provenance, run_folder, workers
+from ornet_tf import (
+    app,
+    assemble,
+    checkpoints,
+    input_pipeline,
+    interruption,
+    layers,
+    provenance,
+    run_folder,
+    workers,
+)
 from ornet_tf.compat import keras
 from ornet_tf.datasets import Source
 from ornet_tf.frozen_outputs import FrozenOutputs
@@ -144,6 +154,8 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
             rate_factors=section.rate_factors,
             trainable=section.trainable,
         )
+    for part in method.parts.values():
+        layers.freeze_convolutions(part, [v for _, members in optimizers for v in members])
     training_step = TrainingStep(
         strategy,
         method,

@@ -79,6 +79,8 @@ def test_vgg16_computes_what_keras_applications_computes(tmp_path):
     )
     actual = backbone.upper(backbone.lower(backbone.normalize(images)))["features"]
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+    assert not np.any(backbone.upper.get_layer("predictions").kernel)  # the file has none
+    assert np.all(build("vgg16").upper.get_layer("predictions").kernel)
 
 
 def write_keras_layout(model, path):

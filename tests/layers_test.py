@@ -55,6 +55,15 @@ def test_a_frozen_convolution_is_computed_the_faster_way_where_that_is_preferred
     assert len(calls) == 1
 
 
+def test_convolutions_are_frozen_that_are_not_trained():
+    inputs = keras.Input((6, 6, 2))
+    first, second = layers.Conv3x3(3, name="first"), layers.Conv3x3(3, name="second")
+    norm = layers.batch_norm("norm")  # frozen, it would no longer follow the statistics of its batches
+    model = keras.Model(inputs, norm(second(first(inputs))))
+    layers.freeze_convolutions(model, second.weights)
+    assert [layer.trainable for layer in (first, second, norm)] == [False, True, True]
+
+
 def test_a_convolution_is_made_again_from_its_configuration():
     layer = layers.Conv3x3(5, activation="relu", name="conv")
     again = layers.Conv3x3.from_config(layer.get_config())

@@ -1,7 +1,8 @@
-"""Suppression of the class's activation in the background (BAS; Wu, Zhai and Cao, CVPR 2022). Not in the ORNet paper.
+"""Suppression of the activation that is left in the background. Not in the ORNet paper.
 
-A map that leaves parts of the object out leaves class activation in the background. Unlike the cross-entropy of the
-foreground, which a part of the object satisfies, this falls until the last part is in.
+A map that leaves parts of the object out leaves activation in the background. Unlike the cross-entropy of the
+foreground, which a part of the object satisfies, this falls until the last part is in. After BAS (Wu, Zhai and Cao,
+CVPR 2022), which measures the activation of the label's class; the activation may be that or another one.
 """
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ import tensorflow as tf
 
 
 def loss(background_activation: tf.Tensor, whole_activation: tf.Tensor) -> tf.Tensor:
-    """Returns what is left of each example's class activation once the foreground is taken out, as a share of it.
+    """Returns what is left of each example's activation once the foreground is taken out, as a share of it.
 
     Args:
-      background_activation: floating point [B], at least 0: activation of the label's class on features times
-        1 - map; computed in float32 whatever it comes in.
+      background_activation: floating point [B], at least 0: activation on features times 1 - map; computed in
+        float32 whatever it comes in.
       whole_activation: floating point [B], at least 0: that on all features. It gets no gradient.
 
     Returns:

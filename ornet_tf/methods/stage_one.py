@@ -4,7 +4,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ornet_tf import seeds
-from ornet_tf.methods import Builders, class_activation, named_variables
+from ornet_tf.methods import Builders, named_variables
 
 
 class Method:
@@ -29,11 +29,11 @@ class Method:
             `seed_agreement` loss.
             Choose features that know objects: a backbone with ImageNet weights, a deep split. None for no seed.
           seed_low_level_weight: of the low-level features in the seed, where the last ones have 1.
-          background: whether training also gives what is left to the classifier where the map is off, for a
-            `background_suppression` loss; needs a `gap` head.
+          background: whether training also gives how much the last features respond where the map is off, for a
+            `background_suppression` loss.
 
         Raises:
-          ValueError: if an option is out of range, or the head does not fit.
+          ValueError: if an option is out of range.
         """
         if seed_threshold is not None and not 0 <= seed_threshold < 1:
             raise ValueError(f"seed_threshold: expected at least 0 and below 1, or None, got {seed_threshold!r}.")
@@ -43,7 +43,6 @@ class Method:
         self._background = background
         self._normalize, self._lower, self._upper = builders.backbone()
         self._generator = builders.generator(self._lower.output_shape[1:])
-        self._class_activation = class_activation(self._upper) if background else None
         self.parts = {"lower": self._lower, "generator": self._generator, "upper": self._upper}
         self.trainable_variables = named_variables(self.parts)
 
@@ -51,7 +50,7 @@ class Method:
         """Returns "activation_map", "class_maps", "generator_logits" (Eq. 4) and "logits" of the gated features.
 
         In training, with a seed, "seed_map" [B, h, w, 1] as well; with `background`, "background_activation" and
-        "whole_activation" [B] of the label.
+        "whole_activation" [B]: the mean of `upper`'s "features" for features times 1 - map, and for all of them.
         """
         features = self._lower(self._normalize(batch["image"]), training=training)  # [B, h, w, C]
         outputs = self._generator(features, training=training)
@@ -63,7 +62,7 @@ class Method:
             "logits": self._upper(features * gate, training=training)["logits"],
         }
         if training and (self._seed_threshold is not None or self._background):
-            outputs.update(self._targets(features, gate, batch["label"]))
+            outputs.update(self._targets(features, gate))
         return outputs
 
     def predict(self, images):
@@ -71,7 +70,7 @@ class Method:
         outputs = self.forward({"image": images}, training=False)
         return {"activation_map": outputs["activation_map"], "logits": outputs["logits"]}
 
-    def _targets(self, features, gate, labels):
+    def _targets(self, features, gate):
         """Returns what losses compare the map with; batch statistics of `upper` stay those of the gated features."""
         whole = self._upper(features, training=False)["features"]
         targets = {}
@@ -80,7 +79,7 @@ class Method:
             targets["seed_map"] = seeds.largest_region(scores, self._seed_threshold)
         if self._background:
             left = self._upper(features * (1.0 - gate), training=False)["features"]
+            # Of all channels, not of the label's class: class weights learned from few pictures say less.
             for name, seen in (("background_activation", left), ("whole_activation", whole)):
-                activation = tf.nn.relu(self._class_activation(seen, labels))
-                targets[name] = tf.reduce_mean(tf.cast(activation, tf.float32), axis=[1, 2, 3])
+                targets[name] = tf.reduce_mean(tf.cast(tf.nn.relu(seen), tf.float32), axis=[1, 2, 3])
         return targets
