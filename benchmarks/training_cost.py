@@ -29,7 +29,7 @@ _TIMED_STEPS = flags.DEFINE_integer("steps", 3, "steps of each phase that are ti
 _TERAFLOPS = flags.DEFINE_float("teraflops", 15.7, "peak of the GPU in TFLOP/s; a V100's in float32", lower_bound=0.01)
 # A V100 took 83.5 ms (PyTorch 0.3) and 71.7 ms (TensorFlow 1.5) for VGG16 forward and backward in float32, 16 pictures
 # of 224 pixels (https://github.com/u39kun/deep-learning-benchmark): with 92.6 GFLOP a picture 1.13 and 1.32 of its
-# peak, as cuDNN has Winograd's filtering. 1.0 leaves something for batch normalisation, the update and the input.
+# peak, presumably by cuDNN's Winograd filtering. 1.0 leaves something for batch normalisation and the update.
 _UTILISATION = flags.DEFINE_float("utilisation", 1.0, "share of the peak that plain FLOPs reach", lower_bound=0.001)
 
 
