@@ -1,0 +1,103 @@
+"""What a training step computes: a real step of a small batch, traced, and the operations of its graph counted."""
+from __future__ import annotations
+
+import re
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from ornet_tf import assemble, optimizers, randomness, training_step, winograd
+
+# What GPUs have their rate for. The rest of a step is element by element, and bound by memory.
+PRODUCTS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul", "BatchMatMulV2")
+_SIMILAR = re.compile(r"Conv\dD|Conv2d|MatMul|Einsum")
+
+
+def of_function(traced) -> dict[str, int]:
+    """Counts floating-point operations, of a product and a sum two, by TensorFlow's own counter.
+
+    Only what the results need is counted. The gradient of a convolution is always traced to both its input and its
+    kernel, whichever is asked for: of frozen layers, the half that is for kernels is never computed.
+
+    Args:
+      traced: a concrete function, all shapes known.
+
+    Returns:
+      Type of operation -> FLOPs: all of `PRODUCTS`, and "other" for what the counter knows of the rest.
+
+    Raises:
+      ValueError: if there are products that would not be counted.
+    """
+    definition = traced.graph.as_graph_def(add_shapes=True)
+    ends = [output.op.name for output in traced.graph.outputs] + [op.name for op in traced.graph.control_outputs]
+    needed = tf.compat.v1.graph_util.extract_sub_graph(definition, list(dict.fromkeys(ends)))
+    inside = [node.op for function in needed.library.function for node in function.node_def]
+    unknown = {node.op for node in needed.node if node.op not in PRODUCTS} | {*inside}
+    unknown = sorted(filter(_SIMILAR.search, unknown))
+    if unknown:
+        raise ValueError(f"Expected products of the types {', '.join(PRODUCTS)}, in no inner function; got {unknown}.")
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(needed, name="")
+    options = {**tf.compat.v1.profiler.ProfileOptionBuilder.float_operation(), "output": "none"}
+    counts, rest = {}, [tf.compat.v1.profiler.profile(graph, cmd="op", options=options)]
+    while rest:
+        node = rest.pop()
+        counts[node.name] = node.float_ops
+        rest.extend(node.children)
+    products = {name: counts.get(name, 0) for name in PRODUCTS}
+    return {**products, "other": sum(counts.values()) - sum(products.values())}
+
+
+class Step:
+    """The training step of a phase, as `ornet_tf.train` makes it, on one batch of noise; start weights are random.
+
+    It runs on one device: the first GPU or, where there is none, the CPU. `reuse_frozen` and `xla` are left out.
+    """
+
+    def __init__(self, config: ConfigDict, name: str, *, num_classes: int, batch_size: int):
+        """Builds it; nothing is traced yet.
+
+        Args:
+          config: the whole configuration; the data set is not looked at.
+          name: of the phase.
+          num_classes: K.
+          batch_size: of the step, whatever the phase has.
+        """
+        config = assemble.without_start_weights(config)
+        section, devices = config.phase[name], tf.config.list_logical_devices("GPU")[:1] or ["CPU:0"]
+        self._strategy, self._batch_size = tf.distribute.MirroredStrategy(devices), batch_size
+        with self._strategy.scope():
+            method = assemble.build_method(config, section, num_classes, precision=section.precision)
+            trained = optimizers.make_optimizers(
+                method.trainable_variables,
+                schedule=optimizers.make_schedule(section.learning_rate, section.schedule, 0, 100),
+                rate_factors=section.rate_factors,
+                trainable=section.trainable,
+            )
+        self._step = training_step.TrainingStep(
+            self._strategy, method, trained, section.losses.to_dict(), steps=100, batch_size=batch_size,
+            scale_loss=section.precision == "float16",
+        )
+        rng, index, side = np.random.default_rng(0), tf.range(batch_size, dtype=tf.int64), config.input.crop
+        self._batch = {
+            "image": tf.constant(rng.uniform(0, 255, [batch_size, side, side, 3]), tf.float32),
+            "mirrored": tf.zeros([batch_size], tf.bool),
+            "label": tf.constant(rng.integers(0, num_classes, [batch_size]), tf.int32),
+            "index": index,
+            "key": randomness.key(0, tf.constant(0, tf.int64), index),
+        }
+
+    def flops(self) -> dict[str, float]:
+        """Returns what `of_function` counts, for a picture; each convolution as the plain sum that it is."""
+        with mock.patch.object(winograd, "is_faster", return_value=False):
+            traced = tf.function(self._step._train).get_concrete_function(self._batch, tf.constant(0))
+        return {kind: count / self._batch_size for kind, count in of_function(traced).items()}
+
+    def seconds(self, count: int) -> float:
+        """Returns the seconds of a step on this machine, the mean of `count`, as training computes it here."""
+        batches = tf.data.Dataset.from_tensors(self._batch).cache().repeat()
+        iterator = iter(self._strategy.experimental_distribute_dataset(batches))
+        self._step.run(iterator, 0, 1)  # traces, allocates
+        return self._step.run(iterator, 1, count).seconds / count
