@@ -11,9 +11,11 @@ from tests import tiny_experiment
 VIEWS = {"resize": 32, "crop": 32, "horizontal_flip": True}
 
 
-def make(phase="stage_two", precision="float32"):
+def make(phase="stage_two", precision="float32", **options):
     experiment = tiny_experiment.get_config()
     experiment.input.update(VIEWS)
+    with experiment.unlocked():
+        experiment.phase[phase].options.update(options)
     keras.utils.set_random_seed(0)
     method = assemble.build_method(experiment, experiment.phase[phase], 3, precision=precision)
     return experiment, method, assemble.load_source(experiment, "train")
@@ -50,12 +52,30 @@ def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path):
         np.testing.assert_allclose(one, other, atol=1e-2)
 
 
-def test_the_low_layers_are_not_computed_where_their_output_is_there():
-    _, method, _ = make()
+@pytest.mark.parametrize("phase", ["evaluator", "stage_one", "stage_two"])
+def test_the_low_layers_are_not_computed_where_their_output_is_there(phase):
+    _, method, _ = make(phase, **({} if phase == "stage_two" else {"freeze_lower": True}))
     batch = {"image": tf.zeros([2, 32, 32, 3]), "low_level_features": tf.ones([2, 8, 8, 6])}
+    assert method.frozen(batch["image"])["low_level_features"].shape == [2, 8, 8, 6]
+    assert not any(path.startswith("lower/") for path in method.trainable_variables)
     for weight in method.parts["lower"].weights:
         weight.assign(np.full(weight.shape, np.nan, np.float32))
-    assert np.isfinite(method.forward(batch, training=False)["activation_map"]).all()
+    for name, values in method.forward(batch, training=True).items():
+        assert np.isfinite(values).all(), name
+
+
+def test_masked_pictures_are_not_kept():
+    _, method, _ = make("evaluator", freeze_lower=True, mask_probability=0.5)
+    assert not hasattr(method, "frozen")
+
+
+def test_a_frozen_lower_part_stays_as_it_is():
+    _, method, _ = make("stage_one", freeze_lower=True)
+    images = tf.random.stateless_uniform([4, 32, 32, 3], [1, 2], 0, 255)
+    weights = method.parts["lower"].get_weights()
+    method.forward({"image": images, "label": tf.zeros([4], tf.int32)}, training=True)
+    for old, new in zip(weights, method.parts["lower"].get_weights()):
+        np.testing.assert_array_equal(old, new)  # the statistics of its batch norms as well
 
 
 def test_what_cannot_be_kept_is_said(monkeypatch):

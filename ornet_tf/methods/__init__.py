@@ -75,6 +75,34 @@ def named_variables(parts: Mapping[str, keras.Model], *, trainable_only: bool = 
     return named
 
 
+class LowLevel:
+    """The lower part of a backbone with what comes before it; what it makes of a batch may be known already."""
+
+    def __init__(self, normalize: keras.Model, lower: keras.Model, *, frozen: bool):
+        """Keeps the models; `frozen` sets that the lower part is not trained and runs in inference mode."""
+        self._normalize, self._lower, self._frozen = normalize, lower, frozen
+        if frozen:
+            lower.trainable = False
+
+    def of(self, batch: Mapping[str, tf.Tensor], *, training: bool, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns the features [B, h, w, C] of a batch: its "low_level_features", or computed from its "image".
+
+        Args:
+          batch: as in `Protocol.forward`.
+          training: whether the lower part behaves as in training, unless it is frozen.
+          mask: [B, H, W, 1], what normalised pictures are multiplied by; None for whole ones.
+        """
+        if "low_level_features" in batch:
+            return batch["low_level_features"]
+        pixels = self._normalize(batch["image"])
+        pixels = pixels if mask is None else pixels * mask
+        return self._lower(pixels, training=training and not self._frozen)
+
+    def known(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns "low_level_features": `Protocol.frozen` of a method with a frozen lower part."""
+        return {"low_level_features": self._lower(self._normalize(images), training=False)}
+
+
 def rescale(activation_map: tf.Tensor) -> tf.Tensor:
     """Rescales each map [B, h, w, 1] to 0..1 by its own minimum and maximum; a constant map becomes 0."""
     low = tf.reduce_min(activation_map, axis=(1, 2, 3), keepdims=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ornet_tf import randomness
-from ornet_tf.methods import Builders, named_variables
+from ornet_tf.methods import Builders, LowLevel, named_variables
 
 
 class Method:
@@ -14,32 +14,45 @@ class Method:
     of the pictures can be masked by random smooth blobs, whose place says nothing about the object.
     """
 
-    def __init__(self, builders: Builders, *, mask_probability: float = 0.0, mask_cells: int = 4):
+    def __init__(
+        self,
+        builders: Builders,
+        *,
+        freeze_lower: bool = False,
+        mask_probability: float = 0.0,
+        mask_cells: int = 4,
+    ):
         """Builds the parts.
 
         Args:
           builders: see `Builders`.
+          freeze_lower: whether `lower` keeps the weights that it starts from; without masks, `reuse_frozen` can be set
+            then.
           mask_probability: share of training pictures that get a random mask, 0..1.
           mask_cells: the random field has this many cells along each side; fewer cells, larger blobs.
         """
         if not 0 <= mask_probability <= 1:
             raise ValueError(f"mask_probability: expected 0..1, got {mask_probability}.")
-        self._normalize, self._lower, self._upper = builders.backbone()
+        normalize, lower, self._upper = builders.backbone()
+        self._low_level = LowLevel(normalize, lower, frozen=freeze_lower)
+        if freeze_lower and not mask_probability:
+            self.frozen = self._low_level.known
         self._mask_probability = mask_probability
         self._mask_cells = mask_cells
-        self.parts = {"lower": self._lower, "upper": self._upper}
+        self.parts = {"lower": lower, "upper": self._upper}
         self.trainable_variables = named_variables(self.parts)
 
     def forward(self, batch, *, training):
         """Returns "logits" [B, K]; where the batch has a "key" a share of the pictures is masked."""
-        pixels = self._normalize(batch["image"])
+        mask = None
         if "key" in batch and self._mask_probability > 0:
-            pixels = pixels * self._random_masks(batch["key"], *pixels.shape[1:3])
-        return {"logits": self._upper(self._lower(pixels, training=training), training=training)["logits"]}
+            mask = self._random_masks(batch["key"], *batch["image"].shape[1:3])
+        features = self._low_level.of(batch, training=training, mask=mask)
+        return {"logits": self._upper(features, training=training)["logits"]}
 
     def predict(self, images):
         """Returns "logits" [B, K]; a classifier alone has no activation map."""
-        return {"logits": self._upper(self._lower(self._normalize(images), training=False), training=False)["logits"]}
+        return self.forward({"image": images}, training=False)
 
     def _random_masks(self, keys, height, width):
         """Returns [B, H, W, 1] in 0..1: smooth blobs that keep a random share (1/8 to all) of each picture."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ornet_tf import seeds
-from ornet_tf.methods import Builders, named_variables
+from ornet_tf.methods import Builders, LowLevel, named_variables
 
 
 class Method:
@@ -17,6 +17,7 @@ class Method:
         self,
         builders: Builders,
         *,
+        freeze_lower: bool = False,
         seed_threshold: float | None = None,
         seed_low_level_weight: float = 0.5,
         background: bool = False,
@@ -25,6 +26,7 @@ class Method:
 
         Args:
           builders: see `Builders`.
+          freeze_lower: whether `lower` keeps the weights that it starts from, so that `reuse_frozen` can be set.
           seed_threshold: on `seeds.mean_activation`, 0..1; its largest region above it is the target of a
             `seed_agreement` loss.
             Choose features that know objects: a backbone with ImageNet weights, a deep split. None for no seed.
@@ -41,9 +43,12 @@ class Method:
             raise ValueError(f"seed_low_level_weight: expected at least 0, got {seed_low_level_weight!r}.")
         self._seed_threshold, self._low_level_weight = seed_threshold, seed_low_level_weight
         self._background = background
-        self._normalize, self._lower, self._upper = builders.backbone()
-        self._generator = builders.generator(self._lower.output_shape[1:])
-        self.parts = {"lower": self._lower, "generator": self._generator, "upper": self._upper}
+        normalize, lower, self._upper = builders.backbone()
+        self._low_level = LowLevel(normalize, lower, frozen=freeze_lower)
+        if freeze_lower:
+            self.frozen = self._low_level.known
+        self._generator = builders.generator(lower.output_shape[1:])
+        self.parts = {"lower": lower, "generator": self._generator, "upper": self._upper}
         self.trainable_variables = named_variables(self.parts)
 
     def forward(self, batch, *, training):
@@ -52,7 +57,7 @@ class Method:
         In training, with a seed, "seed_map" [B, h, w, 1] as well; with `background`, "background_activation" and
         "whole_activation" [B]: the mean of `upper`'s "features" for features times 1 - map, and for all of them.
         """
-        features = self._lower(self._normalize(batch["image"]), training=training)  # [B, h, w, C]
+        features = self._low_level.of(batch, training=training)  # [B, h, w, C]
         outputs = self._generator(features, training=training)
         gate = tf.cast(outputs["activation_map"], features.dtype)
         outputs = {

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ornet_tf import registry
-from ornet_tf.methods import Builders, named_variables
+from ornet_tf.methods import Builders, LowLevel, named_variables
 
 
 class Method:
@@ -46,11 +46,12 @@ class Method:
             registry.check_options(self._erase, self._erasing_options, where="stage_two erasing_options")
         self._upsampling = upsampling
         self._teacher = teacher
-        self._normalize, self._lower, _ = builders.backbone()
-        self._generator = builders.generator(self._lower.output_shape[1:])
+        self._normalize, lower, _ = builders.backbone()
+        self._low_level = LowLevel(self._normalize, lower, frozen=True)
+        self._generator = builders.generator(lower.output_shape[1:])
         _, self._evaluator_lower, self._evaluator_upper = builders.backbone()
         self.parts = {
-            "lower": self._lower,
+            "lower": lower,
             "generator": self._generator,
             "evaluator_lower": self._evaluator_lower,
             "evaluator_upper": self._evaluator_upper,
@@ -68,8 +69,7 @@ class Method:
         Where the batch has a "key" the map is erased; with `teacher`, in training, there are "teacher_logits" too.
         """
         pixels = self._normalize(batch["image"])
-        features = batch["low_level_features"] if "low_level_features" in batch else self._lower(pixels, training=False)
-        outputs = self._generator(features, training=training)
+        outputs = self._generator(self._low_level.of(batch, training=False), training=training)
         activation_map = erased_map = outputs["activation_map"]
         if "key" in batch and self._erase is not None:
             erased_map = self._erase(activation_map, batch["key"], **self._erasing_options)
@@ -88,13 +88,12 @@ class Method:
 
     def frozen(self, images):
         """Returns "low_level_features" [B, h, w, C]: what the low layers, which do not learn, make of the images."""
-        return {"low_level_features": self._lower(self._normalize(images), training=False)}
+        return self._low_level.known(images)
 
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] of the whole image."""
-        pixels = self._normalize(images)
-        outputs = self._generator(self._lower(pixels, training=False), training=False)
-        return {"activation_map": outputs["activation_map"], "logits": self._evaluate(pixels)}
+        outputs = self._generator(self._low_level.of({"image": images}, training=False), training=False)
+        return {"activation_map": outputs["activation_map"], "logits": self._evaluate(self._normalize(images))}
 
     def _enlarge(self, activation_map, pixels):
         return tf.image.resize(activation_map, pixels.shape[1:3], method=self._upsampling)
