@@ -183,7 +183,7 @@ def _on_all_devices(
         batch = {
             key: tf.pad(value, [[0, missing]] + [[0, 0]] * (len(value.shape) - 1)) for key, value in batch.items()
         }
-        outputs = dict(method.predict(batch["image"]))
+        outputs = dict(methods.predict_known(method, batch["image"], batch["label"]))
         if "activation_map" in outputs:
             activation_map = outputs.pop("activation_map")
             for name, accumulator in accumulators.items():
