@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import checkpoints, generator, input_pipeline, methods, picture_cache, registry, run_folder
+from ornet_tf import checkpoints, generator, input_pipeline, masks, methods, picture_cache, registry, run_folder
 from ornet_tf.compat import keras
 from ornet_tf.datasets import MissingSplit, Source
 from ornet_tf.evaluation_pipeline import evaluation_batches as batches_of_truth
@@ -29,7 +29,7 @@ def load_source(config: ConfigDict, split: str) -> Source:
 
 
 def load_split(config: ConfigDict, split: str) -> Source:
-    """Loads a split of the configured data set and checks its pictures (config.input.broken_images)."""
+    """Loads a split of the configured data set and checks its pictures, and the masks that its evaluation needs."""
     return _load_once(config, split, {})
 
 
@@ -77,6 +77,7 @@ def _load_once(config: ConfigDict, split: str, known: dict[str, dict]) -> Source
     left_out = set(before.get("left_out", []))
     if before.get("fingerprint") != mark or (left_out and config.input.broken_images != "skip"):
         checked = input_pipeline.usable(source, broken_images=config.input.broken_images)
+        masks.check(checked, config.evaluation.protocols)
         left_out = {*source.names} - {*checked.names}
         known[split] = {"fingerprint": mark, "left_out": sorted(left_out)}
         return checked

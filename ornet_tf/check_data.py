@@ -1,9 +1,10 @@
-"""Looks at every picture and box of a data set before anything is trained on it, and reports what is wrong.
+"""Looks at every picture, box and mask of a data set before anything is trained on it, and reports what is wrong.
 
   python -m ornet_tf.datasets check --config=configs/cub.py [--split=test] [--duplicates] [--headers_only] [--json]
 
 The report goes to standard output. The exit status is 1 if something has to be mended: a split that can't be loaded, a
-file that can't be read, a box without area or more than a pixel outside of its picture, a picture in two splits.
+file that can't be read, a box without area or more than a pixel outside of its picture, a mask without object or of
+another size than its picture, a picture in two splits.
 """
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, picture_store
+from ornet_tf import app, assemble, masks, picture_store
 from ornet_tf.datasets import SPLITS, MissingSplit, Source
 
 # Annotators round, and some count the edge of the last pixel: that much outside is as good as inside.
@@ -48,13 +49,13 @@ def main(config: ConfigDict, *, split: str | None, duplicates: bool, headers_onl
 def look(
     config: ConfigDict, splits: Iterable[str] = SPLITS, *, duplicates: bool = False, headers_only: bool = False
 ) -> dict[str, Any]:
-    """Loads splits of the configured data set, decodes every picture and compares boxes with sizes.
+    """Loads splits of the configured data set, decodes every picture and compares boxes and masks with sizes.
 
     Args:
       config: the whole configuration.
       splits: names of splits; one that the data set lacks is no problem.
       duplicates: whether to compare the content of the files of different splits, too.
-      headers_only: whether to read the pictures' headers alone.
+      headers_only: whether to read the files' headers alone.
 
     Returns:
       "dataset", its name; "splits", for each what `look_at` returns, or {"missing": why} or {"error": why}; "problems",
@@ -77,7 +78,7 @@ def look(
 
 
 def look_at(source: Source, *, headers_only: bool = False) -> dict[str, Any]:
-    """Decodes every picture of a split and compares its boxes with its size.
+    """Decodes every picture and mask of a split and compares boxes and masks with the pictures' sizes.
 
     Args:
       source: the split.
@@ -85,7 +86,8 @@ def look_at(source: Source, *, headers_only: bool = False) -> dict[str, Any]:
 
     Returns:
       "pictures" and "classes", their numbers; "smallest" and "largest" class with their pictures; "broken", a name and
-      reason each; "boxes", None where the split has none, else what `look_at_boxes` returns.
+      reason each; "boxes", None where the split has none, else what `look_at_boxes` returns; "masks", None where the
+      split has none, else what `masks.look_at` returns.
     """
     sizes, broken = picture_store.measure(source, headers_only=headers_only)
     counts = np.bincount(source.labels, minlength=len(source.class_names))
@@ -98,6 +100,7 @@ def look_at(source: Source, *, headers_only: bool = False) -> dict[str, Any]:
         },
         "broken": [{"name": name, "reason": why} for name, why in broken],
         "boxes": None if source.boxes is None else look_at_boxes(source, sizes),
+        "masks": None if source.masks is None else masks.look_at(source, sizes, headers_only=headers_only),
     }
 
 
@@ -167,8 +170,10 @@ def _digest(image: str | bytes) -> bytes | None:
 
 
 def _problems(split: Mapping[str, Any]) -> int:
-    boxes = split.get("boxes") or {"no_area": (), "outside": ()}
-    return ("error" in split) + len(split.get("broken", ())) + len(boxes["no_area"]) + len(boxes["outside"])
+    lists = [(split, "broken")]
+    lists += [(split.get("boxes") or {}, key) for key in ("no_area", "outside")]
+    lists += [(split.get("masks") or {}, key) for key in ("broken", "wrong_size", "empty")]
+    return ("error" in split) + sum(len(found.get(key, ())) for found, key in lists)
 
 
 def text(report: Mapping[str, Any]) -> str:
@@ -183,6 +188,7 @@ def text(report: Mapping[str, Any]) -> str:
         what = "files that cannot be used" if found["broken"] else "every file can be read"
         lines += _listed(what, [f"{one['name']}: {one['reason']}" for one in found["broken"]])
         lines += _boxes(found["boxes"], found["pictures"])
+        lines += _masks(found["masks"], found["pictures"])
     if "duplicates" in report:
         lines.append("")
         lines += _listed("pictures in several splits", [" = ".join(group) for group in report["duplicates"]], indent="")
@@ -202,6 +208,21 @@ def _boxes(found: Mapping[str, Any] | None, pictures: int) -> list[str]:
         ]
         lines += _listed(title, rows) if rows else []
     return lines + (_listed("pictures without a box", found["without"]) if found["without"] else [])
+
+
+def _masks(found: Mapping[str, Any] | None, pictures: int) -> list[str]:
+    if found is None:
+        return ["  no masks"]
+    lines = [f"  {found['masks']} of {pictures} pictures have a mask"]
+    lists = {
+        "masks that cannot be used": [f"{one['name']}: {one['reason']}" for one in found["broken"]],
+        "masks of another size than their picture": [
+            f"{one['name']}: {masks.size_text(one)}" for one in found["wrong_size"]
+        ],
+        "masks without object (no pixel is brighter than half of the range)": found["empty"],
+        "pictures without a mask": found["without"],
+    }
+    return lines + [line for title, rows in lists.items() if rows for line in _listed(title, rows)]
 
 
 def _listed(title: str, rows: list[str], indent: str = "  ") -> list[str]:

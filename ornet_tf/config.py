@@ -108,6 +108,9 @@ def _evaluation() -> ConfigDict:
                 "centre_box": row("centre_box"),
                 "mean_features": row("mean_features", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
                 "cam": row("cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
+                "cam_true_label": row(  # as wsolevaluation reads it
+                    "cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}, classes="label"
+                ),
             },
             "threshold": 0.5,  # on the activation map
             "iou_threshold": 0.5,

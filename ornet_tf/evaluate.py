@@ -20,6 +20,7 @@ from ornet_tf import (
     app,
     assemble,
     evaluation_report,
+    masks,
     methods,
     protocols,
     registry,
@@ -89,10 +90,10 @@ def _load(config: ConfigDict, split: str) -> Source:
     """Loads a split with masks if a protocol needs them.
 
     Raises:
-      ValueError: if it has none then.
+      ValueError: if it has none then, or some of them can't be used.
     """
     source = assemble.load_split(config, split)
-    needing = [name for name in config.evaluation.protocols if registry.find("protocols", name).needs_masks]
+    needing = masks.needing(config.evaluation.protocols)
     if needing and source.masks is None:
         raise ValueError(
             f"config.evaluation.protocols: {needing[0]} needs masks, and the {split} split of {config.dataset.name} "
@@ -182,7 +183,7 @@ def _on_all_devices(
         batch = {
             key: tf.pad(value, [[0, missing]] + [[0, 0]] * (len(value.shape) - 1)) for key, value in batch.items()
         }
-        outputs = dict(method.predict(batch["image"]))
+        outputs = dict(methods.predict_known(method, batch["image"], batch["label"]))
         if "activation_map" in outputs:
             activation_map = outputs.pop("activation_map")
             for name, accumulator in accumulators.items():

@@ -3,10 +3,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from ornet_tf import images, input_pipeline, main_memory, picture_store, transforms
+from ornet_tf import images, input_pipeline, main_memory, masks, picture_store, transforms
 from ornet_tf.datasets import Source
-
-_HALF = 127  # of the grey levels of a mask: what is brighter is object
 
 
 def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: int) -> tf.data.Dataset:
@@ -49,7 +47,7 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
             "whole_boxes": tf.where(is_seen, whole, 0.0),
         }
         if read_mask:
-            mask = images.decode(read_mask(index))[..., 0] > _HALF
+            mask = masks.decode(read_mask(index))
             example["mask"] = tf.cast(transforms.apply_to_mask(mask, view, resize=resize, crop=crop), tf.uint8)
         return example
 

@@ -115,7 +115,8 @@ def write_pictures(path: str, config: ConfigDict, models: Mapping[str, methods.P
     for batch in assemble.evaluation_batches(config, chosen):
         rows = []
         for name in options.rows:
-            maps = models[name].predict(batch["image"]).get("activation_map")
+            outputs = methods.predict_known(models[name], batch["image"], batch["label"])
+            maps = outputs.get("activation_map")
             if maps is not None:
                 found = find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule)
                 rows.append((name, maps.numpy(), found.numpy()))

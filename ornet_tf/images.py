@@ -14,6 +14,7 @@ import tensorflow as tf
 from ornet_tf import exif, gate
 
 _MESSAGE = "Not a readable picture: "
+NOT_FOUND = "file not found"  # as `reason` puts it
 
 
 def decode(
@@ -117,7 +118,7 @@ def reason(error: Exception) -> str:
         if re.search(pattern, text):
             return words
     if isinstance(error, (tf.errors.NotFoundError, FileNotFoundError)):
-        return "file not found"
+        return NOT_FOUND
     if isinstance(error, (tf.errors.PermissionDeniedError, PermissionError)):
         return "no permission to read the file"
     if isinstance(error, (tf.errors.FailedPreconditionError, IsADirectoryError)) and "directory" in text:

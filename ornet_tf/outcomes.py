@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, boxes, evaluation_report, failures, run_folder, visualize
+from ornet_tf import assemble, boxes, evaluation_report, failures, methods, run_folder, visualize
 from ornet_tf.datasets import Source
 
 BINS = 50  # of a histogram of map values, from 0 to 1
@@ -122,11 +122,12 @@ def _histogram(run: Run) -> np.ndarray:
     method, source = _method(run), _source(run)
 
     @tf.function(reduce_retracing=True)
-    def count(images):
-        maps = method.predict(images)["activation_map"]
+    def count(images, labels):
+        maps = methods.predict_known(method, images, labels)["activation_map"]
         return tf.histogram_fixed_width(maps, [0.0, 1.0], BINS, tf.int64)
 
-    counts = sum(count(batch["image"]).numpy() for batch in assemble.evaluation_batches(run.config, source))
+    batches = assemble.evaluation_batches(run.config, source)
+    counts = sum(count(batch["image"], batch["label"]).numpy() for batch in batches)
     run_folder.write_json(path, {"made_of": made_of, "counts": counts.tolist()})
     return counts
 
@@ -153,7 +154,7 @@ def gallery(outcomes: list[Outcome], count: int) -> np.ndarray | None:
         run = outcome.runs[0]
         method, line = _method(run), 0
         for batch in assemble.evaluation_batches(run.config, chosen):
-            maps = method.predict(batch["image"])["activation_map"]
+            maps = methods.predict_known(method, batch["image"], batch["label"])["activation_map"]
             found = boxes.from_maps(maps, tf.constant([options.threshold]), rule=options.box_rule).numpy()
             pictures, truth = batch["image"].numpy().astype(np.uint8), batch["boxes"].numpy()
             for index, picture in enumerate(pictures):

@@ -52,26 +52,48 @@ def measure(source: Source, *, headers_only: bool = False) -> tuple[np.ndarray, 
       int32 [N, 2], height and width of the upright pictures, zeros for those that cannot be used; and (name, reason) of
       each of these, in the order of the source.
     """
-    read = reader(source)
 
-    def size(index):
+    def size(encoded):
         if headers_only:
-            return index, tf.cast(images.size(read(index)), tf.int32)
+            return tf.cast(images.size(encoded), tf.int32)
         # It depends on the decoded picture, so that decoding is not pruned.
-        return index, tf.shape(images.decode(read(index)))[:2]
+        return tf.shape(images.decode(encoded))[:2]
 
-    sizes = np.zeros([len(source), 2], np.int32)
-    measured = each(tf.data.Dataset.range(len(source)), size)
-    for indices, some in measured.ignore_errors().batch(256).as_numpy_iterator():
-        sizes[indices] = some
-    explain = tf.function(size, input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
-    broken = []
-    for index in np.flatnonzero(sizes[:, 0] == 0):
+    sizes, failed = examine(source, size, count=2)
+    return sizes, [(source.names[index], why) for index, why in failed]
+
+
+def examine(
+    source: Source, function: Callable[[tf.Tensor], tf.Tensor], *, count: int, masks: bool = False
+) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """Computes numbers of every picture of a source, or of every mask, in parallel.
+
+    Args:
+      source: the pictures.
+      function: from an encoded file, scalar string, to int32 [K]; the first of the numbers is not 0.
+      count: K.
+      masks: whether the files are the masks.
+
+    Returns:
+      int32 [N, K], zeros for files that cannot be used; and (index, reason) of each of these, in order.
+    """
+    read = reader(source, masks=masks)
+
+    def of_index(index):
+        return index, function(read(index))
+
+    numbers = np.zeros([len(source), count], np.int32)
+    examined = each(tf.data.Dataset.range(len(source)), of_index)
+    for indices, some in examined.ignore_errors().batch(256).as_numpy_iterator():
+        numbers[indices] = some
+    explain = tf.function(of_index, input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
+    failed = []
+    for index in np.flatnonzero(numbers[:, 0] == 0).tolist():
         try:
             explain(tf.constant(index, tf.int64))
             why = "could be read only at the second attempt"
         except tf.errors.OpError as error:
             why = images.reason(error)
-        broken.append((source.names[index], why))
-    logging.info("Checked %d pictures; %d cannot be used.", len(source), len(broken))
-    return sizes, broken
+        failed.append((index, why))
+    logging.info("Checked %d %s; %d cannot be used.", len(source), "masks" if masks else "pictures", len(failed))
+    return numbers, failed

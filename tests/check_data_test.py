@@ -105,7 +105,7 @@ def test_the_text_names_what_is_wrong_and_shortens_long_lists(tree):
         assert line in text.split("\n")
     broken = [{"name": f"{i}.jpg", "reason": "an empty file"} for i in range(50)]
     sizes = {key: {"class": "a", "pictures": 50} for key in ("smallest", "largest")}
-    found = {"pictures": 50, "classes": 1, **sizes, "broken": broken, "boxes": None}
+    found = {"pictures": 50, "classes": 1, **sizes, "broken": broken, "boxes": None, "masks": None}
     text = check_data.text({"dataset": "x", "splits": {"train": found}, "problems": 50})
     assert "files that cannot be used: 50" in text and "and 30 more" in text and "20.jpg" not in text
 

@@ -80,8 +80,8 @@ def test_masks_are_taken_from_beside_the_pictures_or_from_the_folder_that_is_nam
     for option, folder in ((None, root / "segmentations"), (elsewhere, elsewhere)):
         source = cub.load("test", root=root, segmentations=option)
         assert source.masks == [str((folder / name).with_suffix(".png")) for name in source.names]
-    with pytest.raises(FileNotFoundError, match="expected a mask for each picture of the split"):
-        cub.load("validation", root=root, validation_per_class=1)
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder; expected segmentations to be the folder of"):
+        cub.load("test", root=root, segmentations=root / "nowhere")
 
 
 def test_training_does_not_need_boxes_but_a_test_does(root):

@@ -142,7 +142,8 @@ def test_files_are_written(result, tiny_run):
 def test_all_conventions_are_reported_side_by_side(tiny_run, tmp_path):
     config, workdir = tiny_run[0].copy_and_resolve_references(), str(shutil.copytree(tiny_run[1], tmp_path / "run"))
     names = ("wsol_v1", "wsol_v2", "ornet", "pxap")
-    config.evaluation.update({"protocols": names, "rows": ("cam",), "pictures": 0, "bootstrap_samples": 100})
+    rows = ("cam", "cam_true_label")
+    config.evaluation.update({"protocols": names, "rows": rows, "pictures": 1, "bootstrap_samples": 100})
     result = evaluate.evaluate(config, workdir)
     figures = result["rows"]["cam"]
     assert list(figures) == list(names)
@@ -150,6 +151,14 @@ def test_all_conventions_are_reported_side_by_side(tiny_run, tmp_path):
     assert figures["pxap"]["object_share"] == pytest.approx(100 * masks.mean())
     assert figures["wsol_v1"]["maxboxacc"] <= figures["wsol_v2"]["maxboxacc_by_iou"]["50"]
     assert set(figures["wsol_v2"]["thresholds_chosen"]) == {"30", "50", "70"}
+    with open(os.path.join(workdir, "evaluation", "per_image.csv"), encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    differs = {True: [], False: []}  # the precision of pixels needs no threshold, so that it differs with the map alone
+    for line in lines:
+        of_label, of_predicted = (float(line[f"precision_{row}_pxap"]) for row in ("cam_true_label", "cam"))
+        differs[line["rank"] == "0"].append(abs(of_label - of_predicted) > 2e-4)
+    assert len(differs[True]) > 2 and not any(differs[True])  # the predicted class is the label
+    assert len(differs[False]) > 2 and all(differs[False])
 
 
 def masks_of(config):

@@ -161,6 +161,14 @@ def test_a_row_without_a_map_is_refused(tiny_run):
         localizer.load(config, workdir)
 
 
+def test_a_row_that_needs_labels_is_refused(tiny_run):
+    config, workdir = tiny_run
+    config = config.copy_and_resolve_references()
+    config.export.row = "cam_true_label"
+    with pytest.raises(ValueError, match="pictures to predict have no labels; choose a config.export.row with"):
+        localizer.load(config, workdir)
+
+
 def test_an_untrained_workdir_is_named(tiny_run, tmp_path):
     with pytest.raises(FileNotFoundError, match="data.json is missing: expected the --workdir of an ornet_tf.train"):
         localizer.load(tiny_run[0], str(tmp_path))

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ornet_tf import randomness, registry, seeds
 from ornet_tf.compat import variable_path
-from ornet_tf.methods import Builders, rescale
+from ornet_tf.methods import Builders, predict_known, rescale
 from tests.tiny_methods import BUILDERS, batch, images
 
 
@@ -153,6 +153,33 @@ def test_cam_is_the_weighted_sum_of_the_last_features():
     low, high = raw.min(axis=(1, 2, 3), keepdims=True), raw.max(axis=(1, 2, 3), keepdims=True)
     expected = np.divide(raw - low, high - low, out=np.zeros_like(raw), where=high > low)
     np.testing.assert_allclose(method.predict(images())["activation_map"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cam", "grad_cam"])
+def test_the_map_of_the_label_is_that_of_the_predicted_class_only_where_they_agree(name):
+    of_predicted, of_label = make(name), registry.find("methods", name)(BUILDERS, classes="label")
+    for part, model in of_label.parts.items():
+        model.set_weights(of_predicted.parts[part].get_weights())
+    expected = of_predicted.predict(images())
+    predicted = expected["logits"].numpy().argmax(axis=1)
+    labels = np.where([True, False, True, False], predicted, (predicted + 1) % 3).astype(np.int32)
+    found = predict_known(of_label, images(), tf.constant(labels))
+    np.testing.assert_array_equal(found["logits"], expected["logits"])
+    np.testing.assert_allclose(found["activation_map"][::2], expected["activation_map"][::2], atol=1e-5)
+    features = of_label.parts["upper"](of_label.parts["lower"](images() / 64.0 - 2.0))["features"].numpy()
+    kernel = of_label.parts["upper"].get_layer("predictions").get_weights()[0]
+    evidence = np.einsum("bhwd,db->bhw", features, kernel[:, labels])[..., np.newaxis]
+    enlarged = tf.nn.relu(tf.image.resize(evidence, of_label.parts["lower"].output_shape[1:3]))
+    np.testing.assert_allclose(found["activation_map"], rescale(enlarged), atol=1e-4)
+    others = np.abs(found["activation_map"] - expected["activation_map"])[1::2]
+    assert others.max(axis=(1, 2, 3)).min() > 0.1
+    for method in (of_predicted, make("mean_features"), make("centre_box")):  # labels change nothing
+        known = predict_known(method, images(), tf.constant(labels))
+        np.testing.assert_array_equal(known["activation_map"], method.predict(images())["activation_map"])
+    with pytest.raises(ValueError, match="classes='label': .* have no labels; choose a config.export.row with"):
+        of_label.predict(images())
+    with pytest.raises(ValueError, match="classes: expected one of predicted, label, got 'true'"):
+        registry.find("methods", name)(BUILDERS, classes="true")
 
 
 def test_mean_features_can_add_those_of_the_low_levels():

@@ -64,7 +64,7 @@ def test_a_histogram_counts_every_pixel_and_is_kept_until_the_phase_is_another(r
 
 
 def test_a_gallery_has_a_line_for_each_picture_and_a_panel_for_each_outcome(run):
-    shown = [Outcome("stage two", (run,)), Outcome("cam", (run._replace(row="cam"),))]
+    shown = [Outcome("stage two", (run,)), Outcome("cam", (run._replace(row="cam_true_label"),))]
     one, two, three = (outcomes.gallery(shown[:n], lines) for n, lines in ((1, 2), (2, 2), (2, 10)))
     assert two.shape[1] > 1.8 * one.shape[1] and two.shape[0] == one.shape[0]
     assert three.shape[0] > 4 * two.shape[0]

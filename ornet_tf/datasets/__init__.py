@@ -25,7 +25,8 @@ class Source:
       boxes: for each picture float32 [M_i, 4] (ymin, xmin, ymax, xmax; half-open, in pixels of the upright original
         picture); M_i may be 0. None where the split has no boxes. Training never reads them.
       masks: for each picture the path (str) or the encoded file (bytes) of a mask, JPEG or PNG of the picture's shape:
-        what is brighter than half of the range is object. None where the split has none. Training never reads them.
+        what is brighter than half of the range is object. A picture whose path names no file has none. None where the
+        split has none. Training never reads them.
     """
 
     class_names: Sequence[str]

@@ -54,7 +54,7 @@ def load(
       The pictures in the order of images.txt, named by their path below images/.
 
     Raises:
-      FileNotFoundError: if a listing, the folder of pictures or a mask is missing.
+      FileNotFoundError: if a listing, the folder of pictures or that of masks is missing.
       TypeError: if an option is of the wrong kind.
       ValueError: for an unknown split, a malformed or contradictory listing, or a split without pictures.
     """
@@ -99,15 +99,13 @@ def load(
 
 
 def _masks(root: pathlib.Path, folder: str | os.PathLike | None, files: Sequence[str]) -> list[str] | None:
-    """Returns the paths of the masks of pictures; None where there are none."""
+    """Returns where the masks of pictures are or should be; None where there is no folder of masks."""
     if folder is None and not (root / "segmentations").is_dir():
         return None
     folder = root / "segmentations" if folder is None else pathlib.Path(folder).expanduser().absolute()
-    masks = [folder / file for file in (str(pathlib.PurePosixPath(file).with_suffix(".png")) for file in files)]
-    for mask in masks:
-        if not mask.is_file():
-            raise FileNotFoundError(f"{mask}: no such file; expected a mask for each picture of the split in {folder}.")
-    return [str(mask) for mask in masks]
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; expected segmentations to be the folder of the masks.")
+    return [str(folder / pathlib.PurePosixPath(file).with_suffix(".png")) for file in files]
 
 
 def _chosen_classes(classes: Sequence[int] | None, names: dict[int, str], root: pathlib.Path) -> list[int]:

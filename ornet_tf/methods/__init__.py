@@ -28,6 +28,7 @@ class Protocol(typing.Protocol):
 
     A method with frozen parts that see the pictures as they come may also have `frozen(images) -> dict of tensors`:
     what these parts make of images float32 [B, H, W, 3] in 0..255. Where it is known before, it comes in the batch.
+    A method whose map can be that of the true label may also have `predict_for`, see `predict_known`.
 
     Attributes:
       parts: name -> functional model: what is stored in checkpoints and handed from phase to phase.
@@ -103,6 +104,17 @@ class LowLevel:
         return {"low_level_features": self._lower(self._normalize(images), training=False)}
 
 
+def predict_known(method: Protocol, images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns what a method predicts for pictures whose labels are known, as in evaluation.
+
+    Args:
+      method: with `predict_for(images, labels)`, which returns what `predict` does, or without.
+      images: float32 [B, H, W, 3] in 0..255.
+      labels: int32 [B].
+    """
+    return method.predict_for(images, labels) if hasattr(method, "predict_for") else method.predict(images)
+
+
 def rescale(activation_map: tf.Tensor) -> tf.Tensor:
     """Rescales each map [B, h, w, 1] to 0..1 by its own minimum and maximum; a constant map becomes 0."""
     low = tf.reduce_min(activation_map, axis=(1, 2, 3), keepdims=True)
@@ -136,17 +148,36 @@ def class_activation(upper: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.
     return evidence
 
 
+CLASSES = ("predicted", "label")  # whose map a method reads
+
+
 class ClassifierMap:
     """The base of methods that read a map out of a trained classifier; a subclass says how, in `saliency`."""
 
-    def __init__(self, builders: Builders):
-        """Builds the parts `lower` and `upper`."""
+    def __init__(self, builders: Builders, *, classes: str = "predicted"):
+        """Builds the parts `lower` and `upper`.
+
+        Args:
+          builders: see `Builders`.
+          classes: the class that the map is of: "predicted", or "label" for the true one, which evaluation alone knows.
+
+        Raises:
+          ValueError: if `classes` is something else.
+        """
+        if classes not in CLASSES:
+            raise ValueError(f"classes: expected one of {', '.join(CLASSES)}, got {classes!r}.")
+        self._classes = classes
         self._normalize, self._lower, self._upper = builders.backbone()
         self.parts = {"lower": self._lower, "upper": self._upper}
         self.trainable_variables = {}
 
-    def saliency(self, outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Maps the "features" [B, h', w', C] and "logits" [B, K] of `upper` to [B, h', w', 1]; below 0 is cut off."""
+    def saliency(self, outputs: Mapping[str, tf.Tensor], classes: tf.Tensor) -> tf.Tensor:
+        """Maps the "features" [B, h', w', C] of `upper` to [B, h', w', 1]; below 0 is cut off.
+
+        Args:
+          outputs: of `upper`.
+          classes: integer [B], those that the map is of.
+        """
         raise NotImplementedError
 
     def forward(self, batch, *, training):
@@ -155,9 +186,29 @@ class ClassifierMap:
         return self.predict(batch["image"])
 
     def predict(self, images):
-        """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K]."""
-        outputs = self._upper(self._lower(self._normalize(images), training=False), training=False)
-        return {"activation_map": self._enlarged(self.saliency(outputs)), "logits": outputs["logits"]}
+        """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K].
+
+        Raises:
+          ValueError: if the map should be that of the label.
+        """
+        if self._classes == "label":
+            raise ValueError(
+                "classes='label': the map of the true label can be evaluated, but pictures to predict have no labels; "
+                "choose a config.export.row with classes='predicted'."
+            )
+        return self.of_classes(images)
+
+    def predict_for(self, images, labels):
+        """Does what `predict` does; the map is that of the labels, int32 [B], if `classes` says so."""
+        return self.of_classes(images, labels) if self._classes == "label" else self.predict(images)
+
+    def of_classes(self, images, classes=None):
+        """Does what `predict` does for the given classes, integer [B]; None for the predicted ones."""
+        return self._read(self._upper(self._lower(self._normalize(images), training=False), training=False), classes)
+
+    def _read(self, outputs, classes=None):
+        classes = tf.argmax(outputs["logits"], axis=-1) if classes is None else classes
+        return {"activation_map": self._enlarged(self.saliency(outputs, classes)), "logits": outputs["logits"]}
 
     def _enlarged(self, saliency):
         # Enlarged to the grid of the generator's maps, so that no row loses by a coarser box.

@@ -8,19 +8,20 @@ from ornet_tf.methods import Builders, ClassifierMap
 
 
 class Method(ClassifierMap):
-    """Weights a layer's maps by the mean gradient of the predicted class's logit, and cuts off what is below 0."""
+    """Weights a layer's maps by the mean gradient of a class's logit, and cuts off what is below 0."""
 
-    def __init__(self, builders: Builders, *, layer: str = ""):
+    def __init__(self, builders: Builders, *, layer: str = "", classes: str = "predicted"):
         """Builds the parts `lower` and `upper`.
 
         Args:
           builders: see `Builders`.
           layer: a layer of `upper` that gives maps; "" for the last feature map, the paper's choice.
+          classes: "predicted" or, for evaluation alone, "label": the class that the map is of.
 
         Raises:
-          ValueError: if there is no such layer.
+          ValueError: if there is no such layer, or for other `classes`.
         """
-        super().__init__(builders)
+        super().__init__(builders, classes=classes)
         inner = [x for x in self._upper.layers if not isinstance(x, keras.layers.InputLayer)]
         maps = {x.name: x.output for x in inner if len(x.output.shape) == 4}
         if layer and layer not in maps:
@@ -28,7 +29,7 @@ class Method(ClassifierMap):
         outputs = {**self._upper.output, "maps": maps[layer] if layer else self._upper.output["features"]}
         self._observed = keras.Model(self._upper.inputs, outputs, name="observed")
 
-    def predict(self, images):
+    def of_classes(self, images, classes=None):
         """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K]."""
         features = self._lower(self._normalize(images), training=False)
         # The gradient of a forward pass by its own maps, which trains nothing. Examples do not meet in inference, so
@@ -36,7 +37,8 @@ class Method(ClassifierMap):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(features)
             outputs = self._observed(features, training=False)
-            chosen = tf.reduce_sum(tf.reduce_max(outputs["logits"], axis=-1))
+            classes = tf.argmax(outputs["logits"], axis=-1) if classes is None else classes
+            chosen = tf.reduce_sum(tf.gather(outputs["logits"], classes, axis=1, batch_dims=1))
         gradients = tape.gradient(chosen, outputs["maps"])
         weights = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)  # Eq. 1: [B, 1, 1, D]
         saliency = tf.nn.relu(tf.reduce_sum(weights * outputs["maps"], axis=-1, keepdims=True))  # Eq. 2

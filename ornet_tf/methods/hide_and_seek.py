@@ -51,7 +51,7 @@ class Method(cam.Method):
         outputs = self._upper(self._lower(pixels, training=training), training=training)
         if training:
             return {"logits": outputs["logits"]}
-        return {"activation_map": self._enlarged(self.saliency(outputs)), "logits": outputs["logits"]}
+        return self._read(outputs)
 
     def _shown(self, keys, height: int, width: int):
         """Returns float32 [B, H, W, 1]: 0 where a patch is hidden, else 1."""

@@ -11,10 +11,10 @@
 6. One threshold is chosen for all pictures, for each overlap asked for: the best one on the very pictures that are
    measured. That is what the benchmark reports.
 
-What differs from the original is not here but in what comes in: it reads the map of the true label, where our methods
-get no label; and its view is the whole picture, resized to 224 pixels: set config.input.resize = crop = 224. The
-truth comes in fractions of the view in float32; whole pixels come out of it as from the original numbers as long as the
-pictures' sides are below 10,000 pixels.
+What differs from the original is not here but in what comes in: it reads the map of the true label, as our methods do
+whose option `classes` is "label"; and its view is the whole picture, resized to 224 pixels: set config.input.resize =
+crop = 224. The truth comes in fractions of the view in float32; whole pixels come out of it as from the original
+numbers as long as the pictures' sides are below 10,000 pixels.
 """
 from __future__ import annotations
 
