@@ -25,9 +25,10 @@ def get_config() -> ConfigDict:
     # start from features that know what a bird is, in which no part of the picture is at an advantage by training.
     config.backbone.options.update({"split": "block4_conv3", "weights": os.environ.get("ORNET_VGG16", "imagenet")})
     config.generator.update({"base_width": 64, "depth": 2, "growth": 1.5, "map_gain": 3.0})
+    config.phase.evaluator.options = ConfigDict({"freeze_lower": True})
     config.phase.evaluator.update({"epochs": 5.0, "learning_rate": 3e-3, "trainable": ("upper/predictions",)})
     stage_one = config.phase.stage_one
-    stage_one.options = ConfigDict({"seed_threshold": 0.3, "background": True})
+    stage_one.options = ConfigDict({"freeze_lower": True, "seed_threshold": 0.3, "background": True})
     stage_one.update(
         {
             "epochs": 8.0,

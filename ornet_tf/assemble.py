@@ -4,14 +4,23 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import checkpoints, generator, input_pipeline, masks, methods, picture_cache, registry, run_folder
+from ornet_tf import (
+    checkpoints,
+    generator,
+    input_pipeline,
+    masks,
+    methods,
+    mirrored,
+    picture_cache,
+    registry,
+    run_folder,
+)
 from ornet_tf.compat import keras
 from ornet_tf.datasets import MissingSplit, Source
 from ornet_tf.evaluation_pipeline import evaluation_batches as batches_of_truth
@@ -19,8 +28,6 @@ from ornet_tf.optimizers import make_optimizers, make_schedule
 
 # What was found when pictures were looked at, in the workdir.
 _CHECKED = "checked_pictures.json"
-# What was trained on.
-_DATA = "data.json"
 
 
 def load_source(config: ConfigDict, split: str) -> Source:
@@ -149,7 +156,7 @@ def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int
     method = build_method(without_start_weights(config), section, num_classes)
     sources = section.init_from if is_row else {part: f"{name}.{part}" for part in method.parts}
     checkpoints.load_parts(method.parts, sources, workdir)
-    return method
+    return mirrored.Mirrored(method) if config.evaluation.mirrored else method
 
 
 def check_phases(config: ConfigDict, source: Source) -> None:
@@ -200,48 +207,6 @@ def without_start_weights(config: ConfigDict) -> ConfigDict:
     with config.unlocked():
         config.backbone.options.weights = None
     return config
-
-
-def claim_data(workdir: str, source: Source, phases: Sequence[str]) -> None:
-    """Stores the classes and the number of training pictures; once a phase has a checkpoint, checks them instead.
-
-    Raises:
-      ValueError: if the run was started on other data: labels would change their meaning, and epochs their length.
-    """
-    path = os.path.join(workdir, _DATA)
-    data = {"training_pictures": len(source), "class_names": list(source.class_names)}
-    learned = any(checkpoints.latest(os.path.join(workdir, phase)) for phase in phases)
-    if not learned or not os.path.exists(path):
-        run_folder.write_json(path, data)
-        return
-    before = run_folder.read_json(path)
-    if before != data:
-        raise ValueError(
-            f"The training data has changed since this run was started ({before['training_pictures']} pictures of "
-            f"{len(before['class_names'])} classes then, {len(source)} of {len(source.class_names)} now, or other "
-            f"class names): use another --workdir than {workdir}."
-        )
-
-
-def read_data(workdir: str) -> dict[str, Any]:
-    """Returns what `claim_data` stored: "training_pictures", their number, and "class_names".
-
-    Raises:
-      FileNotFoundError: if nothing was trained in `workdir`.
-    """
-    path = os.path.join(workdir, _DATA)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{path} is missing: expected the --workdir of an ornet_tf.train run.")
-    return run_folder.read_json(path)
-
-
-def read_class_names(workdir: str) -> list[str]:
-    """Returns the class names of a run.
-
-    Raises:
-      FileNotFoundError: if nothing was trained in `workdir`.
-    """
-    return read_data(workdir)["class_names"]
 
 
 def total_steps(section: Mapping, source: Source) -> int:

@@ -25,6 +25,7 @@ from ornet_tf import (
     protocols,
     registry,
     run_folder,
+    training_data,
     workers,
 )
 from ornet_tf.bootstrap import Bootstrap
@@ -51,7 +52,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     """
     options = config.evaluation
     source = _load(config, options.split)
-    if list(source.class_names) != assemble.read_class_names(workdir):
+    if list(source.class_names) != training_data.class_names(workdir):
         raise ValueError(f"The {options.split} split has other classes than the run in {workdir} was trained on.")
     chosen_on = _load(config, options.threshold_split) if options.threshold_split else None
     strategy = workers.local_strategy()
@@ -72,7 +73,8 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
         for row, of_row in measured.items()
     }
     result = {
-        **{key: options[key] for key in ("split", "threshold", "threshold_split", "iou_threshold", "box_rule")},
+        **{key: options[key] for key in ("split", "threshold", "threshold_split", "iou_threshold")},
+        **{key: options[key] for key in ("box_rule", "mirrored")},
         "components": "addons" if addons_components.use_addons(options.components) else "native",
         "images": len(source),
         "trained": {name: run_folder.run_id(workdir, name) for name in config.phases},

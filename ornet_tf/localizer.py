@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, boxes, gate, images, provenance, transforms
+from ornet_tf import assemble, boxes, gate, images, provenance, training_data, transforms
 from ornet_tf.compat import tf_variable
 from ornet_tf.methods import Protocol
 
@@ -133,7 +133,7 @@ def load(config: ConfigDict, workdir: str) -> Localizer:
       FileNotFoundError: if nothing was trained there.
       ValueError: if the row has no map or no classes, or no threshold was chosen (see `provenance.threshold`).
     """
-    class_names = assemble.read_class_names(workdir)
+    class_names = training_data.class_names(workdir)
     method = assemble.trained_method(config, config.export.row, workdir, len(class_names))
     outputs = method.predict(tf.zeros([1, config.input.crop, config.input.crop, 3]))
     for needed in ("activation_map", "logits"):

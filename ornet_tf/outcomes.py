@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, boxes, evaluation_report, failures, methods, run_folder, visualize
+from ornet_tf import assemble, boxes, evaluation_report, failures, methods, run_folder, training_data, visualize
 from ornet_tf.datasets import Source
 
 BINS = 50  # of a histogram of map values, from 0 to 1
@@ -167,7 +167,7 @@ def gallery(outcomes: list[Outcome], count: int) -> np.ndarray | None:
 
 
 def _method(run: Run):
-    return assemble.trained_method(run.config, run.row, run.workdir, len(assemble.read_class_names(run.workdir)))
+    return assemble.trained_method(run.config, run.row, run.workdir, len(training_data.class_names(run.workdir)))
 
 
 _loaded: dict[str, Source] = {}  # the split that was asked for last: variants have the same pictures

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import ornet_tf
-from ornet_tf import assemble, run_folder
+from ornet_tf import run_folder, training_data
 
 FILE = "provenance.json"
 
@@ -26,10 +26,10 @@ def of_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
     return {
         "threshold": threshold(config, workdir),
         "threshold_chosen": _choice_of_threshold(config, workdir),
-        "box_rule": evaluation.box_rule,
+        **{key: evaluation[key] for key in ("box_rule", "mirrored")},
         "max_boxes": config.export.max_boxes,
         "row": config.export.row,
-        "data": {"name": config.dataset.name, **assemble.read_data(workdir)},
+        "data": {"name": config.dataset.name, **training_data.read(workdir)},
         "phases": {name: end for name, end in ends.items() if end},
         "config": config.to_dict(),
         "ornet_tf": ornet_tf.__version__,
@@ -62,7 +62,8 @@ def _chosen(config: ConfigDict, workdir: str) -> tuple[float | None, str | None]
     path = os.path.join(workdir, "evaluation", "result.json")
     result = run_folder.read_json(path) if os.path.exists(path) else {}
     # A phase may have been trained again since.
-    if result.get("trained") != {name: run_folder.run_id(workdir, name) for name in config.phases}:
+    of_these = {name: run_folder.run_id(workdir, name) for name in config.phases}
+    if result.get("trained") != of_these or result.get("mirrored", False) != config.evaluation.mirrored:
         return None, None
     summary = result["rows"].get(config.export.row, {}).get(config.evaluation.box_rule, {})
     return summary.get("threshold_chosen"), result["threshold_split"]

@@ -24,6 +24,7 @@ from ornet_tf import (
     layers,
     provenance,
     run_folder,
+    training_data,
     workers,
 )
 from ornet_tf.compat import keras
@@ -109,7 +110,7 @@ def _load_pictures(run: _Run) -> Source:
     """Returns the training pictures that can be used, which the chief has looked at: the same in all processes."""
     if workers.is_chief(run.strategy):
         source = assemble.load_training_pictures(run.config, run.workdir)
-        assemble.claim_data(run.workdir, source, run.config.phases)
+        training_data.claim(run.workdir, source, run.config.phases)
     if not workers.name(run.strategy):
         return source  # alone: there is nothing to compare, and names can be millions
     workers.meet(run.strategy)
@@ -146,16 +147,7 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     # Start weights depend on seed and phase alone, not on what this process did before.
     keras.utils.set_random_seed((config.seed + zlib.crc32(name.encode())) % 2**31)
     steps = assemble.total_steps(section, source)
-    with strategy.scope():
-        method = assemble.build_method(config, section, len(source.class_names), precision=section.precision)
-        optimizers = make_optimizers(
-            method.trainable_variables,
-            schedule=make_schedule(section.learning_rate, section.schedule, section.warmup_steps, steps),
-            rate_factors=section.rate_factors,
-            trainable=section.trainable,
-        )
-    for part in method.parts.values():
-        layers.freeze_convolutions(part, [v for _, members in optimizers for v in members])
+    method, optimizers = _build(config, section, strategy, num_classes=len(source.class_names), steps=steps)
     training_step = TrainingStep(
         strategy,
         method,
@@ -201,6 +193,21 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     with watched as summaries:
         loop.run(_batches(run, section, source, step), summaries, run.signals, first_step=step)
     return loop.facts()
+
+
+def _build(config: ConfigDict, section: ConfigDict, strategy: tf.distribute.Strategy, *, num_classes: int, steps: int):
+    """Returns the method of a phase and its optimisers."""
+    with strategy.scope():
+        method = assemble.build_method(config, section, num_classes, precision=section.precision)
+        optimizers = make_optimizers(
+            method.trainable_variables,
+            schedule=make_schedule(section.learning_rate, section.schedule, section.warmup_steps, steps),
+            rate_factors=section.rate_factors,
+            trainable=section.trainable,
+        )
+    for part in method.parts.values():
+        layers.freeze_convolutions(part, [v for _, members in optimizers for v in members])
+    return method, optimizers
 
 
 def _fixed_pictures(config: ConfigDict, source: Source) -> np.ndarray:

@@ -21,7 +21,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, checkpoints, durable, run_folder
+from ornet_tf import app, assemble, checkpoints, durable, run_folder, training_data
 from ornet_tf.methods import named_variables
 
 # What a truncated, overwritten or foreign file makes of reading it.
@@ -50,7 +50,7 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
         raise ValueError(f"No phase is finished in {workdir}: expected the --workdir of an ornet_tf.train run.")
     if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         raise FileNotFoundError(f"{path} can't be written: its folder is missing. Make it, or name another file.")
-    data = assemble.read_data(workdir)
+    data = training_data.read(workdir)
     arrays: dict[str, np.ndarray] = {}
     about: dict[str, Any] = {"data": data, "phases": {}}
     for name in names:

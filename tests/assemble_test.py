@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from ornet_tf import assemble, checkpoints
-from ornet_tf.compat import keras
+from ornet_tf import assemble
 from tests import tiny_experiment
 
 
@@ -69,18 +68,6 @@ def test_a_run_is_evaluated_without_the_start_weights(tmp_path):
     config.backbone = {"name": "vgg16", "options": {"weights": str(tmp_path / "gone.h5")}}
     assert assemble.without_start_weights(config).backbone.options.weights is None
     assert config.backbone.options.weights.endswith("gone.h5")
-
-
-def test_a_run_is_bound_to_its_data_once_it_has_learned_from_it(tmp_path):
-    full = assemble.load_source(tiny_experiment.get_config(), "train")
-    smaller = full.select(range(40))
-    assemble.claim_data(str(tmp_path), full, ["evaluator"])
-    assemble.claim_data(str(tmp_path), smaller, ["evaluator"])  # nothing learned yet
-    folder = str(tmp_path / "evaluator")
-    checkpoints.PhaseCheckpoints(folder, {"part": keras.Sequential([keras.Input([1])])}, [], keep=1).save(1)
-    assemble.claim_data(str(tmp_path), smaller, ["evaluator"])
-    with pytest.raises(ValueError, match=r"has changed .*\(40 pictures of 3 classes then, 48 of 3 now"):
-        assemble.claim_data(str(tmp_path), full, ["evaluator"])
 
 
 @pytest.fixture

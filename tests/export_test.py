@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from ornet_tf import assemble, export, localizer, provenance, warm_up
+from ornet_tf import assemble, export, localizer, provenance, training_data, warm_up
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -206,7 +206,7 @@ def test_where_it_comes_from_lies_beside_the_graph(exported, tiny_run):
     config, _ = tiny_run
     facts = json.loads((pathlib.Path(exported) / "assets" / provenance.FILE).read_text(encoding="utf-8"))
     assert (facts["threshold"], facts["box_rule"], facts["row"]) == (0.5, "tight", "stage_two")
-    assert facts["data"]["class_names"] == assemble.read_class_names(tiny_run[1])
+    assert facts["data"]["class_names"] == training_data.class_names(tiny_run[1])
     assert facts["config"]["input"]["crop"] == config.input.crop
     assert (pathlib.Path(exported) / warm_up.PATH).stat().st_size > 0
 

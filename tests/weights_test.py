@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from ornet_tf import assemble, checkpoints, run_folder, weights
+from ornet_tf import assemble, checkpoints, run_folder, training_data, weights
 from ornet_tf.methods import named_variables
 from ornet_tf.train import train
 
@@ -30,7 +30,7 @@ def test_a_run_comes_back_through_one_file(tiny_run, packed, tmp_path):
         assert any("moving_variance" in key for key in before)
         for key in before:
             np.testing.assert_array_equal(after[key], before[key], err_msg=key)
-    assert assemble.read_class_names(str(tmp_path)) == assemble.read_class_names(workdir)
+    assert training_data.class_names(str(tmp_path)) == training_data.class_names(workdir)
 
 
 def test_training_takes_unpacked_phases_as_finished(tiny_run, packed, tmp_path):

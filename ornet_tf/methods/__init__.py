@@ -122,32 +122,6 @@ def rescale(activation_map: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(activation_map - low, high - low)
 
 
-def class_activation(upper: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Returns CAM's formula (Zhou et al., CVPR 2016) for a classifier with a `gap` head.
-
-    Args:
-      upper: the upper part of a backbone.
-
-    Returns:
-      A function of its "features" [B, h', w', D] and of classes, integer [B]: the evidence for these classes by place,
-      [B, h', w', 1]; what speaks against a class is negative.
-
-    Raises:
-      ValueError: if the dense layer does not follow global average pooling directly.
-    """
-    dense = upper.get_layer("predictions")
-    if dense.kernel.shape[0] != upper.output["features"].shape[-1]:
-        raise ValueError(
-            "CAM reads the class weights after global average pooling: set the backbone's head to 'gap'."
-        )
-
-    def evidence(features, classes):
-        weights = tf.gather(tf.cast(tf.convert_to_tensor(dense.kernel), features.dtype), classes, axis=1)  # [D, B]
-        return tf.einsum("bhwd,db->bhw", features, weights)[..., tf.newaxis]
-
-    return evidence
-
-
 CLASSES = ("predicted", "label")  # whose map a method reads
 
 

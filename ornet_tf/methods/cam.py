@@ -1,7 +1,9 @@
 """Class activation mapping (Zhou et al., CVPR 2016) on a trained classifier: the baseline."""
 from __future__ import annotations
 
-from ornet_tf.methods import Builders, ClassifierMap, class_activation
+import tensorflow as tf
+
+from ornet_tf.methods import Builders, ClassifierMap
 
 
 class Method(ClassifierMap):
@@ -18,8 +20,15 @@ class Method(ClassifierMap):
           ValueError: if the dense layer does not follow global average pooling directly, or for other `classes`.
         """
         super().__init__(builders, classes=classes)
-        self._evidence = class_activation(self._upper)
+        self._dense = self._upper.get_layer("predictions")
+        if self._dense.kernel.shape[0] != self._upper.output["features"].shape[-1]:
+            raise ValueError(
+                "CAM reads the class weights after global average pooling: set the backbone's head to 'gap'."
+            )
 
     def saliency(self, outputs, classes):
         """Returns the evidence for the classes; what speaks against them is negative."""
-        return self._evidence(outputs["features"], classes)
+        features = outputs["features"]
+        kernel = tf.cast(tf.convert_to_tensor(self._dense.kernel), features.dtype)
+        weights = tf.gather(kernel, classes, axis=1)  # [D, B]
+        return tf.einsum("bhwd,db->bhw", features, weights)[..., tf.newaxis]
