@@ -29,7 +29,8 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             "accumulate": 1,  # parts of a batch whose gradients are added up before the update: memory of one part
             # What layers compute in; float16 with loss scaling. Weights, the map, losses and boxes are float32 always.
             "precision": "float32",  # or "bfloat16", "float16"
-            # Whether outputs of frozen parts are computed once and kept in memory; for crop = resize.
+            "random_crop": True,  # whether crops lie anywhere in the resized picture, or in its centre
+            # Whether outputs of frozen parts are computed once and kept in memory; where crops are not random.
             "reuse_frozen": False,
             "xla": False,  # whether XLA compiles forward and backward pass; for one device; draws other random numbers
             # (regular expression, factor) pairs: the first found in a variable's "part/layer/kind" scales its rate.
@@ -61,7 +62,7 @@ def default() -> ConfigDict:
             "dataset": {"name": "image_folder", "options": {}},
             "input": {
                 "resize": 256,  # pixels; both sides, the aspect is not kept
-                "crop": 224,  # pixels; random in training, centred in evaluation
+                "crop": 224,  # pixels; centred in evaluation
                 "horizontal_flip": True,
                 # Where decoded, resized training pictures are kept: "memory", "disk", "none", or "auto": in memory
                 # where they need a quarter of what is free at most.

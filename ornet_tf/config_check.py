@@ -68,9 +68,9 @@ def _phase(config: ConfigDict, name: str, known: list[str]) -> None:
     _positive(section, where, "epochs", "batch_size", "learning_rate", "accumulate")
     _choice(section.schedule, ("cosine", "constant"), f"{where}.schedule")
     _choice(section.precision, ("float32", "bfloat16", "float16"), f"{where}.precision")
-    if section.reuse_frozen and config.input.crop != config.input.resize:
-        views = f"with crop {config.input.crop} of {config.input.resize} the views of a picture are too many to keep"
-        raise ValueError(f"{where}.reuse_frozen: expected False unless config.input.crop = resize, got True: {views}.")
+    if section.reuse_frozen and section.random_crop and config.input.crop != config.input.resize:
+        views = f"with random crops of {config.input.crop} of {config.input.resize} pixels a picture has too many views"
+        raise ValueError(f"{where}.reuse_frozen: expected False unless random_crop is, got True: {views} to keep.")
     if section.batch_size % section.accumulate:
         expected = f"a divisor of batch_size = {section.batch_size}"
         raise ValueError(f"{where}.accumulate: expected {expected}, got {section.accumulate}.")

@@ -1,13 +1,14 @@
 """What frozen parts make of the training pictures, computed once: for phases in which the views of a picture are few.
 
-Where the crop is the whole resized picture, a picture has one view, or two with its mirror image.
+Where crops are not random, or the crop is the whole resized picture, a picture has one view, or two with its mirror
+image.
 """
 from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
 
-from ornet_tf import main_memory, picture_store, winograd
+from ornet_tf import main_memory, picture_store, transforms, winograd
 from ornet_tf.datasets import Source
 from ornet_tf.methods import Protocol
 
@@ -17,7 +18,16 @@ _BATCH = 32
 class FrozenOutputs:
     """The outputs of `Protocol.frozen` for each view of each picture, in memory."""
 
-    def __init__(self, method: Protocol, source: Source, *, resize: int, crop: int, horizontal_flip: bool):
+    def __init__(
+        self,
+        method: Protocol,
+        source: Source,
+        *,
+        resize: int,
+        crop: int,
+        horizontal_flip: bool,
+        random_crop: bool = True,
+    ):
         """Computes them.
 
         Args:
@@ -26,24 +36,29 @@ class FrozenOutputs:
           resize: side of the resized pictures, in pixels.
           crop: side of the crop, in pixels.
           horizontal_flip: whether pictures are mirrored at random.
+          random_crop: whether crops lie anywhere, or in the centre.
 
         Raises:
           ValueError: if crops differ from each other, the method has no frozen part, or memory does not suffice.
         """
-        if crop != resize:
+        if random_crop and crop != resize:
             raise ValueError(
-                f"reuse_frozen: expected crop = resize, so that a picture has two views at most, got crop {crop} and "
-                f"resize {resize}. Set reuse_frozen to False, or config.input.crop to {resize}."
+                f"reuse_frozen: expected random_crop = False or crop = resize, so that a picture has one or two views, "
+                f"got random crops of {crop} of {resize} pixels. Set reuse_frozen or random_crop to False."
             )
         if not hasattr(method, "frozen"):
             raise ValueError("reuse_frozen: this method has no frozen part that sees the pictures; set it to False.")
         views = 2 if horizontal_flip else 1
         decode = picture_store.decoder(source, side=resize)
-        pictures = picture_store.each(tf.data.Dataset.range(len(source)), decode).batch(_BATCH)
+        view = transforms.evaluation_view(resize=resize, crop=crop)
+
+        def centre(index):
+            return transforms.apply(decode(index), view, resize=resize, crop=crop)
+
+        pictures = picture_store.each(tf.data.Dataset.range(len(source)), centre).batch(_BATCH)
 
         @tf.function(reduce_retracing=True)
-        def compute(batch):
-            images = tf.cast(batch, tf.float32)
+        def compute(images):
             with winograd.preferred():  # as in a training step
                 seen = [method.frozen(view) for view in (images, tf.reverse(images, [2]))[:views]]
             return tf.nest.map_structure(lambda *outputs: tf.stack(outputs, axis=1), *seen)  # [b, V, ...]

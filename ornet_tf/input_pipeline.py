@@ -87,7 +87,7 @@ def steps_per_epoch(source: Source, batch_size: int) -> int:
 
 
 def training_batches(source: Source, *, batch_size: int, seed: int, resize: int, crop: int, horizontal_flip: bool,
-                     cache: str = "none", cache_dir: str = "", first_step: int = 0,
+                     random_crop: bool = True, cache: str = "none", cache_dir: str = "", first_step: int = 0,
                      share: Share = ALL) -> tf.data.Dataset:
     """Makes the endless sequence of a process's training batches, from a global step on.
 
@@ -99,8 +99,9 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
       batch_size: B, over all replicas.
       seed: 0..2^31-1; order and augmentation are functions of it.
       resize: R, side in pixels to which pictures are resized.
-      crop: C, side in pixels of the random crop.
+      crop: C, side in pixels of the crop.
       horizontal_flip: whether to mirror half of the pictures.
+      random_crop: whether crops lie anywhere, or in the centre.
       cache: where every picture is kept, decoded and resized (3 R^2 bytes each): "none" (nowhere), "memory", "disk", or
         "auto" (memory where they need a quarter of what is free at most). The batches are the same either way.
       cache_dir: folder of "disk".
@@ -137,7 +138,8 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
 
     def view_of(key, index):
         view = transforms.training_view(
-            randomness.in_stream(key, "view"), resize=resize, crop=crop, horizontal_flip=horizontal_flip
+            randomness.in_stream(key, "view"), resize=resize, crop=crop, horizontal_flip=horizontal_flip,
+            random_crop=random_crop,
         )
         return {"image": transforms.apply(picture(index), view, resize=resize, crop=crop), "mirrored": view.flip}
 

@@ -186,7 +186,7 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
         checkpoints.load_parts(method.parts, section.init_from, run.workdir)
     if section.reuse_frozen:
         views = {key: config.input[key] for key in ("resize", "crop", "horizontal_flip")}
-        training_step.reuse(FrozenOutputs(method, source, **views))
+        training_step.reuse(FrozenOutputs(method, source, random_crop=section.random_crop, **views))
     # Not with the ids of other trainings: what is shown is a function of configuration and seed.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}
     watched = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()
@@ -230,6 +230,7 @@ def _batches(run: _Run, section: ConfigDict, source: Source, first_step: int):
             batch_size=section.batch_size,
             seed=run.config.seed,
             first_step=first_step,
+            random_crop=section.random_crop,
             share=input_pipeline.Share(context.input_pipeline_id * local, local, context.num_replicas_in_sync),
             cache_dir=options.cache_dir or os.path.join(run.workdir, "cache"),
             **{key: options[key] for key in ("resize", "crop", "horizontal_flip", "cache")},

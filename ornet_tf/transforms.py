@@ -40,7 +40,9 @@ def evaluation_view(*, resize: int, crop: int) -> View:
     return View(start, start, side, side, tf.constant(False))
 
 
-def training_view(seed: tf.Tensor, *, resize: int, crop: int, horizontal_flip: bool) -> View:
+def training_view(
+    seed: tf.Tensor, *, resize: int, crop: int, horizontal_flip: bool, random_crop: bool = True
+) -> View:
     """Draws a view: a crop at one of the (resize - crop + 1)^2 whole-pixel places, all as likely, mirrored or not.
 
     Args:
@@ -48,15 +50,19 @@ def training_view(seed: tf.Tensor, *, resize: int, crop: int, horizontal_flip: b
       resize: side of the resized picture, in pixels.
       crop: side of the crop, in pixels.
       horizontal_flip: whether to mirror with probability 0.5.
+      random_crop: False for the crop of `evaluation_view`, mirrored or not.
 
     Raises:
       ValueError: unless 1 <= crop <= resize.
     """
     check_sizes(resize=resize, crop=crop)
     draws = tf.random.stateless_uniform([3], seed)
+    flip = tf.logical_and(draws[2] < 0.5, horizontal_flip)
+    if not random_crop:
+        return evaluation_view(resize=resize, crop=crop)._replace(flip=flip)
     start = tf.floor(draws[:2] * (resize - crop + 1)) / resize
     side = tf.constant(crop / resize, tf.float32)
-    return View(start[0], start[1], side, side, tf.logical_and(draws[2] < 0.5, horizontal_flip))
+    return View(start[0], start[1], side, side, flip)
 
 
 def apply(image: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:

@@ -21,10 +21,18 @@ def make(phase="stage_two", precision="float32", **options):
     return experiment, method, assemble.load_source(experiment, "train")
 
 
-@pytest.mark.parametrize(("flip", "precision"), [(True, "float32"), (False, "float32"), (True, "bfloat16")])
-def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip, precision):
+@pytest.mark.parametrize(
+    ("flip", "precision", "views"),
+    [
+        (True, "float32", VIEWS),
+        (False, "float32", VIEWS),
+        (True, "bfloat16", VIEWS),
+        (True, "float32", {**VIEWS, "resize": 37, "random_crop": False}),
+    ],
+)
+def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip, precision, views):
     _, method, source = make(precision=precision)
-    views = {**VIEWS, "horizontal_flip": flip}
+    views = {**views, "horizontal_flip": flip}
     kept = FrozenOutputs(method, source, **views)
     mirrored, of = [], tf.function(kept.of)
     for batch in input_pipeline.training_batches(source, batch_size=8, seed=0, **views).take(6):
@@ -80,7 +88,7 @@ def test_a_frozen_lower_part_stays_as_it_is():
 
 def test_what_cannot_be_kept_is_said(monkeypatch):
     experiment, method, source = make()
-    with pytest.raises(ValueError, match="reuse_frozen: expected crop = resize, .* got crop 32 and resize 36. Set"):
+    with pytest.raises(ValueError, match="expected random_crop = False or crop = .* got random crops of 32 of 36 pix"):
         FrozenOutputs(method, source, **{**VIEWS, "resize": 36})
     with pytest.raises(ValueError, match="reuse_frozen: this method has no frozen part"):
         FrozenOutputs(make("evaluator")[1], source, **VIEWS)
@@ -89,5 +97,5 @@ def test_what_cannot_be_kept_is_said(monkeypatch):
         FrozenOutputs(method, source, **VIEWS)
     experiment.input.resize = 36
     experiment.phase.stage_two.reuse_frozen = True
-    with pytest.raises(ValueError, match="phase.stage_two.reuse_frozen: expected False unless config.input.crop"):
+    with pytest.raises(ValueError, match="phase.stage_two.reuse_frozen: expected False unless random_crop is"):
         config_check.validate(experiment)

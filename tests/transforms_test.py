@@ -98,6 +98,16 @@ def test_crops_are_uniform_over_all_offsets_and_half_are_flipped():
     np.testing.assert_allclose([views.height, views.width], CROP / RESIZE, rtol=1e-6)
 
 
+def test_crops_are_centred_on_request():
+    centre = transforms.evaluation_view(resize=RESIZE, crop=CROP)
+    views = [
+        transforms.training_view(seed, resize=RESIZE, crop=CROP, horizontal_flip=True, random_crop=False)
+        for seed in tf.unstack(tf.constant([[3, seed] for seed in range(20)]))
+    ]
+    assert {(float(v.top), float(v.left)) for v in views} == {(float(centre.top), float(centre.left))}
+    assert {bool(v.flip) for v in views} == {False, True}
+
+
 def test_training_view_is_a_function_of_its_seed():
     first, again, other = training_views(SEEDS[:50]), training_views(SEEDS[:50]), training_views(SEEDS[50:100])
     for field in ("top", "left", "flip"):
