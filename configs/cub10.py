@@ -32,15 +32,14 @@ def get_config() -> ConfigDict:
     stage_one.update(
         {
             "epochs": 8.0,
-            "learning_rate": 1e-3,
+            "random_crop": False,
+            "reuse_frozen": True,
             "trainable": ("generator/",),
             "init_from": ConfigDict({"lower": "evaluator.lower", "upper": "evaluator.upper"}),
         }
     )
     stage_one.losses = ConfigDict(
         {
-            "classification": ornet.loss("cross_entropy", "logits", "label"),
-            "auxiliary": ornet.loss("cross_entropy", "generator_logits", "label"),
             "seed": ornet.loss("seed_agreement", "activation_map", "seed_map"),
             "background": ornet.loss("background_suppression", "background_activation", "whole_activation", ramp=0.5),
             "area": ornet.loss("area", "activation_map", weight=0.5, ramp=0.5),
@@ -48,7 +47,7 @@ def get_config() -> ConfigDict:
     )
     stage_two = config.phase.stage_two
     stage_two.generator = ConfigDict({"map_gain": 9.0})
-    stage_two.update({"epochs": 2.0, "learning_rate": 1e-4})
+    stage_two.update({"epochs": 2.0, "learning_rate": 1e-4, "random_crop": False, "reuse_frozen": True})
     config.evaluation.row.seed = ornet.row(
         "mean_features", {"lower": "evaluator.lower", "upper": "evaluator.upper"}, low_level_weight=0.5
     )

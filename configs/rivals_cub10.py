@@ -5,8 +5,9 @@
   python -m ornet_tf.evaluate --config=configs/rivals_cub10.py --workdir=runs/rivals_cub10
 
 To configs/cub10.py, which trains evaluator, stage one and stage two, this adds the classifiers of Hide-and-Seek, ADL
-and ACoL with the evaluator's schedule, and Grad-CAM. CAM and Grad-CAM read the evaluator. The rivals' rows have the
-class errors of their own classifiers, as in the paper, the others those of the evaluator. Not run to its end here.
+and ACoL, and Grad-CAM. The evaluator trains its dense layer alone, which is nothing for a rival that changes what the
+features are: theirs train block5 as well. CAM and Grad-CAM read the evaluator. The rivals' rows have the class errors
+of their own classifiers, as in the paper, the others those of the evaluator.
 """
 from ml_collections import ConfigDict
 
@@ -29,6 +30,10 @@ def get_config() -> ConfigDict:
             "rate_factors": (("classifier_", 5.0),),
         },
     }
-    of_evaluator = ("epochs", "batch_size", "learning_rate", "trainable", "rate_factors")
-    schedule = {key: config.phase.evaluator[key] for key in of_evaluator}
+    schedule = {
+        "epochs": 5.0,
+        "learning_rate": 1e-4,
+        "trainable": ("upper/block5", "upper/predictions"),
+        "rate_factors": (("predictions", 20.0),),
+    }
     return rivals_toybirds.with_rivals(config, {name: {**schedule, **fields} for name, fields in rivals.items()})

@@ -16,7 +16,6 @@ from ornet_tf import (
     input_pipeline,
     masks,
     methods,
-    mirrored,
     picture_cache,
     registry,
     run_folder,
@@ -156,7 +155,7 @@ def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int
     method = build_method(without_start_weights(config), section, num_classes)
     sources = section.init_from if is_row else {part: f"{name}.{part}" for part in method.parts}
     checkpoints.load_parts(method.parts, sources, workdir)
-    return mirrored.Mirrored(method) if config.evaluation.mirrored else method
+    return method
 
 
 def check_phases(config: ConfigDict, source: Source) -> None:

@@ -116,9 +116,6 @@ def _evaluation() -> ConfigDict:
             "threshold": 0.5,  # on the activation map
             "iou_threshold": 0.5,
             "box_rule": "tight",  # of all pixels above the threshold (the authors' rule), or "largest" component
-            # Whether maps and logits are means over a picture and its mirror image, in predictions and exports as well;
-            # twice the time.
-            "mirrored": False,
             # The metric conventions to report: files of ornet_tf/protocols. "half_open" is this project's, "ornet"
             # the authors' code's; "wsol_v1", "wsol_v2" and "pxap" (needs masks) are those of wsolevaluation.
             "protocols": ("half_open",),

@@ -73,8 +73,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
         for row, of_row in measured.items()
     }
     result = {
-        **{key: options[key] for key in ("split", "threshold", "threshold_split", "iou_threshold")},
-        **{key: options[key] for key in ("box_rule", "mirrored")},
+        **{key: options[key] for key in ("split", "threshold", "threshold_split", "iou_threshold", "box_rule")},
         "components": "addons" if addons_components.use_addons(options.components) else "native",
         "images": len(source),
         "trained": {name: run_folder.run_id(workdir, name) for name in config.phases},

@@ -12,7 +12,7 @@ from ornet_tf import main_memory, picture_store, transforms, winograd
 from ornet_tf.datasets import Source
 from ornet_tf.methods import Protocol
 
-_BATCH = 32
+_BATCH = 8  # pictures at a time: shallow features of many would need more memory than training
 
 
 class FrozenOutputs:

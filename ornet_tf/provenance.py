@@ -26,7 +26,7 @@ def of_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
     return {
         "threshold": threshold(config, workdir),
         "threshold_chosen": _choice_of_threshold(config, workdir),
-        **{key: evaluation[key] for key in ("box_rule", "mirrored")},
+        "box_rule": evaluation.box_rule,
         "max_boxes": config.export.max_boxes,
         "row": config.export.row,
         "data": {"name": config.dataset.name, **training_data.read(workdir)},
@@ -62,8 +62,7 @@ def _chosen(config: ConfigDict, workdir: str) -> tuple[float | None, str | None]
     path = os.path.join(workdir, "evaluation", "result.json")
     result = run_folder.read_json(path) if os.path.exists(path) else {}
     # A phase may have been trained again since.
-    of_these = {name: run_folder.run_id(workdir, name) for name in config.phases}
-    if result.get("trained") != of_these or result.get("mirrored", False) != config.evaluation.mirrored:
+    if result.get("trained") != {name: run_folder.run_id(workdir, name) for name in config.phases}:
         return None, None
     summary = result["rows"].get(config.export.row, {}).get(config.evaluation.box_rule, {})
     return summary.get("threshold_chosen"), result["threshold_split"]
