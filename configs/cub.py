@@ -3,7 +3,7 @@
   python -m ornet_tf.train --config=configs/cub.py --config.dataset.options.root=CUB_200_2011 --workdir=runs/cub
 
 30 epochs of the evaluator (the paper does not say how many), 70 of stage one and 30 of stage two at batch 16 are about
-11,000, 26,000 and 11,000 steps: 76 PFLOP, 1.3 hours of a V100 at its float32 peak (benchmarks/README.md, training_cost).
+11,000, 26,000 and 11,000 steps: 76 PFLOP, 1.3 hours of a V100 at its float32 peak (benchmarks/README.md).
 The paper reports 86.2 CorLoc; this configuration has not been run to its end here.
 """
 from ml_collections import ConfigDict
