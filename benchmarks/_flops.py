@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, optimizers, randomness, training_step, winograd
+from ornet_tf import assemble, randomness, training_step, winograd
 
 # What GPUs have their rate for. The rest of a step is element by element, and bound by memory.
 PRODUCTS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul", "BatchMatMulV2")
@@ -53,7 +53,8 @@ def of_function(traced) -> dict[str, int]:
 class Step:
     """The training step of a phase, as `ornet_tf.train` makes it, on one batch of noise; start weights are random.
 
-    It runs on one device: the first GPU or, where there is none, the CPU. `reuse_frozen` and `xla` are left out.
+    It runs on one device: the first GPU or, where there is none, the CPU. `reuse_frozen`, `xla` and
+    `accumulate` are left out.
     """
 
     def __init__(self, config: ConfigDict, name: str, *, num_classes: int, batch_size: int):
@@ -69,13 +70,7 @@ class Step:
         section, devices = config.phase[name], tf.config.list_logical_devices("GPU")[:1] or ["CPU:0"]
         self._strategy, self._batch_size = tf.distribute.MirroredStrategy(devices), batch_size
         with self._strategy.scope():
-            method = assemble.build_method(config, section, num_classes, precision=section.precision)
-            trained = optimizers.make_optimizers(
-                method.trainable_variables,
-                schedule=optimizers.make_schedule(section.learning_rate, section.schedule, 0, 100),
-                rate_factors=section.rate_factors,
-                trainable=section.trainable,
-            )
+            method, trained = assemble.build_phase(config, name, num_classes, steps=100)
         self._step = training_step.TrainingStep(
             self._strategy, method, trained, section.losses.to_dict(), steps=100, batch_size=batch_size,
             scale_loss=section.precision == "float16",

@@ -12,8 +12,10 @@ from ml_collections import ConfigDict
 
 from ornet_tf import (
     checkpoints,
+    frozen_outputs,
     generator,
     input_pipeline,
+    layers,
     masks,
     methods,
     picture_cache,
@@ -139,6 +141,34 @@ def build_method(
         keras.mixed_precision.set_global_policy(before)
 
 
+def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):
+    """Builds what a phase trains, in the scope of the strategy that it is called in.
+
+    Args:
+      config: the whole configuration.
+      name: of the phase.
+      num_classes: K.
+      steps: of the phase, which the learning rate depends on.
+
+    Returns:
+      The method with its parts' start weights, and its (optimiser, variables) pairs.
+
+    Raises:
+      ValueError: if an option or an expression for variables does not fit.
+    """
+    section = config.phase[name]
+    method = build_method(config, section, num_classes, precision=section.precision)
+    optimizers = make_optimizers(
+        method.trainable_variables,
+        schedule=make_schedule(section.learning_rate, section.schedule, section.warmup_steps, steps),
+        rate_factors=section.rate_factors,
+        trainable=section.trainable,
+    )
+    for part in method.parts.values():
+        layers.freeze_convolutions(part, [v for _, members in optimizers for v in members])
+    return method, optimizers
+
+
 def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int) -> methods.Protocol:
     """Builds the method of a phase or evaluation row with the weights that the run in `workdir` has learned."""
     is_row = name in config.evaluation.row
@@ -177,14 +207,12 @@ def check_phases(config: ConfigDict, source: Source) -> None:
                 f"config.phase.{name}.batch_size: expected at most the {len(source)} training pictures, "
                 f"got {section.batch_size}."
             )
-        method = build_method(config, section, len(source.class_names), precision=section.precision)
+        method, _ = build_phase(config, name, len(source.class_names), steps=1)
         parts[name] = method.parts
-        make_optimizers(
-            method.trainable_variables,
-            schedule=make_schedule(section.learning_rate, "constant", 0, 1),
-            rate_factors=section.rate_factors,
-            trainable=section.trainable,
-        )
+        if section.reuse_frozen:
+            frozen_outputs.check(method, where=f"config.phase.{name}.")
+        if section.xla and not getattr(method, "can_be_compiled", True):
+            raise ValueError(f"config.phase.{name}.xla: expected False, as a seed can't be computed by XLA, got True.")
         for part, origin in section.init_from.items():
             phase, origin_part = origin.split(".")
             if part not in method.parts or origin_part not in parts[phase]:

@@ -15,6 +15,15 @@ from ornet_tf.methods import Protocol
 _BATCH = 8  # pictures at a time: shallow features of many would need more memory than training
 
 
+def check(method: Protocol, where: str = "") -> None:
+    """Raises ValueError if nothing of a method can be kept; `where` is the path of what holds the option."""
+    if not hasattr(method, "frozen"):
+        raise ValueError(
+            f"{where}reuse_frozen: this method has no frozen part that sees the pictures as they come. Set it to False "
+            "or, before stage two, options.freeze_lower to True and options.mask_probability to 0."
+        )
+
+
 class FrozenOutputs:
     """The outputs of `Protocol.frozen` for each view of each picture, in memory."""
 
@@ -46,8 +55,7 @@ class FrozenOutputs:
                 f"reuse_frozen: expected random_crop = False or crop = resize, so that a picture has one or two views, "
                 f"got random crops of {crop} of {resize} pixels. Set reuse_frozen or random_crop to False."
             )
-        if not hasattr(method, "frozen"):
-            raise ValueError("reuse_frozen: this method has no frozen part that sees the pictures; set it to False.")
+        check(method)
         views = 2 if horizontal_flip else 1
         decode = picture_store.decoder(source, side=resize)
         view = transforms.evaluation_view(resize=resize, crop=crop)

@@ -6,6 +6,9 @@ features know best what belongs to an object, features before them where it ends
 """
 from __future__ import annotations
 
+import math
+import numbers
+
 import tensorflow as tf
 
 from ornet_tf import components
@@ -29,8 +32,14 @@ def mean_activation(low_level: tf.Tensor, last: tf.Tensor, *, low_level_weight: 
     return rescale(mean + low_level_weight * rescale(_channel_mean(low_level)))
 
 
+def check_weight(low_level_weight: float, name: str) -> None:
+    """Raises ValueError unless a weight of `mean_activation`, called `name`, is a number that it can have."""
+    if not isinstance(low_level_weight, numbers.Real) or not 0 <= low_level_weight < math.inf:
+        raise ValueError(f"{name}: expected a number of at least 0, got {low_level_weight!r}.")
+
+
 def largest_region(scores: tf.Tensor, threshold: float) -> tf.Tensor:
-    """Returns 1 in the largest 8-connected region of each map above a threshold, 0 elsewhere.
+    """Returns 1 in the largest 8-connected region of each map above a threshold, 0 elsewhere; not for XLA.
 
     Of equally large regions it is the one with the first pixel in raster order.
 

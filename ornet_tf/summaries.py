@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -135,19 +135,20 @@ def _flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, tree if isinstance(tree, (bool, int, float, str)) else json.dumps(tree)
 
 
-def observations(outputs: Mapping[str, tf.Tensor], batch_size: int) -> dict[str, tf.Tensor]:
+def observations(outputs: Mapping[str, tf.Tensor], batch_size: int, asked_for: Collection[str]) -> dict[str, tf.Tensor]:
     """Returns what is watched beside the losses: accuracies, and how grey the map is.
 
     Args:
-      outputs: named tensors with "label" [b]; of "activation_map" and all "...logits" something is said.
+      outputs: named tensors with "label" [b]; of "activation_map" and of "...logits" something is said.
       batch_size: the global one.
+      asked_for: what losses ask for: other logits need not be computed.
 
     Returns:
       name -> scalar, the sum over this replica's examples over the global batch size: replicas add up to the mean.
     """
     seen = {}
     for name, value in outputs.items():
-        if name.endswith("logits"):
+        if name.endswith("logits") and name in asked_for:
             hits = tf.equal(tf.argmax(value, axis=-1, output_type=tf.int32), outputs["label"])
             seen[f"accuracy/{name}"] = tf.reduce_sum(tf.cast(hits, tf.float32)) / batch_size
     if "activation_map" in outputs:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import typing
@@ -21,7 +22,6 @@ from ornet_tf import (
     checkpoints,
     input_pipeline,
     interruption,
-    layers,
     provenance,
     run_folder,
     training_data,
@@ -30,7 +30,6 @@ from ornet_tf import (
 from ornet_tf.compat import keras
 from ornet_tf.datasets import Source
 from ornet_tf.frozen_outputs import FrozenOutputs
-from ornet_tf.optimizers import make_optimizers, make_schedule
 from ornet_tf.phase_loop import PhaseLoop
 from ornet_tf.preview import Preview
 from ornet_tf.summaries import PhaseSummaries
@@ -147,7 +146,9 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     # Start weights depend on seed and phase alone, not on what this process did before.
     keras.utils.set_random_seed((config.seed + zlib.crc32(name.encode())) % 2**31)
     steps = assemble.total_steps(section, source)
-    method, optimizers = _build(config, section, strategy, num_classes=len(source.class_names), steps=steps)
+    gc.collect()  # what the phase before has kept of the pictures hangs on its graphs, which refer to each other
+    with strategy.scope():
+        method, optimizers = assemble.build_phase(config, name, len(source.class_names), steps=steps)
     training_step = TrainingStep(
         strategy,
         method,
@@ -193,21 +194,6 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     with watched as summaries:
         loop.run(_batches(run, section, source, step), summaries, run.signals, first_step=step)
     return loop.facts()
-
-
-def _build(config: ConfigDict, section: ConfigDict, strategy: tf.distribute.Strategy, *, num_classes: int, steps: int):
-    """Returns the method of a phase and its optimisers."""
-    with strategy.scope():
-        method = assemble.build_method(config, section, num_classes, precision=section.precision)
-        optimizers = make_optimizers(
-            method.trainable_variables,
-            schedule=make_schedule(section.learning_rate, section.schedule, section.warmup_steps, steps),
-            rate_factors=section.rate_factors,
-            trainable=section.trainable,
-        )
-    for part in method.parts.values():
-        layers.freeze_convolutions(part, [v for _, members in optimizers for v in members])
-    return method, optimizers
 
 
 def _fixed_pictures(config: ConfigDict, source: Source) -> np.ndarray:

@@ -78,7 +78,7 @@ class TrainingStep:
         # Else the graph's optimiser joins sums of two into an AddN of many (see below). It holds for the whole process.
         tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
         self._strategy, self._method, self.optimizers = strategy, method, optimizers
-        self._losses = losses
+        self._losses, self._asked_for = losses, {key for fields in losses.values() for key in fields["inputs"]}
         self._entries = {term: registry.find("losses", fields["plugin"]) for term, fields in losses.items()}
         self._variables = [v for _, members in optimizers for v in members]
         paths = {id(v): path for path, v in method.trainable_variables.items()}
@@ -201,7 +201,7 @@ class TrainingStep:
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
         )
         gradients = [tf.identity(g) for g in gradients]  # zeros have no device, which collectives want to know
-        return gradients, {"loss": total, **terms, **observations(outputs, self._batch_size)}
+        return gradients, {"loss": total, **terms, **observations(outputs, self._batch_size, self._asked_for)}
 
     def _ramp(self, share, step):
         return tf.minimum(1.0, tf.cast(step + 1, tf.float32) / (share * self._steps)) if share > 0 else 1.0

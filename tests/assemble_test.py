@@ -32,6 +32,7 @@ def test_any_phase_may_start_from_any_earlier_one():
         ("stage_two.rate_factors", (("nothing", 2.0),), "No variable matches 'nothing'"),
         ("stage_two.trainable", ("generator/", "uper/"), "No variable matches 'uper/'"),
         ("stage_two.batch_size", 64, "config.phase.stage_two.batch_size: expected at most the 48"),
+        ("stage_one.reuse_frozen", True, "config.phase.stage_one.reuse_frozen: this method has no frozen part"),
     ],
 )
 def test_what_is_wrong_in_the_last_phase_is_said_before_the_first(path, value, message):
@@ -43,6 +44,15 @@ def test_what_is_wrong_in_the_last_phase_is_said_before_the_first(path, value, m
     section[key] = value
     with pytest.raises(ValueError, match=message):
         assemble.check_phases(config, assemble.load_split(config, "train"))
+
+
+def test_a_seed_is_not_for_xla():
+    config = tiny_experiment.get_config()
+    with config.unlocked():
+        config.phase.stage_one.options.update({"freeze_lower": True, "seed_threshold": 0.3})
+    config.phase.stage_one.xla = True
+    with pytest.raises(ValueError, match="config.phase.stage_one.xla: expected False, as a seed"):
+        assemble.check_phases(config, assemble.load_source(config, "train"))
 
 
 def test_a_phase_may_change_options_of_the_generator():

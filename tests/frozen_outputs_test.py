@@ -1,11 +1,14 @@
+import json
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import assemble, config_check, input_pipeline, main_memory
+from ornet_tf import assemble, config, config_check, input_pipeline, main_memory
+from ornet_tf import train as trains
 from ornet_tf.compat import keras
 from ornet_tf.frozen_outputs import FrozenOutputs
-from ornet_tf.train import train
 from tests import tiny_experiment
 
 VIEWS = {"resize": 32, "crop": 32, "horizontal_flip": True}
@@ -46,18 +49,50 @@ def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip, precision, vi
     assert set(mirrored) == ({False, True} if flip else {False})
 
 
+def few_pictures(reuse):
+    """The tiny experiment with centre crops, frozen low layers, a seed and background suppression."""
+    experiment = tiny_experiment.get_config()
+    experiment.input.update({"resize": 37, "crop": 32})
+    with experiment.unlocked():
+        for phase in experiment.phase.values():
+            phase.update({"random_crop": False, "reuse_frozen": reuse})
+        experiment.phase.evaluator.options.update({"freeze_lower": True, "mask_probability": 0.0})
+        stage_one = experiment.phase.stage_one
+        stage_one.options.update({"freeze_lower": True, "seed_threshold": 0.3, "background": True})
+        stage_one.trainable = ("generator/",)
+        stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
+        stage_one.losses = {
+            "seed": config.loss("seed_agreement", "activation_map", "seed_map"),
+            "background": config.loss("background_suppression", "background_activation", "whole_activation"),
+        }
+    config_check.validate(experiment)
+    return experiment
+
+
 @pytest.mark.slow
-def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path):
-    losses = []
+def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path, monkeypatch):
+    before, kept = [], []
+
+    class Watched(FrozenOutputs):
+        def __init__(self, *args, **options):
+            before.append([one() is not None for one in kept])
+            super().__init__(*args, **options)
+            kept.append(weakref.ref(self))
+
+    monkeypatch.setattr(trains, "FrozenOutputs", Watched)
+    weights, losses = [], []
     for reuse in (False, True):
-        experiment, _, _ = make()
-        experiment.phase.stage_two.reuse_frozen = reuse
-        config_check.validate(experiment)
-        train(experiment, str(tmp_path / str(reuse)))
-        method = assemble.trained_method(experiment, "stage_two", str(tmp_path / str(reuse)), 3)
-        losses.append(method.parts["generator"].get_weights())
-    for one, other in zip(*losses):
+        experiment, workdir = few_pictures(reuse), tmp_path / str(reuse)
+        trains.train(experiment, str(workdir))
+        methods = [assemble.trained_method(experiment, name, str(workdir), 3) for name in experiment.phases]
+        parts = [part for method in methods for part in method.parts.values()]
+        weights.append([values for part in parts for values in part.get_weights()])
+        rows = [json.loads((workdir / name / "metrics.jsonl").read_text().split("\n")[0]) for name in experiment.phases]
+        losses.append([row["loss"] for row in rows])
+    np.testing.assert_allclose(*losses, rtol=5e-3)
+    for one, other in zip(*weights):
         np.testing.assert_allclose(one, other, atol=1e-2)
+    assert before == [[], [False], [False, False]]  # a phase's are gone before the next one takes memory
 
 
 @pytest.mark.parametrize("phase", ["evaluator", "stage_one", "stage_two"])
@@ -90,7 +125,7 @@ def test_what_cannot_be_kept_is_said(monkeypatch):
     experiment, method, source = make()
     with pytest.raises(ValueError, match="expected random_crop = False or crop = .* got random crops of 32 of 36 pix"):
         FrozenOutputs(method, source, **{**VIEWS, "resize": 36})
-    with pytest.raises(ValueError, match="reuse_frozen: this method has no frozen part"):
+    with pytest.raises(ValueError, match="reuse_frozen: this method has no frozen part .* options.freeze_lower"):
         FrozenOutputs(make("evaluator")[1], source, **VIEWS)
     monkeypatch.setattr(main_memory, "available", lambda: 10)
     with pytest.raises(ValueError, match="low_level_features of all pictures needs .* 10 are available. Set reuse_fr"):

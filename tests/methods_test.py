@@ -58,10 +58,12 @@ def test_stage_one_gates_the_low_level_features():
 
 
 def test_stage_one_gives_the_seed_and_what_the_map_leaves_in_the_background():
-    method = registry.find("methods", "stage_one")(BUILDERS, seed_threshold=0.3, background=True)
+    method = registry.find("methods", "stage_one")(
+        BUILDERS, freeze_lower=True, seed_threshold=0.3, background=True
+    )
     outputs = method.forward(batch(), training=True)
     lower, upper = method.parts["lower"], method.parts["upper"]
-    features = lower(images() / 64.0 - 2.0, training=True)
+    features = lower(images() / 64.0 - 2.0)
     scores = seeds.mean_activation(features, upper(features)["features"], low_level_weight=0.5)
     np.testing.assert_array_equal(outputs["seed_map"], seeds.largest_region(scores, 0.3))
     gate = outputs["activation_map"]
@@ -71,10 +73,24 @@ def test_stage_one_gives_the_seed_and_what_the_map_leaves_in_the_background():
     assert not {"seed_map", "whole_activation"} & {*method.forward({"image": images()}, training=False)}
 
 
-@pytest.mark.parametrize("option", [{"seed_threshold": 1.0}, {"seed_low_level_weight": -0.5}])
-def test_stage_one_refuses_a_seed_that_can_not_be(option):
-    with pytest.raises(ValueError, match=f"{[*option][0]}: expected at least 0"):
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"seed_threshold": 1.0}, "seed_threshold: expected at least 0 and below 1, or None, got 1.0"),
+        ({"seed_threshold": "0.3"}, "seed_threshold: expected at least 0 and below 1, or None, got '0.3'"),
+        ({"seed_threshold": 0.3}, "seed_threshold: expected freeze_lower = True"),
+        ({"seed_low_level_weight": -0.5}, "seed_low_level_weight: expected a number of at least 0, got -0.5"),
+        ({"seed_low_level_weight": float("nan")}, "seed_low_level_weight: expected a number of at least 0, got nan"),
+    ],
+)
+def test_stage_one_refuses_a_seed_that_can_not_be(option, message):
+    with pytest.raises(ValueError, match=message):
         registry.find("methods", "stage_one")(BUILDERS, **option)
+
+
+def test_mean_features_refuses_a_weight_that_can_not_be():
+    with pytest.raises(ValueError, match="low_level_weight: expected a number of at least 0, got -2"):
+        registry.find("methods", "mean_features")(BUILDERS, low_level_weight=-2.0)
 
 
 def test_stage_two_judges_the_masked_normalised_image():

@@ -217,8 +217,10 @@ def test_a_run_killed_while_it_writes_goes_on_exactly(tmp_path, moment):
 def test_observations_of_replicas_add_up_to_the_mean():
     logits = tf.constant([[1.0, 2.0], [3.0, 1.0], [0.0, 1.0], [5.0, 1.0]])
     maps = tf.constant([[0.0, 1.0], [0.5, 0.5], [0.3, 0.9], [0.1, 0.1]])[:, :, tf.newaxis, tf.newaxis]
-    outputs = {"label": tf.constant([1, 1, 1, 0]), "logits": logits, "activation_map": maps}
-    halves = [observations({k: v[part] for k, v in outputs.items()}, 4) for part in (slice(0, 1), slice(1, 4))]
+    outputs = {"label": tf.constant([1, 1, 1, 0]), "logits": logits, "unused_logits": logits, "activation_map": maps}
+    parts = [{k: v[part] for k, v in outputs.items()} for part in (slice(0, 1), slice(1, 4))]
+    halves = [observations(part, 4, {"logits", "label"}) for part in parts]
+    assert "accuracy/unused_logits" not in halves[0]
     total = {name: float(halves[0][name] + halves[1][name]) for name in halves[0]}
     np.testing.assert_allclose(total["accuracy/logits"], 0.75)
     np.testing.assert_allclose(total["map/mean"], 0.425, atol=1e-6)

@@ -1,6 +1,8 @@
 """Agreement of the map with a seed: the first guess that `seeds` reads from frozen features. Not in the paper."""
 from __future__ import annotations
 
+import numbers
+
 import tensorflow as tf
 
 # The distance from 1 of the float32 number next to it: what logarithms are kept away from 0 and 1 by.
@@ -24,7 +26,7 @@ def loss(activation_map: tf.Tensor, seed_map: tf.Tensor, *, label_smoothing: flo
     Raises:
       ValueError: if label_smoothing is out of range, or the maps have other shapes.
     """
-    if not 0.0 <= label_smoothing < 1.0:
+    if not isinstance(label_smoothing, numbers.Real) or not 0.0 <= label_smoothing < 1.0:
         raise ValueError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}.")
     values, target = tf.cast(activation_map, tf.float32), tf.stop_gradient(tf.cast(seed_map, tf.float32))
     if not values.shape.is_compatible_with([None, None, None, 1]) or not values.shape.is_compatible_with(target.shape):

@@ -27,7 +27,8 @@ class Protocol(typing.Protocol):
     """What the training loop, evaluation, prediction and export need of a method; nothing else may be used of it.
 
     A method with frozen parts that see the pictures as they come may also have `frozen(images) -> dict of tensors`:
-    what these parts make of images float32 [B, H, W, 3] in 0..255. Where it is known before, it comes in the batch.
+    what these parts make of images float32 [B, H, W, 3] in 0..255. Where it is known before, it comes in the batch. One
+    that XLA can't compile says so by `can_be_compiled` = False.
     A method whose map can be that of the true label may also have `predict_for`, see `predict_known`.
 
     Attributes:
@@ -44,7 +45,7 @@ class Protocol(typing.Protocol):
         Args:
           batch: "image" float32 [B, H, W, 3] in 0..255 and, where something is to be erased or masked at random, "key"
             int64 [B, 2]: an example's choices are a function of its key (see `ornet_tf.randomness`). Training has
-            "label" int32 [B] as well.
+            "label" int32 [B] as well, and what `frozen` gives where that is known.
           training: whether batch normalisation and dropout behave, and statistics move, as in training.
         """
 

@@ -1,6 +1,8 @@
 """Stage one: generator and classifier learn together; the map gates the low-level features (paper, section 3.1)."""
 from __future__ import annotations
 
+import numbers
+
 import tensorflow as tf
 
 from ornet_tf import seeds
@@ -28,8 +30,8 @@ class Method:
           builders: see `Builders`.
           freeze_lower: whether `lower` keeps the weights that it starts from, so that `reuse_frozen` can be set.
           seed_threshold: on `seeds.mean_activation`, 0..1; its largest region above it is the target of a
-            `seed_agreement` loss.
-            Choose features that know objects: a backbone with ImageNet weights, a deep split. None for no seed.
+            `seed_agreement` loss. Choose features that know objects and keep them: ImageNet's weights, a deep split,
+            `freeze_lower`, and a phase whose `trainable` leaves `upper` out. None for no seed.
           seed_low_level_weight: of the low-level features in the seed, where the last ones have 1.
           background: whether training also gives how much the last features respond where the map is off, for a
             `background_suppression` loss.
@@ -37,12 +39,15 @@ class Method:
         Raises:
           ValueError: if an option is out of range.
         """
-        if seed_threshold is not None and not 0 <= seed_threshold < 1:
+        is_number = isinstance(seed_threshold, numbers.Real)
+        if seed_threshold is not None and not (is_number and 0 <= seed_threshold < 1):
             raise ValueError(f"seed_threshold: expected at least 0 and below 1, or None, got {seed_threshold!r}.")
-        if seed_low_level_weight < 0:
-            raise ValueError(f"seed_low_level_weight: expected at least 0, got {seed_low_level_weight!r}.")
+        seeds.check_weight(seed_low_level_weight, "seed_low_level_weight")
+        if seed_threshold is not None and not freeze_lower:
+            raise ValueError("seed_threshold: expected freeze_lower = True, as seeds are read from features that stay.")
         self._seed_threshold, self._low_level_weight = seed_threshold, seed_low_level_weight
         self._background = background
+        self.can_be_compiled = seed_threshold is None  # components have dynamic shapes inside
         normalize, lower, self._upper = builders.backbone()
         self._low_level = LowLevel(normalize, lower, frozen=freeze_lower)
         if freeze_lower:
