@@ -35,8 +35,8 @@ def build(
         `fully_connected` is the original one with block5_pool, fc1 and fc2.
       dropout: rate before the last dense layer (and, as in the original, between fc1 and fc2).
 
-    With `weights`, a last dense layer that the file lacks starts from zeros: what it would start from by chance, few steps
-    on few pictures can't make it unlearn.
+    With `weights`, a last dense layer that the file lacks starts from zeros: what it would start from by chance, few
+    steps on few pictures can't make it unlearn.
 
     Returns:
       The three models; "features" of the upper one is block5_conv3 [B, S/16, S/16, 512], or what it starts from if
