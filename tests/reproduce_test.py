@@ -20,7 +20,9 @@ def tiny():
     config = tiny_experiment.get_config()
     for phase in config.phase.values():
         phase.epochs = 0.34
-    config.evaluation.bootstrap_samples = 50
+    # What a run shows beside its figures takes longer than these runs.
+    config.training.summary_images = 0
+    config.evaluation.update({"bootstrap_samples": 50, "threshold_split": ""})
     return config
 
 

@@ -16,5 +16,6 @@ def get_config() -> ConfigDict:
     for phase in config.phase.values():
         phase.update({"epochs": 0.34, "batch_size": 8})
     config.phase.acol.options.width = 8
+    config.training.summary_images = 0
     config.evaluation.update({"batch_size": 8, "pictures": 2})
     return config
