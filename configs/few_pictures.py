@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config.generator.update({"base_width": 64, "depth": 2, "growth": 1.5, "map_gain": 3.0})
     evaluator = config.phase.evaluator
     evaluator.options = ConfigDict({"freeze_lower": True})
-    evaluator.update({"epochs": 5.0, "learning_rate": 3e-3, "rate_factors": (), **few_views})
+    evaluator.update({"epochs": 10.0, "learning_rate": 1e-3, "rate_factors": (), **few_views})
     evaluator.trainable = ("upper/predictions",)
     # Not the paper's losses (Eq. 5 and 6), which are content with a part of the object, but a seed, and that nothing
     # may be left in the background.
