@@ -7,7 +7,7 @@
 To configs/cub10.py, which trains evaluator, stage one and stage two, this adds the classifiers of Hide-and-Seek, ADL
 and ACoL, and Grad-CAM. The evaluator trains its dense layer alone, which is nothing for a rival that changes what the
 features are: theirs train block5 as well. CAM and Grad-CAM read the evaluator. The rivals' rows have the class errors
-of their own classifiers, as in the paper, the others those of the evaluator.
+of their own classifiers, as in the paper, the others those of the evaluator. Not run to its end here.
 """
 from ml_collections import ConfigDict
 

@@ -68,7 +68,7 @@ class FrozenOutputs:
         @tf.function(reduce_retracing=True)
         def compute(images):
             with winograd.preferred():  # as in a training step
-                seen = [method.frozen(view) for view in (images, tf.reverse(images, [2]))[:views]]
+                seen = [method.frozen(some) for some in (images, tf.reverse(images, [2]))[:views]]
             return tf.nest.map_structure(lambda *outputs: tf.stack(outputs, axis=1), *seen)  # [b, V, ...]
 
         self._tables: dict[str, np.ndarray] = {}

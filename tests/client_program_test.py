@@ -79,17 +79,21 @@ def test_mistakes_on_the_command_line_end_in_one_sentence(tmp_path, arguments, m
 
 
 def test_ctrl_c_keeps_the_lines_that_are_written_and_waits_for_nobody(older_url, tmp_path):
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        pytest.skip("a shell has put the tests into the background: they, and the program, ignore the signal")
     good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
     answered = [(200, {}, None)] * 3
     silent = [(503, {"Retry-After": "600"}, b"")] * 9
     with faulty_http.running(answered + silent, older_url) as (address, _):
         options = ["--batch_size=1", "--in_flight=1", "--deadline=3600"]
         command = program(*[good] * 9, f"--url={address}", *options)
-        with subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
+        # Tests that a shell has put into the background ignore the signal, and a program that they start would, too.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            started = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
+        with started as process:
             try:
                 first = [process.stdout.readline() for _ in range(3)]
                 for _ in range(4):  # on a busy machine one was seen to get lost; a user presses the keys again

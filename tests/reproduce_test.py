@@ -20,9 +20,8 @@ def tiny():
     config = tiny_experiment.get_config()
     for phase in config.phase.values():
         phase.epochs = 0.34
-    # What a run shows beside its figures takes longer than these runs.
-    config.training.summary_images = 0
-    config.evaluation.update({"bootstrap_samples": 50, "threshold_split": ""})
+    config.training.summary_images = 0  # to draw them takes longer than to train
+    config.evaluation.bootstrap_samples = 50
     return config
 
 
