@@ -28,6 +28,7 @@ class Interruption:
         self._name = ""
         self._last_resort: threading.Timer | None = None
         self._stop: Callable[[], None] | None = None
+        self._raised: Interrupted | None = None
 
     @property
     def name(self) -> str:
@@ -67,7 +68,21 @@ class Interruption:
     def _handle(self, number, _) -> None:
         """Runs in the main thread, once it is back in Python."""
         if self._stop is None:
-            raise Interrupted(_sentence(number))
+            self._raised = Interrupted(_sentence(number))
+            raise self._raised
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Inside, what an `Interrupted` leads to ends as that.
+
+        The handler may run while TensorFlow's C++ code calls Python: it can make another error of what was raised.
+        """
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            if self._raised is None:
+                raise
+            raise self._raised from error
 
 
 def _sentence(number: int) -> str:
@@ -117,7 +132,8 @@ def listen() -> Iterator[Interruption]:
     woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     thread.start()
     try:
-        yield interruption
+        with interruption._kept():
+            yield interruption
     finally:
         signal.set_wakeup_fd(woken)
         for number, handler in before.items():

@@ -20,6 +20,25 @@ def test_outside_of_a_loop_a_signal_raises_and_handlers_come_back():
     assert [signal.getsignal(number) for number in interruption.SIGNALS] == before
 
 
+@pytest.mark.parametrize("lost_as", [AttributeError, SystemExit])
+def test_a_signal_whose_exception_was_lost_still_ends_as_interrupted(lost_as):
+    with pytest.raises(interruption.Interrupted, match="SIGTERM") as ended, interruption.listen():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except interruption.Interrupted:
+            pass  # as in C++ code that calls Python and takes its error for an answer
+        raise lost_as("'bool' object has no attribute 'keys'")
+    assert isinstance(ended.value.__cause__, lost_as)
+
+
+def test_after_a_signal_inside_of_a_loop_an_error_is_said_as_it_is():
+    with pytest.raises(OSError, match="disk"), interruption.listen() as signals, signals.stops(lambda: None):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+        raise OSError("The disk is full.")
+
+
 @pytest.mark.parametrize("number", interruption.SIGNALS)
 def test_inside_of_a_loop_it_calls_stop_while_the_main_thread_is_busy(number):
     heard = threading.Event()
