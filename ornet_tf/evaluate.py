@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -61,13 +61,11 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
             name: assemble.trained_method(config, name, workdir, len(source.class_names))
             for name in dict.fromkeys((options.classifier, *options.rows))
         }
-    chosen = {}
+    on_devices, chosen = OnDevices(config, strategy, models), {}
     if chosen_on is not None:
-        before = measure(config, strategy, models, chosen_on, options.threshold_split, bootstrap_samples=0)
+        before = measure(config, on_devices, chosen_on, options.threshold_split)
         chosen = {row: {name: p.summary() for name, p in of_row.items()} for row, of_row in before.items()}
-    measured = measure(
-        config, strategy, models, source, options.split, bootstrap_samples=options.bootstrap_samples
-    )
+    measured = measure(config, on_devices, source, options.split, bootstrap_samples=options.bootstrap_samples)
     summaries = {
         row: [p.summary(chosen.get(row, {}).get(name)) for name, p in of_row.items()]
         for row, of_row in measured.items()
@@ -103,25 +101,50 @@ def _load(config: ConfigDict, split: str) -> Source:
     return source if needing else dataclasses.replace(source, masks=None)
 
 
-def measure(
-    config: ConfigDict,
-    strategy: tf.distribute.Strategy,
-    models: Mapping[str, methods.Protocol],
-    source: Source,
-    split: str,
-    *,
-    bootstrap_samples: int = 0,
-) -> Measured:
-    """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image, or its own.
+class OnDevices:
+    """Methods and what their maps are measured by, on all devices that share a batch.
 
-    Args:
-      config: the whole configuration.
-      strategy: the devices that share each batch; every picture is counted once, also those of the last, smaller batch.
-      models: name -> method, of the rows and of the classifier.
-      source: the pictures.
-      split: their name.
-      bootstrap_samples: how often pictures are drawn for intervals.
+    Each is traced once for all splits whose batches have the same types and shapes.
     """
+
+    def __init__(self, config: ConfigDict, strategy: tf.distribute.Strategy, models: Mapping[str, methods.Protocol]):
+        """Compiles nothing yet.
+
+        Args:
+          config: the whole configuration.
+          strategy: the devices; every picture is counted once, also those of the last, smaller batch.
+          models: name -> method, of the rows and of the classifier.
+        """
+        self._strategy = strategy
+        self._compiled = {
+            name: _on_all_devices(strategy, model, _protocols(config) if name in config.evaluation.rows else {})
+            for name, model in models.items()
+        }
+
+    def batches(self, dataset: tf.data.Dataset):
+        """Yields the batches of `evaluation_batches`, each with what was made of it.
+
+        Yields:
+          (truth, outputs): what the batch holds but the pictures, and name -> "logits" [B, K] and, of a map, what each
+          protocol measures; all of it as arrays.
+        """
+        batches = self._strategy.experimental_distribute_dataset(dataset)
+        for compiled in self._compiled.values():
+            # One trace serves the last, smaller batch as well. Not at the first call: TensorFlow takes the first calls
+            # of several functions made here for one that is traced again and again.
+            compiled.get_concrete_function(batches.element_spec)
+        for batch in batches:
+            truth = {key: self._gather(value) for key, value in batch.items() if key != "image"}
+            yield truth, {
+                name: tf.nest.map_structure(self._gather, compiled(batch)) for name, compiled in self._compiled.items()
+            }
+
+    def _gather(self, value: Any) -> np.ndarray:
+        """Returns the parts of all devices, one after the other."""
+        return np.concatenate([part.numpy() for part in self._strategy.experimental_local_results(value)])
+
+
+def _protocols(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, protocols.Protocol]:
     options = config.evaluation
     settings = protocols.Settings(
         image_size=config.input.crop,
@@ -130,24 +153,29 @@ def measure(
         components=options.components,
         bootstrap=Bootstrap(bootstrap_samples, seed=config.seed),
     )
-
-    def accumulators():
-        return {
-            name: registry.find("protocols", name)(settings, **options.protocol_options.get(name, {}))
-            for name in options.protocols
-        }
-
-    of_row = {name: accumulators() for name in options.rows}
-    batches = strategy.experimental_distribute_dataset(assemble.evaluation_batches(config, source))
-    run = {
-        name: _on_all_devices(strategy, model, of_row.get(name, {}), batches.element_spec)
-        for name, model in models.items()
+    return {
+        name: registry.find("protocols", name)(settings, **options.protocol_options.get(name, {}))
+        for name in options.protocols
     }
+
+
+def measure(
+    config: ConfigDict, on_devices: OnDevices, source: Source, split: str, *, bootstrap_samples: int = 0
+) -> Measured:
+    """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image, or its own.
+
+    Args:
+      config: the whole configuration.
+      on_devices: the rows and the classifier.
+      source: the pictures.
+      split: their name.
+      bootstrap_samples: how often pictures are drawn for intervals.
+    """
+    options = config.evaluation
+    of_row = {name: _protocols(config, bootstrap_samples) for name in options.rows}
     measured: dict[str, dict[str, protocols.Protocol]] = {}
     with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
-        for batch in batches:
-            truth = {key: _gather(strategy, value) for key, value in batch.items() if key != "image"}
-            outputs = {name: of_all(batch) for name, of_all in run.items()}
+        for truth, outputs in on_devices.batches(assemble.evaluation_batches(config, source)):
             for name in options.rows:
                 known = _logits(outputs, name if name in options.own_classes else options.classifier)
                 for protocol, accumulator in of_row[name].items():
@@ -164,18 +192,12 @@ def _logits(outputs: Mapping[str, Mapping[str, Any]], name: str) -> np.ndarray:
     return outputs[name]["logits"]
 
 
-def _gather(strategy: tf.distribute.Strategy, value: Any) -> np.ndarray:
-    """Returns the parts of all devices, one after the other."""
-    return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
-
-
 def _on_all_devices(
     strategy: tf.distribute.Strategy,
     method: methods.Protocol,
     accumulators: Mapping[str, protocols.Protocol],
-    spec: Mapping[str, tf.TypeSpec],
-) -> Callable[[Any], dict[str, Any]]:
-    """Returns a function: a batch, as `spec` says, -> "logits" [B, K] and, of a map, what each protocol measures."""
+):
+    """Returns a `tf.function`: a batch -> "logits" [B, K] and, of a map, what each protocol measures."""
 
     def of_replica(batch):
         count = tf.shape(batch["image"])[0]
@@ -191,18 +213,11 @@ def _on_all_devices(
                 outputs[name] = accumulator.measure(activation_map, batch)
         return tf.nest.map_structure(lambda value: value[:count], outputs)
 
-    @tf.function(input_signature=[spec])
+    @tf.function
     def of_all(batch):
         return strategy.run(of_replica, args=(batch,))
 
-    # One trace serves the last, smaller batch as well. Not at the first call: TensorFlow takes the first calls of
-    # several functions made here for one that is traced again and again.
-    of_all.get_concrete_function()
-
-    def measure_batch(batch):
-        return tf.nest.map_structure(lambda value: _gather(strategy, value), of_all(batch))
-
-    return measure_batch
+    return of_all
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from ornet_tf import addons_components, assemble, boxes, components, evaluate, evaluation_report
 from ornet_tf.datasets import toybirds
-from tests import source_tree, strategies
+from tests import source_tree, strategies, tiny_experiment
 
 ROWS = ["centre_box", "mean_features", "cam", "stage_one", "stage_two"]
 
@@ -76,7 +77,7 @@ def test_two_devices_count_every_picture_once_like_one(tiny_run, batch_size):
         strategy = strategies.mirrored(*devices)
         with strategy.scope():
             methods = {name: assemble.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
-        measured.append(evaluate.measure(config, strategy, methods, source, "test"))
+        measured.append(evaluate.measure(config, evaluate.OnDevices(config, strategy, methods), source, "test"))
     for row in rows:
         for name, one in measured[0][row].items():
             two = measured[1][row][name]
@@ -85,6 +86,29 @@ def test_two_devices_count_every_picture_once_like_one(tiny_run, batch_size):
                 assert figures == two.summary()[title]
                 for column, values in one.per_image()[title].items():
                     np.testing.assert_allclose(values, two.per_image()[title][column], atol=1e-5)
+
+
+@pytest.mark.parametrize("devices", [["CPU:0"], ["CPU:0", "CPU:1"]])
+def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
+    traces = []
+
+    class Method:
+        """A free map."""
+
+        parts = {}
+
+        def predict(self, images):
+            traces.append(images.shape)
+            return {"activation_map": images[..., :1] / 255, "logits": tf.reduce_mean(images, [1, 2])}
+
+    config = tiny_experiment.get_config()
+    config.evaluation.rows = ("free",)
+    on_devices = evaluate.OnDevices(config, strategies.mirrored(*devices), {"free": Method(), "evaluator": Method()})
+    for split in ("validation", "test"):  # 12 and 18 pictures in batches of 8
+        source = assemble.load_split(config, split)
+        measured = evaluate.measure(config, on_devices, source, split)
+        assert measured["free"]["half_open"].summary()["tight"]["images"] == len(source)
+    assert len(traces) == 2 * len(devices)
 
 
 def test_corloc_is_what_a_loop_over_pictures_counts(result, tiny_run):
