@@ -65,27 +65,32 @@ def test_components_come_from_the_addons_where_they_are_and_are_asked_for(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch_size", [8, 17])  # the last batch holds 2 and 1: one for each device, and none for one
-def test_two_devices_count_every_picture_once_like_one(tiny_run, batch_size):
+def test_two_devices_count_every_picture_once_like_one(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     rows = ("cam", "stage_two")
-    config.evaluation.update({"batch_size": batch_size, "rows": rows, "protocols": ("half_open", "wsol_v2")})
+    config.evaluation.update({"rows": rows, "protocols": ("half_open", "wsol_v2")})
     source = assemble.load_split(config, "test")
-    measured = []
+    on_devices = []
     for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
         strategy = strategies.mirrored(*devices)
         with strategy.scope():
             methods = {name: assemble.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
-        measured.append(evaluate.measure(config, evaluate.OnDevices(config, strategy, methods), source, "test"))
-    for row in rows:
-        for name, one in measured[0][row].items():
-            two = measured[1][row][name]
-            for title, figures in one.summary().items():
-                assert figures["images"] == 18
-                assert figures == two.summary()[title]
-                for column, values in one.per_image()[title].items():
-                    np.testing.assert_allclose(values, two.per_image()[title][column], atol=1e-5)
+        on_devices.append(evaluate.OnDevices(config, strategy, methods))
+    for batch_size in (8, 17):  # the last batch holds 2 and 1: one for each device, and none for one
+        config.evaluation.batch_size = batch_size
+        measured = [evaluate.measure(config, devices, source, "test") for devices in on_devices]
+        for row in rows:
+            for name, one in measured[0][row].items():
+                check_that_figures_are_the_same(one, measured[1][row][name])
+
+
+def check_that_figures_are_the_same(one, two):
+    for title, figures in one.summary().items():
+        assert figures["images"] == 18
+        assert figures == two.summary()[title]
+        for column, values in one.per_image()[title].items():
+            np.testing.assert_allclose(values, two.per_image()[title][column], atol=1e-5)
 
 
 @pytest.mark.parametrize("devices", [["CPU:0"], ["CPU:0", "CPU:1"]])

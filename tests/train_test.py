@@ -64,24 +64,18 @@ def test_a_finished_run_is_not_trained_again(tiny_run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("phase", "sign", "number"),
-    [
+def test_a_run_that_was_ended_by_signals_ends_like_one_that_was_not(tiny_run, tmp_path):
+    _, workdir = tiny_run
+    for phase, sign, number in (
         ("evaluator", "metrics.jsonl", signal.SIGKILL),  # before its first checkpoint
         ("stage_one", "checkpoints/step-2.index", signal.SIGKILL),
         ("stage_two", "checkpoints/step-2.index", signal.SIGTERM),  # pictures are looked at for seconds before it ends
-    ],
-)
-def test_a_run_that_was_ended_by_a_signal_ends_like_one_that_was_not(tiny_run, tmp_path, phase, sign, number):
-    _, workdir = tiny_run
-    status, text = soak.run(tmp_path, end_at=os.path.join(tmp_path, phase, sign), number=number)
-    if number == signal.SIGTERM:
-        step = checkpoints.latest(str(tmp_path / phase)).rsplit("-", 1)[1]
-        assert status == interruption.EXIT_CODE
-        assert f"SIGTERM ended the run after step {step} of 6 of {phase}, which is saved. The same command goes" in text
-    else:
-        assert status == -number
-    assert not run_folder.is_finished(str(tmp_path / phase))
+    ):
+        status, text = soak.run(tmp_path, end_at=os.path.join(tmp_path, phase, sign), number=number)
+        assert status == (interruption.EXIT_CODE if number == signal.SIGTERM else -number), text
+        assert not run_folder.is_finished(str(tmp_path / phase))
+    step = checkpoints.latest(str(tmp_path / "stage_two")).rsplit("-", 1)[1]
+    assert f"SIGTERM ended the run after step {step} of 6 of stage_two, which is saved. The same command goes" in text
     status, text = soak.run(tmp_path)
     assert status == 0, text
     assert soak.differences(workdir, str(tmp_path)) == []
