@@ -2,11 +2,13 @@ import json
 import os
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from ornet_tf import assemble, demo, localizer
 
 
+@pytest.mark.slow
 def test_the_main_job_runs_once_from_end_to_end_and_answers_over_rest(tiny_run):
     config, workdir = tiny_run
     demo.main(config, workdir)

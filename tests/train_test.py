@@ -126,6 +126,7 @@ def test_a_folder_in_use_is_refused(tmp_path):
         train(tiny_experiment.get_config(), str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_costs_its_steps_only(tiny_run, tmp_path, caplog):
     config, workdir = tiny_run
     shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
@@ -146,6 +147,7 @@ def test_changed_settings_are_refused(tiny_run):
         train(config, workdir)
 
 
+@pytest.mark.slow
 def test_changed_settings_are_taken_if_that_is_asked_for(tiny_run, tmp_path):
     _, workdir = tiny_run
     shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
