@@ -46,7 +46,7 @@ def get_config() -> ConfigDict:
     # The paper's losses, rate and erasing. What a few dozen of its 11,000 steps can't do is given, a sigmoid that is
     # sure; with it the map grows beyond the object, if the area costs as little as in the paper and steps are more.
     stage_two = config.phase.stage_two
-    stage_two.generator = ConfigDict({"map_gain": 30.0})
+    stage_two.generator = ConfigDict({"map_gain": 100.0})
     stage_two.update({"epochs": 2.0, **few_views})
     stage_two.losses.area.weight = 0.5
     config.training.update({"steps_per_loop": 5, "checkpoint_every": 50, "summary_every": 25})
