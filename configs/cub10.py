@@ -4,8 +4,9 @@
   ORNET_CUB10=FOLDER python -m ornet_tf.evaluate --config=configs/cub10.py --workdir=runs/cub10
 
 8 minutes of training, 2 of evaluation and 5.5 GiB on 2 cores of an Intel Xeon that had other work as well. 123 test
-pictures, the mean of the seeds 0, 1 and 2, largest component: CorLoc of stage two at 0.5 88.6 (89.4, 91.9, 84.6), spread
-over thresholds 1.1, LocErr top-1 28.2; stage one 87.3, 30.4, 29.0; the best sanity row at its own best threshold 78.9. benchmarks/cub10/README.md says how the settings came about.
+pictures, the mean of the seeds 0, 1 and 2, largest component: CorLoc of stage two at 0.5 88.6 (89.4, 91.9, 84.6), its
+spread over thresholds 1.1, LocErr top-1 28.2; stage one 87.3, 30.4, 29.0; the best sanity row at its own best threshold
+78.9. benchmarks/cub10/README.md says how the settings came about.
 """
 import os
 
