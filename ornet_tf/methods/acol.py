@@ -76,5 +76,8 @@ def _classifier(shape, width, num_classes, name):
     x = inputs = keras.Input(shape, name="features")
     for index in (1, 2):
         x = keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=f"{name}_conv{index}")(x)
-    maps = keras.layers.Conv2D(num_classes, 1, dtype="float32", name=f"{name}_maps")(x)
+    # Small: ImageNet's features are large, and what large random logits of theirs send back spoils them before the
+    # classifier has learned anything.
+    small = keras.initializers.RandomNormal(stddev=1e-3)
+    maps = keras.layers.Conv2D(num_classes, 1, dtype="float32", kernel_initializer=small, name=f"{name}_maps")(x)
     return keras.Model(inputs, maps, name=name)
