@@ -68,6 +68,7 @@ def run(
                 folders = [os.path.abspath(place.value) for place in places.values()]
                 main(config, *folders, *([argv[1:]] if takes_files else []), **options)
         except interruption.Interrupted as ended:
+            logging.debug("The error in full:", exc_info=True)
             sys.stderr.write(f"\n{ended}\n")
             sys.exit(interruption.EXIT_CODE)
         except UserError as error:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Callable
 
 import numpy as np
 import tensorflow as tf
@@ -61,11 +61,11 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
             name: assemble.trained_method(config, name, workdir, len(source.class_names))
             for name in dict.fromkeys((options.classifier, *options.rows))
         }
-    on_devices, chosen = OnDevices(config, strategy, models), {}
+    rows, chosen = DistributedRows(config, strategy, models), {}
     if chosen_on is not None:
-        before = measure(config, on_devices, chosen_on, options.threshold_split)
+        before = measure(rows, chosen_on, options.threshold_split)
         chosen = {row: {name: p.summary() for name, p in of_row.items()} for row, of_row in before.items()}
-    measured = measure(config, on_devices, source, options.split, bootstrap_samples=options.bootstrap_samples)
+    measured = measure(rows, source, options.split, bootstrap_samples=options.bootstrap_samples)
     summaries = {
         row: [p.summary(chosen.get(row, {}).get(name)) for name, p in of_row.items()]
         for row, of_row in measured.items()
@@ -101,10 +101,13 @@ def _load(config: ConfigDict, split: str) -> Source:
     return source if needing else dataclasses.replace(source, masks=None)
 
 
-class OnDevices:
-    """Methods and what their maps are measured by, on all devices that share a batch.
+class DistributedRows:
+    """The rows and the classifier of an evaluation, on all devices that share a batch.
 
     Each is traced once for all splits whose batches have the same types and shapes.
+
+    Attributes:
+      config: the whole configuration.
     """
 
     def __init__(self, config: ConfigDict, strategy: tf.distribute.Strategy, models: Mapping[str, methods.Protocol]):
@@ -115,29 +118,36 @@ class OnDevices:
           strategy: the devices; every picture is counted once, also those of the last, smaller batch.
           models: name -> method, of the rows and of the classifier.
         """
+        self.config = config
         self._strategy = strategy
         self._compiled = {
             name: _on_all_devices(strategy, model, _protocols(config) if name in config.evaluation.rows else {})
             for name, model in models.items()
         }
 
-    def batches(self, dataset: tf.data.Dataset):
-        """Yields the batches of `evaluation_batches`, each with what was made of it.
+    def of_batches(self, dataset: tf.data.Dataset) -> Iterator[tuple[dict[str, np.ndarray], dict[str, dict]]]:
+        """Compiles what is needed and returns an iterator over the batches, each with what is made of it.
 
-        Yields:
-          (truth, outputs): what the batch holds but the pictures, and name -> "logits" [B, K] and, of a map, what each
-          protocol measures; all of it as arrays.
+        Args:
+          dataset: of `assemble.evaluation_batches`.
+
+        Returns:
+          (truth, outputs) of each batch: what it holds but the pictures, and name -> "logits" [B, K] and, of a map,
+          what each protocol measures; all of it as arrays.
         """
         batches = self._strategy.experimental_distribute_dataset(dataset)
         for compiled in self._compiled.values():
             # One trace serves the last, smaller batch as well. Not at the first call: TensorFlow takes the first calls
             # of several functions made here for one that is traced again and again.
             compiled.get_concrete_function(batches.element_spec)
-        for batch in batches:
-            truth = {key: self._gather(value) for key, value in batch.items() if key != "image"}
-            yield truth, {
-                name: tf.nest.map_structure(self._gather, compiled(batch)) for name, compiled in self._compiled.items()
-            }
+        return map(self._of_batch, batches)
+
+    def _of_batch(self, batch):
+        truth = {key: self._gather(value) for key, value in batch.items() if key != "image"}
+        outputs = {
+            name: tf.nest.map_structure(self._gather, compiled(batch)) for name, compiled in self._compiled.items()
+        }
+        return truth, outputs
 
     def _gather(self, value: Any) -> np.ndarray:
         """Returns the parts of all devices, one after the other."""
@@ -145,6 +155,7 @@ class OnDevices:
 
 
 def _protocols(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, protocols.Protocol]:
+    """Returns name -> a new protocol, with nothing accumulated."""
     options = config.evaluation
     settings = protocols.Settings(
         image_size=config.input.crop,
@@ -159,23 +170,21 @@ def _protocols(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, prot
     }
 
 
-def measure(
-    config: ConfigDict, on_devices: OnDevices, source: Source, split: str, *, bootstrap_samples: int = 0
-) -> Measured:
+def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samples: int = 0) -> Measured:
     """Runs every row over a split. Classes are those of config.evaluation.classifier, on the whole image, or its own.
 
     Args:
-      config: the whole configuration.
-      on_devices: the rows and the classifier.
+      rows: the rows and the classifier.
       source: the pictures.
       split: their name.
       bootstrap_samples: how often pictures are drawn for intervals.
     """
-    options = config.evaluation
+    config, options = rows.config, rows.config.evaluation
     of_row = {name: _protocols(config, bootstrap_samples) for name in options.rows}
     measured: dict[str, dict[str, protocols.Protocol]] = {}
+    batches = rows.of_batches(assemble.evaluation_batches(config, source))
     with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
-        for truth, outputs in on_devices.batches(assemble.evaluation_batches(config, source)):
+        for truth, outputs in batches:
             for name in options.rows:
                 known = _logits(outputs, name if name in options.own_classes else options.classifier)
                 for protocol, accumulator in of_row[name].items():
@@ -195,8 +204,8 @@ def _logits(outputs: Mapping[str, Mapping[str, Any]], name: str) -> np.ndarray:
 def _on_all_devices(
     strategy: tf.distribute.Strategy,
     method: methods.Protocol,
-    accumulators: Mapping[str, protocols.Protocol],
-):
+    conventions: Mapping[str, protocols.Protocol],
+) -> Callable[[Any], dict[str, Any]]:
     """Returns a `tf.function`: a batch -> "logits" [B, K] and, of a map, what each protocol measures."""
 
     def of_replica(batch):
@@ -209,8 +218,8 @@ def _on_all_devices(
         outputs = dict(methods.predict_known(method, batch["image"], batch["label"]))
         if "activation_map" in outputs:
             activation_map = outputs.pop("activation_map")
-            for name, accumulator in accumulators.items():
-                outputs[name] = accumulator.measure(activation_map, batch)
+            for name, convention in conventions.items():
+                outputs[name] = convention.measure(activation_map, batch)
         return tf.nest.map_structure(lambda value: value[:count], outputs)
 
     @tf.function

@@ -39,6 +39,8 @@ class Interruption:
     def stops(self, stop: Callable[[], None]) -> Iterator[None]:
         """Inside, a signal calls `stop`, in another thread, instead of raising `Interrupted`; `stop` must be quick."""
         self._stop = stop
+        self._raised = None  # what comes now is this loop's, which also answers a signal that came before it
+        self.close()
         if self._name:  # it came between two loops, or while the last one saved its end
             stop()
         try:
@@ -71,19 +73,6 @@ class Interruption:
             self._raised = Interrupted(_sentence(number))
             raise self._raised
 
-    @contextlib.contextmanager
-    def _kept(self) -> Iterator[None]:
-        """Inside, what an `Interrupted` leads to ends as that.
-
-        The handler may run while TensorFlow's C++ code calls Python: it can make another error of what was raised.
-        """
-        try:
-            yield
-        except (Exception, SystemExit) as error:
-            if self._raised is None:
-                raise
-            raise self._raised from error
-
 
 def _sentence(number: int) -> str:
     return f"Ended by {signal.Signals(number).name}; give the same command again to go on."
@@ -109,7 +98,8 @@ def listen() -> Iterator[Interruption]:
     """Handles the signals inside, and restores the handlers that were there.
 
     Python runs its handlers in the main thread only, which may be inside one call of TensorFlow for minutes. So the
-    interpreter also writes the signal's number to a pipe, which a thread reads.
+    interpreter also writes the signal's number to a pipe, which a thread reads. A signal that came too late for any
+    loop goes to the `listen` around this one, if there is one.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -131,9 +121,16 @@ def listen() -> Iterator[Interruption]:
     before = {number: signal.signal(number, interruption._handle) for number in SIGNALS}
     woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     thread.start()
+    at_its_end = False
     try:
-        with interruption._kept():
-            yield interruption
+        yield interruption
+        at_its_end = True
+    except (Exception, SystemExit) as error:
+        # The handler may run while TensorFlow's C++ code calls Python: it can make another error of what was raised,
+        # and that one a sentence of the program's end.
+        if interruption._raised is None:
+            raise
+        raise interruption._raised from error
     finally:
         signal.set_wakeup_fd(woken)
         for number, handler in before.items():
@@ -142,3 +139,6 @@ def listen() -> Iterator[Interruption]:
         thread.join()
         interruption.close()
         os.close(reading)
+    is_inside_another = isinstance(getattr(before[signal.SIGTERM], "__self__", None), Interruption)
+    if at_its_end and interruption.name and is_inside_another:
+        signal.raise_signal(signal.Signals[interruption.name])

@@ -24,7 +24,7 @@ def result(tiny_run):
     return evaluate.evaluate(config, workdir)
 
 
-def test_the_program_traces_each_row_once(tiny_run, tmp_path):
+def test_the_program_is_not_warned_of_retracing(tiny_run, tmp_path):
     workdir = shutil.copytree(tiny_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("export"))
     command = [sys.executable, "-m", "ornet_tf.evaluate", "--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
     done = subprocess.run(
@@ -76,10 +76,10 @@ def test_two_devices_count_every_picture_once_like_one(tiny_run):
         strategy = strategies.mirrored(*devices)
         with strategy.scope():
             methods = {name: assemble.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
-        on_devices.append(evaluate.OnDevices(config, strategy, methods))
+        on_devices.append(evaluate.DistributedRows(config, strategy, methods))
     for batch_size in (8, 17):  # the last batch holds 2 and 1: one for each device, and none for one
         config.evaluation.batch_size = batch_size
-        measured = [evaluate.measure(config, devices, source, "test") for devices in on_devices]
+        measured = [evaluate.measure(rows_there, source, "test") for rows_there in on_devices]
         for row in rows:
             for name, one in measured[0][row].items():
                 check_that_figures_are_the_same(one, measured[1][row][name])
@@ -107,13 +107,23 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
             return {"activation_map": images[..., :1] / 255, "logits": tf.reduce_mean(images, [1, 2])}
 
     config = tiny_experiment.get_config()
-    config.evaluation.rows = ("free",)
-    on_devices = evaluate.OnDevices(config, strategies.mirrored(*devices), {"free": Method(), "evaluator": Method()})
-    for split in ("validation", "test"):  # 12 and 18 pictures in batches of 8
-        source = assemble.load_split(config, split)
-        measured = evaluate.measure(config, on_devices, source, split)
-        assert measured["free"]["half_open"].summary()["tight"]["images"] == len(source)
-    assert len(traces) == 2 * len(devices)
+    config.evaluation.update({"rows": ("free",), "batch_size": 17})  # 12 and 18 pictures: once one device gets none
+    strategy, models = strategies.mirrored(*devices), {"free": Method(), "evaluator": Method()}
+    rows = evaluate.DistributedRows(config, strategy, models)
+
+    def check(split, source, expected_traces):
+        traces.clear()
+        measured = evaluate.measure(rows, source, split)["free"]["half_open"]
+        assert len(traces) == expected_traces * len(models) * len(devices)
+        fresh = evaluate.measure(evaluate.DistributedRows(config, strategy, models), source, split)["free"]["half_open"]
+        assert measured.summary() == fresh.summary()
+        assert measured.summary()["tight"]["images"] == len(source)
+
+    validation, test = (assemble.load_split(config, split) for split in ("validation", "test"))
+    check("validation", validation, 1)
+    check("test", test, 0)
+    check("more boxes", dataclasses.replace(test, boxes=[np.repeat(boxes, 2, axis=0) for boxes in test.boxes]), 1)
+    check("test", test, 0)
 
 
 def test_corloc_is_what_a_loop_over_pictures_counts(result, tiny_run):

@@ -32,6 +32,25 @@ def test_a_signal_whose_exception_was_lost_still_ends_as_interrupted(lost_as):
     assert isinstance(ended.value.__cause__, lost_as)
 
 
+def test_a_signal_that_no_loop_answers_goes_to_the_listener_outside():
+    with pytest.raises(interruption.Interrupted, match="SIGINT"), interruption.listen():
+        with interruption.listen() as inner, inner.stops(lambda: None):  # too late: nothing looks at it any more
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+        time.sleep(5)
+
+
+def test_an_error_in_a_loop_that_answers_an_earlier_signal_is_said_as_it_is():
+    with pytest.raises(OSError, match="disk"), interruption.listen() as signals:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except interruption.Interrupted:
+            pass  # lost, as above
+        with signals.stops(lambda: None):
+            raise OSError("The disk is full.")
+
+
 def test_after_a_signal_inside_of_a_loop_an_error_is_said_as_it_is():
     with pytest.raises(OSError, match="disk"), interruption.listen() as signals, signals.stops(lambda: None):
         os.kill(os.getpid(), signal.SIGTERM)

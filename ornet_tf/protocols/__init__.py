@@ -48,7 +48,7 @@ class Protocol(typing.Protocol):
     needs_masks: bool
 
     def measure(self, activation_map: tf.Tensor, truth: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Computes in the graph what `update` takes; batch-major.
+        """Computes in the graph what `update` takes; batch-major. It depends on options alone, never on updates.
 
         Args:
           activation_map: float32 [B, h, w, 1] in 0..1.
