@@ -2,8 +2,9 @@
 
   python -m ornet_tf.train --config=configs/few_pictures.py --config.dataset.options.root=pictures --workdir=runs/mine
 
-Beyond the paper, whose schedule is in configs/image_folder.py: 300 pictures take 8 minutes here. How the settings came
-about, and what they reach on birds, stands in benchmarks/cub10/README.md and in configs/cub10.py.
+Beyond the paper, whose schedule is in configs/image_folder.py: 300 pictures take 8 minutes on two cores of an Intel
+Xeon. How the settings came about, and what they reach on birds, stands in benchmarks/cub10/README.md and in
+configs/cub10.py.
 """
 from ml_collections import ConfigDict
 
@@ -44,7 +45,7 @@ def get_config() -> ConfigDict:
         }
     )
     # The paper's losses, rate and erasing. What a few dozen of its 11,000 steps can't do is given, a sigmoid that is
-    # sure; with it the map grows beyond the object, if the area costs as little as in the paper and steps are more.
+    # sure. With more steps the map grew beyond the object while the area cost as little as in the paper.
     stage_two = config.phase.stage_two
     stage_two.generator = ConfigDict({"map_gain": 100.0})
     stage_two.update({"epochs": 2.0, **few_views})

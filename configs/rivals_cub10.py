@@ -20,10 +20,12 @@ def get_config() -> ConfigDict:
     config = cub10.get_config()
     classification = ornet.loss("cross_entropy", "logits", "label")
     erased = ornet.loss("cross_entropy", "erased_logits", "label")
-    rivals = {  # with the papers' own options for VGG16 at 224 pixels
+    # With the papers' own options for VGG16 at 224 pixels; but ADL's layers follow block4_pool and block5_conv3 alone,
+    # as block3_pool lies in the lower part here, which is frozen.
+    rivals = {
         "hide_and_seek": {"losses": {"classification": classification}},
         "adl": {"losses": {"classification": classification}},
-        # The classifiers are new, as the evaluator's dense layer is, but have two layers more: a lower raised rate.
+        # The classifiers are new, as a dense layer is, but have two layers more: a lower raised rate.
         "acol": {
             "losses": {"classification": classification, "erased": erased},
             "trainable": ("upper/block5", "classifier_"),

@@ -9,7 +9,7 @@ class errors of their own classifiers, as in the paper, the others those of the 
 
 7 minutes more than configs/toybirds.py on 2 cores of an AMD EPYC that had other work as well. Seed 0, 1,000 test
 pictures, CorLoc at 0.5 and best, largest component: CAM 11.2, 23.6; Grad-CAM 11.3, 23.2; Hide-and-Seek 9.7, 23.5; ADL
-8.5, 18.2; ACoL 12.2, 16.2. Stages one and two were not run again with it.
+8.5, 18.2; ACoL 12.2, 16.2, before its class maps started small. Stages one and two were not run again with it.
 """
 from ml_collections import ConfigDict
 

@@ -13,7 +13,8 @@ class Method:
     Both are convolutional and end in class maps whose means are the logits, so that the map of a class is read from
     them directly (section 3.1). A's map of the label, rescaled to 0..1, is cut at delta; where it is above, the
     features are 0 for B. Which pixels these are gets no gradient. The joint map is the larger one of both maps, each
-    rescaled. In inference the class is the one that A predicts, for erasing and for both maps.
+    rescaled. In inference the class is the one that A predicts, for erasing and for both maps. The paper does not say
+    what the classifiers start from; here their class maps start small.
     """
 
     def __init__(self, builders: Builders, *, delta: float = 0.6, width: int = 1024):
