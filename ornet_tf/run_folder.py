@@ -105,7 +105,9 @@ def check_settings(folder: str, settings: Mapping[str, Any]) -> None:
     now = _flatten(json.loads(json.dumps(settings, default=str)))
     changed = _changes({key: before.get(key) for key in now}, now)
     if changed:
-        raise ValueError(f"{folder} was trained with other settings: {changed}. Give the command the same --config.")
+        raise ValueError(
+            f"{folder} was trained with other settings: {changed}. Give the command the same --config and flags."
+        )
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
