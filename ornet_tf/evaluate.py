@@ -61,7 +61,8 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
             name: assemble.trained_method(config, name, workdir, len(source.class_names))
             for name in dict.fromkeys((options.classifier, *options.rows))
         }
-    rows, chosen = DistributedRows(config, strategy, models), {}
+    rows = DistributedRows(config, strategy, models)
+    chosen = {}
     if chosen_on is not None:
         before = measure(rows, chosen_on, options.threshold_split)
         chosen = {row: {name: p.summary() for name, p in of_row.items()} for row, of_row in before.items()}

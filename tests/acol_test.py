@@ -41,11 +41,11 @@ def test_b_sees_the_features_without_what_a_found_and_the_maps_are_joined_by_the
     outputs = method.forward(given, training=False)
     assert set(outputs) == set(expected)
     for name, value in expected.items():
-        np.testing.assert_allclose(outputs[name], value, rtol=1e-3, atol=1e-8, err_msg=name)
+        np.testing.assert_allclose(outputs[name], value, rtol=5e-6, atol=5e-7, err_msg=name)
     if not labelled:
         predicted = method.predict(images())
         for name in ("activation_map", "logits"):
-            np.testing.assert_allclose(predicted[name], expected[name], rtol=1e-3, atol=1e-8, err_msg=name)
+            np.testing.assert_allclose(predicted[name], expected[name], rtol=5e-6, atol=5e-7, err_msg=name)
 
 
 def test_both_know_nothing_of_the_class_at_the_start_however_large_the_features_are(method):

@@ -79,7 +79,7 @@ def test_two_devices_count_every_picture_once_like_one(tiny_run):
         on_devices.append(evaluate.DistributedRows(config, strategy, methods))
     for batch_size in (8, 17):  # the last batch holds 2 and 1: one for each device, and none for one
         config.evaluation.batch_size = batch_size
-        measured = [evaluate.measure(rows_there, source, "test") for rows_there in on_devices]
+        measured = [evaluate.measure(distributed, source, "test") for distributed in on_devices]
         for row in rows:
             for name, one in measured[0][row].items():
                 check_that_figures_are_the_same(one, measured[1][row][name])
@@ -122,7 +122,7 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
     validation, test = (assemble.load_split(config, split) for split in ("validation", "test"))
     check("validation", validation, 1)
     check("test", test, 0)
-    check("more boxes", dataclasses.replace(test, boxes=[np.repeat(boxes, 2, axis=0) for boxes in test.boxes]), 1)
+    check("more boxes", dataclasses.replace(test, boxes=[np.repeat(some, 2, axis=0) for some in test.boxes]), 1)
     check("test", test, 0)
 
 
