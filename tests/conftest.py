@@ -15,6 +15,14 @@ def pytest_configure():
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _seeded():
+    """Gives the models that a test file builds the same random weights in every run."""
+    from ornet_tf.compat import keras
+
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(scope="session")
 def encode():
     """The function that writes a picture, uint8 [H, W] or [H, W, C] or a Pillow image, as the bytes of a file."""

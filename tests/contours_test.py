@@ -51,6 +51,7 @@ def smooth(rng, shape, count, top):
     return ((maps - low) / np.maximum(high - low, 1e-9) * top).astype(np.int64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [noise, smooth])
 @pytest.mark.parametrize(
     ("shape", "count", "top"), [((5, 6), 500, 2), ((9, 8), 500, 3), ((1, 7), 50, 2), ((17, 23), 150, 6)]

@@ -24,6 +24,7 @@ def result(tiny_run):
     return evaluate.evaluate(config, workdir)
 
 
+@pytest.mark.slow
 def test_the_program_is_not_warned_of_retracing(tiny_run, tmp_path):
     workdir = shutil.copytree(tiny_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("export"))
     command = [sys.executable, "-m", "ornet_tf.evaluate", "--config=tests/tiny_experiment.py", f"--workdir={workdir}"]

@@ -91,6 +91,7 @@ def commit_of_copy(root):
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("git"), reason="git is not here")
 def test_the_commit_is_that_of_this_code_or_none(tmp_path):
     shutil.copytree(source_tree.ROOT / "ornet_tf", tmp_path / "ornet_tf", ignore=shutil.ignore_patterns("__pycache__"))

@@ -83,6 +83,7 @@ def test_a_run_that_was_ended_by_signals_ends_like_one_that_was_not(tiny_run, tm
     assert soak.differences(workdir, str(tmp_path)) == []
 
 
+@pytest.mark.slow
 def test_a_window_that_was_interrupted_has_the_mean_of_a_whole_one(tiny_run, tmp_path, monkeypatch):
     config, workdir = tiny_run
     run = TrainingStep.run
