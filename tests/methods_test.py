@@ -148,7 +148,7 @@ def test_a_wrong_erasing_option_is_said_when_the_method_is_built():
 def test_the_evaluators_masks_keep_a_random_share_of_a_random_share_of_pictures():
     method = registry.find("methods", "evaluator")(BUILDERS, mask_probability=0.75)
     keys = randomness.key(1, tf.constant(0, tf.int64), tf.range(2000, dtype=tf.int64))
-    masks = method._random_masks(keys, 16, 16).numpy()
+    masks = tf.function(method._random_masks)(keys, 16, 16).numpy()
     assert masks.shape == (2000, 16, 16, 1)
     shares = masks.mean(axis=(1, 2, 3))
     assert abs(np.mean(shares < 1) - 0.75) < 0.03

@@ -87,6 +87,7 @@ def test_a_later_run_finds_the_file_again_and_a_changed_data_set_gets_another(en
     assert len(list(folder.iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_a_writer_that_was_killed_leaves_nothing_that_counts(tmp_path):
     killed = run(
         f"""

@@ -20,14 +20,15 @@ def test_every_seed_epoch_and_example_has_a_key_of_its_own():
 
 
 def test_draws_are_uniform_and_differ_between_examples_epochs_seeds_and_streams():
-    draws = randomness.uniform(keys(500), [40], "a").numpy()
+    uniform = tf.function(randomness.uniform)
+    draws = uniform(keys(500), [40], "a").numpy()
     assert draws.shape == (500, 40)
     assert draws.min() >= 0 and draws.max() < 1
     assert abs(draws.mean() - 0.5) < 0.01 and abs(draws.var() - 1 / 12) < 0.003
     others = [
-        randomness.uniform(keys(500), [40], "b"),
-        randomness.uniform(keys(500, epoch=1), [40], "a"),
-        randomness.uniform(keys(500, seed=1), [40], "a"),
+        uniform(keys(500), [40], "b"),
+        uniform(keys(500, epoch=1), [40], "a"),
+        uniform(keys(500, seed=1), [40], "a"),
         np.roll(draws, 1, axis=0),
     ]
     for other in others:
