@@ -9,9 +9,8 @@ after one that builds the graph.
 SciPy labels components and gives the same boxes as ours, which is checked. OpenCV traces outer contours and takes the
 largest by the area inside of each: holes count, the outermost half pixel doesn't, so another component may win, and
 boxes agree only in part; the column "same" tells the share. Its "tight" needs no contours (boundingRect) and agrees.
-OpenCV and tensorflow-addons are no requirements of the project; without them their tables are left out:
+SciPy and OpenCV are there after `make lint`; without OpenCV or tensorflow-addons their tables are left out:
 
-  pip install opencv-python-headless
   python -m benchmarks.boxes
 
 Where tensorflow-addons is installed, its kernel is timed as well, on batches of 64: as it is, which joins pixels by

@@ -17,7 +17,7 @@ def pytest_configure():
 
 @pytest.fixture(scope="module", autouse=True)
 def _seeded():
-    """Gives the models that a test file builds the same random weights in every run."""
+    """Seeds what a test file draws without a seed of its own, so that a failure comes again with the file."""
     from ornet_tf.compat import keras
 
     keras.utils.set_random_seed(0)

@@ -93,7 +93,9 @@ def assert_close(first, second, **tolerances):
         np.testing.assert_allclose(value, second[name], err_msg=name, **tolerances)
 
 
-@pytest.mark.parametrize("phase", [*PHASES, *(pytest.param(rival, marks=pytest.mark.slow) for rival in RIVALS)])
+@pytest.mark.parametrize(
+    "phase", [*PHASES, "acol", *(pytest.param(rival, marks=pytest.mark.slow) for rival in RIVALS if rival != "acol")]
+)
 def test_two_replicas_have_the_gradients_of_one(phase):
     one, weights, moments = train(phase)
     two, other_weights, other_moments = train(phase, TWO)
