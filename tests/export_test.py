@@ -43,11 +43,13 @@ def test_old_versions_go_and_whatever_is_no_version_stays(unexported, tmp_path):
         (base / name).mkdir(parents=True)
         (base / name / "saved_model.pb").touch()
     (base / "notes").write_text("mine")
-    assert os.path.basename(export.export(*unexported)) == "11"
-    assert export.versions(str(base)) == [2, 7, 10, 11]
-    assert os.path.basename(export.export(*unexported, keep=4)) == "12"
-    assert sorted(os.listdir(base)) == sorted(["007", "10", "11", "12", "withdrawn-12", "²", "notes"])
+    assert os.path.basename(export.export(*unexported, keep=3)) == "11"
+    assert sorted(os.listdir(base)) == sorted(["007", "10", "11", "withdrawn-12", "²", "notes"])
+    assert export.versions(str(base)) == [7, 10, 11]
+    assert os.path.basename(export.export(*unexported)) == "12"
     assert export.versions(str(base)) == [7, 10, 11, 12]
+    assert os.path.basename(export.export(*unexported, keep=1)) == "13"
+    assert export.versions(str(base)) == [13]
 
 
 @pytest.mark.slow

@@ -83,9 +83,10 @@ def test_a_run_that_was_ended_by_signals_ends_like_one_that_was_not(tiny_run, tm
     assert soak.differences(workdir, str(tmp_path)) == []
 
 
-def test_a_window_that_was_interrupted_has_the_mean_of_a_whole_one(tiny_run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("phases", [pytest.param(PHASES, marks=pytest.mark.slow), PHASES[-1:]])
+def test_a_window_that_was_interrupted_has_the_mean_of_a_whole_one(tiny_run, tmp_path, monkeypatch, phases):
     config, workdir = tiny_run
-    left_out = shutil.ignore_patterns("stage_two", "export", "evaluation")
+    left_out = shutil.ignore_patterns(*phases, "export", "evaluation")
     shutil.copytree(workdir, tmp_path, ignore=left_out, dirs_exist_ok=True)
     run = TrainingStep.run
 
@@ -95,8 +96,9 @@ def test_a_window_that_was_interrupted_has_the_mean_of_a_whole_one(tiny_run, tmp
         return run(self, iterator, first_step, count)
 
     monkeypatch.setattr(TrainingStep, "run", end_in_the_middle)
-    with pytest.raises(interruption.Interrupted, match="after step 3 of 6 of stage_two"):
-        train(config, str(tmp_path))
+    for phase in phases:
+        with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
+            train(config, str(tmp_path))
     train(config, str(tmp_path))
     assert soak.differences(workdir, str(tmp_path)) == []
 
