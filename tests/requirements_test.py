@@ -10,7 +10,7 @@ from tests import source_tree
 
 # importlib-resources is imported by tensorflow-datasets; ruff is a program, pytest-xdist an option of pytest.
 NOT_IMPORTED = {"importlib-resources", "ruff", "pytest-xdist"}
-PEERS = {"torch", "opencv-python-headless", "tf-keras-vis"}  # that a benchmark asks its user to install
+PEERS = {"torch", "tf-keras-vis"}  # that a benchmark asks its user to install
 # Packages that are no requirement of the package: of the other stack; the extra `grpc` of pyproject.toml.
 OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio"}
 # Where the package that tells may not be installed.
