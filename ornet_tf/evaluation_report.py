@@ -1,4 +1,4 @@
-"""What an evaluation leaves to read: result.json, table.md, per_image.csv, cases.md and pictures.png."""
+"""What an evaluation leaves to read: result.json, table.md, per_image.csv and .parquet, cases.md and pictures.png."""
 from __future__ import annotations
 
 import csv
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import tensorflow as tf
 from ml_collections import ConfigDict
 from PIL import Image
@@ -27,6 +29,8 @@ def write(
 ) -> None:
     """Writes everything but the pictures.
 
+    per_image.parquet has the columns of per_image.csv, with their types and all digits.
+
     Args:
       folder: where to; it is made if it is not there.
       result: what result.json gets.
@@ -41,7 +45,9 @@ def write(
     run_folder.write_json(os.path.join(folder, "result.json"), result)
     for name, text in (("table.md", table(result)), ("cases.md", _cases(result, source, columns, cases))):
         run_folder.write_text(os.path.join(folder, name), text)
-    _write_per_image(os.path.join(folder, "per_image.csv"), source, columns, main_figures(result))
+    cells = _per_image(source, columns, main_figures(result))
+    _write_csv(os.path.join(folder, "per_image.csv"), cells)
+    pyarrow.parquet.write_table(pa.table(cells), os.path.join(folder, "per_image.parquet"))
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -70,14 +76,18 @@ def main_figures(result: Mapping[str, Any]) -> str:
     return result["box_rule"] if result["box_rule"] in names else names[0]
 
 
-def _write_per_image(path: str, source: Source, columns: Columns, main: str) -> None:
-    """Writes a line per picture: its name, class, and the columns of each row; the rank of its class only once."""
+def _per_image(source: Source, columns: Columns, main: str) -> dict[str, np.ndarray]:
+    """Returns a table with a line per picture: its name, class, and the columns of each row; the rank only once."""
     cells: dict[str, np.ndarray] = {"name": np.asarray(source.names), "label": np.asarray(source.labels)}
     for row, figures in columns.items():
         for name, of_picture in sorted(figures.items(), key=lambda item: item[0] != main):
             for column, values in of_picture.items():
                 key = column if column == "rank" else f"{column}_{row}" + ("" if name == main else f"_{name}")
                 cells[key] = values
+    return cells
+
+
+def _write_csv(path: str, cells: Mapping[str, np.ndarray]) -> None:
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(cells)

@@ -2,6 +2,7 @@ import csv
 import re
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from ornet_tf import evaluation_report, registry
@@ -44,6 +45,16 @@ def test_each_picture_has_a_line_with_the_figures_of_each_row(written):
             np.testing.assert_allclose([float(line[key]) for line in lines], overlaps, atol=1e-4)
     assert [line["right_good"] for line in lines] == ["1.0000", "0.0000", "nan", "1.0000"]
     assert [line["ymax_good"] for line in lines] == ["1.0000", "0.2500", "1.0000", "0.5000"]
+
+
+def test_the_parquet_file_has_the_same_columns_with_their_types_and_all_digits(written):
+    table = pyarrow.parquet.read_table(written[0] / "per_image.parquet")
+    with open(written[0] / "per_image.csv", encoding="utf-8", newline="") as file:
+        assert table.column_names == next(csv.reader(file))
+    assert [str(table.schema.field(key).type) for key in ("name", "label", "iou_good")] == ["string", "int64", "double"]
+    assert table["name"].to_pylist() == list(SOURCE.names)
+    for row, overlaps in OVERLAPS.items():  # of float32 boxes; the CSV file has four digits
+        np.testing.assert_allclose(table[f"iou_{row}"].to_numpy(), overlaps, atol=1e-7)
 
 
 def test_worst_and_best_cases_are_listed_and_of_equal_ones_the_earlier_first(written):
