@@ -48,6 +48,7 @@ def test_the_program(older_url, tmp_path):
     assert not imported & {"tensorflow", "keras", "grpc"}
 
 
+@pytest.mark.slow
 def test_the_program_needs_no_server(export_base, tmp_path):
     good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
     finished = subprocess.run(
@@ -57,6 +58,7 @@ def test_the_program_needs_no_server(export_base, tmp_path):
     np.testing.assert_allclose(json.loads(finished.stdout)["box"], [0.25, 0.2, 0.5, 0.8], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -78,6 +80,7 @@ def test_mistakes_on_the_command_line_end_in_one_sentence(tmp_path, arguments, m
     assert finished.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_lines_that_are_written_and_waits_for_nobody(older_url, tmp_path):
     good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
     answered = [(200, {}, None)] * 3
@@ -108,6 +111,7 @@ def test_ctrl_c_keeps_the_lines_that_are_written_and_waits_for_nobody(older_url,
     assert errors == "Interrupted: the lines that are written are whole; the other pictures have none.\n"
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_bar(older_url, tmp_path):
     pty = pytest.importorskip("pty", reason="no terminals on this system")
     good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
@@ -125,6 +129,7 @@ def test_a_terminal_gets_a_bar(older_url, tmp_path):
     assert b"2/2" in shown and b"image/s" in shown
 
 
+@pytest.mark.slow
 def test_without_the_stubs_only_grpc_addresses_are_refused_in_one_sentence():
     command = [sys.executable, "-c", WITHOUT_STUBS]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

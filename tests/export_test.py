@@ -37,6 +37,7 @@ def _unexported(tiny_run, tmp_path):
     return config, str(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_old_versions_go_and_whatever_is_no_version_stays(unexported, tmp_path):
     base = tmp_path / "run" / "export"
     for name in ("2", "007", "10", "withdrawn-12", "²"):
@@ -69,6 +70,7 @@ def test_the_newest_version_is_never_removed(tiny_run):
             export.export(*tiny_run, keep=keep)
 
 
+@pytest.mark.slow
 def test_a_version_that_cannot_be_removed_does_not_hide_that_the_new_one_is_there(unexported, tmp_path, monkeypatch):
     remove = shutil.rmtree
 
@@ -231,6 +233,7 @@ def test_only_stock_ops_are_used(exported):
     assert not {op for op in used if op.startswith("Addons")}
 
 
+@pytest.mark.slow
 def test_a_failed_export_leaves_the_versions_that_are_there(exported, tiny_run, monkeypatch):
     base = os.path.dirname(exported)
     export.export(*tiny_run)  # so that there is an older one, which --keep=1 must not take

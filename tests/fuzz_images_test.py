@@ -21,6 +21,7 @@ def _paths(tmp_path_factory):
     return fuzz_images.Paths(str(tmp_path_factory.mktemp("export")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", [False, True])
 def test_what_is_wrong_is_found(paths, saved):
     rng = np.random.default_rng(0)
@@ -33,6 +34,7 @@ def test_what_is_wrong_is_found(paths, saved):
     ]
 
 
+@pytest.mark.slow
 def test_a_batch_that_disturbs_its_rows_is_found(paths, monkeypatch):
     good = broken_files.good_files(np.random.default_rng(0))[:2]
     answer = paths.answer

@@ -125,6 +125,7 @@ def ended(number, line, *arguments):
     return process.returncode, rest
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 does not tell a module that it is the program")
 @pytest.mark.parametrize("number", interruption.SIGNALS)
 def test_a_program_that_still_imports_ends_in_a_sentence(number, tmp_path):
@@ -134,6 +135,7 @@ def test_a_program_that_still_imports_ends_in_a_sentence(number, tmp_path):
     assert "Traceback" not in rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "program", "line"),
     [(signal.SIGINT, "train", "toybirds: made 12 pictures"), (signal.SIGTERM, "predict", " app.py:")],

@@ -47,6 +47,7 @@ def test_one_seed_has_the_interval_and_several_mean_and_deviation(run):
     assert (high - low) / 2 == pytest.approx(np.std([corloc, 40], ddof=1))
 
 
+@pytest.mark.slow
 def test_a_histogram_counts_every_pixel_and_is_kept_until_the_phase_is_another(run):
     found = Outcome("a", (run,)).histogram()
     method = assemble.trained_method(run.config, "stage_two", run.workdir, 3)
@@ -63,6 +64,7 @@ def test_a_histogram_counts_every_pixel_and_is_kept_until_the_phase_is_another(r
     np.testing.assert_allclose(Outcome("a", (retrained,)).histogram(), found)
 
 
+@pytest.mark.slow
 def test_a_gallery_has_a_line_for_each_picture_and_a_panel_for_each_outcome(run):
     shown = [Outcome("stage two", (run,)), Outcome("cam", (run._replace(row="cam_true_label"),))]
     one, two, three = (outcomes.gallery(shown[:n], lines) for n, lines in ((1, 2), (2, 2), (2, 10)))

@@ -104,6 +104,7 @@ def test_a_run_without_a_checkpoint_begins_anew(tmp_path):
     assert (tmp_path / "again" / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_what_was_flushed_is_there_after_a_kill(tmp_path):
     program = f"""
         import os, signal
@@ -129,6 +130,7 @@ def test_a_line_that_is_no_metrics_is_left_out_and_said(tmp_path, caplog):
     assert caplog.text.count("metrics.jsonl: a line that is no metrics is left out") == 2
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said(tmp_path):
     program = f"""
         import resource, signal
@@ -150,6 +152,7 @@ def test_a_full_disk_is_said(tmp_path):
     assert "start the same command again: it goes on from the last checkpoint" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_metrics_file_that_cannot_grow_is_said_and_keeps_its_lines(tmp_path):
     line = json.dumps({"step": 1, "loss": 0.5}) + "\n"
     (tmp_path / "metrics.jsonl").write_text(line * 1000)
@@ -179,6 +182,7 @@ def test_a_file_in_the_way_is_said(tmp_path):
         PhaseSummaries(str(tmp_path), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [5, 38])
 def test_a_run_killed_while_it_writes_goes_on_exactly(tmp_path, moment):
     """The checkpoint is a file with its step, renamed into place after the flush, every third step."""

@@ -191,7 +191,7 @@ def test_a_metric_that_is_not_finite_ends_the_loop_at_its_step(options):
     assert not done.stopped
 
 
-@pytest.mark.parametrize("devices", [ONE, TWO])
+@pytest.mark.parametrize("devices", [pytest.param(ONE, marks=pytest.mark.slow), TWO])
 def test_stop_from_another_thread_ends_the_loop_after_a_step(devices):
     step, iterator, _ = make("evaluator", devices)
     step.run(iterator, 0, 1)
@@ -212,6 +212,7 @@ def test_what_cannot_be_split_or_compiled_is_said():
         make("evaluator", TWO, xla=True)
 
 
+@pytest.mark.slow
 def test_every_part_has_its_gradient_norm():
     metrics, _, _ = train("stage_one")
     parts = [metrics[f"gradient_norm/{part}"][0] for part in ("lower", "generator", "upper")]

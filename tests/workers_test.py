@@ -125,6 +125,7 @@ def test_workers_of_two_runs_say_in_what_these_differ(tmp_path, tiny_run, argume
         assert f"The processes of this run differ in: {what}. Start all of them with the same" in text
 
 
+@pytest.mark.slow
 def test_processes_say_in_what_they_differ(tmp_path):
     processes = start(tmp_path / "run", programs=[f"""
         from ornet_tf import workers
