@@ -28,8 +28,7 @@ def get_config() -> ConfigDict:
     config.input.cache = "memory"
     config.backbone.options.weights = os.environ.get("ORNET_VGG16", "imagenet")
     # The map that seeds are cut from is a sanity row as well.
-    config.evaluation.row.seed = ornet.row(
-        "mean_features", {"lower": "evaluator.lower", "upper": "evaluator.upper"}, low_level_weight=0.5
-    )
+    parts = {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"}
+    config.evaluation.row.seed = ornet.row("seed_scores", parts)
     config.evaluation.rows = ("centre_box", "mean_features", "seed", "cam", "stage_one", "stage_two")
     return config

@@ -1,8 +1,10 @@
-"""Seeds: first guesses of the object, read from frozen features without training; what a generator may start from.
+"""Seeds: first guesses of the object, read from frozen features; what a generator may start from. Not in the paper.
 
-Not in the paper. Where many channels of a network trained on ImageNet respond, there is mostly an object, whatever its
-class; co-localisation builds on the same (deep descriptor transforming, Wei et al., Pattern Recognition 2019). The last
-features know best what belongs to an object, features before them where it ends.
+Where features of a network trained on ImageNet are strong, there is mostly an object, whatever its class, and the
+objects of a set of pictures have features in common that their surroundings do not: the idea of deep descriptor
+transforming (Wei et al., Pattern Recognition 2019), which takes the first principal component of the features. Here
+features have unit length, so that few strong ones do not outweigh the others, and the direction is one between that
+component and the one in which features grow strong.
 """
 from __future__ import annotations
 
@@ -12,28 +14,95 @@ import numbers
 import tensorflow as tf
 
 from ornet_tf import components
+from ornet_tf.compat import keras
 from ornet_tf.methods import rescale
 
+# Of the power method. None leaves the direction in which features grow strong, many lead to the first principal
+# component; benchmarks/cub10/README.md measures both and what lies between.
+_ITERATIONS = 2
 
-def mean_activation(low_level: tf.Tensor, last: tf.Tensor, *, low_level_weight: float) -> tf.Tensor:
-    """Returns the channel means of two feature maps, each rescaled to 0..1, added up.
+
+def object_direction(shape: tuple[int | None, ...]) -> keras.Model:
+    """Returns a model that says how far each place's feature lies towards those of objects.
+
+    Called with `training=True` it first takes the features in, on all replicas, as batch normalisation does. All that
+    it has seen counts alike, so the features must come from weights that stay.
+
+    Args:
+      shape: [h, w, C] of the features.
+
+    Returns:
+      features [B, h, w, C] -> float32 [B, h, w, 1]: above 0 on the objects' side of the mean feature, in -2..2.
+    """
+    features = keras.Input(shape, name="features")
+    return keras.Model(features, _ObjectDirection(dtype="float32", name="moments")(features), name="direction")
+
+
+class _ObjectDirection(keras.layers.Layer):
+    """Sums the products of all pairs out of x, s and 1: a feature of unit length, the mean that its channels had."""
+
+    def build(self, input_shape):
+        size = input_shape[-1] + 2
+        self.sums = self.add_weight(name="sums", shape=(size, size), initializer="zeros", trainable=False)
+        super().build(input_shape)
+
+    def call(self, inputs, training=None):
+        unit = tf.math.divide_no_nan(inputs, tf.norm(inputs, axis=-1, keepdims=True))
+        if training:
+            strength = tf.reduce_mean(inputs, axis=-1, keepdims=True)
+            self._take(tf.concat([unit, strength, tf.ones_like(strength)], axis=-1))
+        mean, direction = self._axis()
+        return tf.reduce_sum((unit - mean) * direction, axis=-1, keepdims=True)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 1)
+
+    def _take(self, rows):
+        rows = tf.reshape(rows, [-1, rows.shape[-1]])
+        products = tf.matmul(rows, rows, transpose_a=True)
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            products = context.all_reduce(tf.distribute.ReduceOp.SUM, products)
+        self.sums.assign_add(products)
+
+    def _axis(self):
+        """Returns the mean feature [C] and the direction [C], of length 1; zeros before anything was seen."""
+        sums = tf.convert_to_tensor(self.sums)
+        means = tf.math.divide_no_nan(sums, sums[-1, -1])
+        mean = means[:-2, -1]
+        covariance = means[:-2, :-2] - mean[:, tf.newaxis] * mean
+        # To begin where strength is fixes the sign as well: covariances have no negative eigenvalues.
+        direction = _of_length_one(means[:-2, -2] - mean * means[-2, -1])
+        for _ in range(_ITERATIONS):
+            direction = _of_length_one(tf.linalg.matvec(covariance, direction))
+        return mean, direction
+
+
+def _of_length_one(vector: tf.Tensor) -> tf.Tensor:
+    return tf.math.divide_no_nan(vector, tf.norm(vector))
+
+
+def scores(low_level: tf.Tensor, projection: tf.Tensor, *, low_level_weight: float) -> tf.Tensor:
+    """Returns how much each place looks like the object: last features know what it is, low-level ones where it ends.
 
     Args:
       low_level: floating point [B, h, w, C], the features that the classifier's upper part gets.
-      last: floating point [B, h', w', D], its last features; enlarged to h x w bilinearly.
-      low_level_weight: of the first, where the second has 1; 0 for the last features alone.
+      projection: float32 [B, h', w', 1], what `object_direction` makes of its last features; enlarged to h x w
+        bilinearly, cut off below 0 and rescaled.
+      low_level_weight: of the rescaled channel mean of the first, where the second has 1; 0 for the second alone.
 
     Returns:
       float32 [B, h, w, 1] in 0..1.
     """
-    mean = rescale(tf.image.resize(_channel_mean(last), tf.shape(low_level)[1:3]))
+    total = rescale(tf.nn.relu(tf.image.resize(projection, tf.shape(low_level)[1:3])))
     if not low_level_weight:
-        return mean
-    return rescale(mean + low_level_weight * rescale(_channel_mean(low_level)))
+        return total
+    mean = tf.reduce_mean(tf.cast(low_level, tf.float32), axis=-1, keepdims=True)
+    return rescale(total + low_level_weight * rescale(mean))
 
 
 def check_weight(low_level_weight: float, name: str) -> None:
-    """Raises ValueError unless a weight of `mean_activation`, called `name`, is a number that it can have."""
+    """Raises ValueError unless a weight of `scores`, called `name`, is a number that it can have."""
     if not isinstance(low_level_weight, numbers.Real) or not 0 <= low_level_weight < math.inf:
         raise ValueError(f"{name}: expected a number of at least 0, got {low_level_weight!r}.")
 
@@ -58,5 +127,37 @@ def largest_region(scores: tf.Tensor, threshold: float) -> tf.Tensor:
     return tf.reshape(tf.cast(tf.equal(flat, largest), tf.float32), tf.shape(scores))
 
 
-def _channel_mean(features: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.cast(features, tf.float32), axis=-1, keepdims=True)
+class Seeds:
+    """What the options `seed_threshold` and `seed_low_level_weight` of a method ask for.
+
+    Attributes:
+      direction: the model of `object_direction`, a part of the method.
+    """
+
+    def __init__(self, upper: keras.Model, *, threshold: float, low_level_weight: float):
+        """Builds `direction` for the features of the classifier's upper part."""
+        self._threshold, self._low_level_weight = threshold, low_level_weight
+        self.direction = object_direction(upper.output["features"].shape[1:])
+
+    @classmethod
+    def of_options(cls, upper: keras.Model, threshold: float | None, low_level_weight: float) -> Seeds | None:
+        """Returns None for no threshold.
+
+        Raises:
+          ValueError: if a number is out of range.
+        """
+        if threshold is not None and not (isinstance(threshold, numbers.Real) and 0 <= threshold < 1):
+            raise ValueError(f"seed_threshold: expected at least 0 and below 1, or None, got {threshold!r}.")
+        check_weight(low_level_weight, "seed_low_level_weight")
+        return None if threshold is None else cls(upper, threshold=threshold, low_level_weight=low_level_weight)
+
+    def cut(self, low_level: tf.Tensor, last: tf.Tensor, *, training: bool) -> tf.Tensor:
+        """Returns the seeds, float32 [B, h, w, 1], of the features before and behind the classifier's upper part.
+
+        Args:
+          low_level: floating point [B, h, w, C].
+          last: floating point [B, h', w', D].
+          training: whether the direction takes these in first.
+        """
+        projection = self.direction(last, training=training)
+        return largest_region(scores(low_level, projection, low_level_weight=self._low_level_weight), self._threshold)

@@ -64,7 +64,8 @@ def test_stage_one_gives_the_seed_and_what_the_map_leaves_in_the_background():
     outputs = method.forward(batch(), training=True)
     lower, upper = method.parts["lower"], method.parts["upper"]
     features = lower(images() / 64.0 - 2.0)
-    scores = seeds.mean_activation(features, upper(features)["features"], low_level_weight=0.5)
+    projection = method.parts["direction"](upper(features)["features"])  # learned from these four pictures
+    scores = seeds.scores(features, projection, low_level_weight=0.5)
     np.testing.assert_array_equal(outputs["seed_map"], seeds.largest_region(scores, 0.3))
     gate = outputs["activation_map"]
     for name, share in (("background_activation", 1.0 - gate), ("whole_activation", 1.0)):
@@ -86,11 +87,6 @@ def test_stage_one_gives_the_seed_and_what_the_map_leaves_in_the_background():
 def test_stage_one_refuses_a_seed_that_can_not_be(option, message):
     with pytest.raises(ValueError, match=message):
         registry.find("methods", "stage_one")(BUILDERS, **option)
-
-
-def test_mean_features_refuses_a_weight_that_can_not_be():
-    with pytest.raises(ValueError, match="low_level_weight: expected a number of at least 0, got -2"):
-        registry.find("methods", "mean_features")(BUILDERS, low_level_weight=-2.0)
 
 
 def test_stage_two_judges_the_masked_normalised_image():
@@ -198,11 +194,11 @@ def test_the_map_of_the_label_is_that_of_the_predicted_class_only_where_they_agr
         registry.find("methods", name)(BUILDERS, classes="true")
 
 
-def test_mean_features_can_add_those_of_the_low_levels():
-    method = registry.find("methods", "mean_features")(BUILDERS, low_level_weight=0.5)
-    features = method.parts["lower"](images() / 64.0 - 2.0)
-    expected = seeds.mean_activation(features, method.parts["upper"](features)["features"], low_level_weight=0.5)
-    np.testing.assert_allclose(method.predict(images())["activation_map"], expected, atol=1e-6)
+def test_mean_features_are_the_mean_of_the_channels():
+    method = make("mean_features")
+    features = method.parts["upper"](method.parts["lower"](images() / 64.0 - 2.0))["features"]
+    mean = tf.image.resize(tf.reduce_mean(features, axis=3, keepdims=True), method.parts["lower"].output_shape[1:3])
+    np.testing.assert_allclose(method.predict(images())["activation_map"], rescale(mean), atol=1e-6)
 
 
 def test_cam_needs_a_head_that_it_can_read():

@@ -1,12 +1,10 @@
 """Stage one: generator and classifier learn together; the map gates the low-level features (paper, section 3.1)."""
 from __future__ import annotations
 
-import numbers
-
 import tensorflow as tf
 
-from ornet_tf import seeds
 from ornet_tf.methods import Builders, LowLevel, named_variables
+from ornet_tf.seeds import Seeds
 
 
 class Method:
@@ -29,9 +27,10 @@ class Method:
         Args:
           builders: see `Builders`.
           freeze_lower: whether `lower` keeps the weights that it starts from, so that `reuse_frozen` can be set.
-          seed_threshold: on `seeds.mean_activation`, 0..1; its largest region above it is the target of a
-            `seed_agreement` loss. Choose features that know objects and keep them: ImageNet's weights, a deep split,
-            `freeze_lower`, and a phase whose `trainable` leaves `upper` out. None for no seed.
+          seed_threshold: on `seeds.scores`, 0..1; its largest region above it is the target of a `seed_agreement` loss.
+            Choose features that know objects and keep them: ImageNet's weights, a deep split, `freeze_lower`, and a
+            phase whose `trainable` leaves `upper` out. There is a part `direction` then, which takes in what the last
+            features of objects have in common. None for no seed.
           seed_low_level_weight: of the low-level features in the seed, where the last ones have 1.
           background: whether training also gives how much the last features respond where the map is off, for a
             `background_suppression` loss.
@@ -39,21 +38,19 @@ class Method:
         Raises:
           ValueError: if an option is out of range.
         """
-        is_number = isinstance(seed_threshold, numbers.Real)
-        if seed_threshold is not None and not (is_number and 0 <= seed_threshold < 1):
-            raise ValueError(f"seed_threshold: expected at least 0 and below 1, or None, got {seed_threshold!r}.")
-        seeds.check_weight(seed_low_level_weight, "seed_low_level_weight")
-        if seed_threshold is not None and not freeze_lower:
-            raise ValueError("seed_threshold: expected freeze_lower = True, as seeds are read from features that stay.")
-        self._seed_threshold, self._low_level_weight = seed_threshold, seed_low_level_weight
         self._background = background
-        self.can_be_compiled = seed_threshold is None  # components have dynamic shapes inside
         normalize, lower, self._upper = builders.backbone()
         self._low_level = LowLevel(normalize, lower, frozen=freeze_lower)
         if freeze_lower:
             self.frozen = self._low_level.known
         self._generator = builders.generator(lower.output_shape[1:])
         self.parts = {"lower": lower, "generator": self._generator, "upper": self._upper}
+        self._seeds = Seeds.of_options(self._upper, seed_threshold, seed_low_level_weight)
+        if self._seeds is not None:
+            if not freeze_lower:
+                raise ValueError("seed_threshold: expected freeze_lower = True; seeds are read from what stays.")
+            self.parts["direction"] = self._seeds.direction
+        self.can_be_compiled = self._seeds is None  # components have dynamic shapes inside
         self.trainable_variables = named_variables(self.parts)
 
     def forward(self, batch, *, training):
@@ -71,7 +68,7 @@ class Method:
             "generator_logits": outputs["logits"],
             "logits": self._upper(features * gate, training=training)["logits"],
         }
-        if training and (self._seed_threshold is not None or self._background):
+        if training and (self._seeds is not None or self._background):
             outputs.update(self._targets(features, gate))
         return outputs
 
@@ -84,9 +81,8 @@ class Method:
         """Returns what losses compare the map with; batch statistics of `upper` stay those of the gated features."""
         whole = self._upper(features, training=False)["features"]
         targets = {}
-        if self._seed_threshold is not None:
-            scores = seeds.mean_activation(features, whole, low_level_weight=self._low_level_weight)
-            targets["seed_map"] = seeds.largest_region(scores, self._seed_threshold)
+        if self._seeds is not None:
+            targets["seed_map"] = self._seeds.cut(features, whole, training=True)
         if self._background:
             left = self._upper(features * (1.0 - gate), training=False)["features"]
             # Of all channels, not of the label's class: class weights learned from few pictures say less.

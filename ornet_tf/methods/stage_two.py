@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.methods import Builders, LowLevel, named_variables
+from ornet_tf.seeds import Seeds
 
 
 class Method:
@@ -25,6 +26,8 @@ class Method:
         erasing_options: Mapping[str, Any] | None = None,
         upsampling: str = "bilinear",
         teacher: bool = False,
+        seed_threshold: float | None = None,
+        seed_low_level_weight: float = 0.5,
     ):
         """Builds the parts `lower`, `generator`, `evaluator_lower` and `evaluator_upper`.
 
@@ -36,6 +39,13 @@ class Method:
             authors' released code uses nearest. Bilinear has a deterministic gradient on GPUs.
           teacher: whether training also asks the evaluator for the whole picture less the erased pixels, the target of
             an `agreement` loss; not in the paper.
+          seed_threshold: whether training also gives the seed, the target of a `seed_agreement` loss, so that the map
+            can't leave what stage one has learned from it; not in the paper. There is a part `direction` then, that of
+            stage one; `lower` and `evaluator_upper` must be those that it was learned with. None for no seed.
+          seed_low_level_weight: stage one's.
+
+        Raises:
+          ValueError: if an option is out of range.
         """
         if upsampling not in ("bilinear", "nearest"):
             raise ValueError(f"upsampling: expected bilinear or nearest, got {upsampling!r}.")
@@ -56,6 +66,10 @@ class Method:
             "evaluator_lower": self._evaluator_lower,
             "evaluator_upper": self._evaluator_upper,
         }
+        self._seeds = Seeds.of_options(self._evaluator_upper, seed_threshold, seed_low_level_weight)
+        if self._seeds is not None:
+            self.parts["direction"] = self._seeds.direction
+        self.can_be_compiled = self._seeds is None  # components have dynamic shapes inside
         for name, part in self.parts.items():
             part.trainable = name == "generator"
         # The auxiliary head plays no part in stage two.
@@ -66,10 +80,12 @@ class Method:
     def forward(self, batch, *, training):
         """Returns "activation_map", "erased_map" [B, h, w, 1], "masked_image" [B, H, W, 3] and "evaluator_logits".
 
-        Where the batch has a "key" the map is erased; with `teacher`, in training, there are "teacher_logits" too.
+        Where the batch has a "key" the map is erased. In training there are with `teacher` "teacher_logits" too, with a
+        seed "seed_map" [B, h, w, 1].
         """
         pixels = self._normalize(batch["image"])
-        outputs = self._generator(self._low_level.of(batch, training=False), training=training)
+        features = self._low_level.of(batch, training=False)
+        outputs = self._generator(features, training=training)
         activation_map = erased_map = outputs["activation_map"]
         if "key" in batch and self._erase is not None:
             erased_map = self._erase(activation_map, batch["key"], **self._erasing_options)
@@ -84,6 +100,9 @@ class Method:
         if training and self._teacher:
             kept = tf.cast(tf.equal(erased_map, activation_map), pixels.dtype)
             outputs["teacher_logits"] = self._evaluate(pixels * self._enlarge(kept, pixels))
+        if training and self._seeds is not None:
+            last = self._evaluator_upper(features, training=False)["features"]
+            outputs["seed_map"] = self._seeds.cut(features, last, training=False)
         return outputs
 
     def frozen(self, images):
