@@ -50,7 +50,7 @@ def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip, precision, vi
 
 
 def few_pictures(reuse):
-    """The tiny experiment with centre crops, frozen low layers, a seed and background suppression."""
+    """The tiny experiment with centre crops, frozen low layers, seeds and background suppression."""
     experiment = tiny_experiment.get_config()
     experiment.input.update({"resize": 37, "crop": 32})
     with experiment.unlocked():
@@ -65,6 +65,10 @@ def few_pictures(reuse):
             "seed": config.loss("seed_agreement", "activation_map", "seed_map"),
             "background": config.loss("background_suppression", "background_activation", "whole_activation"),
         }
+        stage_two = experiment.phase.stage_two
+        stage_two.options.seed_threshold = 0.3
+        stage_two.init_from.direction = "stage_one.direction"
+        stage_two.losses.seed = config.loss("seed_agreement", "activation_map", "seed_map")
     config_check.validate(experiment)
     return experiment
 
@@ -91,7 +95,7 @@ def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path, monkeypatc
         losses.append([row["loss"] for row in rows])
     np.testing.assert_allclose(*losses, rtol=5e-3)
     for one, other in zip(*weights):
-        np.testing.assert_allclose(one, other, atol=1e-2)
+        np.testing.assert_allclose(one, other, atol=1e-2, rtol=1e-3)  # sums over all places are large
     assert before == [[], [False], [False, False]]  # a phase's are gone before the next one takes memory
 
 
