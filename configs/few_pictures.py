@@ -2,7 +2,7 @@
 
   python -m ornet_tf.train --config=configs/few_pictures.py --config.dataset.options.root=pictures --workdir=runs/mine
 
-Beyond the paper, whose schedule is in configs/image_folder.py: 300 pictures take 8 minutes on two cores of an Intel
+Beyond the paper, whose schedule is in configs/image_folder.py: 300 pictures take 10 minutes on two cores of an Intel
 Xeon. How the settings came about, and what they reach on birds, stands in benchmarks/cub10/README.md and in
 configs/cub10.py.
 """
