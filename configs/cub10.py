@@ -5,8 +5,8 @@
 
 10 minutes of training, 2 of evaluation and 5.5 GiB on 2 cores of an Intel Xeon that had other work as well. 123 test
 pictures, the mean of the seeds 0, 1 and 2, largest component: CorLoc of stage two at 0.5 93.0 (94.3, 91.1, 93.5), its
-spread over thresholds 0.3, LocErr top-1 24.7; stage one 90.8, 19.2, 26.0; the map that seeds are cut from 91.9 at its own
-best threshold, any other sanity row 78.9 at most. benchmarks/cub10/README.md says how the settings came about.
+spread over thresholds 0.3, LocErr top-1 24.7; stage one 90.8, 19.2, 26.0; the map that seeds are cut from 91.9 at its
+own best threshold, any other sanity row 78.9 at most. benchmarks/cub10/README.md says how the settings came about.
 """
 import os
 
