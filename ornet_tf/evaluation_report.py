@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
+import pyarrow
 import tensorflow as tf
 from ml_collections import ConfigDict
 from PIL import Image
+from pyarrow import parquet
 
 from ornet_tf import assemble, boxes, methods, protocols, registry, run_folder, visualize
 from ornet_tf.datasets import Source
@@ -47,7 +47,7 @@ def write(
         run_folder.write_text(os.path.join(folder, name), text)
     cells = _per_image(source, columns, main_figures(result))
     _write_csv(os.path.join(folder, "per_image.csv"), cells)
-    pyarrow.parquet.write_table(pa.table(cells), os.path.join(folder, "per_image.parquet"))
+    parquet.write_table(pyarrow.table(cells), os.path.join(folder, "per_image.parquet"))
 
 
 def table(result: Mapping[str, Any]) -> str:

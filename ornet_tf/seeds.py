@@ -107,24 +107,24 @@ def check_weight(low_level_weight: float, name: str) -> None:
         raise ValueError(f"{name}: expected a number of at least 0, got {low_level_weight!r}.")
 
 
-def largest_region(scores: tf.Tensor, threshold: float) -> tf.Tensor:
+def largest_region(maps: tf.Tensor, threshold: float) -> tf.Tensor:
     """Returns 1 in the largest 8-connected region of each map above a threshold, 0 elsewhere; not for XLA.
 
     Of equally large regions it is the one with the first pixel in raster order.
 
     Args:
-      scores: float32 [B, h, w, 1].
+      maps: float32 [B, h, w, 1].
       threshold: on them.
 
     Returns:
       float32 [B, h, w, 1], without a gradient.
     """
-    labels = components.label_components(tf.squeeze(scores > threshold, axis=3))  # [B, h, w], 0 for background
+    labels = components.label_components(tf.squeeze(maps > threshold, axis=3))  # [B, h, w], 0 for background
     places = tf.shape(labels)[1] * tf.shape(labels)[2]
     flat = tf.reshape(labels, [-1, places])
     areas = tf.math.bincount(flat, minlength=places + 1, axis=-1)[:, 1:]  # [B, h * w], by label - 1
     largest = tf.argmax(areas, axis=1, output_type=tf.int32)[:, tf.newaxis] + 1
-    return tf.reshape(tf.cast(tf.equal(flat, largest), tf.float32), tf.shape(scores))
+    return tf.reshape(tf.cast(tf.equal(flat, largest), tf.float32), tf.shape(maps))
 
 
 class Seeds:

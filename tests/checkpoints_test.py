@@ -159,7 +159,6 @@ def test_a_save_before_a_damaged_later_one_stays_and_leftovers_go(tmp_path, keep
     assert phase(tmp_path, {"lower": part()})[0].restore() == (520, None)
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_said_and_earlier_checkpoints_stay(tmp_path):
     program = f"""
         import resource, signal

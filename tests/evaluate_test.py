@@ -182,7 +182,6 @@ def test_files_are_written(result, tiny_run):
         assert pictures.width > 300
 
 
-@pytest.mark.slow
 def test_all_conventions_are_reported_side_by_side(tiny_run, tmp_path):
     config, workdir = tiny_run[0].copy_and_resolve_references(), str(shutil.copytree(tiny_run[1], tmp_path / "run"))
     names = ("wsol_v1", "wsol_v2", "ornet", "pxap")

@@ -67,7 +67,6 @@ def test_half_a_record_goes(tmp_path, lost):
     assert os.path.getsize(path) == size
 
 
-@pytest.mark.slow
 def test_a_file_that_cannot_be_cut_stays_as_it_was(tmp_path):
     write(tmp_path, range(1, 40))
     before = only(tmp_path).read_bytes()

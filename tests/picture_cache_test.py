@@ -111,7 +111,6 @@ def test_a_writer_that_was_killed_leaves_nothing_that_counts(tmp_path):
     assert len([path for path in tmp_path.iterdir() if not path.name.startswith(".")]) == 1
 
 
-@pytest.mark.slow
 def test_a_disk_that_fills_up_is_said_and_nothing_stays(tmp_path):
     done = run(
         f"""
@@ -150,7 +149,6 @@ def test_auto_keeps_in_memory_what_needs_a_quarter_of_it_at_most(monkeypatch):
             assert picture_cache.choose(kind, source, side=9) == kind
 
 
-@pytest.mark.slow
 def test_a_pipeline_over_a_mapped_file_holds_none_of_it_itself(tmp_path):
     # tf.data's default optimisations would copy the tensor: anonymous memory would grow by all of it.
     if not os.path.exists("/proc/self/status"):

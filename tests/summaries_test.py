@@ -130,7 +130,6 @@ def test_a_line_that_is_no_metrics_is_left_out_and_said(tmp_path, caplog):
     assert caplog.text.count("metrics.jsonl: a line that is no metrics is left out") == 2
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_said(tmp_path):
     program = f"""
         import resource, signal
@@ -152,7 +151,6 @@ def test_a_full_disk_is_said(tmp_path):
     assert "start the same command again: it goes on from the last checkpoint" in done.stdout
 
 
-@pytest.mark.slow
 def test_a_metrics_file_that_cannot_grow_is_said_and_keeps_its_lines(tmp_path):
     line = json.dumps({"step": 1, "loss": 0.5}) + "\n"
     (tmp_path / "metrics.jsonl").write_text(line * 1000)
