@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ornet_tf import components
 from ornet_tf.compat import addons_connected_components
+from ornet_tf.errors import UserError
 
 BACKENDS = ("auto", "addons", "native")
 
@@ -19,15 +20,15 @@ def use_addons(backend: str) -> bool:
     """Returns whether components come from TensorFlow Addons: "addons" asks for it, "auto" takes it where it is.
 
     Raises:
-      ValueError: for an unknown backend, or for "addons" where the package can't be imported.
+      UserError: for an unknown backend, or for "addons" where the package can't be imported.
     """
     if backend not in BACKENDS:
-        raise ValueError(f"components: expected one of {', '.join(BACKENDS)}, got {backend!r}.")
+        raise UserError(f"components: expected one of {', '.join(BACKENDS)}, got {backend!r}.")
     if backend == "native":
         return False
     found = addons_connected_components() is not None
     if backend == "addons" and not found:
-        raise ValueError(
+        raise UserError(
             "components: 'addons' needs tensorflow-addons, which can't be imported here; install "
             "requirements-addons.txt into an environment of its own, or choose 'native' or 'auto'."
         )

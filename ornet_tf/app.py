@@ -1,22 +1,26 @@
-"""The door of every script: the flags --config and --workdir, logging, seeds, devices."""
+"""The shared entry point of all scripts: the flags --config and --workdir, logging, seeds, devices, errors."""
 from __future__ import annotations
 
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import Callable
 
 import tensorflow as tf
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from ornet_tf import interruption, registry
+from ornet_tf import images, interruption, paths, registry
 from ornet_tf.compat import keras
 from ornet_tf.config_check import validate
-from ornet_tf.datasets import SPLITS
+from ornet_tf.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "The experiment: a Python file with get_config(). --config.a.b=value replaces one value of it."
+    "config",
+    None,
+    "The experiment: a Python file with get_config(), such as configs/toybirds.py. --config.a.b=value replaces one "
+    "value of it. ornet_tf/config.py documents all options; the options of a plug-in stand in its own file.",
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs and results live in it.")
 
@@ -24,34 +28,34 @@ _CONFIG_FLAGS = ("--config", "-config")
 # What ml_collections makes of a mistyped --config.a.b=value.
 _OF_NAMES = (AttributeError, LookupError, TypeError, ValueError)
 
-UserError = (ValueError, TypeError, OSError, FloatingPointError, tf.errors.OpError)
+# TensorFlow's errors about files, and about hosts and devices that do not answer.
+_OF_ENVIRONMENT = (
+    tf.errors.NotFoundError, tf.errors.PermissionDeniedError, tf.errors.DataLossError, tf.errors.UnavailableError,
+    tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError,
+)
 
 
 def run(
     main: Callable[..., None],
     *,
     takes_files: bool = False,
-    trains: bool = False,
-    exports: bool = False,
-    checks: bool = False,
-    reproduces: bool = False,
+    takes_workdir: bool = True,
+    options: Mapping[str, flags.FlagHolder] | None = None,
 ) -> None:
     """Parses the flags and calls `main(config, workdir)`.
 
     What a user can mend (a wrong option, a missing or broken file, a full disk) ends in one sentence on standard error
-    and exit status 1; the traceback comes with --verbosity=1. A run that a signal ended has exit status 75.
+    and exit status 1; its traceback comes with --verbosity=1. Other errors are bugs and end with their traceback. A run
+    that a signal ended has exit status 75.
 
     Args:
       main: what the program does.
       takes_files: whether the arguments after the flags are handed on: `main(config, workdir, files)`.
-      trains: whether the flags of training are there: `main(config, workdir, profile=..., allow_changed_settings=...)`.
-      exports: whether the flag of exporting is there: `main(config, workdir, keep=...)`.
-      checks: whether the flags of checking data are there, and no --workdir: `main(config, split=..., duplicates=...,
-        headers_only=..., json=...)`.
-      reproduces: whether the flags of studies are there: `main(config, workdir, what=..., seeds=...)`.
+      takes_workdir: whether there is --workdir; without it, `main(config)`.
+      options: the flags that the program has of its own, by the name of the keyword that `main` takes.
     """
-    of_program = _define(trains=trains, exports=exports, checks=checks, reproduces=reproduces)
-    places = {} if checks else {"workdir": _WORKDIR}
+    options = options or {}
+    places = {_WORKDIR.name: _WORKDIR} if takes_workdir else {}
 
     def start(argv):
         if len(argv) > 1 and not takes_files:
@@ -61,55 +65,47 @@ def run(
         logging.get_absl_handler().addFilter(lambda record: record.module != "functional_saver")
         try:
             with interruption.listen():
+                folders = [os.fspath(paths.local(place.value, f"--{name}")) for name, place in places.items()]
                 config = _CONFIG.value
                 validate(config)
                 prepare(config)
-                options = {name: flag.value for name, flag in of_program.items()}
-                folders = [os.path.abspath(place.value) for place in places.values()]
-                main(config, *folders, *([argv[1:]] if takes_files else []), **options)
+                values = {name: flag.value for name, flag in options.items()}
+                main(config, *folders, *([argv[1:]] if takes_files else []), **values)
         except interruption.Interrupted as ended:
             logging.debug("The error in full:", exc_info=True)
             sys.stderr.write(f"\n{ended}\n")
             sys.exit(interruption.EXIT_CODE)
-        except UserError as error:
+        except Exception as error:
+            message = for_user(error)
+            if not message:
+                raise
             logging.debug("The error in full:", exc_info=True)
-            message = error.message if isinstance(error, tf.errors.OpError) else str(error)
             sys.stderr.write(f"Error: {message}\n")
             sys.exit(1)
 
-    flags.mark_flags_as_required(["config", *places, *(["what"] if reproduces else [])])
+    flags.mark_flags_as_required([_CONFIG.name, *places])
+    # --help lists what is a key flag of the module that was started.
+    for name in (_CONFIG.name, *places, *(flag.name for flag in options.values())):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     app.run(start, argv=with_installed_config(sys.argv), flags_parser=_parse)
 
 
-def _define(*, trains: bool, exports: bool, checks: bool, reproduces: bool) -> dict[str, flags.FlagHolder]:
-    """Defines the flags that a program has of its own; see `run`."""
-    of_program = {}
-    if trains:
-        of_program["allow_changed_settings"] = flags.DEFINE_bool(
-            "allow_changed_settings", False, "Go on with a run although the configuration has changed since its start."
-        )
-        of_program["profile"] = flags.DEFINE_bool(
-            "profile", False, "Record the second loop of steps of each phase for TensorBoard's profiler."
-        )
-    if exports:
-        of_program["keep"] = flags.DEFINE_integer(
-            "keep", None, "How many versions stay, the new one among them; without it, all.", lower_bound=1
-        )
-    if checks:
-        of_program["split"] = flags.DEFINE_enum("split", None, SPLITS, "The split to look at; without it, all.")
-        of_program["duplicates"] = flags.DEFINE_bool(
-            "duplicates", False, "Also look for pictures that are in several splits, by the content of their files."
-        )
-        of_program["headers_only"] = flags.DEFINE_bool(
-            "headers_only", False, "Read sizes from the headers: faster, but pictures that break off are not found."
-        )
-        of_program["json"] = flags.DEFINE_bool("json", False, "Write the report as JSON.")
-    if reproduces:
-        of_program["what"] = flags.DEFINE_list(
-            "what", None, "Tables and figures, by their file names in ornet_tf/studies, separated by commas, or `all`."
-        )
-        of_program["seeds"] = flags.DEFINE_list("seeds", None, "Seeds, separated by commas; without it, config.seed.")
-    return of_program
+def for_user(error: Exception) -> str:
+    """Returns what a user is told about an error, or "" if it is a bug of this code.
+
+    A full disk, a missing file, memory that does not suffice and hosts that are gone can reach a program as errors of
+    the system or of TensorFlow. TensorFlow's other errors, such as those about shapes, are bugs.
+    """
+    if isinstance(error, (UserError, OSError)):
+        return str(error)
+    if isinstance(error, tf.errors.OpError):
+        if images.is_refusal(error):
+            return f"A picture can't be used: {images.reason(error)}. It has changed since the pictures were checked."
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            return f"Memory or disk does not suffice: {error.message}"
+        if isinstance(error, _OF_ENVIRONMENT):
+            return error.message
+    return ""
 
 
 def _parse(argv: list[str]) -> list[str]:

@@ -24,6 +24,7 @@ from ornet_tf import (
 )
 from ornet_tf.compat import keras
 from ornet_tf.datasets import MissingSplit, Source
+from ornet_tf.errors import UserError
 from ornet_tf.evaluation_pipeline import evaluation_batches as batches_of_truth
 from ornet_tf.optimizers import make_optimizers, make_schedule
 
@@ -49,7 +50,7 @@ def load_training_pictures(config: ConfigDict, workdir: str) -> Source:
     need not decode it all again: once a file has changed, its split is looked at anew.
 
     Raises:
-      ValueError: if pictures or tables of any of these splits can't be used.
+      UserError: if pictures or tables of any of these splits can't be used.
     """
     path = os.path.join(workdir, _CHECKED)
     known = run_folder.read_json(path) if os.path.exists(path) else {}
@@ -62,11 +63,11 @@ def load_training_pictures(config: ConfigDict, workdir: str) -> Source:
             if split == "train":
                 raise
             logging.warning("There will be no evaluation on %s: %s", split, error)
-        except ValueError as error:
+        except UserError as error:
             problems.append(f"The {split} split: {error}")
     run_folder.write_json(path, known)
     if problems:
-        raise ValueError("\n".join(dict.fromkeys(problems)))
+        raise UserError("\n".join(dict.fromkeys(problems)))
     return loaded["train"]
 
 
@@ -80,7 +81,7 @@ def _load_once(config: ConfigDict, split: str, known: dict[str, dict]) -> Source
     """Does what `load_split` does; of a split whose fingerprint is `known`, with what was left out, no file is read."""
     source = load_source(config, split)
     if not len(source):
-        raise ValueError(f"config.dataset: the {split} split of {config.dataset.name} is empty.")
+        raise UserError(f"config.dataset: the {split} split of {config.dataset.name} is empty.")
     mark, before = picture_cache.fingerprint(source), known.get(split, {})
     left_out = set(before.get("left_out", []))
     if before.get("fingerprint") != mark or (left_out and config.input.broken_images != "skip"):
@@ -154,7 +155,7 @@ def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):
       The method with its parts' start weights, and its (optimiser, variables) pairs.
 
     Raises:
-      ValueError: if an option or an expression for variables does not fit.
+      UserError: if an option or an expression for variables does not fit.
     """
     section = config.phase[name]
     method = build_method(config, section, num_classes, precision=section.precision)
@@ -196,14 +197,14 @@ def check_phases(config: ConfigDict, source: Source) -> None:
       source: the training pictures.
 
     Raises:
-      ValueError: if an option, a part or an expression for variables does not fit.
+      UserError: if an option, a part or an expression for variables does not fit.
     """
     config = without_start_weights(config)
     parts = {}
     for name in config.phases:
         section = config.phase[name]
         if section.batch_size > len(source):
-            raise ValueError(
+            raise UserError(
                 f"config.phase.{name}.batch_size: expected at most the {len(source)} training pictures, "
                 f"got {section.batch_size}."
             )
@@ -212,11 +213,11 @@ def check_phases(config: ConfigDict, source: Source) -> None:
         if section.reuse_frozen:
             frozen_outputs.check(method, where=f"config.phase.{name}.")
         if section.xla and not getattr(method, "can_be_compiled", True):
-            raise ValueError(f"config.phase.{name}.xla: expected False, as a seed can't be computed by XLA, got True.")
+            raise UserError(f"config.phase.{name}.xla: expected False, as a seed can't be computed by XLA, got True.")
         for part, origin in section.init_from.items():
             phase, origin_part = origin.split(".")
             if part not in method.parts or origin_part not in parts[phase]:
-                raise ValueError(
+                raise UserError(
                     f"config.phase.{name}.init_from.{part} = {origin!r}: {name} has the parts "
                     f"{', '.join(method.parts)}, {phase} has {', '.join(parts[phase])}."
                 )

@@ -19,10 +19,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from absl import flags
 from ml_collections import ConfigDict
 
 from ornet_tf import app, assemble, masks, picture_store
 from ornet_tf.datasets import SPLITS, MissingSplit, Source
+from ornet_tf.errors import UserError
 
 # Annotators round, and some count the edge of the last pixel: that much outside is as good as inside.
 TOLERANCE = 1.0
@@ -35,7 +37,20 @@ def start() -> None:
         sys.stderr.write("Error: expected `python -m ornet_tf.datasets check --config=FILE`.\n")
         sys.exit(1)
     del sys.argv[1]
-    app.run(main, checks=True)
+    app.run(
+        main,
+        takes_workdir=False,
+        options={
+            "split": flags.DEFINE_enum("split", None, SPLITS, "The split to look at; without it, all."),
+            "duplicates": flags.DEFINE_bool(
+                "duplicates", False, "Also look for pictures that are in several splits, by the content of their files."
+            ),
+            "headers_only": flags.DEFINE_bool(
+                "headers_only", False, "Read sizes from the headers: faster, but pictures that break off are not found."
+            ),
+            "json": flags.DEFINE_bool("json", False, "Write the report as JSON."),
+        },
+    )
 
 
 def main(config: ConfigDict, *, split: str | None, duplicates: bool, headers_only: bool, json: bool) -> None:
@@ -69,7 +84,7 @@ def look(
             report["splits"][split] = look_at(sources[split], headers_only=headers_only)
         except MissingSplit as error:
             report["splits"][split] = {"missing": str(error)}
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             report["splits"][split] = {"error": str(error)}
     if duplicates:
         report["duplicates"] = in_several_splits(sources)

@@ -16,6 +16,7 @@ from absl import logging
 
 from ornet_tf import durable, run_folder
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 
 
 class _Record(tf.train.experimental.PythonState):
@@ -74,7 +75,7 @@ class PhaseCheckpoints:
           Its step and the record that was saved with it; (0, None) without one.
 
         Raises:
-          ValueError: if no checkpoint can be read, or the newest is of another model.
+          UserError: if no checkpoint can be read, or the newest is of another model.
         """
         damaged = []
         for path in reversed(_paths(self._folder)):
@@ -88,7 +89,7 @@ class PhaseCheckpoints:
                 logging.warning("Training goes on from %s instead.", path)
             return int(tf.convert_to_tensor(self._checkpoint.step)), self._record.value
         if damaged:
-            raise ValueError(
+            raise UserError(
                 f"No checkpoint of {self._folder} can be read ({', '.join(map(os.path.basename, damaged))}): bring one "
                 "back, or remove that folder to train the phase from its start."
             )
@@ -180,11 +181,11 @@ def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], wor
       workdir: the run's folder, which holds a folder for each phase.
 
     Raises:
-      ValueError: if a phase is not finished, or its part does not fit.
+      UserError: if a phase is not finished, or its part does not fit.
     """
     unknown = sorted(set(sources) - set(parts))
     if unknown:
-        raise ValueError(f"init_from: no part {unknown[0]!r}; this method's parts are {', '.join(parts)}.")
+        raise UserError(f"init_from: no part {unknown[0]!r}; this method's parts are {', '.join(parts)}.")
     by_phase: dict[str, dict[str, keras.Model]] = collections.defaultdict(dict)
     for name, source in sources.items():
         phase, part = source.split(".")
@@ -193,11 +194,11 @@ def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], wor
         folder = os.path.join(workdir, phase)
         path = latest(folder)
         if path is None or not run_folder.is_finished(folder):
-            raise ValueError(f"Phase {phase!r} is not finished in {workdir}; train it to its end with ornet_tf.train.")
+            raise UserError(f"Phase {phase!r} is not finished in {workdir}; train it to its end with ornet_tf.train.")
         try:
             _restore(tf.train.Checkpoint(**models), path, partial=True)
         except DamagedCheckpointError as error:
-            raise ValueError(
+            raise UserError(
                 f"{error} Bring it back, or remove it together with {folder}/finished.json: ornet_tf.train then trains "
                 "the end of the phase again, from the checkpoint before."
             ) from error
@@ -226,7 +227,7 @@ def _restore(checkpoint: tf.train.Checkpoint, path: str, *, partial: bool) -> No
     except (tf.errors.OpError, IndexError) as error:
         raise DamagedCheckpointError(f"The checkpoint {path} is damaged ({_first_line(error)}).") from error
     except (AssertionError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"The checkpoint {path} can't be restored: it lacks what was asked for ({_first_line(error)}). Use the "
             "configuration that wrote it."
         ) from error

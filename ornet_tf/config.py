@@ -6,13 +6,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ornet_tf import gate
+from ornet_tf.errors import UserError
 
 
 def phase(method: str, **fields: Any) -> ConfigDict:
     """Returns the options of one training phase with the paper's values; `fields` replace them.
 
     Raises:
-      ValueError: for a field that is not there.
+      UserError: for a field that is not there.
     """
     options = ConfigDict(
         {
@@ -174,6 +175,6 @@ def row(method: str, init_from: dict[str, str] | None = None, **options: Any) ->
 def _replace(options: ConfigDict, fields: dict[str, Any], where: str) -> ConfigDict:
     for key, value in fields.items():
         if key not in options:
-            raise ValueError(f"{where}.{key}: unknown field; choose from {', '.join(options)}.")
+            raise UserError(f"{where}.{key}: unknown field; choose from {', '.join(options)}.")
         options[key] = ConfigDict(value) if isinstance(value, dict) else value
     return options

@@ -6,26 +6,27 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ornet_tf import addons_components, input_pipeline, picture_cache, registry
+from ornet_tf.errors import UserError
 
 
 def validate(config: ConfigDict) -> None:
     """Checks every name, option and reference of a configuration.
 
     Raises:
-      ValueError: one sentence with the config path, what was expected and what came.
+      UserError: one sentence with the config path, what was expected and what came.
     """
     _plugin("datasets", config.dataset, "config.dataset")
     _plugin("backbones", config.backbone, "config.backbone", given=("image_size", "num_classes"))
     _positive(config.input, "config.input", "resize", "crop")
     if config.input.crop > config.input.resize:
         most = config.input.resize
-        raise ValueError(f"config.input.crop: expected at most resize = {most}, got {config.input.crop}.")
+        raise UserError(f"config.input.crop: expected at most resize = {most}, got {config.input.crop}.")
     _choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
     _choice(config.input.cache, picture_cache.KINDS, "config.input.cache")
     known: list[str] = []
     for name in config.phases:
         if name not in config.phase:
-            raise ValueError(f"config.phases: no config.phase.{name}; choose from {', '.join(config.phase)}.")
+            raise UserError(f"config.phases: no config.phase.{name}; choose from {', '.join(config.phase)}.")
         _phase(config, name, known)
         known.append(name)
     counts = ("steps_per_loop", "checkpoint_every", "keep_checkpoints", "summary_every")
@@ -36,25 +37,25 @@ def validate(config: ConfigDict) -> None:
             _method(evaluation.row[name], f"config.evaluation.row.{name}", known)
         elif name not in known:
             choices = ", ".join([*known, *evaluation.row])
-            raise ValueError(f"config.evaluation: {name!r} is neither a phase nor a row; choose from {choices}.")
+            raise UserError(f"config.evaluation: {name!r} is neither a phase nor a row; choose from {choices}.")
     _positive(evaluation, "config.evaluation", "batch_size")
     for key in ("threshold", "iou_threshold"):
         if not 0 < evaluation[key] < 1:
-            raise ValueError(f"config.evaluation.{key}: expected a number between 0 and 1, got {evaluation[key]!r}.")
+            raise UserError(f"config.evaluation.{key}: expected a number between 0 and 1, got {evaluation[key]!r}.")
     _choice(evaluation.box_rule, ("tight", "largest"), "config.evaluation.box_rule")
     _protocols(evaluation)
     _choice(config.export.threshold, ("fixed", "chosen"), "config.export.threshold")
     _positive(config.export, "config.export", "max_boxes", "max_bytes", "max_pixels")
     if config.export.max_boxes > 1 and evaluation.box_rule != "largest":
-        raise ValueError(
+        raise UserError(
             f"config.export.max_boxes: expected 1, got {config.export.max_boxes}; more boxes are those of the largest "
             f"components and need config.evaluation.box_rule = 'largest', which is {evaluation.box_rule!r}."
         )
     if evaluation.components != "auto":  # which is always right, and takes seconds to look for the addons
         try:
             addons_components.use_addons(evaluation.components)
-        except ValueError as error:
-            raise ValueError(f"config.evaluation.{error}") from error
+        except UserError as error:
+            raise UserError(f"config.evaluation.{error}") from error
 
 
 def _plugin(family: str, section: ConfigDict, where: str, given: tuple[str, ...] = ()) -> None:
@@ -70,18 +71,18 @@ def _phase(config: ConfigDict, name: str, known: list[str]) -> None:
     _choice(section.precision, ("float32", "bfloat16", "float16"), f"{where}.precision")
     if section.reuse_frozen and section.random_crop and config.input.crop != config.input.resize:
         views = f"with random crops of {config.input.crop} of {config.input.resize} pixels a picture has too many views"
-        raise ValueError(f"{where}.reuse_frozen: expected False unless random_crop is, got True: {views} to keep.")
+        raise UserError(f"{where}.reuse_frozen: expected False unless random_crop is, got True: {views} to keep.")
     if section.batch_size % section.accumulate:
         expected = f"a divisor of batch_size = {section.batch_size}"
-        raise ValueError(f"{where}.accumulate: expected {expected}, got {section.accumulate}.")
+        raise UserError(f"{where}.accumulate: expected {expected}, got {section.accumulate}.")
     if not section.losses:
-        raise ValueError(f"{where}.losses: expected at least one term, got none.")
+        raise UserError(f"{where}.losses: expected at least one term, got none.")
     for term, fields in section.losses.items():
         path = f"{where}.losses.{term}"
         entry = registry.find("losses", fields.plugin, where=f"{path}.plugin")
         registry.check_options(entry, fields.options, where=f"{path}.options")
         if not 0 <= fields.ramp <= 1:
-            raise ValueError(f"{path}.ramp: expected a share of the phase, 0..1, got {fields.ramp!r}.")
+            raise UserError(f"{path}.ramp: expected a share of the phase, 0..1, got {fields.ramp!r}.")
 
 
 def _method(section: ConfigDict, where: str, known: list[str]) -> None:
@@ -89,7 +90,7 @@ def _method(section: ConfigDict, where: str, known: list[str]) -> None:
     registry.check_options(entry, section.options, where=f"{where}.options")
     for part, source in section.init_from.items():
         if source.split(".")[0] not in known or source.count(".") != 1:
-            raise ValueError(
+            raise UserError(
                 f"{where}.init_from.{part}: expected 'phase.part' with an earlier phase "
                 f"({', '.join(known) or 'none'}), got {source!r}."
             )
@@ -97,22 +98,22 @@ def _method(section: ConfigDict, where: str, known: list[str]) -> None:
 
 def _protocols(evaluation: ConfigDict) -> None:
     if not evaluation.protocols:
-        raise ValueError("config.evaluation.protocols: expected at least one, got none.")
+        raise UserError("config.evaluation.protocols: expected at least one, got none.")
     for name in (*evaluation.protocols, *evaluation.protocol_options):
         entry = registry.find("protocols", name, where="config.evaluation.protocols")
         options = evaluation.protocol_options.get(name, {})
         registry.check_options(entry, options, where=f"config.evaluation.protocol_options.{name}")
     for key in ("bootstrap_samples", "cases"):
         if evaluation[key] < 0:
-            raise ValueError(f"config.evaluation.{key}: expected at least 0, got {evaluation[key]!r}.")
+            raise UserError(f"config.evaluation.{key}: expected at least 0, got {evaluation[key]!r}.")
 
 
 def _positive(section: ConfigDict, where: str, *keys: str) -> None:
     for key in keys:
         if not section[key] > 0:
-            raise ValueError(f"{where}.{key}: expected a positive number, got {section[key]!r}.")
+            raise UserError(f"{where}.{key}: expected a positive number, got {section[key]!r}.")
 
 
 def _choice(value: Any, choices: tuple[str, ...], where: str) -> None:
     if value not in choices:
-        raise ValueError(f"{where}: expected one of {', '.join(choices)}, got {value!r}.")
+        raise UserError(f"{where}: expected one of {', '.join(choices)}, got {value!r}.")

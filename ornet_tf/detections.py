@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ornet_tf.errors import UserError
+
 CLASS_OUTPUTS = ("detection_scores", "detection_classes", "detection_class_names")
 
 
@@ -53,7 +55,7 @@ def expected_from(source: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(
+        raise UserError(
             f"Expected detections from {source}, but {error}; is it the model that ornet_tf.export wrote?"
         ) from None
 

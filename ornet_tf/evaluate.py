@@ -30,6 +30,7 @@ from ornet_tf import (
 )
 from ornet_tf.bootstrap import Bootstrap
 from ornet_tf.datasets import Source
+from ornet_tf.errors import UserError
 
 Measured = Mapping[str, Mapping[str, protocols.Protocol]]  # row -> protocol
 
@@ -53,7 +54,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     options = config.evaluation
     source = _load(config, options.split)
     if list(source.class_names) != training_data.class_names(workdir):
-        raise ValueError(f"The {options.split} split has other classes than the run in {workdir} was trained on.")
+        raise UserError(f"The {options.split} split has other classes than the run in {workdir} was trained on.")
     chosen_on = _load(config, options.threshold_split) if options.threshold_split else None
     strategy = workers.local_strategy()
     with strategy.scope():
@@ -90,12 +91,12 @@ def _load(config: ConfigDict, split: str) -> Source:
     """Loads a split with masks if a protocol needs them.
 
     Raises:
-      ValueError: if it has none then, or some of them can't be used.
+      UserError: if it has none then, or some of them can't be used.
     """
     source = assemble.load_split(config, split)
     needing = masks.needing(config.evaluation.protocols)
     if needing and source.masks is None:
-        raise ValueError(
+        raise UserError(
             f"config.evaluation.protocols: {needing[0]} needs masks, and the {split} split of {config.dataset.name} "
             "has none; leave it out."
         )
@@ -198,7 +199,7 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
 
 def _logits(outputs: Mapping[str, Mapping[str, Any]], name: str) -> np.ndarray:
     if "logits" not in outputs[name]:
-        raise ValueError(f"config.evaluation: expected rows that know classes, but {name} knows none; take it out.")
+        raise UserError(f"config.evaluation: expected rows that know classes, but {name} knows none; take it out.")
     return outputs[name]["logits"]
 
 

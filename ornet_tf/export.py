@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
-from absl import logging
+from absl import flags, logging
 from ml_collections import ConfigDict
 
 from ornet_tf import app, localizer, provenance, run_folder, warm_up
+from ornet_tf.errors import UserError
 
 
 def main(config: ConfigDict, workdir: str, *, keep: int | None) -> None:
@@ -36,12 +37,12 @@ def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
       keep: how many versions stay, the new one among them; None for all. Older ones go once the new one is in place.
 
     Raises:
-      ValueError: if `keep` is less than 1.
+      UserError: if `keep` is less than 1.
       OSError: if it can't be written; versions that are there stay as they are. If an old one can't be removed: the
         message says that the new one is in place.
     """
     if keep is not None and keep < 1:
-        raise ValueError(f"Expected to keep at least 1 version, got {keep}; leave --keep out to keep all.")
+        raise UserError(f"Expected to keep at least 1 version, got {keep}; leave --keep out to keep all.")
     base = os.path.join(workdir, "export")
     model = localizer.load(config, workdir)
     os.makedirs(base, exist_ok=True)
@@ -149,4 +150,5 @@ def _signatures(model: localizer.Localizer) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    app.run(main, exports=True)
+    help_of_keep = "How many versions stay, the new one among them; without it, all."
+    app.run(main, options={"keep": flags.DEFINE_integer("keep", None, help_of_keep, lower_bound=1)})

@@ -10,15 +10,16 @@ import tensorflow as tf
 
 from ornet_tf import main_memory, picture_store, transforms, winograd
 from ornet_tf.datasets import Source
+from ornet_tf.errors import UserError
 from ornet_tf.methods import Protocol
 
 _BATCH = 8  # pictures at a time: shallow features of many would need more memory than training
 
 
 def check(method: Protocol, where: str = "") -> None:
-    """Raises ValueError if nothing of a method can be kept; `where` is the path of what holds the option."""
+    """Raises UserError if nothing of a method can be kept; `where` is the path of what holds the option."""
     if not hasattr(method, "frozen"):
-        raise ValueError(
+        raise UserError(
             f"{where}reuse_frozen: this method has no frozen part that sees the pictures as they come. Set it to False "
             "or, before stage two, options.freeze_lower to True and options.mask_probability to 0."
         )
@@ -48,10 +49,10 @@ class FrozenOutputs:
           random_crop: whether crops lie anywhere, or in the centre.
 
         Raises:
-          ValueError: if crops differ from each other, the method has no frozen part, or memory does not suffice.
+          UserError: if crops differ from each other, the method has no frozen part, or memory does not suffice.
         """
         if random_crop and crop != resize:
-            raise ValueError(
+            raise UserError(
                 f"reuse_frozen: expected random_crop = False or crop = resize, so that a picture has one or two views, "
                 f"got random crops of {crop} of {resize} pixels. Set reuse_frozen or random_crop to False."
             )

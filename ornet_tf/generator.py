@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 from ornet_tf.layers import batch_norm, conv_norm_relu
 
 
@@ -39,11 +40,11 @@ def build(
       [B, h, w, k] (Eq. 2), "logits": [B, k] of the auxiliary head (Eq. 4)}.
 
     Raises:
-      ValueError: if h or w is not a multiple of 2 ** depth.
+      UserError: if h or w is not a multiple of 2 ** depth.
     """
     height, width, _ = feature_shape
     if height % 2**depth or width % 2**depth:
-        raise ValueError(
+        raise UserError(
             f"generator.depth: features of {height}x{width} can't be halved {depth} times; choose a smaller depth."
         )
     widths = [round(base_width * growth**level) for level in range(depth + 1)]

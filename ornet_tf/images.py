@@ -14,6 +14,10 @@ import tensorflow as tf
 from ornet_tf import exif, gate
 
 _MESSAGE = "Not a readable picture: "
+_DAMAGE = (  # what TensorFlow's decode ops say, and our words for it
+    (r"Invalid JPEG|jpeg::Uncompress", "truncated or damaged JPEG"),
+    (r"Invalid PNG", "truncated or damaged PNG"),
+)
 NOT_FOUND = "file not found"  # as `reason` puts it
 
 
@@ -105,16 +109,18 @@ def decode_each(
     )
 
 
+def is_refusal(error: Exception) -> bool:
+    """Returns whether an error says that a picture can't be used: refused by the gate, truncated or damaged."""
+    return re.search(f"{re.escape(_MESSAGE)}|{'|'.join(pattern for pattern, _ in _DAMAGE)}", str(error)) is not None
+
+
 def reason(error: Exception) -> str:
     """Turns an error of reading or decoding a picture into a few words, such as `truncated or damaged JPEG`."""
     text = str(error)
     refused = re.search(re.escape(_MESSAGE) + r"([^\]'\"\n]*)", text)
     if refused:
         return refused.group(1).strip()
-    for pattern, words in (
-        (r"Invalid JPEG|jpeg::Uncompress", "truncated or damaged JPEG"),
-        (r"Invalid PNG", "truncated or damaged PNG"),
-    ):
+    for pattern, words in _DAMAGE:
         if re.search(pattern, text):
             return words
     if isinstance(error, (tf.errors.NotFoundError, FileNotFoundError)):

@@ -15,6 +15,7 @@ from absl import logging
 
 from ornet_tf import images, main_memory, picture_cache, picture_store, randomness, transforms
 from ornet_tf.datasets import Source
+from ornet_tf.errors import UserError
 
 BROKEN_IMAGES = ("stop", "skip")
 
@@ -64,12 +65,12 @@ def usable(source: Source, *, broken_images: str) -> Source:
     if not broken:
         return source
     if broken_images == "stop":
-        raise ValueError(
+        raise UserError(
             f"{_report(broken, source)}\n"
             "Repair or remove them, or leave them out with --config.input.broken_images=skip."
         )
     if len(broken) == len(source):
-        raise ValueError(f"No usable picture is left. {_report(broken, source)}")
+        raise UserError(f"No usable picture is left. {_report(broken, source)}")
     logging.warning("Leaving out broken pictures. %s", _report(broken, source))
     names = {name for name, _ in broken}
     return source.select([index for index, name in enumerate(source.names) if name not in names])
@@ -182,7 +183,7 @@ def _pictures(source: Source, resize: int, cache: str, cache_dir: str) -> Callab
         return picture_cache.holder(source, side=resize, kind=cache, folder=cache_dir)
     except tf.errors.OpError as error:
         if broken := check(source):
-            raise ValueError(_report(broken, source)) from error
+            raise UserError(_report(broken, source)) from error
         raise
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ornet_tf import randomness, winograd
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 
 # RGB means of ImageNet that VGG16's released weights expect to be subtracted (Simonyan and Zisserman, ICLR 2015).
 IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
@@ -65,7 +66,7 @@ class ExampleDropout(keras.layers.Layer):
         """
         super().__init__(**options)
         if not 0.0 <= rate < 1.0:
-            raise ValueError(f"dropout: expected a rate of at least 0 and below 1, got {rate!r}.")
+            raise UserError(f"dropout: expected a rate of at least 0 and below 1, got {rate!r}.")
         self._rate = rate
 
     def call(self, inputs, training=None):  # noqa: D102 - of the base class

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ornet_tf import detections, encoding
+from ornet_tf.errors import UserError
 from serving import model_store
 from serving.errors import Code, PictureRefusedError, RequestError, short
 
@@ -26,7 +27,7 @@ class LoadedModel:
         except OSError:
             raise
         except Exception as error:  # a damaged SavedModel fails in many ways, some of protobuf's own
-            raise ValueError(f"The SavedModel in {path} does not load: {short(str(error))}") from error
+            raise UserError(f"The SavedModel in {path} does not load: {short(str(error))}") from error
         self._takes_pixels = "image_tensor" in self._model.metadata()
 
     def localize(
@@ -66,7 +67,7 @@ class LoadedModel:
         try:
             inputs = self._model.inputs(signature)
             if list(inputs.values()) != ["uint8" if pictures.dtype == np.uint8 else "string"]:
-                raise ValueError(
+                raise UserError(
                     f"Expected a signature of encoded pictures, but {signature!r} of {self.path} takes "
                     f"{', '.join(f'{name} ({kind})' for name, kind in sorted(inputs.items()))}; name another."
                 )
@@ -94,7 +95,7 @@ def load(path: str | os.PathLike) -> LoadedModel:
 
     Raises:
       FileNotFoundError: if there is no export.
-      ValueError: if it does not load.
+      UserError: if it does not load.
     """
     folder = pathlib.Path(path)
     if not (folder / "saved_model.pb").is_file():

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from ornet_tf import assemble, boxes, gate, images, provenance, training_data, transforms
 from ornet_tf.compat import tf_variable
+from ornet_tf.errors import UserError
 from ornet_tf.methods import Protocol
 
 NO_CLASS = -1
@@ -131,14 +132,14 @@ def load(config: ConfigDict, workdir: str) -> Localizer:
 
     Raises:
       FileNotFoundError: if nothing was trained there.
-      ValueError: if the row has no map or no classes, or no threshold was chosen (see `provenance.threshold`).
+      UserError: if the row has no map or no classes, or no threshold was chosen (see `provenance.threshold`).
     """
     class_names = training_data.class_names(workdir)
     method = assemble.trained_method(config, config.export.row, workdir, len(class_names))
     outputs = method.predict(tf.zeros([1, config.input.crop, config.input.crop, 3]))
     for needed in ("activation_map", "logits"):
         if needed not in outputs:
-            raise ValueError(
+            raise UserError(
                 f"config.export.row: expected a row with a map and classes, {config.export.row!r} lacks {needed}."
             )
     return Localizer(

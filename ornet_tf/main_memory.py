@@ -8,6 +8,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from ornet_tf.errors import UserError
+
 
 def available() -> int:
     """Returns how many bytes of memory can be taken, as far as the system tells."""
@@ -42,11 +44,11 @@ def take(shape: tuple[int, ...], dtype, *, what: str, remedy: str) -> np.ndarray
       remedy: what the user can do about it, for the error.
 
     Raises:
-      ValueError: if that much is not available.
+      UserError: if that much is not available.
     """
     needed, there = int(np.prod(shape)) * np.dtype(dtype).itemsize, available()
     if needed > there:
-        raise ValueError(
+        raise UserError(
             f"{what} needs {needed} bytes of memory ({needed / 2**30:.2f} GiB), and {there} are available. {remedy}"
         )
     pages = mmap.mmap(-1, max(needed, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -10,6 +10,7 @@ from absl import logging
 
 from ornet_tf import images, picture_store, registry
 from ornet_tf.datasets import Source
+from ornet_tf.errors import UserError
 
 _HALF = 127  # of the grey levels: what is brighter is object
 
@@ -73,7 +74,7 @@ def check(source: Source, protocols: Sequence[str]) -> None:
     """Checks the masks of a split, if there are any, before metric conventions that need them are computed.
 
     Raises:
-      ValueError: if masks are missing, can't be read or are of another size than their pictures; it lists all of them.
+      UserError: if masks are missing, can't be read or are of another size than their pictures; it lists all of them.
     """
     names = needing(protocols)
     if not names or source.masks is None:
@@ -86,7 +87,7 @@ def check(source: Source, protocols: Sequence[str]) -> None:
     rows += [(one["name"], size_text(one)) for one in found["wrong_size"]]
     if rows:
         lines = "".join(f"\n  {file_of[name]}: {why}" for name, why in rows)
-        raise ValueError(
+        raise UserError(
             f"{len(rows)} of {len(source)} masks cannot be used; {names[0]} needs a mask for each picture, a JPEG or "
             f"PNG of the picture's size:{lines}\n"
             f"Repair or add them, or leave {names[0]} out of config.evaluation.protocols."

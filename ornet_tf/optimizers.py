@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ornet_tf.compat import SummedAdam, keras
+from ornet_tf.errors import UserError
 
 
 def make_schedule(learning_rate: float, schedule: str, warmup_steps: int, steps: int):
@@ -56,11 +57,11 @@ def make_optimizers(
       (optimiser, its variables) pairs. Slots exist, so that a checkpoint restores them at once.
 
     Raises:
-      ValueError: if an expression is found in no variable.
+      UserError: if an expression is found in no variable.
     """
     for pattern in [*trainable, *(pattern for pattern, _ in rate_factors)]:
         if not any(re.search(pattern, path) for path in variables):
-            raise ValueError(f"No variable matches {pattern!r}; paths look like {', '.join(list(variables)[::10])}.")
+            raise UserError(f"No variable matches {pattern!r}; paths look like {', '.join(list(variables)[::10])}.")
     groups: dict[float, list[Any]] = {}
     for path, variable in variables.items():
         if trainable and not any(re.search(pattern, path) for pattern in trainable):

@@ -10,6 +10,7 @@ import tqdm
 from absl import logging
 
 from ornet_tf.checkpoints import PhaseCheckpoints
+from ornet_tf.errors import NotFiniteError
 from ornet_tf.interruption import Interrupted, Interruption
 from ornet_tf.preview import Preview
 from ornet_tf.summaries import PhaseSummaries
@@ -85,7 +86,7 @@ class PhaseLoop:
           first_step: the first step.
 
         Raises:
-          FloatingPointError: if a loss or a gradient is not finite.
+          NotFiniteError: if a loss or a gradient is not finite.
           Interrupted: after a signal; the step is saved.
           OSError: if a checkpoint or the logs can't be written.
         """
@@ -171,7 +172,7 @@ class PhaseLoop:
         row = done.values[-1]
         terms = ", ".join(f"{name} = {value}" for name, value in zip(done.names, row) if not np.isfinite(value))
         if terms:
-            raise FloatingPointError(
+            raise NotFiniteError(
                 f"Phase {self._name}, step {first_step + len(done.values) - 1}: {terms}. Training stopped; what was "
                 "saved before stays. A smaller learning rate or a warm-up usually helps."
             )

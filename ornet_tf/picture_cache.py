@@ -22,6 +22,7 @@ from absl import logging
 
 from ornet_tf import durable, main_memory, picture_store
 from ornet_tf.datasets import Source
+from ornet_tf.errors import UserError
 
 KINDS = ("none", "memory", "disk", "auto")
 
@@ -110,7 +111,7 @@ def _in_memory(source: Source, side: int) -> np.ndarray:
 def _on_disk(source: Source, side: int, folder: str) -> np.ndarray:
     """Returns uint8 [N, side, side, 3], a file that is mapped; it is written before, unless it is there."""
     if not folder:
-        raise ValueError("cache=disk needs a folder; set cache_dir to one on a local disk.")
+        raise UserError("cache=disk needs a folder; set cache_dir to one on a local disk.")
     path = pathlib.Path(folder).expanduser() / f"pictures-{side}-{fingerprint(source)}.rgb"
     needed = _bytes(source, side)
     if path.exists() and path.stat().st_size == needed:
@@ -129,7 +130,7 @@ def _write(source: Source, side: int, path: pathlib.Path) -> None:
             abandoned.unlink(missing_ok=True)
     needed, free = _bytes(source, side), shutil.disk_usage(path.parent).free
     if needed > free:
-        raise ValueError(
+        raise UserError(
             f"cache=disk needs {needed} bytes ({needed / 2**30:.2f} GiB) in {path.parent}, where {free} are free. "
             "Make room, set cache_dir to another disk, or cache to none.")
     logging.info("Cache of the pictures: writing %s, %.2f GiB.", path, needed / 2**30)

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from ornet_tf import app, images, localizer, run_folder, transforms, visualize
+from ornet_tf.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -26,7 +27,7 @@ def main(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> None:
     logging.info("%d pictures: %s", len(results), os.path.join(workdir, "predictions", "predictions.json"))
     if broken:
         details = "; ".join(f"{path} ({reason})" for path, reason in broken)
-        raise ValueError(f"{len(broken)} of {len(results) + len(broken)} pictures could not be read: {details}.")
+        raise UserError(f"{len(broken)} of {len(results) + len(broken)} pictures could not be read: {details}.")
 
 
 def find_pictures(inputs: Iterable[str]) -> list[str]:
@@ -34,7 +35,7 @@ def find_pictures(inputs: Iterable[str]) -> list[str]:
 
     Raises:
       FileNotFoundError: if an input is neither.
-      ValueError: if there is no picture at all.
+      UserError: if there is no picture at all.
     """
     found = []
     for path in inputs:
@@ -46,7 +47,7 @@ def find_pictures(inputs: Iterable[str]) -> list[str]:
         else:
             raise FileNotFoundError(f"{path}: no such file or folder; give pictures (JPEG, PNG) or folders of them.")
     if not found:
-        raise ValueError("No picture to predict on: name JPEG or PNG files, or folders of them, after the flags.")
+        raise UserError("No picture to predict on: name JPEG or PNG files, or folders of them, after the flags.")
     return found
 
 

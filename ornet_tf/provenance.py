@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 import ornet_tf
 from ornet_tf import run_folder, training_data
+from ornet_tf.errors import UserError
 
 FILE = "provenance.json"
 
@@ -19,7 +20,7 @@ def of_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
     """Returns what there is to say of an export of the run in `workdir`: a JSON object.
 
     Raises:
-      ValueError: if a file of the run can't be read.
+      UserError: if a file of the run can't be read.
     """
     evaluation = config.evaluation
     ends = {name: run_folder.end(os.path.join(workdir, name)) for name in config.phases}
@@ -43,13 +44,13 @@ def threshold(config: ConfigDict, workdir: str) -> float:
     """Returns the threshold on the map that predict and export draw boxes at (config.export.threshold).
 
     Raises:
-      ValueError: if it is to be the chosen one and no evaluation of the run has chosen one.
+      UserError: if it is to be the chosen one and no evaluation of the run has chosen one.
     """
     if config.export.threshold == "fixed":
         return config.evaluation.threshold
     chosen, _ = _chosen(config, workdir)
     if chosen is None:
-        raise ValueError(
+        raise UserError(
             f"config.export.threshold: expected an evaluation of the weights in {workdir} with "
             f"config.evaluation.threshold_split set, which chooses one for {config.export.row} and "
             f"{config.evaluation.box_rule}; got none. Evaluate first, or set it to 'fixed'."

@@ -12,6 +12,8 @@ import pkgutil
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from ornet_tf.errors import UserError
+
 ENTRY_POINTS = {
     "datasets": "load",
     "backbones": "build",
@@ -49,24 +51,24 @@ def find(family: str, name: str, *, where: str = "") -> Callable[..., Any]:
       where: the config path that holds the name, for the error message.
 
     Raises:
-      ValueError: if there is no such plug-in; the message lists the choices.
+      UserError: if there is no such plug-in; the message lists the choices.
     """
     known = choices(family)
     if name not in known:
         hint = did_you_mean(name, known)
-        raise ValueError(f"{where or family}: no plug-in {name!r} in {family}; choose one of {', '.join(known)}.{hint}")
+        raise UserError(f"{where or family}: no plug-in {name!r} in {family}; choose one of {', '.join(known)}.{hint}")
     module = importlib.import_module(f"{__package__}.{family}.{name}")
     return getattr(module, ENTRY_POINTS[family])
 
 
 def check_options(entry: Callable[..., Any], options: Mapping[str, Any], *, where: str) -> None:
-    """Raises ValueError unless every option is a keyword-only parameter of `entry`, and every required one is given."""
+    """Raises UserError unless every option is a keyword-only parameter of `entry`, and every required one is given."""
     parameters = inspect.signature(entry).parameters
     allowed = {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
     for key in options:
         if key not in allowed:
             hint = did_you_mean(key, allowed)
-            raise ValueError(f"{where}.{key}: unknown option; choose from {', '.join(allowed) or 'none'}.{hint}")
+            raise UserError(f"{where}.{key}: unknown option; choose from {', '.join(allowed) or 'none'}.{hint}")
     missing = [n for n, p in allowed.items() if p.default is inspect.Parameter.empty and n not in options]
     if missing:
-        raise ValueError(f"{where}: missing option {', '.join(missing)}; set {where}.{missing[0]}.")
+        raise UserError(f"{where}: missing option {', '.join(missing)}; set {where}.{missing[0]}.")

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from absl import logging
+from absl import flags, logging
 from ml_collections import ConfigDict
 
 from ornet_tf import app, registry, study_report
+from ornet_tf.errors import UserError
 from ornet_tf.outcomes import Outcome, Run
 from ornet_tf.studies import LEFT_OUT, Study
 from ornet_tf.variants import Trainer
@@ -30,16 +31,16 @@ def studies(what: Sequence[str]) -> list[str]:
     """Returns the names of studies, all of them for "all".
 
     Raises:
-      ValueError: if there is no such study; the message says why, where the paper has it.
+      UserError: if there is no such study; the message says why, where the paper has it.
     """
     known = registry.choices("studies")
     if list(what) == ["all"]:
         return known
     if not what:
-        raise ValueError(f"--what: expected one or more of {', '.join(known)}, or all; got nothing.")
+        raise UserError(f"--what: expected one or more of {', '.join(known)}, or all; got nothing.")
     for name in what:
         if name in LEFT_OUT:
-            raise ValueError(f"--what={name}: left out, for {LEFT_OUT[name]}. Choose from {', '.join(known)}, all.")
+            raise UserError(f"--what={name}: left out, for {LEFT_OUT[name]}. Choose from {', '.join(known)}, all.")
         registry.find("studies", name, where="--what")
     return list(dict.fromkeys(what))
 
@@ -48,15 +49,15 @@ def parse_seeds(given: Sequence[str] | None, default: int) -> list[int]:
     """Returns the seeds of the flag, or the default.
 
     Raises:
-      ValueError: if one is no whole number from 0 on, or is there twice.
+      UserError: if one is no whole number from 0 on, or is there twice.
     """
     if given is None:
         return [default]
     if not given or not all(text.strip().isdecimal() for text in given):
-        raise ValueError(f"--seeds: expected whole numbers from 0 on such as 0,1,2, got {','.join(given)!r}.")
+        raise UserError(f"--seeds: expected whole numbers from 0 on such as 0,1,2, got {','.join(given)!r}.")
     seeds = [int(text) for text in given]
     if len({*seeds}) < len(seeds):
-        raise ValueError(f"--seeds: expected each seed once, got {','.join(given)}.")
+        raise UserError(f"--seeds: expected each seed once, got {','.join(given)}.")
     return seeds
 
 
@@ -73,7 +74,7 @@ def reproduce(config: ConfigDict, workdir: str, names: Sequence[str], seeds: Seq
       The path of index.html.
 
     Raises:
-      ValueError: if the experiment lacks what a study varies or compares with, before anything is trained.
+      UserError: if the experiment lacks what a study varies or compares with, before anything is trained.
     """
     prepared = []
     for name in names:
@@ -109,4 +110,15 @@ def _trainer(config: ConfigDict, workdir: str, study: Study, seed: int) -> Train
 
 
 if __name__ == "__main__":
-    app.run(main, reproduces=True)
+    app.run(
+        main,
+        options={
+            "what": flags.DEFINE_list(
+                "what",
+                None,
+                "Tables and figures, by their file names in ornet_tf/studies, separated by commas, or `all`.",
+                required=True,
+            ),
+            "seeds": flags.DEFINE_list("seeds", None, "Seeds, separated by commas; without it, config.seed."),
+        },
+    )

@@ -13,6 +13,7 @@ from typing import Any
 from absl import logging
 
 from ornet_tf import durable
+from ornet_tf.errors import UserError
 
 
 @contextlib.contextmanager
@@ -24,7 +25,7 @@ def lock(workdir: str, process: str = "") -> Iterator[None]:
       process: the name of this process where several train one run.
 
     Raises:
-      ValueError: if a process holds the folder; it is named. The lock goes with its process, however that ends.
+      UserError: if a process holds the folder; it is named. The lock goes with its process, however that ends.
     """
     os.makedirs(workdir, exist_ok=True)
     path = os.path.join(workdir, "-".join(filter(None, [".lock", process])))
@@ -33,7 +34,7 @@ def lock(workdir: str, process: str = "") -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise ValueError(
+            raise UserError(
                 f"{workdir} is in use: {file.read().strip() or 'another process'} trains there. Wait for it, stop it, "
                 "or use another --workdir."
             ) from error
@@ -76,13 +77,13 @@ def claim(folder: str, settings: Mapping[str, Any], *, learned: bool, allow_chan
       allow_changes: whether to go on with other settings than before, which are then stored.
 
     Raises:
-      ValueError: if the phase was started with other settings; the message lists what differs.
+      UserError: if the phase was started with other settings; the message lists what differs.
     """
     path = os.path.join(folder, "settings.json")
     settings = json.loads(json.dumps(settings, default=str))
     changed = _changes(read_json(path), settings) if learned and os.path.exists(path) else ""
     if changed and not allow_changes:
-        raise ValueError(
+        raise UserError(
             f"{folder} holds a run with other settings: {changed}. Use another --workdir, restore the settings, "
             "remove this folder to train the phase again, or go on all the same with --allow_changed_settings."
         )
@@ -96,7 +97,7 @@ def check_settings(folder: str, settings: Mapping[str, Any]) -> None:
     """Checks that some of the settings are those that the phase in `folder` was trained with.
 
     Raises:
-      ValueError: if not; the message lists what differs.
+      UserError: if not; the message lists what differs.
     """
     path = os.path.join(folder, "settings.json")
     if not os.path.exists(path):
@@ -105,7 +106,7 @@ def check_settings(folder: str, settings: Mapping[str, Any]) -> None:
     now = _flatten(json.loads(json.dumps(settings, default=str)))
     changed = _changes({key: before.get(key) for key in now}, now)
     if changed:
-        raise ValueError(
+        raise UserError(
             f"{folder} was trained with other settings: {changed}. Give the command the same --config and flags."
         )
 
@@ -120,13 +121,13 @@ def read_json(path: str) -> Any:
     """Returns what `write_json` stored.
 
     Raises:
-      ValueError: if it is no JSON file.
+      UserError: if it is no JSON file.
     """
     with open(path, encoding="utf-8") as file:
         try:
             return json.load(file)
         except ValueError as error:
-            raise ValueError(f"{path} can't be read ({error}): bring it back or remove it.") from error
+            raise UserError(f"{path} can't be read ({error}): bring it back or remove it.") from error
 
 
 def write_json(path: str, value: Any) -> None:

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from ornet_tf import components
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 from ornet_tf.methods import rescale
 
 # Of the power method. None leaves the direction in which features grow strong, many lead to the first principal
@@ -102,9 +103,9 @@ def scores(low_level: tf.Tensor, projection: tf.Tensor, *, low_level_weight: flo
 
 
 def check_weight(low_level_weight: float, name: str) -> None:
-    """Raises ValueError unless a weight of `scores`, called `name`, is a number that it can have."""
+    """Raises UserError unless a weight of `scores`, called `name`, is a number that it can have."""
     if not isinstance(low_level_weight, numbers.Real) or not 0 <= low_level_weight < math.inf:
-        raise ValueError(f"{name}: expected a number of at least 0, got {low_level_weight!r}.")
+        raise UserError(f"{name}: expected a number of at least 0, got {low_level_weight!r}.")
 
 
 def largest_region(maps: tf.Tensor, threshold: float) -> tf.Tensor:
@@ -144,10 +145,10 @@ class Seeds:
         """Returns None for no threshold.
 
         Raises:
-          ValueError: if a number is out of range.
+          UserError: if a number is out of range.
         """
         if threshold is not None and not (isinstance(threshold, numbers.Real) and 0 <= threshold < 1):
-            raise ValueError(f"seed_threshold: expected at least 0 and below 1, or None, got {threshold!r}.")
+            raise UserError(f"seed_threshold: expected at least 0 and below 1, or None, got {threshold!r}.")
         check_weight(low_level_weight, "seed_low_level_weight")
         return None if threshold is None else cls(upper, threshold=threshold, low_level_weight=low_level_weight)
 

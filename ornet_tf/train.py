@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
+from absl import flags, logging
 from ml_collections import ConfigDict
 
 from ornet_tf import (
@@ -29,6 +29,7 @@ from ornet_tf import (
 )
 from ornet_tf.compat import keras
 from ornet_tf.datasets import Source
+from ornet_tf.errors import UserError
 from ornet_tf.frozen_outputs import FrozenOutputs
 from ornet_tf.phase_loop import PhaseLoop
 from ornet_tf.preview import Preview
@@ -62,9 +63,9 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
       profile: whether to record some steps of each phase for TensorBoard's profiler.
 
     Raises:
-      ValueError: if the folder is in use or holds a run with other settings, or pictures are broken.
+      UserError: if the folder is in use or holds a run with other settings, or pictures are broken.
       OSError: if a checkpoint can't be written.
-      FloatingPointError: if a loss or a gradient stops being finite.
+      NotFiniteError: if a loss or a gradient stops being finite.
       Interrupted: after SIGTERM or SIGINT, once the step is saved, or if another worker of the run is gone.
     """
     with contextlib.ExitStack() as held:
@@ -101,8 +102,8 @@ def _check_replicas(config: ConfigDict, strategy: tf.distribute.Strategy) -> Non
         try:
             options = {key: config.phase[name][key] for key in ("batch_size", "accumulate", "xla")}
             workers.check_replicas(strategy, **options)
-        except ValueError as error:
-            raise ValueError(f"config.phase.{name}.{error}") from error
+        except UserError as error:
+            raise UserError(f"config.phase.{name}.{error}") from error
 
 
 def _load_pictures(run: _Run) -> Source:
@@ -226,4 +227,16 @@ def _batches(run: _Run, section: ConfigDict, source: Source, first_step: int):
 
 
 if __name__ == "__main__":
-    app.run(main, trains=True)
+    app.run(
+        main,
+        options={
+            "allow_changed_settings": flags.DEFINE_bool(
+                "allow_changed_settings",
+                False,
+                "Go on with a run although the configuration has changed since its start.",
+            ),
+            "profile": flags.DEFINE_bool(
+                "profile", False, "Record the second loop of steps of each phase for TensorBoard's profiler."
+            ),
+        },
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 from ornet_tf import checkpoints, run_folder
 from ornet_tf.datasets import Source
+from ornet_tf.errors import UserError
 
 _FILE = "data.json"  # in the workdir
 
@@ -15,7 +16,7 @@ def claim(workdir: str, source: Source, phases: Sequence[str]) -> None:
     """Stores the classes and the number of training pictures; once a phase has a checkpoint, checks them instead.
 
     Raises:
-      ValueError: if the run was started on other data: labels would change their meaning, and epochs their length.
+      UserError: if the run was started on other data: labels would change their meaning, and epochs their length.
     """
     path = os.path.join(workdir, _FILE)
     data = {"training_pictures": len(source), "class_names": list(source.class_names)}
@@ -25,7 +26,7 @@ def claim(workdir: str, source: Source, phases: Sequence[str]) -> None:
         return
     before = run_folder.read_json(path)
     if before != data:
-        raise ValueError(
+        raise UserError(
             f"The training data has changed since this run was started ({before['training_pictures']} pictures of "
             f"{len(before['class_names'])} classes then, {len(source)} of {len(source.class_names)} now, or other "
             f"class names): use another --workdir than {workdir}."

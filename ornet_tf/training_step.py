@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ornet_tf import randomness, registry, winograd, workers
+from ornet_tf.errors import UserError
 from ornet_tf.frozen_outputs import FrozenOutputs
 from ornet_tf.methods import Protocol
 from ornet_tf.summaries import observations
@@ -73,7 +74,7 @@ class TrainingStep:
           xla: whether XLA compiles forward and backward pass.
 
         Raises:
-          ValueError: see `workers.check_replicas`.
+          UserError: see `workers.check_replicas`.
         """
         # Else the graph's optimiser joins sums of two into an AddN of many (see below). It holds for the whole process.
         tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
@@ -246,5 +247,5 @@ class TrainingStep:
 
 def _tensor(outputs: Mapping[str, tf.Tensor], key: str, term: str) -> tf.Tensor:
     if key not in outputs:
-        raise ValueError(f"losses.{term}.inputs: no tensor {key!r}; choose from {', '.join(outputs)}.")
+        raise UserError(f"losses.{term}.inputs: no tensor {key!r}; choose from {', '.join(outputs)}.")
     return outputs[key]

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from ornet_tf import evaluate, run_folder
 from ornet_tf.compat import keras
 from ornet_tf.config_check import validate
+from ornet_tf.errors import UserError
 from ornet_tf.outcomes import Run
 from ornet_tf.studies import REMOVED
 from ornet_tf.train import train
@@ -33,7 +34,7 @@ def vary(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
       changes: path, such as "phase.stage_two.losses.area.weight" -> value.
 
     Raises:
-      ValueError: if the path leads nowhere.
+      UserError: if the path leads nowhere.
     """
     varied = config.copy_and_resolve_references()
     with varied.unlocked(), varied.ignore_type():
@@ -42,7 +43,7 @@ def vary(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
             try:
                 section = functools.reduce(lambda inner, name: inner[name], parents, varied)
             except (KeyError, TypeError) as error:
-                raise ValueError(f"A study changes config.{path}, which this experiment does not have.") from error
+                raise UserError(f"A study changes config.{path}, which this experiment does not have.") from error
             if value == REMOVED:
                 if key in section:
                     del section[key]
@@ -79,29 +80,29 @@ class Trainer:
         """Takes the experiment, with its seed, and the name of the phase that is varied.
 
         Raises:
-          ValueError: if the experiment has no such phase, or its classifier is not trained before it.
+          UserError: if the experiment has no such phase, or its classifier is not trained before it.
         """
         phases = tuple(config.phases)
         if phase not in phases:
-            raise ValueError(f"config.phases: expected {phase!r} among them, got {', '.join(phases)}.")
+            raise UserError(f"config.phases: expected {phase!r} among them, got {', '.join(phases)}.")
         self._config, self._phase = config, phase
         self._folder = os.path.join(workdir, f"seed-{config.seed}")
         self._shared = phases[: phases.index(phase)]
         self._reaches = {name: _sources(config, name) for name in (*phases, *config.evaluation.row)}
         if not self._is_shared(config.evaluation.classifier):
-            raise ValueError(
+            raise UserError(
                 f"config.evaluation.classifier: expected one that is trained before {phase}, got "
                 f"{config.evaluation.classifier!r}, which differs between variants."
             )
 
     def check(self, variants: Sequence[Mapping[str, Any]], rows: Sequence[str]) -> None:
-        """Raises ValueError if a variant's configuration is none, or a row is unknown or depends on the variant."""
+        """Raises UserError if a variant's configuration is none, or a row is unknown or depends on the variant."""
         for changes in variants:
             validate(self._evaluating(vary(self._config, changes), (self._phase,)))
         for row in rows:
             if row not in self._reaches or not self._is_shared(row):
                 known = ", ".join(name for name in self._reaches if self._is_shared(name))
-                raise ValueError(
+                raise UserError(
                     f"A study compares with {row!r}: expected a phase or row that is trained before {self._phase}, "
                     f"here one of {known}; add it to the experiment."
                 )

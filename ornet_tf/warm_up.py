@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from ornet_tf.errors import UserError
+
 PATH = os.path.join("assets.extra", "tf_serving_warmup_requests")  # where TensorFlow Serving looks
 # What a caller sends alone, and the largest batch that serving/deploy/batching_parameters.txt lets the graph see.
 BATCH_SIZES = (1, 8)
@@ -33,7 +35,7 @@ def write(path: str, batch_sizes: Sequence[int] = BATCH_SIZES) -> None:
     loading the version, so an input that this module has no picture for is an error here.
 
     Raises:
-      ValueError: if a signature takes something else than encoded pictures, string [N], or pixels, uint8 [N, H, W, 3].
+      UserError: if a signature takes something else than encoded pictures, string [N], or pixels, uint8 [N, H, W, 3].
       OSError: if the SavedModel can't be read or the requests can't be written.
     """
     requests = [
@@ -86,7 +88,7 @@ def _pictures(signature: str, name: str, info, size: int) -> np.ndarray:
         return np.array([files[i % len(files)] for i in range(size)], object)
     if dtype == tf.uint8 and shape.is_compatible_with([size, *pixels.shape]):
         return np.stack([pixels] * size)
-    raise ValueError(
+    raise UserError(
         f"Expected encoded pictures (string [N]) or pixels (uint8 [N, H, W, 3]) as input {name!r} of the signature "
         f"{signature!r}, but it takes {dtype.name} {shape}; teach ornet_tf/warm_up.py what to send."
     )

@@ -22,6 +22,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from ornet_tf import app, assemble, checkpoints, durable, run_folder, training_data
+from ornet_tf.errors import UserError
 from ornet_tf.methods import named_variables
 
 # What a truncated, overwritten or foreign file makes of reading it.
@@ -33,7 +34,7 @@ def main(config: ConfigDict, workdir: str, arguments: Sequence[str]) -> None:
     """Packs or unpacks, as the first of two arguments says; the second names the file."""
     actions = {"pack": pack, "unpack": unpack}
     if len(arguments) != 2 or arguments[0] not in actions:
-        raise ValueError(f"Expected the arguments 'pack FILE' or 'unpack FILE', got {' '.join(arguments)!r}.")
+        raise UserError(f"Expected the arguments 'pack FILE' or 'unpack FILE', got {' '.join(arguments)!r}.")
     names = actions[arguments[0]](config, workdir, arguments[1])
     logging.info("%sed the phases %s: %s.", arguments[0].capitalize(), ", ".join(names), arguments[1])
 
@@ -42,12 +43,12 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
     """Writes the weights of every finished phase to `path` and returns the phases' names.
 
     Raises:
-      ValueError: if no phase is finished, or the configuration is not that of the run.
+      UserError: if no phase is finished, or the configuration is not that of the run.
       OSError: if the file can't be written; one of that name stays as it was.
     """
     names = [name for name in config.phases if run_folder.is_finished(os.path.join(workdir, name))]
     if not names:
-        raise ValueError(f"No phase is finished in {workdir}: expected the --workdir of an ornet_tf.train run.")
+        raise UserError(f"No phase is finished in {workdir}: expected the --workdir of an ornet_tf.train run.")
     if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
         raise FileNotFoundError(f"{path} can't be written: its folder is missing. Make it, or name another file.")
     data = training_data.read(workdir)
@@ -82,17 +83,17 @@ def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
     aside and renamed into place.
 
     Raises:
-      ValueError: if `workdir` is not empty, the file is none of `pack`, or it does not fit the configuration.
+      UserError: if `workdir` is not empty, the file is none of `pack`, or it does not fit the configuration.
       FileNotFoundError: if there is no such file.
       OSError: if the run can't be written; nothing of it is left.
     """
     workdir = os.path.abspath(workdir)
     if os.path.isdir(workdir) and os.listdir(workdir):
-        raise ValueError(f"{workdir} holds files already: choose another --workdir.")
+        raise UserError(f"{workdir} holds files already: choose another --workdir.")
     arrays, data, phases = _read(path)
     missing = [name for name in phases if name not in config.phases]
     if missing:
-        raise ValueError(f"{path} holds the phase {missing[0]!r}, --config has {', '.join(config.phases)}.")
+        raise UserError(f"{path} holds the phase {missing[0]!r}, --config has {', '.join(config.phases)}.")
     os.makedirs(os.path.dirname(workdir), exist_ok=True)
     aside = tempfile.mkdtemp(prefix=f"partial-{os.path.basename(workdir)}-", dir=os.path.dirname(workdir))
     try:
@@ -131,7 +132,7 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, d
             phases[name] = {"settings": dict(phase["settings"]), "finished": finished}
         return arrays, data, phases
     except _UNREADABLE as error:
-        raise ValueError(f"{path} can't be read: expected a whole file that `pack` wrote ({error}).") from error
+        raise UserError(f"{path} can't be read: expected a whole file that `pack` wrote ({error}).") from error
 
 
 def _assign(variables: Mapping[str, Any], phase: str, arrays: Mapping[str, np.ndarray], path: str) -> None:
@@ -142,7 +143,7 @@ def _assign(variables: Mapping[str, Any], phase: str, arrays: Mapping[str, np.nd
     differing = sorted(key for key in {*expected, *found} if expected.get(key) != found.get(key))
     if differing:
         key = differing[0]
-        raise ValueError(
+        raise UserError(
             f"{path} does not fit --config: {phase}/{key} has shape {found.get(key, 'none')} there and "
             f"{expected.get(key, 'none')} here ({len(differing)} differ). Use the configuration of the run."
         )

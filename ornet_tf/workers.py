@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 import tensorflow as tf
 from absl import logging
 
+from ornet_tf.errors import UserError
 from ornet_tf.interruption import Interrupted
 
 
@@ -29,7 +30,7 @@ def make_strategy() -> tf.distribute.Strategy:
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
-        raise ValueError(f"TF_CONFIG: the cluster {_cluster()} can't be joined: {error}") from error
+        raise UserError(f"TF_CONFIG: the cluster {_cluster()} can't be joined: {error}") from error
 
 
 def local_strategy() -> tf.distribute.Strategy:
@@ -47,7 +48,7 @@ def _cluster() -> dict:
         if cluster and not 0 <= int(task["index"]) < len(cluster[task["type"]]):
             raise ValueError(f"task {task['index']} of {len(cluster[task['type']])}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise UserError(
             'TF_CONFIG: expected {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, '
             f"got {text!r} ({error})."
         ) from error
@@ -74,12 +75,12 @@ def check_replicas(strategy: tf.distribute.Strategy, *, batch_size: int, accumul
     """
     replicas = strategy.num_replicas_in_sync
     if batch_size % (replicas * accumulate):
-        raise ValueError(
+        raise UserError(
             f"batch_size: expected a multiple of the {replicas} devices times accumulate = {accumulate}, "
             f"got {batch_size}."
         )
     if xla and replicas > 1:  # batch statistics that span replicas can't be compiled
-        raise ValueError(f"xla: expected False with {replicas} devices, got True.")
+        raise UserError(f"xla: expected False with {replicas} devices, got True.")
 
 
 # What collective operations fail with when a process is gone; all else is this process's own error.
@@ -130,7 +131,7 @@ def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, str]) -> None:
     found = strategy.experimental_local_results(gather())[0].numpy()
     different = [fact for fact, column in zip(facts, found.T) if len(set(column.tolist())) > 1]
     if different:
-        raise ValueError(
+        raise UserError(
             f"The processes of this run differ in: {', '.join(different)}. Start all of them with the same command and "
             "data, and with a --workdir that all of them share."
         )

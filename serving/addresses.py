@@ -6,6 +6,8 @@ import re
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from ornet_tf.errors import UserError
+
 DEFAULT_URL = "http://127.0.0.1:8501/v1/models/ornet"
 _GRPC_PORT = 8500
 
@@ -23,7 +25,7 @@ def kind(address: str) -> str:
     """Returns "rest", "grpc" or "folder".
 
     Raises:
-      ValueError: if the address is none of them.
+      UserError: if the address is none of them.
     """
     scheme = address.partition("://")[0]
     try:
@@ -36,7 +38,7 @@ def kind(address: str) -> str:
         return "grpc"
     if os.path.isdir(address):
         return "folder"
-    raise ValueError(
+    raise UserError(
         f"Expected a model's URL such as {DEFAULT_URL}, grpc://127.0.0.1:{_GRPC_PORT}/ornet or the folder of an "
         f"export, but got {address!r}."
     )
@@ -46,7 +48,7 @@ def parse_grpc(address: str) -> GrpcAddress:
     """Splits grpc://HOST[:PORT]/MODEL[/versions/N]; the port is 8500 where none is given, and labels are not known.
 
     Raises:
-      ValueError: if the address has another form.
+      UserError: if the address has another form.
     """
     try:
         parts = urlsplit(address)
@@ -55,7 +57,7 @@ def parse_grpc(address: str) -> GrpcAddress:
         host, port = None, 0
     path = re.fullmatch(r"/([^/:]+)(?:/versions/(\d{1,18}))?/?", parts.path) if host else None
     if not path or parts.scheme != "grpc" or parts.query:
-        raise ValueError(
+        raise UserError(
             f"Expected a gRPC address such as grpc://127.0.0.1:{_GRPC_PORT}/ornet or .../ornet/versions/2, but got "
             f"{address!r}."
         )

@@ -8,6 +8,7 @@ from typing import Protocol, Union
 
 from ornet_tf import encoding
 from ornet_tf.detections import Detections
+from ornet_tf.errors import UserError
 from serving.errors import PictureRefusedError
 
 # A batch is full at this many bytes of files, so that large pictures are sent by ones and twos.
@@ -95,5 +96,5 @@ def _ask(model: Model, encoded: Sequence[bytes], signature: str) -> list[Answer]
             return [error]
         # One of them may be the reason, and the request may have been too large for the server.
         return [answer for one in encoded for answer in _ask(model, [one], signature)]
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         return [error] * len(encoded)

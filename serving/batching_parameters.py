@@ -5,6 +5,7 @@ import os
 import pathlib
 from typing import Any, NamedTuple
 
+from ornet_tf.errors import UserError
 from serving import text_proto
 
 _BOOLEANS = {"true": True, "True": True, "t": True, "1": True, "false": False, "False": False, "f": False, "0": False}
@@ -54,7 +55,7 @@ def read(path: str | os.PathLike) -> Parameters:
     except OSError as error:
         raise type(error)(f"Cannot read {path}: {error.strerror}; is it the batching parameters file?") from error
     except ValueError as error:
-        raise ValueError(f"Cannot read {path} as batching parameters: {error}.") from error
+        raise UserError(f"Cannot read {path} as batching parameters: {error}.") from error
 
 
 def _wrapped(message: text_proto.Message, name: str) -> int | bool:

@@ -21,6 +21,7 @@ from PIL import Image
 
 from ornet_tf import encoding
 from ornet_tf.detections import Detections
+from ornet_tf.errors import UserError
 from serving import addresses, batches, overlay
 from serving.errors import PictureRefusedError
 from serving.rest_client import RestModel
@@ -40,8 +41,8 @@ def connect(address: str, *, timeout: float = 30.0, retries: Retries | None = No
       retries: how often and how long to try; None for the defaults.
 
     Raises:
-      ImportError: if it is a gRPC address and tensorflow-serving-api is not installed.
-      ValueError: if it is no address, or the export does not load.
+      MissingPackageError: if it is a gRPC address and tensorflow-serving-api is not installed.
+      UserError: if it is no address, or the export does not load.
       FileNotFoundError: if the folder holds no export.
     """
     kind = addresses.kind(address)
@@ -79,8 +80,8 @@ def localize(
       ConnectionError: if the server cannot be reached.
       TimeoutError: if it does not answer in time.
       PictureRefusedError: a ValueError, if it refuses a picture (an export of before `status` does so).
-      ValueError: if it refuses for another reason, or answers with something else than detections.
-      ImportError: see `connect`.
+      UserError: if it refuses for another reason, or answers with something else than detections.
+      MissingPackageError: see `connect`.
       TypeError: if `images` is one picture instead of a list, or something in it is no picture.
     """
     encoding.expect_several(images)
@@ -113,7 +114,7 @@ def run(
     Raises:
       ConnectionError: if the server cannot be reached; the remaining pictures are left out.
       OSError: if `output_dir` cannot be made.
-      ValueError: if `batch_size` or `in_flight` is below 1.
+      UserError: if `batch_size` or `in_flight` is below 1.
     """
     failed = 0
     taken = {pathlib.Path(path).resolve() for path in paths} if output_dir else set()
@@ -202,7 +203,7 @@ def main(argv: Sequence[str]) -> None:
         raise app.UsageError("Expected at least one picture: python -m serving.client IMAGE...")
     try:
         failed = _run_flags(paths, flags.FLAGS)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, UserError) as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted: the lines that are written are whole; the other pictures have none.\n")

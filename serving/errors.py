@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import enum
 
+from ornet_tf.errors import UserError
+
 _LONGEST_MESSAGE = 300
 
 
@@ -73,7 +75,7 @@ def not_found(message: str) -> RequestError:
     return RequestError(Code.NOT_FOUND, message)
 
 
-class PictureRefusedError(ValueError):
+class PictureRefusedError(UserError):
     """What a model says to a request because of its contents: one picture of several may be the reason."""
 
 

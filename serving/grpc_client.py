@@ -12,6 +12,7 @@ import numpy as np
 
 import ornet_tf  # noqa: F401 - sets what TensorFlow reads when it is imported
 from ornet_tf import detections, encoding
+from ornet_tf.errors import MissingPackageError
 from serving import addresses
 from serving.errors import PictureRefusedError, short
 from serving.retries import Retries, TemporaryError
@@ -21,7 +22,7 @@ try:
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 except ImportError as missing:
-    raise ImportError(
+    raise MissingPackageError(
         f"Expected the package tensorflow-serving-api for a grpc:// address, but {missing}; install it, or "
         "ask over http://."
     ) from missing

@@ -23,6 +23,7 @@ import uvicorn
 from absl import app, flags, logging
 
 import ornet_tf  # noqa: F401 - sets what TensorFlow reads when it is imported
+from ornet_tf.errors import UserError
 from serving import batching, batching_parameters
 from serving.asgi import Application
 from serving.model_store import ModelStore
@@ -42,10 +43,10 @@ def bind(host: str, port: int) -> socket.socket:
 
     Raises:
       OSError: if the host is not of this machine or the port is taken; the message is one sentence.
-      ValueError: if the port is not within 0..65535.
+      UserError: if the port is not within 0..65535.
     """
     if not 0 <= port <= 65535:
-        raise ValueError(f"Expected a port in 0..65535, but got {port}; 0 takes a free one.")
+        raise UserError(f"Expected a port in 0..65535, but got {port}; 0 takes a free one.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
@@ -144,7 +145,7 @@ def running(
 
     Raises:
       FileNotFoundError: if there is no version below `base_path`.
-      ValueError: if the version cannot be loaded, the configuration not read, or the name not stand in a URL.
+      UserError: if the version cannot be loaded, the configuration not read, or the name not stand in a URL.
       OSError: if the port is taken.
     """
     options = {"poll_wait_seconds": poll_wait_seconds, "config_file": config_file, "batches": batches}
@@ -200,7 +201,7 @@ def _define_flags() -> None:
 def _batches(enabled: bool, path: str) -> batching_parameters.Parameters | None:
     if not enabled:
         if path:
-            raise ValueError("Expected --enable_batching with --batching_parameters_file; add it.")
+            raise UserError("Expected --enable_batching with --batching_parameters_file; add it.")
         return None
     return batching_parameters.read(path) if path else batching_parameters.Parameters()
 
@@ -219,7 +220,7 @@ def main(_) -> None:
             batches=_batches(values.enable_batching, values.batching_parameters_file),
             cors=values.rest_api_enable_cors_support,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, UserError) as error:
         sys.exit(f"Error: {error}")
 
 

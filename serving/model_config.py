@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ornet_tf.errors import UserError
 from serving import text_proto
 
 _KNOWN = {"name", "base_path", "model_platform", "model_version_policy", "version_labels"}
@@ -48,7 +49,7 @@ def read(path: str | os.PathLike, name: str) -> Choice:
     except OSError as error:
         raise type(error)(f"Cannot read {path}: {error.strerror}; is it the models.config?") from error
     except ValueError as error:
-        raise ValueError(f"Cannot read {path} as a models.config: {error}.") from error
+        raise UserError(f"Cannot read {path} as a models.config: {error}.") from error
 
 
 def _choice(config: text_proto.Message) -> Choice:

@@ -9,6 +9,7 @@ from typing import Any, Callable, NamedTuple
 
 from absl import logging
 
+from ornet_tf.errors import UserError
 from serving import model_config
 from serving.errors import Code, invalid, not_found
 
@@ -56,10 +57,10 @@ class ModelStore:
           config_file: TensorFlow Serving's models.config, read again at every look; "" to serve the newest version.
 
         Raises:
-          ValueError: if the name cannot stand in a URL.
+          UserError: if the name cannot stand in a URL.
         """
         if not name or any(mark in name for mark in "/:"):
-            raise ValueError(f"Expected a model name without '/' and ':', but got {name!r}; choose another name.")
+            raise UserError(f"Expected a model name without '/' and ':', but got {name!r}; choose another name.")
         self.name = name
         self.base_path = pathlib.Path(base_path)
         self._load = load
@@ -81,7 +82,7 @@ class ModelStore:
 
         Raises:
           FileNotFoundError: if there is no folder `base_path` or it holds no version.
-          ValueError: if no chosen version can be loaded, or the configuration cannot be read.
+          UserError: if no chosen version can be loaded, or the configuration cannot be read.
         """
         if not self.base_path.is_dir():
             raise FileNotFoundError(f"Expected a folder of model versions, but {self.base_path} is none.")
@@ -95,7 +96,7 @@ class ModelStore:
             raise FileNotFoundError(f"Expected a version of {self._config_file} in {self.base_path}, but found none.")
         if not self._models:
             version, state = max(self._states.items())
-            raise ValueError(f"Version {version} in {self.base_path} does not load: {state.message}")
+            raise UserError(f"Version {version} in {self.base_path} does not load: {state.message}")
         if poll_wait_seconds > 0:
             self._thread = threading.Thread(target=self._watch, args=(poll_wait_seconds,), daemon=True)
             self._thread.start()
@@ -110,7 +111,7 @@ class ModelStore:
         while not self._stopping.wait(seconds):
             try:
                 self.poll()
-            except (OSError, ValueError) as error:
+            except (OSError, UserError) as error:
                 self._complain(f"Cannot look for versions: {error}")
 
     def poll(self) -> None:
@@ -120,7 +121,7 @@ class ModelStore:
 
         Raises:
           OSError: if `base_path` cannot be listed or the configuration cannot be read.
-          ValueError: if the configuration is none.
+          UserError: if the configuration is none.
         """
         choice = model_config.read(self._config_file, self.name) if self._config_file else model_config.Choice()
         versions = find_versions(self.base_path)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from ornet_tf import detections, encoding
+from ornet_tf.errors import UserError
 from serving import addresses
 from serving.errors import PictureRefusedError, short
 from serving.retries import Retries, TemporaryError
@@ -98,7 +99,7 @@ class RestModel:
             message = f"No server answers at {self._url} ({_reason(error)}); start one, or name another."
             raise TemporaryError(ConnectionError, message) from None
         except requests.RequestException as error:
-            raise ValueError(f"Cannot ask {self._url}: {short(str(error))}") from None
+            raise UserError(f"Cannot ask {self._url}: {short(str(error))}") from None
         if reply.status_code != 200:
             raise self._refusal(reply, bytes(content))
         return bytes(content)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from ornet_tf.errors import UserError
+
 T = TypeVar("T")
 
 
@@ -39,7 +41,7 @@ class Retries:
       deadline: seconds for all attempts and waits together.
 
     Raises:
-      ValueError: if a number is out of its range.
+      UserError: if a number is out of its range.
     """
 
     attempts: int = 5
@@ -49,12 +51,12 @@ class Retries:
 
     def __post_init__(self):
         if self.attempts < 1:
-            raise ValueError(f"Expected at least one attempt, but got {self.attempts}.")
+            raise UserError(f"Expected at least one attempt, but got {self.attempts}.")
         for name in ("first_wait", "longest_wait"):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"Expected {name} in seconds, at least 0, but got {getattr(self, name)}.")
+                raise UserError(f"Expected {name} in seconds, at least 0, but got {getattr(self, name)}.")
         if not self.deadline > 0:
-            raise ValueError(f"Expected a deadline in seconds, above 0, but got {self.deadline}.")
+            raise UserError(f"Expected a deadline in seconds, above 0, but got {self.deadline}.")
 
     def wait(self, attempt: int, retry_after: float = 0.0) -> float:
         """Returns how many seconds to wait after an attempt, counted from 0.

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
+from ornet_tf.errors import UserError
 from serving.errors import Code, RequestError, invalid
 from serving.rest_codec import DEFAULT_SIGNATURE
 
@@ -25,7 +26,7 @@ class SavedModel:
 
         Raises:
           FileNotFoundError: if there is no SavedModel.
-          ValueError: if none of its graphs has the tag.
+          UserError: if none of its graphs has the tag.
         """
         file = pathlib.Path(path) / "saved_model.pb"
         if not file.is_file():
@@ -34,7 +35,7 @@ class SavedModel:
         saved.ParseFromString(file.read_bytes())
         graphs = [graph for graph in saved.meta_graphs if set(graph.meta_info_def.tags) == {_TAG}]
         if not graphs:
-            raise ValueError(f"Expected a SavedModel with the tag {_TAG!r} in {path}; save it with signatures.")
+            raise UserError(f"Expected a SavedModel with the tag {_TAG!r} in {path}; save it with signatures.")
         self._definitions = dict(graphs[0].signature_def)
         # Held because the functions refer to the variables only weakly.
         self._loaded = tf.saved_model.load(str(path), tags=[_TAG])

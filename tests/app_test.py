@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
-from ornet_tf import app
+from ornet_tf import app, errors
 from tests import tiny_experiment
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -35,6 +36,8 @@ def run(*arguments):
             ["--config=tests/tiny_experiment.py", "--workdir=x", "--config.input.crop=99"],
             "Error: config.input.crop: expected at most resize = 36, got 99.",
         ),
+        (["--config=tests/tiny_experiment.py", "--workdir="], "Error: --workdir: expected a path, got an empty text"),
+        (["--config=tests/tiny_experiment.py", "--workdir=gs://a/b"], "Error: --workdir: expected a path of this"),
         (["--config=tests/none.py", "--workdir=x"], "tests/none.py"),
         (["--config=tests/none.py", "--workdir=x", "--config.seed=1"], "Error: Configuration is not available"),
         (
@@ -54,6 +57,85 @@ def test_a_wrong_command_line_is_answered_in_a_sentence_and_fails(arguments, mes
     assert message in done.stdout + done.stderr
     if message.startswith("Error"):
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "own"),
+    [
+        ("train", ("--[no]allow_changed_settings", "--[no]profile")),
+        ("evaluate", ()),
+        ("predict", ()),
+        ("export", ("--keep",)),
+        ("weights", ()),
+        ("demo", ()),
+        ("reproduce", ("--what", "--seeds")),
+        ("datasets check", ("--split", "--[no]duplicates", "--[no]headers_only", "--[no]json")),
+    ],
+)
+def test_help_lists_the_flags_of_the_script_and_says_where_options_are_documented(program, own):
+    name, *words = program.split()
+    done = run(f"ornet_tf.{name}", *words, "--help")
+    common = ("--config",) if words else ("--config", "--workdir")
+    listed = {line.split(":")[0].strip() for line in done.stdout.splitlines() if line.startswith("  --")}
+    assert listed == {*common, *own}
+    assert "ornet_tf/config.py documents all options" in " ".join(done.stdout.split())
+
+
+PROGRAM = """
+import sys
+import tensorflow as tf
+from ornet_tf import app, errors
+
+def fails(config, workdir):
+    {statement}
+
+app.run(fails)
+"""
+
+
+def fail(tmp_path, statement):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(statement=statement))
+    return subprocess.run(
+        [sys.executable, str(program), "--config=tests/tiny_experiment.py", f"--workdir={tmp_path}"],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
+    )
+
+
+@pytest.mark.slow
+def test_what_a_user_can_mend_is_one_sentence_and_a_bug_keeps_its_traceback(tmp_path):
+    mended = fail(tmp_path, "raise errors.UserError('Expected a, got b; do c.')")
+    assert mended.returncode == 1
+    assert mended.stderr.splitlines()[-1] == "Error: Expected a, got b; do c."
+    assert "Traceback" not in mended.stderr
+    bug = fail(tmp_path, "int('no number')")
+    assert bug.returncode == 1
+    assert "Traceback" in bug.stderr
+    assert bug.stderr.splitlines()[-1].startswith("ValueError: invalid literal")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (errors.UserError("Expected a."), "Expected a."),
+        (errors.NotFiniteError("loss = nan"), "loss = nan"),
+        (errors.MissingPackageError("pip install it"), "pip install it"),
+        (FileNotFoundError(2, "No such file or directory", "x.txt"), "[Errno 2] No such file or directory: 'x.txt'"),
+        (tf.errors.NotFoundError(None, None, "x.txt; No such file or directory"), "x.txt; No such file or directory"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), "Memory or disk does not suffice: OOM"),
+        (
+            tf.errors.InvalidArgumentError(None, None, "assertion failed: [Not a readable picture: an empty file]"),
+            "A picture can't be used: an empty file. It has changed since the pictures were checked.",
+        ),
+        (tf.errors.InvalidArgumentError(None, None, "Incompatible shapes: [2] vs. [3]"), ""),
+        (ValueError("too many values to unpack"), ""),
+        (TypeError("f() takes 1 positional argument"), ""),
+        (KeyError("a"), ""),
+    ],
+)
+def test_errors_of_users_are_told_from_bugs(error, said):
+    assert app.for_user(error) == said
 
 
 @pytest.mark.parametrize(

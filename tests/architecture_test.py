@@ -30,8 +30,17 @@ def gradients(tree):
 
 
 def flag_definitions(tree):
+    """What importing a file would define: programs define their own flags where they are started."""
+    if isinstance(tree, ast.Module):
+        tree = ast.Module([node for node in tree.body if not starts_program(node)], [])
     called = [(n, getattr(n.func, "attr", getattr(n.func, "id", ""))) for n in nodes(tree, ast.Call)]
     return [node for node, name in called if name.startswith(("DEFINE_", "_DEFINE_"))]
+
+
+def starts_program(node):
+    """Whether a statement is `if __name__ == "__main__":`, or the function `start` of a program that another starts."""
+    is_main = isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+    return is_main or (isinstance(node, ast.FunctionDef) and node.name == "start")
 
 
 def keras_imports(tree):
@@ -136,6 +145,7 @@ def test_rules_catch_what_they_forbid(rule, source):
         (plugin_names, "def f():\n  'toybirds'\n"),
         (silent_or_loud, "try:\n  pass\nexcept ValueError:\n  pass"),
         (configuration_or_flags, "from absl import logging"),
+        (flag_definitions, "if __name__ == '__main__':\n  flags.DEFINE_string('a', None, '')"),
         (long_functions, "def f():\n  '''One.\n\n  Two.\n  '''\n" + "  x = 1\n" * 59),
     ],
 )
@@ -150,7 +160,7 @@ def test_one_loop_computes_all_gradients_that_train():
     assert [len(gradients(source_tree.tree(path))) for path in allowed] == [1, 1]
 
 
-def test_flags_are_defined_in_app_only():
+def test_importing_defines_the_flags_of_app_only():
     expect_none(violations(flag_definitions, source_tree.modules("ornet_tf", "configs"), {"ornet_tf/app.py"}))
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from ornet_tf.datasets import cub
+from ornet_tf.errors import UserError
 
 # (image id, class id, file, 1 = training, x y width height); ids with gaps and in no order of class.
 ROWS = [
@@ -182,11 +183,11 @@ def test_a_malformed_listing_is_named_with_its_line(root, name, old, new, messag
         ("validation", {}, ValueError, "validation split has no pictures. Set validation_per_class"),
         ("train", {"validation_per_class": 2}, ValueError, "below 2.*class 7, got 2"),
         ("train", {"validation_per_class": -1}, ValueError, "at least 0, got -1"),
-        ("train", {"validation_per_class": 0.5}, TypeError, "validation_per_class .* 0.5"),
+        ("train", {"validation_per_class": 0.5}, UserError, "validation_per_class .* 0.5"),
         ("train", {"classes": [2, 3]}, ValueError, "got 3, which is not in .*classes.txt"),
         ("train", {"classes": []}, ValueError, "an empty list"),
-        ("train", {"classes": "2"}, TypeError, "list of class ids"),
-        ("train", {"classes": ["Laysan Albatross"]}, TypeError, "classes .*'Laysan Albatross'"),
+        ("train", {"classes": "2"}, UserError, "list of class ids"),
+        ("train", {"classes": ["Laysan Albatross"]}, UserError, "classes .*'Laysan Albatross'"),
     ],
 )
 def test_wrong_options_are_explained(root, split, options, error, message):

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf.erasing import above_threshold, attentive, random, restricted_rectangle
+from ornet_tf.errors import UserError
 from tests.tiny_maps import keys, map_with_peak, random_maps
 
 STRATEGIES = (random, above_threshold, restricted_rectangle)
@@ -94,7 +95,7 @@ def test_wrong_options_and_shapes_are_named(strategy):
     with pytest.raises(ValueError, match="probability must be a number between 0 and 1, got 1.5"):
         strategy.erase(random_maps(2, 4, 4), keys(2), probability=1.5)
     name = "candidate_threshold" if strategy is above_threshold else "side"
-    with pytest.raises(TypeError, match=rf"{name} must be two numbers \(min, max\), got 0.5"):
+    with pytest.raises(UserError, match=rf"{name} must be two numbers \(min, max\), got 0.5"):
         strategy.erase(random_maps(2, 4, 4), keys(2), **{name: 0.5})
     with pytest.raises(ValueError, match=r"activation_map must have shape \[B, h, w, 1\]"):
         strategy.erase(tf.zeros([2, 4, 4]), keys(2))

@@ -4,6 +4,7 @@ import pytest
 import scipy.io
 
 from ornet_tf.datasets import SPLITS, MissingSplit, imagenet
+from ornet_tf.errors import UserError
 from tests import config_source
 
 WNIDS = ("n01440764", "n01443537", "n02012849")
@@ -165,7 +166,7 @@ def test_a_split_without_pictures_is_told_from_a_broken_data_set(tree):
         imagenet.load("train", root=tree)
     with pytest.raises(ValueError, match="below 4, the number of training pictures of class n01440764, got 4"):
         imagenet.load("train", root=tree / "Data", validation_per_class=4)
-    with pytest.raises(TypeError, match="validation_per_class to be a whole number, got 0.5"):
+    with pytest.raises(UserError, match="validation_per_class to be a whole number, got 0.5"):
         imagenet.load("train", root=tree / "Data", validation_per_class=0.5)
 
 

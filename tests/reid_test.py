@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from ornet_tf.datasets import SPLITS, MissingSplit, reid
+from ornet_tf.errors import UserError
 from tests import config_source
 
 MARKET = {
@@ -97,7 +98,7 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
         reid.load("validation", root=tmp_path)
     with pytest.raises(ValueError, match="at least 0, got -1"):
         reid.load("train", root=tmp_path, validation_per_class=-1)
-    with pytest.raises(TypeError, match="whole number, got 0.5"):
+    with pytest.raises(UserError, match="whole number, got 0.5"):
         reid.load("train", root=tmp_path, validation_per_class=0.5)
     (tmp_path / "query" / "person.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match="query/person.jpg: expected a name that starts with an identity"):

@@ -10,6 +10,7 @@ from PIL import Image
 from ornet_tf import registry
 from ornet_tf.datasets import SPLITS, toybirds
 from ornet_tf.datasets import _toybirds_drawing as drawing
+from ornet_tf.errors import UserError
 
 
 def _pictures(source) -> np.ndarray:
@@ -184,17 +185,17 @@ def test_a_spoilt_cache_is_made_again_with_a_warning(tmp_path, caplog, spoil):
     [
         ({"split": "training"}, ValueError, ["split", "train, validation, test", "'training'"]),
         ({"seed": -1}, ValueError, ["seed", "at least 0", "-1"]),
-        ({"seed": "0"}, TypeError, ["seed", "an integer", "'0'"]),
+        ({"seed": "0"}, UserError, ["seed", "an integer", "'0'"]),
         ({"image_size": 31}, ValueError, ["image_size", "at least 32", "31"]),
-        ({"image_size": 64.5}, TypeError, ["image_size", "an integer", "64.5"]),
+        ({"image_size": 64.5}, UserError, ["image_size", "an integer", "64.5"]),
         ({"num_classes": 1}, ValueError, ["num_classes", "from 2 to 20", "1"]),
         ({"num_classes": 21}, ValueError, ["num_classes", "from 2 to 20", "21"]),
-        ({"num_classes": True}, TypeError, ["num_classes", "an integer", "True"]),
+        ({"num_classes": True}, UserError, ["num_classes", "an integer", "True"]),
         ({"train_count": 0}, ValueError, ["train_count", "at least 1", "0"]),
-        ({"test_count": None}, TypeError, ["test_count", "an integer", "None"]),
+        ({"test_count": None}, UserError, ["test_count", "an integer", "None"]),
         ({"validation_count": -5}, ValueError, ["validation_count", "at least 1", "-5"]),
         ({"head_blank_probability": 1.5}, ValueError, ["head_blank_probability", "from 0 to 1", "1.5"]),
-        ({"body_noise_probability": "no"}, TypeError, ["body_noise_probability", "a number", "'no'"]),
+        ({"body_noise_probability": "no"}, UserError, ["body_noise_probability", "a number", "'no'"]),
         ({"body_noise_probability": float("nan")}, ValueError, ["body_noise_probability", "from 0 to 1", "nan"]),
         ({"body_hue_deviation": -1}, ValueError, ["body_hue_deviation", "from 0 to 180", "-1"]),
         ({"distractor_count": -1}, ValueError, ["distractor_count", "at least 0", "-1"]),

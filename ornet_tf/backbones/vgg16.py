@@ -8,6 +8,7 @@ import h5py
 
 from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 from ornet_tf.layers import CaffeNormalization, Conv3x3, ExampleDropout
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # (convolutions, filters)
@@ -43,18 +44,18 @@ def build(
       the split is block5_pool.
 
     Raises:
-      ValueError: for a wrong split, head or size.
+      UserError: for a wrong split, head or size.
       FileNotFoundError: if `weights` is neither a name nor a file.
       OSError: if the weights of `imagenet` can't be downloaded.
     """
     pools = [f"block{block}_pool" for block in range(1, 6 if head == "fully_connected" else 5)]
     splits = [*pools, *(f"block{block}_conv{count}" for block, (count, _) in enumerate(BLOCKS[:-1], start=1))]
     if head not in HEADS:
-        raise ValueError(f"head: expected one of {', '.join(HEADS)}, got {head!r}.")
+        raise UserError(f"head: expected one of {', '.join(HEADS)}, got {head!r}.")
     if split not in splits:
-        raise ValueError(f"split: expected one of {', '.join(splits)} with head {head!r}, got {split!r}.")
+        raise UserError(f"split: expected one of {', '.join(splits)} with head {head!r}, got {split!r}.")
     if image_size % 32:
-        raise ValueError(f"image_size: VGG16 needs a multiple of 32, got {image_size}.")
+        raise UserError(f"image_size: VGG16 needs a multiple of 32, got {image_size}.")
     shape = (image_size, image_size, 3)
     pixels = keras.Input(shape, name="image")
     centred = CaffeNormalization(dtype="float32", name="caffe_normalization")(pixels)

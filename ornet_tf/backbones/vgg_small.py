@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 from ornet_tf.layers import ExampleDropout, conv_norm_relu
 
 
@@ -29,13 +30,13 @@ def build(
       The three models; "features" of the upper one is the last block's map.
 
     Raises:
-      ValueError: for a split that is not there or a size that does not fit.
+      UserError: for a split that is not there or a size that does not fit.
     """
     splits = [f"block{i + 1}_pool" for i in range(len(blocks) - 1)]
     if split not in splits:
-        raise ValueError(f"split: expected one of {', '.join(splits)}, got {split!r}.")
+        raise UserError(f"split: expected one of {', '.join(splits)}, got {split!r}.")
     if image_size % 2 ** len(splits):
-        raise ValueError(f"image_size: expected a multiple of {2 ** len(splits)}, got {image_size}.")
+        raise UserError(f"image_size: expected a multiple of {2 ** len(splits)}, got {image_size}.")
     shape = (image_size, image_size, 3)
     pixels = keras.Input(shape, name="image")
     centred = keras.layers.Rescaling(1 / 64.0, offset=-2.0, dtype="float32", name="rescaling")(pixels)

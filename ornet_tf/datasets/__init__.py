@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ornet_tf.errors import UserError
+
 SPLITS = ("train", "validation", "test")
 
 
-class MissingSplit(ValueError):
+class MissingSplit(UserError):
     """The data set is all right but has no such split, or no pictures in it."""
 
 

@@ -8,6 +8,8 @@ import posixpath
 import unicodedata
 from collections.abc import Collection
 
+from ornet_tf.errors import UserError
+
 COLUMNS = ("file", "xmin", "ymin", "xmax", "ymax")
 
 
@@ -20,33 +22,33 @@ def read(path: pathlib.Path, *, prefix: str, known: Collection[str]) -> list[tup
       known: the names of all pictures (NFC).
 
     Raises:
-      ValueError: for a missing column, an unknown picture, a box that is no box, or boxes that are not in pixels.
+      UserError: for a missing column, an unknown picture, a box that is no box, or boxes that are not in pixels.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
             lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected a CSV table in UTF-8: {error}.") from None
+        raise UserError(f"{path}: expected a CSV table in UTF-8: {error}.") from None
     number, header = lines[0] if lines else (1, [])
     header = [cell.strip().lower() for cell in header]
     if any(header.count(column) != 1 for column in COLUMNS):
         got = ",".join(header) or "nothing"
-        raise ValueError(f"{path}, line {number}: expected the columns {','.join(COLUMNS)}, got {got}.")
+        raise UserError(f"{path}, line {number}: expected the columns {','.join(COLUMNS)}, got {got}.")
     places = [header.index(column) for column in COLUMNS]
 
     boxes = []
     for number, row in lines[1:]:
         where = f"{path}, line {number}"
         if len(row) <= max(places):
-            raise ValueError(f"{where}: expected {len(header)} cells, got {len(row)}.")
+            raise UserError(f"{where}: expected {len(header)} cells, got {len(row)}.")
         file, *cells = (row[place].strip() for place in places)
         name = posixpath.normpath(posixpath.join(prefix, unicodedata.normalize("NFC", file)))
         if name not in known:
-            raise ValueError(f"{where}: expected a picture below {path.parent}, got {file!r}.")
+            raise UserError(f"{where}: expected a picture below {path.parent}, got {file!r}.")
         boxes.append((name, _box(cells, where)))
     if boxes and max(max(box) for _, box in boxes) <= 1:
-        raise ValueError(f"{path}: expected boxes in pixels, but none reaches beyond 1; multiply by the picture sizes.")
+        raise UserError(f"{path}: expected boxes in pixels, but none reaches beyond 1; multiply by the picture sizes.")
     return boxes
 
 
@@ -54,7 +56,7 @@ def _box(cells: list[str], where: str) -> list[float]:
     try:
         xmin, ymin, xmax, ymax = map(float, cells)
     except ValueError:
-        raise ValueError(f"{where}: expected four numbers, got {','.join(cells)}.") from None
+        raise UserError(f"{where}: expected four numbers, got {','.join(cells)}.") from None
     if not (math.isfinite(xmin + ymin + xmax + ymax) and xmin < xmax and ymin < ymax):
-        raise ValueError(f"{where}: expected xmin < xmax and ymin < ymax, got {','.join(cells)}.")
+        raise UserError(f"{where}: expected xmin < xmax and ymin < ymax, got {','.join(cells)}.")
     return [ymin, xmin, ymax, xmax]

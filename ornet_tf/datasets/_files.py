@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ornet_tf.datasets import SPLITS
+from ornet_tf.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -24,10 +25,10 @@ def folder(path: str | os.PathLike, split: str, *, plugin: str, layout: str) -> 
 
     Raises:
       FileNotFoundError: if there is no such folder.
-      ValueError: for an unknown split.
+      UserError: for an unknown split.
     """
     if split not in SPLITS:
-        raise ValueError(f"{plugin}: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
+        raise UserError(f"{plugin}: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
     root = pathlib.Path(path).expanduser().absolute()
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; expected {layout}.")
@@ -43,14 +44,14 @@ def lines(path: pathlib.Path, *, layout: str) -> list[tuple[int, str]]:
 
     Raises:
       FileNotFoundError: if the file is missing.
-      ValueError: if it is not UTF-8.
+      UserError: if it is not UTF-8.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; expected {layout}.") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8 text: {error}.") from None
+        raise UserError(f"{path}: expected UTF-8 text: {error}.") from None
     stripped = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1)]
     return [(number, line) for number, line in stripped if line]
 

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from ornet_tf.errors import UserError
+
 
 def choose(
     class_of: Mapping[Any, Hashable], per_class: int, seed: int, *, plugin: str, spare_small: bool = False
@@ -22,12 +24,12 @@ def choose(
       spare_small: whether nothing is taken from classes that have no picture more than that.
 
     Raises:
-      TypeError: unless `per_class` and `seed` are whole numbers.
-      ValueError: if `per_class` is negative, or would take the last training picture of a class that is not spared.
+      UserError: unless `per_class` and `seed` are whole numbers, if `per_class` is negative, or would take the last
+        training picture of a class that is not spared.
     """
     per_class, seed = _whole(per_class, "validation_per_class", plugin), _whole(seed, "validation_seed", plugin)
     if per_class < 0:
-        raise ValueError(f"{plugin}: expected validation_per_class of at least 0, got {per_class}.")
+        raise UserError(f"{plugin}: expected validation_per_class of at least 0, got {per_class}.")
     if not per_class:
         return set()
     by_class: dict[Hashable, list] = {}
@@ -38,7 +40,7 @@ def choose(
         if per_class >= len(keys):
             if spare_small:
                 continue
-            raise ValueError(
+            raise UserError(
                 f"{plugin}: expected validation_per_class below {len(keys)}, the number of training pictures of class "
                 f"{class_id}, got {per_class}."
             )
@@ -52,4 +54,4 @@ def _whole(value: Any, option: str, plugin: str) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{plugin}: expected {option} to be a whole number, got {value!r}.") from None
+        raise UserError(f"{plugin}: expected {option} to be a whole number, got {value!r}.") from None

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ornet_tf.errors import UserError
+
 _MATRIX, _COMPRESSED = 14, 15
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _ENCODINGS = {1: "utf-8", 2: "utf-8", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
@@ -36,14 +38,14 @@ def read(path: pathlib.Path) -> dict[str, Any]:
     """
     data = path.read_bytes()
     if data.startswith(b"MATLAB 7.3"):
-        raise ValueError(f"{path}: expected a MATLAB file of version 5, got one of 7.3; save it anew with `save -v7`.")
+        raise UserError(f"{path}: expected a MATLAB file of version 5, got one of 7.3; save it anew with `save -v7`.")
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None:
-        raise ValueError(f"{path}: expected a MATLAB file of version 5, got something else.")
+        raise UserError(f"{path}: expected a MATLAB file of version 5, got something else.")
     try:
         return dict(_variable(payload, order) for kind, payload in _elements(data[128:], order) if kind == _MATRIX)
     except _UNREADABLE as error:
-        raise ValueError(f"{path}: expected a MATLAB file of version 5, but it is damaged: {error}.") from None
+        raise UserError(f"{path}: expected a MATLAB file of version 5, but it is damaged: {error}.") from None
 
 
 def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:

@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from ornet_tf.errors import UserError
+
 _SIDES = ("ymin", "xmin", "ymax", "xmax")
 
 
@@ -32,21 +34,21 @@ def read(path: pathlib.Path) -> Annotation | None:
     """Returns the objects of a picture; None if there is no such file.
 
     Raises:
-      ValueError: if the file is no XML, or a box has no four numbers.
+      UserError: if the file is no XML, or a box has no four numbers.
     """
     try:
         root = ElementTree.parse(path).getroot()
     except FileNotFoundError:
         return None
     except ElementTree.ParseError as error:
-        raise ValueError(f"{path}: expected an XML file in the layout of PASCAL VOC: {error}.") from None
+        raise UserError(f"{path}: expected an XML file in the layout of PASCAL VOC: {error}.") from None
     names, boxes = [], []
     for item in root.iter("object"):
         cells = [item.findtext(f"bndbox/{side}", "") for side in _SIDES]
         try:
             boxes.append([float(cell) for cell in cells])
         except ValueError:
-            raise ValueError(f"{path}: expected numbers as {', '.join(_SIDES)}, got {cells}.") from None
+            raise UserError(f"{path}: expected numbers as {', '.join(_SIDES)}, got {cells}.") from None
         names.append(item.findtext("name", "").strip())
     return Annotation(names, half_open(boxes))
 

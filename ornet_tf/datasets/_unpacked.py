@@ -17,6 +17,7 @@ from absl import logging
 from PIL import Image
 
 from ornet_tf.datasets import Source
+from ornet_tf.errors import UserError
 
 LAYOUT = 1  # change it when what `write` leaves changes
 
@@ -50,7 +51,7 @@ def write(
       what: the name of the data, for messages.
 
     Raises:
-      ValueError: for pictures in other formats, a label that is no class, boxes that are no fractions, or no examples.
+      UserError: for pictures in other formats, a label that is no class, boxes that are no fractions, or no examples.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f"{folder.name}.partial-*"):
@@ -75,9 +76,9 @@ def _write_pictures(
     labels, kinds, boxes = [], [], [np.zeros((0, 4), np.float32)]
     for number, (encoded, label, fractions) in enumerate(examples):
         if not 0 <= label < num_classes:
-            raise ValueError(f"{what}: expected labels from 0 to {num_classes - 1}, got {label} for picture {number}.")
+            raise UserError(f"{what}: expected labels from 0 to {num_classes - 1}, got {label} for picture {number}.")
         if np.any((fractions < -1e-3) | (fractions > 1 + 1e-3)):
-            raise ValueError(f"{what}: expected boxes from 0 to 1, got {fractions.tolist()} for picture {number}.")
+            raise UserError(f"{what}: expected boxes from 0 to 1, got {fractions.tolist()} for picture {number}.")
         kind = 0 if encoded.startswith(_JPEG) else 1 if encoded.startswith(_PNG) else 2
         labels.append(label)
         kinds.append(kind)
@@ -90,7 +91,7 @@ def _write_pictures(
         path.write_bytes(encoded)
         logging.log_every_n_seconds(logging.INFO, "%s: %d pictures unpacked.", 10, what, number + 1)
     if not labels:
-        raise ValueError(f"{what}: expected pictures, got none.")
+        raise UserError(f"{what}: expected pictures, got none.")
     _check_kinds(kinds, what)
     return {
         "labels": np.array(labels, np.int32),
@@ -102,7 +103,7 @@ def _write_pictures(
 
 def _check_kinds(kinds: Sequence[int], what: str) -> None:
     if min(kinds) == len(_SUFFIXES) - 1:
-        raise ValueError(f"{what}: expected JPEG or PNG pictures, got none among the first {len(kinds)}.")
+        raise UserError(f"{what}: expected JPEG or PNG pictures, got none among the first {len(kinds)}.")
 
 
 def _name(number: int, kind: int) -> str:

@@ -26,6 +26,7 @@ import numpy as np
 from absl import logging
 
 from ornet_tf.datasets import SPLITS, MissingSplit, Source, _held_out
+from ornet_tf.errors import UserError
 
 
 def load(
@@ -55,11 +56,10 @@ def load(
 
     Raises:
       FileNotFoundError: if a listing, the folder of pictures or that of masks is missing.
-      TypeError: if an option is of the wrong kind.
       ValueError: for an unknown split, a malformed or contradictory listing, or a split without pictures.
     """
     if split not in SPLITS:
-        raise ValueError(f"cub: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
+        raise UserError(f"cub: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
     root = pathlib.Path(root).expanduser().absolute()
     if not (root / "images").is_dir():
         raise FileNotFoundError(f"{root / 'images'}: no such folder; root must hold images.txt and the folder images.")
@@ -111,16 +111,16 @@ def _masks(root: pathlib.Path, folder: str | os.PathLike | None, files: Sequence
 def _chosen_classes(classes: Sequence[int] | None, names: dict[int, str], root: pathlib.Path) -> list[int]:
     """Returns the sorted ids of the classes to use."""
     if not names:
-        raise ValueError(f"{root / 'classes.txt'}: expected '<class id> <class name>' lines, got an empty file.")
+        raise UserError(f"{root / 'classes.txt'}: expected '<class id> <class name>' lines, got an empty file.")
     if classes is None:
         return sorted(names)
     if isinstance(classes, (str, int)):
-        raise TypeError(f"cub: expected classes to be a list of class ids such as [1, 2], got {classes!r}.")
+        raise UserError(f"cub: expected classes to be a list of class ids such as [1, 2], got {classes!r}.")
     chosen = sorted({_whole(class_id, "classes") for class_id in classes})
     missing = [class_id for class_id in chosen if class_id not in names]
     if missing or not chosen:
         what = f"{missing[0]}, which is not in {root / 'classes.txt'}" if missing else "an empty list"
-        raise ValueError(f"cub: expected classes to be class ids of classes.txt, got {what}.")
+        raise UserError(f"cub: expected classes to be class ids of classes.txt, got {what}.")
     return chosen
 
 
@@ -131,7 +131,7 @@ def _read(path: pathlib.Path, parse: Callable[[str], Any], form: str) -> dict[in
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file; root must be a folder in the layout of CUB-200-2011.") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8 text: {error}.") from None
+        raise UserError(f"{path}: expected UTF-8 text: {error}.") from None
     rows: dict[int, Any] = {}
     for number, line in enumerate(lines, 1):
         words = line.split(None, 1)
@@ -140,9 +140,9 @@ def _read(path: pathlib.Path, parse: Callable[[str], Any], form: str) -> dict[in
         try:
             row, value = int(words[0]), parse(words[1].rstrip() if len(words) == 2 else "")
         except ValueError:
-            raise ValueError(f"{path}, line {number}: expected '{form}', got {line.strip()!r}.") from None
+            raise UserError(f"{path}, line {number}: expected '{form}', got {line.strip()!r}.") from None
         if row in rows:
-            raise ValueError(f"{path}, line {number}: expected each id once, got {row} again.")
+            raise UserError(f"{path}, line {number}: expected each id once, got {row} again.")
         rows[row] = value
     return rows
 
@@ -152,7 +152,7 @@ def _read_for(images: Iterable[int], path: pathlib.Path, parse: Callable[[str], 
     rows = _read(path, parse, form)
     for image in images:
         if image not in rows:
-            raise ValueError(f"{path}: expected a line for each image of images.txt, got none for image {image}.")
+            raise UserError(f"{path}: expected a line for each image of images.txt, got none for image {image}.")
     return rows
 
 
@@ -160,7 +160,7 @@ def _whole(value: Any, option: str) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"cub: expected {option} to be made of whole numbers, got {value!r}.") from None
+        raise UserError(f"cub: expected {option} to be made of whole numbers, got {value!r}.") from None
 
 
 def _class_name(text: str) -> str:

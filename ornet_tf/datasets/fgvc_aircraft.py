@@ -19,6 +19,7 @@ from absl import logging
 from PIL import Image, JpegImagePlugin
 
 from ornet_tf.datasets import MissingSplit, Source, _files, _held_out
+from ornet_tf.errors import UserError
 
 LEVELS = ("variant", "family", "manufacturer")
 BANNER = 20  # rows
@@ -51,12 +52,11 @@ def load(
 
     Raises:
       FileNotFoundError: if a list or the folder of pictures is missing.
-      TypeError: if an option is of the wrong kind.
-      ValueError: for an unknown split or level, a malformed list, a picture without box, or a split without pictures.
+      UserError: for an unknown split or level, a malformed list, a picture without box, or a split without pictures.
     """
     folder = _files.folder(root, split, plugin="fgvc_aircraft", layout=_LAYOUT)
     if level not in LEVELS:
-        raise ValueError(f"fgvc_aircraft: expected level to be one of {', '.join(LEVELS)}, got {level!r}.")
+        raise UserError(f"fgvc_aircraft: expected level to be one of {', '.join(LEVELS)}, got {level!r}.")
     folder = folder / "data" if (folder / "data").is_dir() else folder
     if not (folder / "images").is_dir():
         raise FileNotFoundError(f"{folder / 'images'}: no such folder; expected {_LAYOUT}.")
@@ -87,7 +87,7 @@ def _classes(path: pathlib.Path) -> dict[str, str]:
     for number, line in _files.lines(path, layout=_LAYOUT):
         picture, _, name = line.partition(" ")
         if not name or picture in classes:
-            raise ValueError(f"{path}, line {number}: expected '<picture> <class>', each once, got {line!r}.")
+            raise UserError(f"{path}, line {number}: expected '<picture> <class>', each once, got {line!r}.")
         classes[picture] = name.strip()
     return classes
 
@@ -101,12 +101,12 @@ def _boxes(path: pathlib.Path, pictures: list[str]) -> list[np.ndarray]:
             xmin, ymin, xmax, ymax = map(float, cells)
         except ValueError:
             form = "'<picture> <xmin> <ymin> <xmax> <ymax>'"
-            raise ValueError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
+            raise UserError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
         # From pixels first..last, counted from 1, to the half-open first - 1..last.
         box_of[picture] = [[ymin - 1, xmin - 1, ymax, xmax]]
     for picture in pictures:
         if picture not in box_of:
-            raise ValueError(f"{path}: expected a line for each picture, got none for {picture}.")
+            raise UserError(f"{path}: expected a line for each picture, got none for {picture}.")
     return _files.boxes(pictures, box_of)
 
 

@@ -30,6 +30,7 @@ import numpy as np
 from absl import logging
 
 from ornet_tf.datasets import SPLITS, MissingSplit, Source, _box_table
+from ornet_tf.errors import UserError
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 _TABLE = "boxes.csv"
@@ -71,11 +72,11 @@ def load(
 
     Raises:
       FileNotFoundError: if root, or a table that was asked for by name, is missing.
-      ValueError: for an unknown split, a folder that fits neither layout, a wrong fraction, a malformed table, or a
+      UserError: for an unknown split, a folder that fits neither layout, a wrong fraction, a malformed table, or a
         split without pictures.
     """
     if split not in SPLITS:
-        raise ValueError(f"image_folder: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
+        raise UserError(f"image_folder: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
     root = pathlib.Path(root).expanduser().absolute()
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; root must hold a folder of pictures for each class.")
@@ -109,7 +110,7 @@ def _split_folders(root: pathlib.Path) -> tuple[str, ...]:
     if names and set(names) <= set(SPLITS):
         return tuple(names)
     if set(names) & set(SPLITS) or (names and {name.lower() for name in names} <= _LIKE_SPLITS):
-        raise ValueError(
+        raise UserError(
             f"{root}: expected a folder for each class, or only folders named {', '.join(SPLITS)}, got a mixture: "
             f"{', '.join(names[:8])}; rename what is meant otherwise."
         )
@@ -121,11 +122,11 @@ def _shares(folders: Sequence[str], validation: float, test: float) -> dict[str,
     shares = {"validation": validation, "test": test}
     for split, share in shares.items():
         if not 0 <= share < 1:
-            raise ValueError(f"image_folder: expected {split}_fraction to be at least 0 and below 1, got {share!r}.")
+            raise UserError(f"image_folder: expected {split}_fraction to be at least 0 and below 1, got {share!r}.")
         if share and split in folders:
-            raise ValueError(f"image_folder: expected {split}_fraction 0 beside a folder {split}/, got {share!r}.")
+            raise UserError(f"image_folder: expected {split}_fraction 0 beside a folder {split}/, got {share!r}.")
     if validation + test >= 1:
-        raise ValueError(f"image_folder: expected fractions whose sum is below 1, got {validation} + {test}.")
+        raise UserError(f"image_folder: expected fractions whose sum is below 1, got {validation} + {test}.")
     return shares
 
 
@@ -155,15 +156,15 @@ def _pictures(root: pathlib.Path, folders: Sequence[str], table: str | None) -> 
             try:
                 name.encode()
             except UnicodeEncodeError:
-                raise ValueError(f"{path!r}: expected a name in UTF-8; rename the file or its folder.") from None
+                raise UserError(f"{path!r}: expected a name in UTF-8; rename the file or its folder.") from None
             if name in pictures:
-                raise ValueError(f"{path}: another file's name differs only in its Unicode form; rename one.")
+                raise UserError(f"{path}: another file's name differs only in its Unicode form; rename one.")
             pictures[name] = _Picture(name, path, name.split("/")[depth - 1], folder)
     if ignored:
         what = "files that are no pictures in the folder of a class"
         logging.info("%s: ignored %d %s, such as %s.", root, len(ignored), what, ignored[0])
     if not pictures:
-        raise ValueError(
+        raise UserError(
             f"{root}: expected pictures ({', '.join(_SUFFIXES)}) in a folder for each class, got none among "
             f"{len(ignored)} files."
         )

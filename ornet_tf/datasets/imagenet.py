@@ -20,6 +20,7 @@ import numpy as np
 from absl import logging
 
 from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _matlab, _pascal_voc
+from ornet_tf.errors import UserError
 
 _LAYOUT = "the folder that holds train/ and val/ (ILSVRC/Data/CLS-LOC in Kaggle's archive)"
 _GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -56,8 +57,7 @@ def load(
 
     Raises:
       FileNotFoundError: if root, train/, val/ or a file that was named is missing.
-      TypeError: if an option is of the wrong kind.
-      ValueError: for an unknown split, a malformed file, a picture without class, or a split without pictures.
+      UserError: for an unknown split, a malformed file, a picture without class, or a split without pictures.
     """
     folder = _files.folder(root, split, plugin="imagenet", layout=_LAYOUT)
     annotations = None if not boxes else _existing(boxes, "the folder of the XML files")
@@ -75,7 +75,7 @@ def load(
     label_of = {wnid: label for label, wnid in enumerate(classes)}
     for name, wnid in class_of.items():
         if wnid not in label_of:
-            raise ValueError(f"{folder / name}: expected one of the {len(classes)} classes, got {wnid!r}.")
+            raise UserError(f"{folder / name}: expected one of the {len(classes)} classes, got {wnid!r}.")
     names = sorted(class_of)
     return Source(
         class_names=list(classes.values()),
@@ -108,7 +108,7 @@ def _classes(root: pathlib.Path, synsets: str | os.PathLike | None) -> dict[str,
     for number, line in _files.lines(path, layout="LOC_synset_mapping.txt"):
         wnid, _, name = line.partition(" ")
         if not name or wnid in names:
-            raise ValueError(f"{path}, line {number}: expected '<wnid> <names>', each wnid once, got {line!r}.")
+            raise UserError(f"{path}, line {number}: expected '<wnid> <names>', each wnid once, got {line!r}.")
         names[wnid] = name.split(",")[0].strip()
     return dict(sorted(names.items()))
 
@@ -134,10 +134,10 @@ def _test(
         found = {stem: _pascal_voc.read(annotations / "val" / f"{stem}.xml") for stem in stems.values()}
         wnid_of, where = {stem: a.names[0] for stem, a in found.items() if a and a.names}, annotations / "val"
     else:
-        raise ValueError(f"imagenet: set val_labels to LOC_val_solution.csv; {root / 'val'} has no folders of classes.")
+        raise UserError(f"imagenet: set val_labels to LOC_val_solution.csv; {root / 'val'} has no folders of classes.")
     missing = [name for name, stem in stems.items() if stem not in wnid_of]
     if missing:
-        raise ValueError(f"{where}: expected the class of every picture, got none for {missing[0]}.")
+        raise UserError(f"{where}: expected the class of every picture, got none for {missing[0]}.")
     return {name: wnid_of[stem] for name, stem in stems.items()}
 
 
@@ -155,7 +155,7 @@ def _solution(path: str | os.PathLike | None) -> dict[str, tuple[str, np.ndarray
             rows[picture] = words[0], _pascal_voc.half_open(corners.tolist())
         except (ValueError, IndexError):
             form = "'<picture>,<wnid> <xmin> <ymin> <xmax> <ymax> ...'"
-            raise ValueError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
+            raise UserError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
     return rows
 
 
@@ -169,11 +169,11 @@ def _from_development_kit(path: pathlib.Path) -> dict[str, str]:
     try:
         wnid_of = {int(np.ravel(row["ILSVRC2012_ID"])[0]): row["WNID"] for row in synsets}
     except (TypeError, KeyError, IndexError):
-        raise ValueError(f"{meta}: expected synsets with ILSVRC2012_ID and WNID, got something else.") from None
+        raise UserError(f"{meta}: expected synsets with ILSVRC2012_ID and WNID, got something else.") from None
     labels = {}
     for number, line in _files.lines(folder / _GROUND_TRUTH, layout="the development kit's ground truth"):
         if not line.isdigit() or int(line) not in wnid_of:
-            raise ValueError(f"{folder / _GROUND_TRUTH}, line {number}: expected a number of meta.mat, got {line!r}.")
+            raise UserError(f"{folder / _GROUND_TRUTH}, line {number}: expected a number of meta.mat, got {line!r}.")
         labels[f"ILSVRC2012_val_{number:08d}"] = wnid_of[int(line)]
     return labels
 

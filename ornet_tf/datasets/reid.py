@@ -20,6 +20,7 @@ import numpy as np
 from absl import logging
 
 from ornet_tf.datasets import MissingSplit, Source, _files, _held_out
+from ornet_tf.errors import UserError
 
 # Of Market-1501's file names: pictures without a whole person, and persons that are in no query.
 _NOBODY = {"market1501": ("-1", "0000"), "dukemtmc": (), "msmt17": ()}
@@ -68,15 +69,14 @@ def load(
 
     Raises:
       FileNotFoundError: if a folder or a list is missing.
-      TypeError: if an option is of the wrong kind.
-      ValueError: for an unknown split or layout, a file name without identity, or a split without pictures.
+      UserError: for an unknown split or layout, a file name without identity, or a split without pictures.
     """
     folder = _files.folder(root, split, plugin="reid", layout="the folder of a re-identification data set")
     if layout not in _NOBODY:
-        raise ValueError(f"reid: expected layout to be one of {', '.join(_NOBODY)}, got {layout!r}.")
+        raise UserError(f"reid: expected layout to be one of {', '.join(_NOBODY)}, got {layout!r}.")
     if layout == "msmt17":
         if validation_per_class:
-            raise ValueError(f"reid: expected validation_per_class 0 for msmt17, got {validation_per_class!r}.")
+            raise UserError(f"reid: expected validation_per_class 0 for msmt17, got {validation_per_class!r}.")
         person_of = _identified(_listed(folder, split), layout, folder)
         known = _identified(_listed(folder, "train"), layout, folder) if split == "validation" else person_of
     else:
@@ -93,7 +93,7 @@ def load(
     names = sorted(person_of)
     strangers = sorted({person_of[name] for name in names} - set(class_names))
     if strangers:
-        raise ValueError(f"{folder}: expected persons of the training split in {split}, got {strangers[0]} as well.")
+        raise UserError(f"{folder}: expected persons of the training split in {split}, got {strangers[0]} as well.")
     return Source(
         class_names=class_names,
         images=[f"{folder}/{name}" for name in names],
@@ -123,7 +123,7 @@ def _listed(root: pathlib.Path, split: str) -> list[str]:
         for number, line in _files.lines(root / file, layout="a list of MSMT17's pictures"):
             words = line.split()
             if len(words) != 2 or not words[1].isdigit():
-                raise ValueError(f"{root / file}, line {number}: expected '<file> <person>', got {line!r}.")
+                raise UserError(f"{root / file}, line {number}: expected '<file> <person>', got {line!r}.")
             names.append(f"{folder}/{words[0]}")
     return names
 
@@ -134,7 +134,7 @@ def _identified(names: list[str], layout: str, root: pathlib.Path) -> dict[str, 
     for name in names:
         match = re.match(r"(-1|\d+)_", name.rsplit("/", 1)[-1])
         if match is None:
-            raise ValueError(f"{root / name}: expected a name that starts with an identity, such as 0002_c1s1_...jpg.")
+            raise UserError(f"{root / name}: expected a name that starts with an identity, such as 0002_c1s1_...jpg.")
         person_of[name] = match[1]
     kept = {name: person for name, person in person_of.items() if person not in _NOBODY[layout]}
     if len(kept) < len(person_of):

@@ -16,6 +16,7 @@ import numpy as np
 from absl import logging
 
 from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _matlab, _pascal_voc
+from ornet_tf.errors import UserError
 
 _LAYOUT = "root to hold Images/, Annotation/ and train_list.mat of Stanford Dogs"
 
@@ -40,8 +41,7 @@ def load(
 
     Raises:
       FileNotFoundError: if a list or a folder is missing.
-      TypeError: if an option is of the wrong kind.
-      ValueError: for an unknown split, a malformed list or annotation, or a split without pictures.
+      UserError: for an unknown split, a malformed list or annotation, or a split without pictures.
     """
     folder = _files.folder(root, split, plugin="stanford_dogs", layout=_LAYOUT)
     images = _subfolder(folder, "Images")
@@ -91,10 +91,10 @@ def _list(root: pathlib.Path, name: str) -> list[str]:
     else:
         raise FileNotFoundError(f"{root / name}.mat: no such file, nor in {root / 'lists'}; expected {_LAYOUT}.")
     if not isinstance(names, list):
-        raise ValueError(f"{path}: expected the variable file_list to be a cell array of names, got something else.")
+        raise UserError(f"{path}: expected the variable file_list to be a cell array of names, got something else.")
     for entry in names:
         if not isinstance(entry, str) or entry.count("/") != 1 or not all(entry.split("/")):
-            raise ValueError(f"{path}: expected names such as 'n02085620-Chihuahua/n02085620_7.jpg', got {entry!r}.")
+            raise UserError(f"{path}: expected names such as 'n02085620-Chihuahua/n02085620_7.jpg', got {entry!r}.")
     return names
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from absl import logging
 
 from ornet_tf.datasets import SPLITS, MissingSplit, Source, _unpacked
+from ornet_tf.errors import MissingPackageError, UserError
 
 DEFAULT_SPLITS = types.MappingProxyType({"train": "train", "validation": None, "test": "test"})
 
@@ -54,8 +55,8 @@ def load(
 
     Raises:
       FileNotFoundError: if the data set is not prepared and `download` is off.
-      ImportError: if tensorflow-datasets is not installed.
-      ValueError: for an unknown split, data set or feature, pictures that are neither JPEG nor PNG, examples without
+      MissingPackageError: if tensorflow-datasets is not installed.
+      UserError: for an unknown split, data set or feature, pictures that are neither JPEG nor PNG, examples without
         label, or a split without pictures.
     """
     spec = _spec(split, splits)
@@ -81,10 +82,10 @@ def load(
 
 def _spec(split: str, splits: Mapping[str, str | None]) -> str:
     if split not in SPLITS:
-        raise ValueError(f"tfds: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
+        raise UserError(f"tfds: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
     unknown = [key for key in splits if key not in SPLITS]
     if unknown:
-        raise ValueError(f"tfds: expected splits to name {', '.join(SPLITS)}, got {unknown[0]!r}.")
+        raise UserError(f"tfds: expected splits to name {', '.join(SPLITS)}, got {unknown[0]!r}.")
     spec = {**DEFAULT_SPLITS, **splits}[split]
     if not spec:
         raise MissingSplit(f"tfds: no {split} split is set; set splits.{split} to a TFDS split such as 'train[90%:]'.")
@@ -96,7 +97,7 @@ def _library() -> types.ModuleType:
     try:
         import tensorflow_datasets
     except ImportError as error:
-        raise ImportError("The tfds data set needs a package: pip install tensorflow-datasets.") from error
+        raise MissingPackageError("The tfds data set needs a package: pip install tensorflow-datasets.") from error
     return tensorflow_datasets
 
 
@@ -106,24 +107,24 @@ def _builder(library: types.ModuleType, name: str, data_dir: str | os.PathLike |
         return library.builder(name, data_dir=data_dir)
     except (AssertionError, ValueError) as error:  # unknown name or configuration; unknown version
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"tfds: expected the name of a TFDS data set, got {name!r}: {reason}") from error
+        raise UserError(f"tfds: expected the name of a TFDS data set, got {name!r}: {reason}") from error
 
 
 def _check_features(library: types.ModuleType, features: Mapping[str, Any], image_key: str, label_key: str) -> None:
-    """Raises ValueError unless the two features hold an encoded picture and one class."""
+    """Raises UserError unless the two features hold an encoded picture and one class."""
     for key, option, kind in (
         (image_key, "image_key", library.features.Image),
         (label_key, "label_key", library.features.ClassLabel),
     ):
         if not isinstance(features.get(key), kind):
             fitting = ", ".join(name for name, feature in features.items() if isinstance(feature, kind))
-            raise ValueError(
+            raise UserError(
                 f"tfds: expected {option} to name a feature of kind {kind.__name__} ({fitting or 'none here'}), got "
                 f"{key!r}, {features.get(key)}."
             )
     image = features[image_key]
     if np.dtype(image.np_dtype).kind != "u" or image.encoding_format not in (None, "jpeg", "png"):
-        raise ValueError(
+        raise UserError(
             f"tfds: expected the feature {image_key!r} to be JPEG or PNG with whole numbers, got "
             f"{image.encoding_format or 'PNG'} of {np.dtype(image.np_dtype)}."
         )
@@ -133,9 +134,9 @@ def _boxes_path(library: types.ModuleType, features: Mapping[str, Any], key: str
     """Returns the keys that lead to the boxes; () where there are none."""
     found = {"/".join(path): path for path in _box_features(library, features)}
     if key is None and len(found) > 1:
-        raise ValueError(f"tfds: several features hold boxes; set boxes_key to one of {', '.join(found)}.")
+        raise UserError(f"tfds: several features hold boxes; set boxes_key to one of {', '.join(found)}.")
     if key is not None and key not in found:
-        raise ValueError(f"tfds: expected boxes_key to be one of {', '.join(found) or 'none'}, got {key!r}.")
+        raise UserError(f"tfds: expected boxes_key to be one of {', '.join(found) or 'none'}, got {key!r}.")
     return found[key] if key is not None else next(iter(found.values()), ())
 
 
@@ -160,7 +161,7 @@ def _cache_root(builder: Any, cache_dir: str | os.PathLike | None) -> pathlib.Pa
     if cache_dir:
         return pathlib.Path(cache_dir).expanduser().absolute()
     if "://" in str(builder.data_dir):
-        raise ValueError(f"tfds: set cache_dir to a folder on this machine; the data is at {builder.data_dir}.")
+        raise UserError(f"tfds: set cache_dir to a folder on this machine; the data is at {builder.data_dir}.")
     # The data of `name/config/version` lies in a folder of that path.
     levels = len(builder.info.full_name.split("/"))
     return pathlib.Path(builder.data_dir).absolute().parents[levels - 1] / "ornet_tf_files"

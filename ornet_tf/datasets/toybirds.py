@@ -25,6 +25,7 @@ from PIL import Image
 
 from ornet_tf.datasets import SPLITS, Source
 from ornet_tf.datasets import _toybirds_drawing as drawing
+from ornet_tf.errors import UserError
 
 # One for each ordered pair of the palette's colours.
 CLASS_NAMES = (
@@ -76,7 +77,6 @@ def load(
       The pictures as PNG files (bytes), uint8 [image_size, image_size, 3] each, and a tight box and a mask of each.
 
     Raises:
-      TypeError: if an option is of the wrong kind.
       ValueError: if the split or the value of an option is not one of the above.
     """
     options = dict(locals())
@@ -113,7 +113,7 @@ def masks(split: str, **options: Any) -> np.ndarray:
       uint8 [N, image_size, image_size]: 0 background, 1 body and tail, 2 head.
 
     Raises:
-      TypeError, ValueError: as `load`.
+      UserError: as `load`.
     """
     bound = inspect.signature(load).bind(split, **options)
     bound.apply_defaults()
@@ -126,7 +126,7 @@ def masks(split: str, **options: Any) -> np.ndarray:
 def _checked(options: Mapping[str, Any]) -> tuple[int, drawing.Style]:
     """Returns the number of pictures and what they look like, or raises the error that `load` documents."""
     if options["split"] not in SPLITS:
-        raise ValueError(f"toybirds: split must be one of {', '.join(SPLITS)}; got {options['split']!r}.")
+        raise UserError(f"toybirds: split must be one of {', '.join(SPLITS)}; got {options['split']!r}.")
     lowest = dict.fromkeys([f"{s}_count" for s in SPLITS], 1)
     lowest.update(seed=0, image_size=SMALLEST_IMAGE, num_classes=2, distractor_count=0)
     highest = {"num_classes": len(CLASS_NAMES)}
@@ -142,13 +142,13 @@ def _check_number(name: str, value: Any, low: float, high: float | None, convert
     wanted = f"{kind} of at least {low}" if high is None else f"{kind} from {low} to {high}"
     message = f"toybirds: {name} must be {wanted}; got {value!r}."
     if isinstance(value, (bool, str)):
-        raise TypeError(message)
+        raise UserError(message)
     try:
         number = convert(value)
     except TypeError as error:
-        raise TypeError(message) from error
+        raise UserError(message) from error
     if not low <= number <= (float("inf") if high is None else high):
-        raise ValueError(message)
+        raise UserError(message)
 
 
 def _labels(indices: np.ndarray, num_classes: int) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from absl import logging
 
 from ornet_tf.datasets import MissingSplit, Source, _files, _pascal_voc
+from ornet_tf.errors import UserError
 
 _FOLDERS = {"train": ("train", "train-weaksup"), "validation": ("val", "train-fullsup"), "test": ("test",)}
 _LAYOUT = "the folder of the lists of wsolevaluation, such as metadata/CUB"
@@ -47,7 +48,7 @@ def load(
 
     Raises:
       FileNotFoundError: if a folder or a list is missing.
-      ValueError: for an unknown split, a malformed or contradictory list, or a split without pictures.
+      UserError: for an unknown split, a malformed or contradictory list, or a split without pictures.
     """
     lists = _files.folder(metadata, split, plugin="wsol_metadata", layout=_LAYOUT)
     pictures = _files.folder(root, split, plugin="wsol_metadata", layout="the folder of the pictures")
@@ -61,7 +62,7 @@ def load(
     labels = _labels(folder / "class_labels.txt")
     missing = [name for name in names if name not in labels]
     if missing:
-        raise ValueError(f"{folder / 'class_labels.txt'}: expected a line for each picture, got none for {missing[0]}.")
+        raise UserError(f"{folder / 'class_labels.txt'}: expected a line for each picture, got none for {missing[0]}.")
     return Source(
         class_names=_class_names(lists, class_names),
         images=[f"{pictures}/{name}" for name in names],
@@ -80,7 +81,7 @@ def _labels(path: pathlib.Path) -> dict[str, int]:
     for number, line in _files.lines(path, layout=_LAYOUT):
         name, _, label = line.rpartition(",")
         if not name or not label.strip().isdigit():
-            raise ValueError(f"{path}, line {number}: expected '<picture>,<class>', got {line!r}.")
+            raise UserError(f"{path}, line {number}: expected '<picture>,<class>', got {line!r}.")
         labels[name] = int(label)
     return labels
 
@@ -106,8 +107,8 @@ def _boxes(path: pathlib.Path, names: list[str], last_pixel: bool) -> list[np.nd
             x0, y0, x1, y1 = map(float, cells)
         except ValueError:
             form = "'<picture>,<x0>,<y0>,<x1>,<y1>'"
-            raise ValueError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
+            raise UserError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
         if name not in corners:
-            raise ValueError(f"{path}, line {number}: expected a picture of image_ids.txt, got {name!r}.")
+            raise UserError(f"{path}, line {number}: expected a picture of image_ids.txt, got {name!r}.")
         corners[name].append([y0, x0, y1, x1])
     return _files.boxes(names, {n: _pascal_voc.half_open(c) if last_pixel else c for n, c in corners.items()})

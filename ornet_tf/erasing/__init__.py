@@ -10,18 +10,20 @@ from typing import Any
 
 import tensorflow as tf
 
+from ornet_tf.errors import UserError
+
 
 def check(name: str, given: Any, *, count: int = 1, largest: float = 1.0) -> None:
     """Raises unless `given` is a number, or `count` of them in ascending order, in 0..largest."""
     values = given if count > 1 else (given,)
     what = "two numbers (min, max)" if count > 1 else "a number"
     if not isinstance(values, Sequence) or len(values) != count:
-        raise TypeError(f"Erasing option {name} must be {what}, got {given!r}.")
+        raise UserError(f"Erasing option {name} must be {what}, got {given!r}.")
     if not all(isinstance(value, numbers.Real) for value in values):
-        raise TypeError(f"Erasing option {name} must be {what}, got {given!r}; write numbers without quotes.")
+        raise UserError(f"Erasing option {name} must be {what}, got {given!r}; write numbers without quotes.")
     if not 0.0 <= values[0] <= values[-1] <= largest:
         order = " with min <= max" if count > 1 else ""
-        raise ValueError(f"Erasing option {name} must be {what} between 0 and {largest:g}{order}, got {given!r}.")
+        raise UserError(f"Erasing option {name} must be {what} between 0 and {largest:g}{order}, got {given!r}.")
 
 
 def check_map(activation_map: Any) -> tf.Tensor:

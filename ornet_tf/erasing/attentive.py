@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ornet_tf import randomness
 from ornet_tf.erasing import between, check, check_map, rectangle
+from ornet_tf.errors import UserError
 
 
 def erase(
@@ -49,15 +50,14 @@ def erase(
       The erased map, of the shape and dtype of `activation_map`.
 
     Raises:
-      ValueError: if an option is out of range, or the map has another shape.
-      TypeError: if an option is of the wrong kind.
+      UserError: if an option is out of range, or the map has another shape.
     """
     check("probability", probability)
     check("side", side, count=2, largest=2.0)
     check("candidate_threshold", candidate_threshold, count=2)
     check("drop_probability", drop_probability)
     if not isinstance(adaptive, bool):
-        raise TypeError(f"Erasing option adaptive must be True or False, got {adaptive!r}.")
+        raise UserError(f"Erasing option adaptive must be True or False, got {adaptive!r}.")
     activation_map = check_map(activation_map)
 
     values = tf.stop_gradient(tf.cast(activation_map, tf.float32))  # [B, h, w, 1]

@@ -33,7 +33,6 @@ def erase(
 
     Raises:
       ValueError: if an option is out of range, or the map has another shape.
-      TypeError: if an option is of the wrong kind.
     """
     check("probability", probability)
     check("side", side, count=2, largest=2.0)

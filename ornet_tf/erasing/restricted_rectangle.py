@@ -35,7 +35,6 @@ def erase(
 
     Raises:
       ValueError: if an option is out of range, or the map has another shape.
-      TypeError: if an option is of the wrong kind.
     """
     return attentive.erase(
         activation_map, keys, probability=probability, side=side, candidate_threshold=candidate_threshold,

@@ -5,6 +5,8 @@ import numbers
 
 import tensorflow as tf
 
+from ornet_tf.errors import UserError
+
 
 def loss(logits: tf.Tensor, labels: tf.Tensor, *, label_smoothing: float = 0.0) -> tf.Tensor:
     """Returns the cross-entropy of each example, in nats (Eq. 5, 6).
@@ -21,12 +23,12 @@ def loss(logits: tf.Tensor, labels: tf.Tensor, *, label_smoothing: float = 0.0) 
 
     Raises:
       ValueError: if label_smoothing is out of range, or logits are not [B, K].
-      TypeError: if label_smoothing is no number, or labels are no integers.
+      TypeError: if labels are no integers.
     """
     if not isinstance(label_smoothing, numbers.Real):
-        raise TypeError(f"label_smoothing must be a number, got {label_smoothing!r}; write it without quotes.")
+        raise UserError(f"label_smoothing must be a number, got {label_smoothing!r}; write it without quotes.")
     if not 0.0 <= label_smoothing < 1.0:
-        raise ValueError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}; the paper has 0.")
+        raise UserError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}; the paper has 0.")
     logits = tf.cast(logits, tf.float32)
     labels = tf.convert_to_tensor(labels)
     if not logits.shape.is_compatible_with([None, None]):

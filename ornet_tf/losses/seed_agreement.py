@@ -5,6 +5,8 @@ import numbers
 
 import tensorflow as tf
 
+from ornet_tf.errors import UserError
+
 # The distance from 1 of the float32 number next to it: what logarithms are kept away from 0 and 1 by.
 _SMALLEST = 2.0**-24
 
@@ -27,7 +29,7 @@ def loss(activation_map: tf.Tensor, seed_map: tf.Tensor, *, label_smoothing: flo
       ValueError: if label_smoothing is out of range, or the maps have other shapes.
     """
     if not isinstance(label_smoothing, numbers.Real) or not 0.0 <= label_smoothing < 1.0:
-        raise ValueError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}.")
+        raise UserError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}.")
     values, target = tf.cast(activation_map, tf.float32), tf.stop_gradient(tf.cast(seed_map, tf.float32))
     if not values.shape.is_compatible_with([None, None, None, 1]) or not values.shape.is_compatible_with(target.shape):
         raise ValueError(f"activation_map and seed_map must both be [B, h, w, 1], got {values.shape}, {target.shape}.")

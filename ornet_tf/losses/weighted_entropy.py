@@ -6,6 +6,7 @@ import numbers
 
 import tensorflow as tf
 
+from ornet_tf.errors import UserError
 from ornet_tf.losses import entropy
 
 
@@ -28,16 +29,15 @@ def loss(activation_map: tf.Tensor, *, mu: float = 0.5, sigma: float = 0.1) -> t
       float32 [B] in 0..log 2.
 
     Raises:
-      ValueError: if an option is out of range, or the map has another shape.
-      TypeError: if an option is no number.
+      UserError: if an option is out of range, or the map has another shape.
     """
     for name, value in (("mu", mu), ("sigma", sigma)):
         if not isinstance(value, numbers.Real):
-            raise TypeError(f"{name} must be a number, got {value!r}; write it without quotes.")
+            raise UserError(f"{name} must be a number, got {value!r}; write it without quotes.")
     if not 0.0 <= mu <= 1.0:
-        raise ValueError(f"mu must be a map value between 0 and 1, got {mu!r}; the paper has 0.5.")
+        raise UserError(f"mu must be a map value between 0 and 1, got {mu!r}; the paper has 0.5.")
     if not 0.0 < sigma < math.inf:
-        raise ValueError(f"sigma must be positive and finite, got {sigma!r}; the paper has 0.1.")
+        raise UserError(f"sigma must be positive and finite, got {sigma!r}; the paper has 0.1.")
     uncertainty = entropy.per_pixel(activation_map)  # [B, h, w, 1]
     # Divided before it is squared: sigma^2 would leave float32 for a small sigma, and 0 / 0 is no weight.
     weight = tf.exp(-0.5 * tf.square((tf.cast(activation_map, tf.float32) - mu) / sigma))

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras, variable_path
+from ornet_tf.errors import UserError
 
 
 class Builders(typing.NamedTuple):
@@ -140,7 +141,7 @@ class ClassifierMap:
           ValueError: if `classes` is something else.
         """
         if classes not in CLASSES:
-            raise ValueError(f"classes: expected one of {', '.join(CLASSES)}, got {classes!r}.")
+            raise UserError(f"classes: expected one of {', '.join(CLASSES)}, got {classes!r}.")
         self._classes = classes
         self._normalize, self._lower, self._upper = builders.backbone()
         self.parts = {"lower": self._lower, "upper": self._upper}
@@ -167,7 +168,7 @@ class ClassifierMap:
           ValueError: if the map should be that of the label.
         """
         if self._classes == "label":
-            raise ValueError(
+            raise UserError(
                 "classes='label': the map of the true label can be evaluated, but pictures to predict have no labels; "
                 "choose a config.export.row with classes='predicted'."
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 from ornet_tf.methods import Builders, named_variables, rescale
 
 
@@ -26,12 +27,12 @@ class Method:
           width: filters of the two 3x3 convolutions of each classifier; 1024 is the paper's.
 
         Raises:
-          ValueError: if an option is out of range.
+          UserError: if an option is out of range.
         """
         if not 0 <= delta <= 1:
-            raise ValueError(f"delta: expected 0..1, got {delta!r}.")
+            raise UserError(f"delta: expected 0..1, got {delta!r}.")
         if width < 1:
-            raise ValueError(f"width: expected at least 1 filter, got {width!r}.")
+            raise UserError(f"width: expected at least 1 filter, got {width!r}.")
         self._delta = delta
         self._normalize, self._lower, whole = builders.backbone()
         features, num_classes = whole.output["features"], whole.output["logits"].shape[-1]

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ornet_tf import randomness
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 from ornet_tf.layers import insert_after
 from ornet_tf.methods import Builders, cam, named_variables
 
@@ -71,14 +72,14 @@ class Method(cam.Method):
         """
         for name, value in (("drop_rate", drop_rate), ("gamma", gamma)):
             if not 0 <= value <= 1:
-                raise ValueError(f"{name}: expected 0..1, got {value!r}.")
+                raise UserError(f"{name}: expected 0..1, got {value!r}.")
         super().__init__(builders)
         self.trainable_variables = named_variables(self.parts)
         names = _default_places(self._upper) if after is None else tuple(after)
         choices = [layer.name for part in self.parts.values() for layer in part.layers if _gives_maps(layer)]
         for name in names:
             if name not in choices:
-                raise ValueError(f"after: no layer {name!r} that gives feature maps; choose from {', '.join(choices)}.")
+                raise UserError(f"after: no layer {name!r} that gives feature maps; choose from {', '.join(choices)}.")
         inserted = {name: AttentionBasedDropout(drop_rate, gamma, name=f"{name}_adl") for name in names}
         self._dropping_lower, self._dropping_upper = (insert_after(p, inserted) for p in (self._lower, self._upper))
 

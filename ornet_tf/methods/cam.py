@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from ornet_tf.errors import UserError
 from ornet_tf.methods import Builders, ClassifierMap
 
 
@@ -17,12 +18,12 @@ class Method(ClassifierMap):
           classes: "predicted" or, for evaluation alone, "label": the class that the map is of.
 
         Raises:
-          ValueError: if the dense layer does not follow global average pooling directly, or for other `classes`.
+          UserError: if the dense layer does not follow global average pooling directly, or for other `classes`.
         """
         super().__init__(builders, classes=classes)
         self._dense = self._upper.get_layer("predictions")
         if self._dense.kernel.shape[0] != self._upper.output["features"].shape[-1]:
-            raise ValueError(
+            raise UserError(
                 "CAM reads the class weights after global average pooling: set the backbone's head to 'gap'."
             )
 

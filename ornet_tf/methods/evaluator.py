@@ -4,6 +4,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ornet_tf import randomness
+from ornet_tf.errors import UserError
 from ornet_tf.methods import Builders, LowLevel, named_variables
 
 
@@ -32,7 +33,7 @@ class Method:
           mask_cells: the random field has this many cells along each side; fewer cells, larger blobs.
         """
         if not 0 <= mask_probability <= 1:
-            raise ValueError(f"mask_probability: expected 0..1, got {mask_probability}.")
+            raise UserError(f"mask_probability: expected 0..1, got {mask_probability}.")
         normalize, lower, self._upper = builders.backbone()
         self._low_level = LowLevel(normalize, lower, frozen=freeze_lower)
         if freeze_lower and not mask_probability:

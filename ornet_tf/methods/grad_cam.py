@@ -4,6 +4,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 from ornet_tf.methods import Builders, ClassifierMap
 
 
@@ -19,13 +20,13 @@ class Method(ClassifierMap):
           classes: "predicted" or, for evaluation alone, "label": the class that the map is of.
 
         Raises:
-          ValueError: if there is no such layer, or for other `classes`.
+          UserError: if there is no such layer, or for other `classes`.
         """
         super().__init__(builders, classes=classes)
         inner = [x for x in self._upper.layers if not isinstance(x, keras.layers.InputLayer)]
         maps = {x.name: x.output for x in inner if len(x.output.shape) == 4}
         if layer and layer not in maps:
-            raise ValueError(f"layer: no {layer!r} that gives maps in `upper`; choose from {', '.join(maps)}.")
+            raise UserError(f"layer: no {layer!r} that gives maps in `upper`; choose from {', '.join(maps)}.")
         outputs = {**self._upper.output, "maps": maps[layer] if layer else self._upper.output["features"]}
         self._observed = keras.Model(self._upper.inputs, outputs, name="observed")
 

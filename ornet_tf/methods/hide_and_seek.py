@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from ornet_tf import randomness
+from ornet_tf.errors import UserError
 from ornet_tf.methods import Builders, cam, named_variables
 
 
@@ -33,12 +34,12 @@ class Method(cam.Method):
           hide_probability: of each patch to be hidden, 0..1; 0.5 is the paper's.
 
         Raises:
-          ValueError: if an option is out of range, or CAM can't be read from the backbone.
+          UserError: if an option is out of range, or CAM can't be read from the backbone.
         """
         if not 0 <= hide_probability <= 1:
-            raise ValueError(f"hide_probability: expected 0..1, got {hide_probability!r}.")
+            raise UserError(f"hide_probability: expected 0..1, got {hide_probability!r}.")
         if not patch_sizes or any(size < 0 or size != int(size) for size in patch_sizes):
-            raise ValueError(f"patch_sizes: expected sides in whole pixels (0 for no patches), got {patch_sizes!r}.")
+            raise UserError(f"patch_sizes: expected sides in whole pixels (0 for no patches), got {patch_sizes!r}.")
         super().__init__(builders)
         self._patch_sizes, self._hide_probability = tuple(patch_sizes), hide_probability
         self.trainable_variables = named_variables(self.parts)

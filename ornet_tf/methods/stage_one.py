@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from ornet_tf.errors import UserError
 from ornet_tf.methods import Builders, LowLevel, named_variables
 from ornet_tf.seeds import Seeds
 
@@ -36,7 +37,7 @@ class Method:
             `background_suppression` loss.
 
         Raises:
-          ValueError: if an option is out of range.
+          UserError: if an option is out of range.
         """
         self._background = background
         normalize, lower, self._upper = builders.backbone()
@@ -48,7 +49,7 @@ class Method:
         self._seeds = Seeds.of_options(self._upper, seed_threshold, seed_low_level_weight)
         if self._seeds is not None:
             if not freeze_lower:
-                raise ValueError("seed_threshold: expected freeze_lower = True; seeds are read from what stays.")
+                raise UserError("seed_threshold: expected freeze_lower = True; seeds are read from what stays.")
             self.parts["direction"] = self._seeds.direction
         self.can_be_compiled = self._seeds is None  # components have dynamic shapes inside
         self.trainable_variables = named_variables(self.parts)

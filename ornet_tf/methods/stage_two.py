@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ornet_tf import registry
+from ornet_tf.errors import UserError
 from ornet_tf.methods import Builders, LowLevel, named_variables
 from ornet_tf.seeds import Seeds
 
@@ -45,10 +46,10 @@ class Method:
           seed_low_level_weight: stage one's.
 
         Raises:
-          ValueError: if an option is out of range.
+          UserError: if an option is out of range.
         """
         if upsampling not in ("bilinear", "nearest"):
-            raise ValueError(f"upsampling: expected bilinear or nearest, got {upsampling!r}.")
+            raise UserError(f"upsampling: expected bilinear or nearest, got {upsampling!r}.")
         self._erase = None
         self._erasing_options = dict(erasing_options or {})
         if erasing is not None:

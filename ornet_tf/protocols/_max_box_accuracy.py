@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from ornet_tf import score_maps
+from ornet_tf.errors import UserError
 from ornet_tf.protocols import Settings, number
 
 _MOST_OFF = 5e-5  # pixels that float32 can move an edge by; the next true fraction is further from a whole number
@@ -45,10 +46,10 @@ class MaxBoxAccuracy:
           interval: between two thresholds of the grid.
 
         Raises:
-          ValueError: if `interval` is not from 0.0005 to below 1.
+          UserError: if `interval` is not from 0.0005 to below 1.
         """
         if not 0.0005 <= interval < 1:
-            raise ValueError(f"interval must lie between 0.0005 and 1, got {interval!r}; the original has 0.001.")
+            raise UserError(f"interval must lie between 0.0005 and 1, got {interval!r}; the original has 0.001.")
         self._size, self._bootstrap, self._asked = settings.image_size, settings.bootstrap, iou_thresholds
         grid = np.arange(0, 1, interval)
         # Where the brightest level is 255, as in all maps that are not constant; these have nothing on at any cut.

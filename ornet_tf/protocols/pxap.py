@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ornet_tf import score_maps
+from ornet_tf.errors import UserError
 from ornet_tf.protocols import Settings, number
 
 IGNORED = 255
@@ -30,10 +31,10 @@ class Protocol:
           interval: between two thresholds; the original has 0.001, on its command line 0.01.
 
         Raises:
-          ValueError: if `interval` is not from 0.0005 to below 1.
+          UserError: if `interval` is not from 0.0005 to below 1.
         """
         if not 0.0005 <= interval < 1:
-            raise ValueError(f"interval must lie between 0.0005 and 1, got {interval!r}; the original has 0.001.")
+            raise UserError(f"interval must lie between 0.0005 and 1, got {interval!r}; the original has 0.001.")
         self._size, self._bootstrap = settings.image_size, settings.bootstrap
         self._edges = np.append(np.arange(0, 1, interval), 1.0)
         self._counts = []

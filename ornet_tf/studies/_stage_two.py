@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ornet_tf import study_charts
+from ornet_tf.errors import UserError
 from ornet_tf.studies import REMOVED
 
 _WEIGHTED_ENTROPY = ("weighted_entropy", "entropy")
@@ -14,11 +15,11 @@ def phase(config: Mapping[str, Any]) -> str:
     """Returns the last phase of the method `stage_two`.
 
     Raises:
-      ValueError: if there is none.
+      UserError: if there is none.
     """
     found = [name for name in config["phases"] if config["phase"][name]["method"] == "stage_two"]
     if not found:
-        raise ValueError(
+        raise UserError(
             f"config.phases: expected a phase of the method stage_two, which the study varies, got "
             f"{', '.join(config['phases'])}; take an experiment that has one, such as configs/toybirds.py."
         )
@@ -39,7 +40,7 @@ def _term(config: Mapping[str, Any], *plugins: str) -> str:
     losses = f"phase.{phase(config)}.losses"
     found = [name for name, term in config["phase"][phase(config)]["losses"].items() if term["plugin"] in plugins]
     if len(found) != 1:
-        raise ValueError(
+        raise UserError(
             f"config.{losses}: expected one term of {' or '.join(plugins)}, which the study varies, got {len(found)}."
         )
     return f"{losses}.{found[0]}"
@@ -93,6 +94,6 @@ def weights(config: Mapping[str, Any], term: str, factors: tuple[float, ...]) ->
     name = term.rpartition(".")[2]
     weight = float(config["phase"][phase(config)]["losses"][name]["weight"])
     if not weight > 0:
-        raise ValueError(f"config.{term}.weight: expected a positive number, which the study varies, got {weight}.")
+        raise UserError(f"config.{term}.weight: expected a positive number, which the study varies, got {weight}.")
     values = [round(weight * factor, 10) for factor in factors]
     return {value: {f"{term}.weight": value} if value else {term: REMOVED} for value in values}

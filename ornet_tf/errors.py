@@ -1,0 +1,17 @@
+"""Errors that a user can mend. Scripts show them in one sentence; any other error is a bug and keeps its traceback."""
+
+
+class UserError(ValueError):
+    """Something that the user gave is wrong: an option, a file, a folder, a run.
+
+    The message is for the user: what was expected, what came, and what to do. It needs no traceback to be understood.
+    A `ValueError` or `TypeError` that is no `UserError` is a mistake in the code that calls.
+    """
+
+
+class NotFiniteError(UserError, FloatingPointError):
+    """A loss, a gradient or something that training accumulates is NaN or infinite."""
+
+
+class MissingPackageError(UserError, ImportError):
+    """An optional package is not installed."""
