@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import addons_components, input_pipeline, picture_cache, registry
+from ornet_tf import addons_components, input_pipeline, picture_cache, registry, seeds
 from ornet_tf.errors import UserError
 
 
@@ -23,6 +23,7 @@ def validate(config: ConfigDict) -> None:
         raise UserError(f"config.input.crop: expected at most resize = {most}, got {config.input.crop}.")
     _choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
     _choice(config.input.cache, picture_cache.KINDS, "config.input.cache")
+    seeds.check_options(**config.object_prior)
     known: list[str] = []
     for name in config.phases:
         if name not in config.phase:

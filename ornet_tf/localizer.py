@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from ornet_tf import assemble, boxes, gate, images, provenance, training_data, transforms
 from ornet_tf.compat import tf_variable
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Protocol
+from ornet_tf.methods import Protocol, predicted_classes
 
 NO_CLASS = -1
 
@@ -115,7 +115,7 @@ class Localizer(tf.Module):
         found = self._boxes(outputs["activation_map"], status)
         there = self._is_there(found["num_detections"])
         probabilities = tf.nn.softmax(tf.cast(outputs["logits"], tf.float32))
-        classes = tf.argmax(probabilities, axis=-1)
+        classes = tf.cast(predicted_classes(probabilities), tf.int64)
         is_read = tf.equal(status, "")[:, tf.newaxis, tf.newaxis]
         return {
             **found,

@@ -19,42 +19,6 @@ def test_an_empty_split_is_an_error():
         assemble.load_split(config, "validation")
 
 
-def test_any_phase_may_start_from_any_earlier_one():
-    config = tiny_experiment.get_config()
-    config.phase.stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
-    assemble.check_phases(config, assemble.load_split(config, "train"))
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        ("stage_two.init_from.lower", "stage_one.lowr", "stage_two.init_from.lower = 'stage_one.lowr'.*stage_one has"),
-        ("stage_two.rate_factors", (("nothing", 2.0),), "No variable matches 'nothing'"),
-        ("stage_two.trainable", ("generator/", "uper/"), "No variable matches 'uper/'"),
-        ("stage_two.batch_size", 64, "config.phase.stage_two.batch_size: expected at most the 48"),
-        ("stage_one.reuse_frozen", True, "config.phase.stage_one.reuse_frozen: this method has no frozen part"),
-    ],
-)
-def test_what_is_wrong_in_the_last_phase_is_said_before_the_first(path, value, message):
-    config = tiny_experiment.get_config()
-    *parents, key = path.split(".")
-    section = config.phase
-    for name in parents:
-        section = section[name]
-    section[key] = value
-    with pytest.raises(ValueError, match=message):
-        assemble.check_phases(config, assemble.load_split(config, "train"))
-
-
-def test_a_seed_is_not_for_xla():
-    config = tiny_experiment.get_config()
-    with config.unlocked():
-        config.phase.stage_one.options.update({"freeze_lower": True, "seed_threshold": 0.3})
-    config.phase.stage_one.xla = True
-    with pytest.raises(ValueError, match="config.phase.stage_one.xla: expected False, as a seed"):
-        assemble.check_phases(config, assemble.load_source(config, "train"))
-
-
 def test_a_phase_may_change_options_of_the_generator():
     config = tiny_experiment.get_config()
     config.phase.stage_two.generator = {"base_width": 8}
