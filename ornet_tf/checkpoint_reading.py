@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 from absl import logging
-from google.protobuf import message
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from ornet_tf.compat import keras
@@ -22,7 +21,7 @@ def check_parts(parts: Mapping[str, keras.Model], path: str) -> None:
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
     try:
         graph.ParseFromString(tf.train.load_checkpoint(path).get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
-    except (tf.errors.OpError, IndexError, ValueError, RuntimeError, message.DecodeError) as error:
+    except (tf.errors.OpError, IndexError, ValueError, RuntimeError) as error:
         raise DamagedCheckpointError(f"The checkpoint {path} is damaged ({_first_line(error)}).") from error
     # What is tracked beside the parts are optimisers and single values, which have no children.
     tracked = [child for child in graph.nodes[0].children if graph.nodes[child.node_id].children]

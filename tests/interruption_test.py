@@ -126,7 +126,6 @@ def ended(number, line, *arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 does not tell a module that it is the program")
 @pytest.mark.parametrize("number", interruption.SIGNALS)
 def test_a_program_that_still_imports_ends_in_a_sentence(number, tmp_path):
     status, rest = ended(number, " absl.logging\n", "ornet_tf.train", f"--workdir={tmp_path}")
