@@ -1,6 +1,7 @@
 """The shared entry point of all scripts: the flags --config and --workdir, logging, seeds, devices, errors."""
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -28,11 +29,13 @@ _CONFIG_FLAGS = ("--config", "-config")
 # What ml_collections makes of a mistyped --config.a.b=value.
 _OF_NAMES = (AttributeError, LookupError, TypeError, ValueError)
 
-# TensorFlow's errors about files, and about hosts and devices that do not answer.
+# TensorFlow's errors about damaged records, and about hosts that do not answer.
 _OF_ENVIRONMENT = (
-    tf.errors.NotFoundError, tf.errors.PermissionDeniedError, tf.errors.DataLossError, tf.errors.UnavailableError,
-    tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError,
+    tf.errors.DataLossError, tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
 )
+# How its messages end that pass on an error of the system: "runs/x; No such file or directory".
+_OF_SYSTEM = tuple(f"; {os.strerror(number)}" for number in errno.errorcode)
 
 
 def run(
@@ -103,7 +106,7 @@ def for_user(error: Exception) -> str:
             return f"A picture can't be used: {images.reason(error)}. It has changed since the pictures were checked."
         if isinstance(error, tf.errors.ResourceExhaustedError):
             return f"Memory or disk does not suffice: {error.message}"
-        if isinstance(error, _OF_ENVIRONMENT):
+        if isinstance(error, _OF_ENVIRONMENT) or error.message.endswith(_OF_SYSTEM):
             return error.message
     return ""
 
