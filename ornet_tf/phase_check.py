@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, frozen_outputs, registry, weight_origins
+from ornet_tf import assemble, checkpoints, frozen_outputs, registry, weight_origins
 from ornet_tf.datasets import Source
 from ornet_tf.errors import UserError
 
@@ -36,15 +36,16 @@ def check(config: ConfigDict, source: Source) -> None:
         origins.add_phase(name, method, section.init_from, trained, where=where)
     evaluation = config.evaluation
     for name in dict.fromkeys((*evaluation.rows, evaluation.classifier, config.export.row)):
-        if name in evaluation.row:
-            row = evaluation.row[name]
+        row = evaluation.row.get(name)
+        # A study trains a part of an experiment's phases at a time.
+        if row is not None and {*checkpoints.sources(row.init_from)} <= {*config.phases}:
             method = assemble.build_method(config, row, num_classes)
             origins.check_row(method, row.init_from, where=f"config.evaluation.row.{name}")
 
 
 def _pretrained_layers(config: ConfigDict, num_classes: int) -> frozenset[str]:
     """Returns the names of the backbone's layers whose weights come from a file; reads that file."""
-    if assemble.without_start_weights(config) is config or config.backbone.options.get("weights", "") is None:
+    if config.backbone.options.get("weights", "") is None:
         return frozenset()
     build = registry.find("backbones", config.backbone.name)
     return build(image_size=config.input.crop, num_classes=num_classes, **config.backbone.options).pretrained
