@@ -26,6 +26,14 @@ ENTRY_POINTS = {
 }
 
 
+# Options of earlier versions.
+RENAMED = {
+    "seed_threshold": "object_prior = True, with config.object_prior.threshold,",
+    "seed_low_level_weight": "config.object_prior.low_level_weight",
+    "low_level_weight": "config.object_prior.low_level_weight",
+}
+
+
 def choices(family: str) -> list[str]:
     """Returns the sorted names of the plug-ins of a family.
 
@@ -73,7 +81,7 @@ def check_options(entry: Callable[..., Any], options: Mapping[str, Any], *, wher
     allowed = {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
     for key in options:
         if key not in allowed:
-            hint = did_you_mean(key, allowed)
+            hint = f" It is called {RENAMED[key]} now." if key in RENAMED else did_you_mean(key, allowed)
             raise UserError(f"{where}.{key}: unknown option; choose from {', '.join(allowed) or 'none'}.{hint}")
     annotations = option_types.of_parameters(entry)
     for key in set(options) & set(annotations):
