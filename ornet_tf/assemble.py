@@ -21,6 +21,7 @@ from ornet_tf import (
     registry,
     run_folder,
     seeds,
+    weight_origins,
 )
 from ornet_tf.compat import keras
 from ornet_tf.datasets import MissingSplit, Source
@@ -193,12 +194,25 @@ def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int
     method = build_method(without_start_weights(config), section, num_classes)
     sources = section.init_from if is_row else {part: f"{name}.{part}" for part in method.parts}
     if {*method.parts} - {*sources}:  # the others are the backbone's own
+        lacking = weight_origins.missing(method.parts, sources, pretrained_layers(config, num_classes))
+        if lacking:
+            where, part = f"config.evaluation.row.{name}", lacking[0].split("/")[0]
+            advice = f"Set {where}.init_from.{part} to a phase and its part, such as 'evaluator.upper'."
+            raise UserError(weight_origins.without_weights(lacking[0], where, advice))
         method = build_method(config, section, num_classes)
     if getattr(method, "prior", None) is not None:
         learned_in = sources["direction"].split(".")[0]
         run_folder.check_settings(os.path.join(workdir, learned_in), {"object_prior": config.object_prior.to_dict()})
     checkpoints.load_parts(method.parts, sources, workdir)
     return method
+
+
+def pretrained_layers(config: ConfigDict, num_classes: int) -> frozenset[str]:
+    """Returns the names of the backbone's layers whose weights come from a file; reads that file."""
+    if config.backbone.options.get("weights", "") is None:
+        return frozenset()
+    build = registry.find("backbones", config.backbone.name)
+    return build(image_size=config.input.crop, num_classes=num_classes, **config.backbone.options).pretrained
 
 
 def without_start_weights(config: ConfigDict) -> ConfigDict:

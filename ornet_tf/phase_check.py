@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, checkpoints, frozen_outputs, registry, weight_origins
+from ornet_tf import assemble, checkpoints, frozen_outputs, weight_origins
 from ornet_tf.datasets import Source
 from ornet_tf.errors import UserError
 
@@ -19,7 +19,7 @@ def check(config: ConfigDict, source: Source) -> None:
       UserError: if an option, a part or an expression for variables does not fit, or a part has no weights.
     """
     num_classes = len(source.class_names)
-    origins = weight_origins.Origins(_pretrained_layers(config, num_classes))
+    origins = weight_origins.Origins(assemble.pretrained_layers(config, num_classes))
     config = assemble.without_start_weights(config)
     for name in config.phases:
         section, where = config.phase[name], f"config.phase.{name}"
@@ -41,11 +41,3 @@ def check(config: ConfigDict, source: Source) -> None:
         if row is not None and {*checkpoints.sources(row.init_from)} <= {*config.phases}:
             method = assemble.build_method(config, row, num_classes)
             origins.check_row(method, row.init_from, where=f"config.evaluation.row.{name}")
-
-
-def _pretrained_layers(config: ConfigDict, num_classes: int) -> frozenset[str]:
-    """Returns the names of the backbone's layers whose weights come from a file; reads that file."""
-    if config.backbone.options.get("weights", "") is None:
-        return frozenset()
-    build = registry.find("backbones", config.backbone.name)
-    return build(image_size=config.input.crop, num_classes=num_classes, **config.backbone.options).pretrained

@@ -114,9 +114,11 @@ def check_options(*, threshold: float, low_level_weight: float) -> None:
       UserError: if a number is out of range.
     """
     if not isinstance(threshold, numbers.Real) or not 0 <= threshold < 1:
-        raise UserError(f"object_prior.threshold: expected at least 0 and below 1, got {threshold!r}.")
+        raise UserError(f"config.object_prior.threshold: expected at least 0 and below 1, got {threshold!r}.")
     if not isinstance(low_level_weight, numbers.Real) or not 0 <= low_level_weight < math.inf:
-        raise UserError(f"object_prior.low_level_weight: expected a number of at least 0, got {low_level_weight!r}.")
+        raise UserError(
+            f"config.object_prior.low_level_weight: expected a number of at least 0, got {low_level_weight!r}."
+        )
 
 
 def largest_region(maps: tf.Tensor, threshold: float) -> tf.Tensor:

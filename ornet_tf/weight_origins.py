@@ -11,6 +11,18 @@ from ornet_tf.methods import Protocol, named_variables
 PRETRAINED = "the backbone's weights file"
 
 
+def missing(parts: Mapping[str, Any], given: Collection[str], pretrained: Collection[str]) -> list[str]:
+    """Returns "part/layer/kind" of the weights that are neither of a part that is given, nor pretrained.
+
+    Args:
+      parts: name -> model.
+      given: names of the parts that get their weights from a phase.
+      pretrained: names of the backbone's layers whose weights come from a file.
+    """
+    of_others = {name: part for name, part in parts.items() if name not in given}
+    return [key for key in named_variables(of_others, trainable_only=False) if key.split("/")[1] not in pretrained]
+
+
 class Origins:
     """Follows each weight through the phases of an experiment, in the order in which they are trained.
 
@@ -80,19 +92,19 @@ class Origins:
                     f"{where}.init_from.{part} = {source!r}: {where.rpartition('.')[2]} has the parts "
                     f"{', '.join(method.parts)}, {phase} has {', '.join(self._shapes.get(phase, {})) or 'none'}."
                 )
+        lacking = [key for key in missing(method.parts, init_from, self._pretrained) if key not in changed]
+        if lacking:
+            part = lacking[0].partition("/")[0]
+            advice = self._advice(part, _shapes(method.parts[part]), where)
+            raise UserError(without_weights(lacking[0], where, advice))
         found = {}
         for key in variables:
             part, _, rest = key.partition("/")
             if part in init_from:
                 phase, origin_part = init_from[part].split(".")
                 found[key] = self._phases[phase].get(f"{origin_part}/{rest}", phase)
-            elif rest.split("/")[0] in self._pretrained:
-                found[key] = PRETRAINED
             elif key not in changed:
-                raise UserError(
-                    f"{where}.init_from: expected weights for the part {part}, got none for {rest}: it is neither "
-                    f"trained here nor pretrained. {self._advice(part, _shapes(method.parts[part]), where)}"
-                )
+                found[key] = PRETRAINED
         return found
 
     def _advice(self, part: str, shapes: tuple, where: str) -> str:
@@ -129,6 +141,15 @@ class Origins:
                     f"{learned_in}, or leave {path} out of what {inputs[path]} trains."
                 )
         return inputs
+
+
+def without_weights(key: str, where: str, advice: str) -> str:
+    """Returns what a user is told of a weight, "part/layer/kind", that nothing gives its value."""
+    part, _, rest = key.partition("/")
+    return (
+        f"{where}.init_from: expected weights for the part {part}, got none for {rest}: it is neither trained here nor "
+        f"pretrained. {advice}"
+    )
 
 
 def _shapes(model) -> tuple:

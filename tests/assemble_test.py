@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from ornet_tf import assemble
+from ornet_tf import config as ornet
+from ornet_tf.errors import UserError
 from tests import tiny_experiment
 
 
@@ -35,6 +37,18 @@ def test_trained_weights_are_those_of_the_checkpoint(tiny_run):
     for name, part in first.parts.items():
         for a, b in zip(part.get_weights(), second.parts[name].get_weights()):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("row", "part"), [("cam", "upper"), ("seed", "direction")])
+def test_a_row_without_weights_for_a_part_is_refused_after_training_too(tiny_run, row, part):
+    config, workdir = tiny_run
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.evaluation.row.seed = ornet.row("seed_scores", {"lower": "evaluator.lower", "upper": "evaluator.upper"})
+        config.evaluation.row.cam.init_from = {"lower": "evaluator.lower"}
+    said = rf"config.evaluation.row.{row}.init_from: expected weights for the part {part}, .* Set config.evaluation.row"
+    with pytest.raises(UserError, match=said):
+        assemble.trained_method(config, row, workdir, 3)
 
 
 def test_a_run_is_evaluated_without_the_start_weights(tmp_path):
