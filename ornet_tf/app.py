@@ -44,6 +44,7 @@ def run(
     takes_files: bool = False,
     takes_workdir: bool = True,
     options: Mapping[str, flags.FlagHolder] | None = None,
+    when_ended: str = interruption.ANEW,
 ) -> None:
     """Parses the flags and calls `main(config, workdir)`.
 
@@ -56,6 +57,7 @@ def run(
       takes_files: whether the arguments after the flags are handed on: `main(config, workdir, files)`.
       takes_workdir: whether there is --workdir; without it, `main(config)`.
       options: the flags that the program has of its own, by the name of the keyword that `main` takes.
+      when_ended: the end of the sentence about a signal: what is there, and what the same command would do.
     """
     options = options or {}
     places = {_WORKDIR.name: _WORKDIR} if takes_workdir else {}
@@ -67,7 +69,7 @@ def run(
         # TensorFlow logs two timings at every checkpoint, at the level of our own messages.
         logging.get_absl_handler().addFilter(lambda record: record.module != "functional_saver")
         try:
-            with interruption.listen():
+            with interruption.listen(when_ended):
                 folders = [os.fspath(paths.local(place.value, f"--{name}")) for name, place in places.items()]
                 config = _CONFIG.value
                 validate(config)

@@ -231,6 +231,7 @@ def _batches(run: _Run, section: ConfigDict, source: Source, first_step: int):
 if __name__ == "__main__":
     app.run(
         main,
+        when_ended=interruption.GOES_ON,
         options={
             "allow_changed_settings": flags.DEFINE_bool(
                 "allow_changed_settings",
