@@ -18,8 +18,10 @@ import numpy as np
 from absl import logging
 from PIL import Image, JpegImagePlugin
 
+from ornet_tf import durable
 from ornet_tf.datasets import MissingSplit, Source, _files, _held_out
 from ornet_tf.errors import UserError
+from ornet_tf.pillow_errors import UNREADABLE
 
 LEVELS = ("variant", "family", "manufacturer")
 BANNER = 20  # rows
@@ -136,10 +138,9 @@ def _cut(path: str, copy: str) -> None:
                 sampling = JpegImagePlugin.get_sampling(picture)
                 options = {"qtables": picture.quantization, "subsampling": sampling if sampling >= 0 else 0}
             kept = picture.crop((0, 0, picture.width, picture.height - BANNER))
+            kept.save(aside, kind, **options)  # also stumbles over metadata
     except FileNotFoundError:
         return
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except UNREADABLE:
         pathlib.Path(aside).write_bytes(pathlib.Path(path).read_bytes())
-    else:
-        kept.save(aside, kind, **options)
-    os.replace(aside, copy)
+    durable.replace(aside, copy)
