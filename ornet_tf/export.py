@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, localizer, provenance, run_folder, warm_up
+from ornet_tf import app, durable, localizer, provenance, run_folder, warm_up
 from ornet_tf.errors import UserError
 
 
@@ -52,7 +52,7 @@ def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
         warm_up.write(aside)
         path = os.path.join(base, str(max([0, *versions(base)]) + 1))
         os.chmod(aside, 0o755)  # a server runs as another user; mkdtemp makes private folders
-        os.rename(aside, path)
+        durable.place(aside, path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -78,9 +78,10 @@ def _version_names(base: str) -> list[str]:
 def _prune(base: str, keep: int) -> None:
     """Removes all versions but the `keep` newest; whatever is not named by a number stays."""
     for name in _version_names(base)[:-keep]:
-        # Renamed before it is emptied: no server may find half a version under its number.
+        # Renamed before it is emptied, on the disk as well: no server may find half a version under its number.
         removed = tempfile.mkdtemp(prefix="removed-", dir=base)
         os.rename(os.path.join(base, name), os.path.join(removed, name))
+        durable.sync([removed, base])
         shutil.rmtree(removed)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
+from ornet_tf import durable
 from ornet_tf.datasets import Source
 from ornet_tf.errors import UserError
 from ornet_tf.pillow_errors import UNREADABLE
@@ -59,7 +60,7 @@ def write(
     try:
         index = _write_pictures(examples, aside, len(class_names), what)
         np.savez(aside / _INDEX, class_names=np.array(class_names, np.str_), **index)
-        aside.rename(folder)
+        durable.place(str(aside), str(folder))
     except OSError:
         if not exists(folder):  # else another process wrote the same meanwhile
             raise

@@ -23,6 +23,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
+from ornet_tf import durable
 from ornet_tf.datasets import SPLITS, Source
 from ornet_tf.datasets import _toybirds_drawing as drawing
 from ornet_tf.errors import UserError
@@ -232,6 +233,6 @@ def _write_cache(path: pathlib.Path | None, arrays: Mapping[str, np.ndarray]) ->
     try:
         with aside.open("wb") as file:
             np.savez(file, **arrays)
-        os.replace(aside, path)
+        durable.replace(str(aside), str(path))
     finally:
         aside.unlink(missing_ok=True)
