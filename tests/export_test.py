@@ -1,4 +1,3 @@
-import base64
 import json
 import os
 import pathlib
@@ -12,11 +11,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-import ornet_tf
 from ornet_tf import assemble, export, localizer, provenance, training_data, warm_up
-from serving import client, local_server
-from serving.batching_parameters import Parameters
-from tests import tiny_seeds
+from tests.signatures import SIGNATURES, expect_same
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -102,24 +98,6 @@ def test_the_program_keeps_as_many_as_it_is_told(unexported, tmp_path):
         assert (done.returncode, os.listdir(tmp_path / "run" / "export")) == (status, left), done.stderr
 
 
-DETECTIONS = {
-    "detection_boxes": ("float32", [None, 1, 4]),
-    "detection_scores": ("float32", [None, 1]),
-    "detection_classes": ("int64", [None, 1]),
-    "detection_class_names": ("string", [None, 1]),
-    "num_detections": ("int64", [None]),
-    "status": ("string", [None]),
-}
-FILES, PIXELS = ("image_bytes", "string", [None]), ("image_tensor", "uint8", [None, None, None, 3])
-SIGNATURES = {
-    "serving_default": (FILES, DETECTIONS),
-    "activation_map": (FILES, {**DETECTIONS, "activation_map_bytes": ("string", [None])}),
-    "activation_map_float": (FILES, {**DETECTIONS, "activation_map": ("float32", [None, 8, 8])}),
-    "image_tensor": (PIXELS, DETECTIONS),
-    "localize": (FILES, {name: DETECTIONS[name] for name in ("detection_boxes", "num_detections", "status")}),
-}
-
-
 def test_signatures_are_as_documented(exported):
     signatures = tf.saved_model.load(exported).signatures
     assert set(signatures) == set(SIGNATURES)
@@ -128,15 +106,6 @@ def test_signatures_are_as_documented(exported):
         assert {key: (spec.dtype.name, spec.shape.as_list()) for key, spec in outputs.items()} == gives, name
         ((key, spec),) = signatures[name].structured_input_signature[1].items()
         assert (key, spec.dtype.name, spec.shape.as_list()) == takes, name
-
-
-def expect_same(actual, expected):
-    assert set(actual) == set(expected)
-    for name, value in expected.items():
-        if value.dtype.is_floating:
-            np.testing.assert_allclose(actual[name], value, atol=1e-5, err_msg=name)
-        else:
-            np.testing.assert_array_equal(actual[name], value, err_msg=name)
 
 
 @pytest.fixture(scope="module", name="files")
@@ -208,65 +177,6 @@ def test_each_variable_is_saved_once(exported):
     stored = [name for name, _ in tf.train.list_variables(os.path.join(exported, "variables", "variables"))]
     weights = [name for name in stored if not name.startswith("_CHECKPOINTABLE")]
     assert 0 < len(set(handles)) == len(handles) <= len(weights) + 1  # one counts saves
-
-
-def captured(signatures):
-    """Returns the variables' handles that signatures read."""
-    return {id(tensor) for function in signatures for tensor in function.captured_inputs if tensor.dtype == tf.resource}
-
-
-def stored(path):
-    """Returns the names of the variables that a SavedModel holds."""
-    names = [name for name, _ in tf.train.list_variables(os.path.join(path, "variables", "variables"))]
-    return [name for name in names if not name.startswith(("_CHECKPOINTABLE", "save_counter"))]
-
-
-@pytest.mark.parametrize("row", tiny_seeds.STAGES)
-def test_a_row_with_seeds_finds_the_same_boxes_and_leaves_the_direction_behind(tiny_run, files, tmp_path, row):
-    config = tiny_seeds.write(tiny_run[1], str(tmp_path / "run"))
-    config.export.row = row
-    path = export.export(config, str(tmp_path / "run"))
-    model, in_memory = tf.saved_model.load(path), localizer.load(config, str(tmp_path / "run"))
-    served = model.signatures["activation_map_float"](image_bytes=tf.constant(files))
-    expect_same(served, in_memory.localize(tf.constant(files)))
-    assert "direction" in assemble.trained_method(config, row, str(tmp_path / "run"), 3).parts
-    assert len(stored(path)) == len(captured(model.signatures.values())) > 10
-
-
-def test_no_variable_is_saved_that_no_signature_reads(exported, tiny_run):
-    model = tf.saved_model.load(exported)  # which the signatures refer to only weakly
-    assert len(stored(exported)) == len(captured(model.signatures.values()))
-    weights = localizer.load(*tiny_run)._weights
-    kept = sum(weight.shape.num_elements() * weight.dtype.size for weight in weights)
-    held = os.path.getsize(os.path.join(exported, "variables", "variables.data-00000-of-00001"))
-    assert kept <= held < kept + 30_000  # the rest is what TensorFlow notes of the objects
-
-
-def test_no_picture_gives_no_rows_of_each_output(exported):
-    signatures = tf.saved_model.load(exported).signatures
-    pixels = np.zeros([0, 20, 30, 3], np.uint8)
-    for name, (takes, gives) in SIGNATURES.items():
-        nothing = tf.constant(pixels) if takes == PIXELS else tf.constant([], tf.string)
-        outputs = signatures[name](**{takes[0]: nothing})
-        found = {key: (value.dtype.name, value.shape.as_list()) for key, value in outputs.items()}
-        assert found == {key: (dtype, [0, *shape[1:]]) for key, (dtype, shape) in gives.items()}, name
-
-
-def test_no_picture_is_answered_without_and_behind_a_server(exported, http, files):
-    assert ornet_tf.load(exported).localize([]) == []
-    for batches in (None, Parameters()):
-        with local_server.running(os.path.dirname(exported), "ornet", batches=batches) as url:
-            assert client.localize(url, []) == []
-            for name, (takes, gives) in SIGNATURES.items():
-                if takes == PIXELS:  # a list without elements has not the rank that pixels have
-                    continue
-                reply = http.post(f"{url}:predict", json={"signature_name": name, "inputs": []})
-                assert (reply.status_code, reply.json()) == (200, {"outputs": dict.fromkeys(gives, [])})
-            reply = http.post(f"{url}:predict", json={"instances": []})
-            assert reply.status_code == 400 and "No values in 'instances' array" in reply.json()["error"]
-            sent = [{"b64": base64.b64encode(file).decode()} for file in files]
-            reply = http.post(f"{url}:predict", json={"inputs": sent})
-            assert len(reply.json()["outputs"]["status"]) == len(files)
 
 
 def test_where_it_comes_from_lies_beside_the_graph(exported, tiny_run):
