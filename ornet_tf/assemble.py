@@ -200,7 +200,7 @@ def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int
             advice = f"Set {where}.init_from.{part} to a phase and its part, such as 'evaluator.upper'."
             raise UserError(weight_origins.without_weights(lacking[0], where, advice))
         method = build_method(config, section, num_classes)
-    if getattr(method, "prior", None) is not None:
+    if is_row and getattr(method, "prior", None) is not None:  # phases read it in training only
         learned_in = sources["direction"].split(".")[0]
         run_folder.check_settings(os.path.join(workdir, learned_in), {"object_prior": config.object_prior.to_dict()})
     checkpoints.load_parts(method.parts, sources, workdir)

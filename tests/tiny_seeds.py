@@ -19,11 +19,11 @@ def get_config() -> ConfigDict:
     config = tiny_experiment.get_config()
     stage_one, stage_two = config.phase.stage_one, config.phase.stage_two
     with config.unlocked():
-        stage_one.options = {"freeze_lower": True, "seed_threshold": 0.3}
+        stage_one.options = {"freeze_lower": True, "object_prior": True}
         stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
         stage_one.trainable = ("generator/",)
         stage_one.losses = {"seed": ornet.loss("seed_agreement", "activation_map", "seed_map")}
-        stage_two.options.seed_threshold = 0.3
+        stage_two.options.object_prior = True
         stage_two.init_from.direction = "stage_one.direction"
     config_check.validate(config)
     return config
