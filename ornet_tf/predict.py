@@ -15,10 +15,9 @@ from absl import logging
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ornet_tf import app, images, localizer, paths, prediction_files, transforms, visualize
+from ornet_tf import app, image_files, images, localizer, paths, prediction_files, transforms, visualize
 from ornet_tf.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 _CHUNK_BYTES = 2**27  # of pictures that are in the graph at once, encoded and decoded
 
 
@@ -32,7 +31,7 @@ def main(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> None:
 
 
 def find_pictures(inputs: Iterable[str]) -> list[str]:
-    """Returns the files among `inputs` and the JPEG and PNG files below the folders among them.
+    """Returns the files among `inputs`, whatever their names, and those that `image_files.find` finds in the folders.
 
     Raises:
       FileNotFoundError: if an input is neither.
@@ -41,8 +40,7 @@ def find_pictures(inputs: Iterable[str]) -> list[str]:
     found = []
     for path in inputs:
         if os.path.isdir(path):
-            for folder, _, names in sorted(os.walk(path)):
-                found += [os.path.join(folder, n) for n in sorted(names) if n.lower().endswith(SUFFIXES)]
+            found += [os.path.join(path, name) for name in image_files.find(path).images]
         elif os.path.isfile(path):
             found.append(path)
         else:

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ornet_tf import image_files, paths
 from ornet_tf.datasets import SPLITS
 from ornet_tf.errors import UserError
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def folder(path: str | os.PathLike, split: str, *, plugin: str, layout: str) -> pathlib.Path:
@@ -56,17 +55,15 @@ def lines(path: pathlib.Path, *, layout: str) -> list[tuple[int, str]]:
     return [(number, line) for number, line in stripped if line]
 
 
-def pictures(path: pathlib.Path) -> list[str]:
-    """Returns the sorted names of the JPEG and PNG files directly in a folder; hidden ones are passed over."""
-    with os.scandir(path) as entries:
-        names = [entry.name for entry in entries]
-    return sorted(name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith("."))
+def pictures(path: pathlib.Path, *, folders: bool = False) -> list[str]:
+    """Returns the sorted names of the JPEG and PNG files directly in a folder, or in the folders directly below it.
 
-
-def folders(path: pathlib.Path) -> list[str]:
-    """Returns the sorted names of the folders directly in a folder; hidden ones are passed over."""
-    with os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    Args:
+      path: the folder.
+      folders: whether to look into the folders below instead; their names stand before a slash.
+    """
+    images = image_files.find(path, depth=1 if folders else 0).images
+    return sorted(name for name in images if ("/" in name) == folders)
 
 
 def boxes(names: Sequence[str], known: Mapping[str, Any]) -> list[np.ndarray]:

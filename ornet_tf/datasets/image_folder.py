@@ -5,8 +5,8 @@
 
 The second layout is taken when all folders directly below root are named train, validation or test. A split without a
 folder of its own is then cut from train/, as it is from the whole set in the first layout. The case of a suffix does
-not matter, links are followed, hidden files and folders (their name starts with a dot) are passed over, and files with
-other suffixes are counted and logged.
+not matter, links are followed, hidden files and folders (their name starts with a dot) and folders of systems, such as
+@eaDir and __MACOSX, are passed over, and these and files with other suffixes are counted and logged.
 
 Boxes are read from boxes.csv in root, in a split folder, or both:
 
@@ -23,16 +23,16 @@ import hashlib
 import os
 import pathlib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from absl import logging
 
-from ornet_tf.datasets import SPLITS, MissingSplit, Source, _box_table
+from ornet_tf import image_files
+from ornet_tf.datasets import SPLITS, MissingSplit, Source, _box_table, _files
 from ornet_tf.errors import UserError
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 _TABLE = "boxes.csv"
 # Folder names that mean a split to their owner; taking them for classes would train a model to tell splits apart.
 _LIKE_SPLITS = {*SPLITS, "training", "val", "valid", "dev", "testing"}
@@ -75,11 +75,7 @@ def load(
       UserError: for an unknown split, a folder that fits neither layout, a wrong fraction, a malformed table, or a
         split without pictures.
     """
-    if split not in SPLITS:
-        raise UserError(f"image_folder: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
-    root = pathlib.Path(root).expanduser().absolute()
-    if not root.is_dir():
-        raise FileNotFoundError(f"{root}: no such folder; root must hold a folder of pictures for each class.")
+    root = _files.folder(root, split, plugin="image_folder", layout="a folder of pictures for each class")
     folders = _split_folders(root)
     shares = _shares(folders, validation_fraction, test_fraction)
     pictures = _pictures(root, folders, boxes_csv)
@@ -106,7 +102,7 @@ def load(
 
 def _split_folders(root: pathlib.Path) -> tuple[str, ...]:
     """Returns the split folders below root; () in the layout without."""
-    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+    names = image_files.scan(root).folders
     if names and set(names) <= set(SPLITS):
         return tuple(names)
     if set(names) & set(SPLITS) or (names and {name.lower() for name in names} <= _LIKE_SPLITS):
@@ -146,46 +142,33 @@ def _pictures(root: pathlib.Path, folders: Sequence[str], table: str | None) -> 
     pictures: dict[str, _Picture] = {}
     ignored = []
     for folder in folders or ("",):
-        depth = 2 if folder else 1  # how many folders stand above a picture, at least
-        for parts, path in _walk(root / folder, (folder,) if folder else ()):
-            # Composed characters everywhere: the same tree gets the same names, order and splits on every file system.
-            name = unicodedata.normalize("NFC", "/".join(parts))
-            if len(parts) <= depth or not name.lower().endswith(_SUFFIXES) or not os.path.isfile(path):
-                ignored += [name] if parts[-1] != table else []
+        found = image_files.find(root / folder)
+        prefix = f"{folder}/" if folder else ""
+        # Table and images that lie in no folder of a class, and what is no image.
+        ignored += [prefix + file for file in found.others if file.rsplit("/", 1)[-1] != table]
+        ignored += [prefix + file for file in found.images if "/" not in file]
+        for file in found.images:
+            if "/" not in file:
                 continue
+            path = f"{root}/{prefix}{file}"
+            # Composed characters everywhere: the same tree gets the same names, order and splits on every file system.
+            name = prefix + unicodedata.normalize("NFC", file)
             try:
                 name.encode()
             except UnicodeEncodeError:
                 raise UserError(f"{path!r}: expected a name in UTF-8; rename the file or its folder.") from None
             if name in pictures:
                 raise UserError(f"{path}: another file's name differs only in its Unicode form; rename one.")
-            pictures[name] = _Picture(name, path, name.split("/")[depth - 1], folder)
+            pictures[name] = _Picture(name, path, name.split("/")[1 if folder else 0], folder)
     if ignored:
         what = "files that are no pictures in the folder of a class"
-        logging.info("%s: ignored %d %s, such as %s.", root, len(ignored), what, ignored[0])
+        logging.info("%s: ignored %d %s, such as %r.", root, len(ignored), what, ignored[0])
     if not pictures:
         raise UserError(
-            f"{root}: expected pictures ({', '.join(_SUFFIXES)}) in a folder for each class, got none among "
+            f"{root}: expected pictures ({', '.join(image_files.SUFFIXES)}) in a folder for each class, got none among "
             f"{len(ignored)} files."
         )
     return [pictures[name] for name in sorted(pictures)]
-
-
-def _walk(
-    folder: pathlib.Path, parts: tuple[str, ...], above: frozenset[str] = frozenset()
-) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yields (names below root, path) of every file that is not hidden."""
-    real = os.path.realpath(folder)
-    if real in above:  # a link to a folder that holds it
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _walk(pathlib.Path(entry.path), (*parts, entry.name), above | {real})
-            else:
-                yield (*parts, entry.name), entry.path
 
 
 def _boxes(

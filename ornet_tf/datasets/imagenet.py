@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
+from ornet_tf import image_files
 from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _matlab, _pascal_voc
 from ornet_tf.errors import UserError
 
@@ -66,7 +67,7 @@ def load(
     if split == "test":
         class_of = _test(folder, annotations, val_labels, solution)
     else:
-        class_of = {f"train/{w}/{file}": w for w in _wnids(folder) for file in _files.pictures(folder / "train" / w)}
+        class_of = {f"train/{file}": file.split("/")[0] for file in _files.pictures(_train(folder), folders=True)}
         held_out = _held_out.choose(class_of, validation_per_class, validation_seed, plugin="imagenet")
         class_of = {name: w for name, w in class_of.items() if (name in held_out) == (split == "validation")}
     if not class_of:
@@ -93,16 +94,16 @@ def _existing(path: str | os.PathLike, what: str) -> pathlib.Path:
     return path
 
 
-def _wnids(root: pathlib.Path) -> list[str]:
+def _train(root: pathlib.Path) -> pathlib.Path:
     if not (root / "train").is_dir():
         raise FileNotFoundError(f"{root / 'train'}: no such folder; expected root to be {_LAYOUT}.")
-    return _files.folders(root / "train")
+    return root / "train"
 
 
 def _classes(root: pathlib.Path, synsets: str | os.PathLike | None) -> dict[str, str]:
     """Returns {wnid: name} of the classes, in order of the wnid."""
     if not synsets:
-        return {wnid: wnid for wnid in _wnids(root)}
+        return {wnid: wnid for wnid in image_files.scan(_train(root)).folders}
     names = {}
     path = pathlib.Path(synsets).expanduser().absolute()
     for number, line in _files.lines(path, layout="LOC_synset_mapping.txt"):
@@ -122,9 +123,8 @@ def _test(
     """Returns {name: wnid} of the pictures of val/."""
     if not (root / "val").is_dir():
         raise FileNotFoundError(f"{root / 'val'}: no such folder; expected root to be {_LAYOUT}.")
-    wnids = _files.folders(root / "val")
-    if wnids:
-        return {f"val/{w}/{file}": w for w in wnids for file in _files.pictures(root / "val" / w)}
+    if image_files.scan(root / "val").folders:
+        return {f"val/{file}": file.split("/")[0] for file in _files.pictures(root / "val", folders=True)}
     stems = {f"val/{file}": os.path.splitext(file)[0] for file in _files.pictures(root / "val")}
     if solution is not None:
         wnid_of, where = {stem: wnid for stem, (wnid, _) in solution.items()}, val_labels
