@@ -1,14 +1,13 @@
-"""The EXIF orientation of JPEG files, read and undone inside the graph. Whatever a file states, nothing here fails."""
+"""The EXIF orientation of JPEG files, read and undone inside the graph. Whatever a file states, nothing here fails.
+
+`orientation` does the same without TensorFlow: what is changed here has to be changed there.
+"""
 from __future__ import annotations
 
 import tensorflow as tf
 
-# A camera writes about ten segments before the picture data; a colour profile can add some dozens.
-_MAX_SEGMENTS = 256
-_APP1, _END, _PICTURE_DATA = 0xE1, 0xD9, 0xDA
-_ORIENTATION_TAG = 0x0112
-_SHORT, _LONG = 3, 4
-_NAME = b"Exif\0\0"
+from ornet_tf import jpeg_segments
+from ornet_tf.orientation import APP1, LONG, NAME, SHORT, TAG
 
 
 def orientation(encoded: tf.Tensor) -> tf.Tensor:
@@ -27,7 +26,7 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
                        lambda: tf.constant(1))
 
     # Most files hold no EXIF data. To search the bytes for its name is faster than to walk all segments.
-    parts = tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=_NAME, maxsplit=1)
+    parts = tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=NAME, maxsplit=1)
     return tf.cond(tf.size(parts.values) > 1, read, lambda: tf.constant(1))
 
 
@@ -53,26 +52,13 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _exif_segment(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Walks the segments of a JPEG; scalar int32 start and length of the EXIF data, length 0 if there is none."""
-    size = tf.strings.length(encoded)
+    """Returns start and length of the EXIF data of a JPEG, scalar int32; length 0 if there is none."""
 
-    def walk(at, start, length):
-        segment = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, at, 4), tf.uint8), tf.int32)
-        marker, span = segment[1], 2 + segment[2] * 256 + segment[3]
-        is_marker, is_fill = tf.equal(segment[0], 0xFF), tf.equal(marker, 0xFF)
-        is_alone = tf.logical_or(tf.equal(marker, 0x01), tf.equal(marker // 8, 0xD0 // 8))
-        has_length = tf.reduce_all([marker != 0, marker != _END, marker != _PICTURE_DATA, span >= 4])
-        name = tf.strings.substr(encoded, at + 4, 6)
-        is_exif = tf.reduce_all([is_marker, tf.equal(marker, _APP1), tf.equal(name, _NAME)])
-        goes_on = tf.reduce_all([is_marker, tf.reduce_any([is_fill, is_alone, has_length]), tf.logical_not(is_exif)])
-        step = tf.where(is_fill, 1, tf.where(is_alone, 2, span))
-        return (tf.where(goes_on, at + step, size), tf.where(is_exif, at + 10, start),
-                tf.where(is_exif, tf.maximum(span - 10, 0), length))
+    def is_exif(marker, at):
+        return tf.logical_and(tf.equal(marker, APP1), tf.equal(tf.strings.substr(encoded, at + 4, len(NAME)), NAME))
 
-    _, start, length = tf.while_loop(
-        lambda at, start, length: at + 10 <= size, walk, (tf.constant(2), tf.constant(0), tf.constant(0)),
-        maximum_iterations=_MAX_SEGMENTS, parallel_iterations=1)
-    return start, length
+    at, span = tf.unstack(jpeg_segments.first(encoded, is_exif))
+    return at + 4 + len(NAME), tf.maximum(span - 4 - len(NAME), 0)
 
 
 def _tiff_orientation(exif: tf.Tensor) -> tf.Tensor:
@@ -90,9 +76,9 @@ def _tiff_orientation(exif: tf.Tensor) -> tf.Tensor:
     room = tf.minimum(number(first, 2), (size - tf.minimum(first + 2, size)) // 12)
     entries = tf.reshape(data[first + 2:first + 2 + 12 * room], [room, 12])  # each: tag 2, kind 2, count 4, value 4
     tag, kind = _number(entries[:, :2], little), _number(entries[:, 2:4], little)
-    is_long = tf.equal(kind, _LONG)
+    is_long = tf.equal(kind, LONG)
     value = tf.where(is_long, _number(entries[:, 8:], little), _number(entries[:, 8:10], little))
-    found = tf.logical_and(tf.equal(tag, _ORIENTATION_TAG), tf.logical_or(is_long, tf.equal(kind, _SHORT)))
+    found = tf.logical_and(tf.equal(tag, TAG), tf.logical_or(is_long, tf.equal(kind, SHORT)))
     value = tf.concat([tf.boolean_mask(value, found), [1]], 0)[0]
     is_tiff = tf.logical_and(tf.equal(number(2, 2), 42), tf.logical_or(little, tf.equal(order, b"MM")))
     is_valid = tf.reduce_all([is_tiff, value >= 1, value <= 8])

@@ -5,9 +5,9 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
-from ornet_tf import visualize
+from ornet_tf import orientation, visualize
 from ornet_tf.paths import readable
 from ornet_tf.pillow_errors import UNREADABLE
 
@@ -43,12 +43,13 @@ def draw(path: str | os.PathLike, boxes: Sequence[Sequence[float]], text: str, o
 
 
 def _upright(path: str | os.PathLike) -> Image.Image:
-    """Returns a picture, mode RGB, in the frame of the boxes: only JPEG files are turned, as in the export."""
+    """Returns a picture, mode RGB, in the frame of the boxes: turned as the export turns it."""
+    with open(path, "rb") as file:
+        turn = orientation.read(file)
     with Image.open(path) as picture:
-        if picture.format != "PNG":
-            ImageOps.exif_transpose(picture, in_place=True)  # a copy of a photograph is large
         if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow clips instead of scaling.
             picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
         picture.load()
         picture.info = {}  # damaged metadata would not only be copied, but keep the PNG from being written
-        return picture if picture.mode == "RGB" else picture.convert("RGB")
+        picture = picture if picture.mode == "RGB" else picture.convert("RGB")
+        return orientation.upright(picture, turn)

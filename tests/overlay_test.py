@@ -5,10 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+import tensorflow as tf
+from PIL import Image, UnidentifiedImageError
 
+from ornet_tf import images
 from serving import overlay
-from tests import broken_files, damaged_metadata, source_tree, tiny_export
+from tests import broken_files, damaged_metadata, fierce_jpegs, source_tree, tiny_export
 
 
 @pytest.mark.parametrize(("name", "height", "width"), [("turned.jpg", 80, 60), ("as_it_is.png", 60, 80)])
@@ -27,6 +29,35 @@ def test_the_box_is_drawn_in_the_frame_of_the_export(tmp_path, name, height, wid
     edges = (rows[0], rows[-1], columns[0], columns[-1])
     assert edges == (height // 2, height - 1, width // 4, 3 * width // 4 - 1)
     assert not red[height // 2 + 10 : height - 10, width // 4 + 10 : width // 4 + 20].any()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow's remarks on broken metadata
+def test_every_fierce_file_is_turned_as_the_graph_turns_it(tmp_path):
+    pixels = np.full([40, 72, 3], 60, np.uint8)
+    pixels[:20, :36], pixels[:20, 36:] = (250, 60, 60), (60, 250, 60)  # red at the upper left, green at the upper right
+    stored = Image.fromarray(pixels)
+    pair = [broken_files.encode(stored, kind, **more) for kind, more in (("JPEG", {"quality": 95}), ("PNG", {}))]
+    named = fierce_jpegs.written_by_hand(*pair)
+    del named["behind a marker alone"]  # of all markers the one that Pillow can't open a file with
+    files = [file for file, _ in named.values()]
+    damaged = [*fierce_jpegs.damaged(np.random.default_rng(8), pair[0], 300)]
+    turned = set()
+    for file in files + damaged:
+        (tmp_path / "a.jpg").write_bytes(file)
+        try:
+            decoded = images.decode(file).numpy().astype(int)
+            overlay.draw(tmp_path / "a.jpg", np.zeros([0, 4]), "", tmp_path / "out.png")
+        except (tf.errors.InvalidArgumentError, UnidentifiedImageError):
+            assert file in damaged  # those written by hand can all be read
+            continue
+        with Image.open(tmp_path / "out.png") as drawn:
+            drawn = np.asarray(drawn).astype(int)
+        assert drawn.shape == decoded.shape
+        assert np.abs(drawn - decoded).max() <= 2
+        height, width = decoded.shape[:2]
+        quarters = decoded.reshape(2, height // 2, 2, width // 2, 3).mean((1, 3))
+        turned.add(tuple(int(quarters[..., colour].argmax()) for colour in (0, 1)))
+    assert len(turned) == 8
 
 
 def test_sixteen_bits_of_grey_are_scaled(tmp_path):

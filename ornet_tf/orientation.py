@@ -1,0 +1,101 @@
+"""The EXIF orientation of JPEG files without TensorFlow, by the rules of `exif`, which reads it inside the graph.
+
+The one orientation that counts is that of the first entry of the tag, in the first directory of the first EXIF segment.
+What is stated elsewhere (XMP, a second segment, the eXIf chunk of a PNG) is not read.
+"""
+from __future__ import annotations
+
+import struct
+from typing import BinaryIO
+
+import numpy as np
+
+# A camera writes about ten segments before the image data; a colour profile can add some dozens.
+MAX_SEGMENTS = 256
+START, APP1, END, IMAGE_DATA = 0xD8, 0xE1, 0xD9, 0xDA  # markers
+NAME = b"Exif\0\0"
+TAG = 0x0112
+SHORT, LONG = 3, 4
+
+
+def read(file: BinaryIO) -> int:
+    """Reads the EXIF orientation of an image file from its first bytes.
+
+    Args:
+      file: the file, at its start.
+
+    Returns:
+      1..8; 1 (upright) if it is no JPEG, states none or states it in a malformed way.
+
+    Raises:
+      OSError: if the file can't be read.
+    """
+    if file.read(2) != bytes([0xFF, START]):
+        return 1
+    at = 2
+    for _ in range(MAX_SEGMENTS):
+        file.seek(at)
+        segment = file.read(10)
+        if len(segment) < 10 or segment[0] != 0xFF:
+            return 1
+        marker, span = segment[1], 2 + int.from_bytes(segment[2:4], "big")
+        if marker == APP1 and segment[4:] == NAME:
+            return _of_tiff(file.read(max(span - 10, 0)))
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # no length follows
+            at += 2
+        elif marker in (0, END, IMAGE_DATA) or span < 4:
+            return 1
+        else:
+            at += span
+    return 1
+
+
+def _of_tiff(data: bytes) -> int:
+    """Reads the orientation from the first directory of EXIF data (a TIFF structure)."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None:
+        return 1
+    size = len(data)
+    padded = data + bytes(16)  # every read below stays inside, whatever is stated
+    first = min(*struct.unpack_from(f"{order}I", padded, 4), size)
+    (stated,) = struct.unpack_from(f"{order}H", padded, first)
+    start = first + 2
+    for at in range(start, start + 12 * min(stated, max(size - start, 0) // 12), 12):
+        tag, kind = struct.unpack_from(f"{order}HH", padded, at)
+        if tag == TAG and kind in (SHORT, LONG):
+            (value,) = struct.unpack_from(order + ("H" if kind == SHORT else "I"), padded, at + 8)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Undoes an orientation: [H, W, ...] as stored becomes the upright image, [W, H, ...] for 5..8; a view."""
+    # 1..4 are no flip, left-right, both, up-down; 5..8 are the same after a transposition.
+    turned = np.swapaxes(pixels, 0, 1) if orientation > 4 else pixels
+    flips = (orientation - 1) % 4
+    return turned[:: -1 if flips in (2, 3) else 1, :: -1 if flips in (1, 2) else 1]
+
+
+def upright_boxes(boxes: np.ndarray, orientation: int, *, height: float, width: float) -> np.ndarray:
+    """Turns boxes along with their image.
+
+    Args:
+      boxes: floating point [M, 4] (ymin, xmin, ymax, xmax), half-open, of the image as it is stored.
+      orientation: 1..8.
+      height: of the stored image, in the unit of the boxes.
+      width: the same.
+
+    Returns:
+      [M, 4] of the upright image, of the same type.
+    """
+    ymin, xmin, ymax, xmax = boxes.T
+    if orientation > 4:
+        ymin, xmin, ymax, xmax, height, width = xmin, ymin, xmax, ymax, width, height
+    flips = (orientation - 1) % 4
+    if flips in (1, 2):
+        xmin, xmax = width - xmax, width - xmin
+    if flips in (2, 3):
+        ymin, ymax = height - ymax, height - ymin
+    return np.stack([ymin, xmin, ymax, xmax], axis=-1).astype(boxes.dtype)
