@@ -4,6 +4,7 @@
 
 ImageNet counts pixels from 0 and names the last one: a box over a whole picture of 500 x 375 is 0, 0, 499, 374 (as in
 its validation picture 83; PASCAL VOC itself counts from 1). So what becomes a half-open box is xmax + 1 and ymax + 1.
+Where EXIF turns a picture, its boxes are those of the stored picture if <size> is: see `_stored_frame`.
 """
 from __future__ import annotations
 
@@ -24,10 +25,12 @@ class Annotation(NamedTuple):
     Attributes:
       names: the class of each of M objects.
       boxes: float32 [M, 4] (ymin, xmin, ymax, xmax), half-open, in pixels from 0.
+      size: height and width of the picture that the annotator saw; None if the file does not say.
     """
 
     names: list[str]
     boxes: np.ndarray
+    size: tuple[int, int] | None
 
 
 def read(path: pathlib.Path) -> Annotation | None:
@@ -50,7 +53,9 @@ def read(path: pathlib.Path) -> Annotation | None:
         except ValueError:
             raise UserError(f"{path}: expected numbers as {', '.join(_SIDES)}, got {cells}.") from None
         names.append(item.findtext("name", "").strip())
-    return Annotation(names, half_open(boxes))
+    height, width = (root.findtext(f"size/{side}", "").strip() for side in ("height", "width"))
+    size = (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
+    return Annotation(names, half_open(boxes), size)
 
 
 def half_open(boxes: list[list[float]]) -> np.ndarray:

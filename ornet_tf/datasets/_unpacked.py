@@ -15,18 +15,17 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from ornet_tf import durable
+from ornet_tf import durable, orientation
 from ornet_tf.datasets import Source
 from ornet_tf.errors import UserError
 from ornet_tf.pillow_errors import UNREADABLE
 
-LAYOUT = 1  # change it when what `write` leaves changes
+LAYOUT = 2  # change it when what `write` leaves changes
 
 _INDEX = "index.npz"
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _SUFFIXES = (".jpg", ".png", ".other")
 _GIVE_UP_AFTER = 100  # pictures, if none of them is a JPEG or PNG
-_EXIF_ORIENTATION = 0x0112
 
 
 def exists(folder: pathlib.Path) -> bool:
@@ -116,22 +115,13 @@ def _pixels(encoded: bytes, fractions: np.ndarray, where: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(encoded)) as picture:  # reads the header only
             width, height = picture.size
-            # That of other formats is not applied when they are decoded.
-            orientation = picture.getexif().get(_EXIF_ORIENTATION, 1) if encoded.startswith(_JPEG) else 1
     except UNREADABLE as error:
         logging.warning("%s has no readable header, its boxes are left out: %s", where, error)
         return np.zeros((0, 4), np.float32)
-    ymin, xmin, ymax, xmax = np.asarray(fractions, np.float64).T
-    # EXIF 2.3, tag Orientation: 2 to 4 mirror, 5 to 8 also swap the axes.
-    if orientation in (5, 6, 7, 8):
-        ymin, xmin, ymax, xmax = xmin, ymin, xmax, ymax
-        width, height = height, width
-    if orientation in (2, 3, 6, 7):
-        xmin, xmax = 1 - xmax, 1 - xmin
-    if orientation in (3, 4, 7, 8):
-        ymin, ymax = 1 - ymax, 1 - ymin
-    boxes = np.stack([ymin * height, xmin * width, ymax * height, xmax * width], axis=-1)
-    return boxes[(ymin < ymax) & (xmin < xmax)].astype(np.float32)
+    turn = orientation.read(io.BytesIO(encoded))
+    boxes = orientation.upright_boxes(np.asarray(fractions, np.float64), turn, height=1, width=1)
+    boxes *= [width, height] * 2 if turn > 4 else [height, width] * 2
+    return boxes[(boxes[:, :2] < boxes[:, 2:]).all(axis=1)].astype(np.float32)
 
 
 def read(folder: pathlib.Path, *, with_boxes: bool) -> Source:

@@ -4,7 +4,7 @@
     root/images.txt               <image id> <file below images/>
     root/image_class_labels.txt   <image id> <class id>
     root/train_test_split.txt     <image id> <1 = training, 0 = test>
-    root/bounding_boxes.txt       <image id> <x> <y> <width> <height>   (pixels, origin top left)
+    root/bounding_boxes.txt       <image id> <x> <y> <width> <height>   (pixels of the stored picture)
     root/images/<class name>/<file>.jpg
     root/segmentations/<class name>/<file>.png      (optional: masks, grey; the data set's second archive)
 
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from ornet_tf.datasets import SPLITS, MissingSplit, Source, _held_out
+from ornet_tf.datasets import SPLITS, MissingSplit, Source, _files, _held_out, _stored_frame
 from ornet_tf.errors import UserError
 
 
@@ -87,7 +87,8 @@ def load(
     boxes = None
     if split != "train":
         box_of = _read_for(images, root / "bounding_boxes.txt", _box, "<image id> <x> <y> <width> <height>")
-        boxes = [box_of[image] for image in images]
+        paths = [str(root / "images" / files[image]) for image in images]
+        boxes = _stored_frame.upright(paths, [box_of[image] for image in images], what=str(root))
     return Source(
         class_names=[names[class_id] for class_id in chosen],
         images=[str(root / "images" / files[image]) for image in images],

@@ -19,7 +19,7 @@ from absl import logging
 from PIL import Image, JpegImagePlugin
 
 from ornet_tf import durable
-from ornet_tf.datasets import MissingSplit, Source, _files, _held_out
+from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _stored_frame
 from ornet_tf.errors import UserError
 from ornet_tf.pillow_errors import UNREADABLE
 
@@ -74,12 +74,19 @@ def load(
         advice = " Set validation_per_class above 0, or to None." if split == "validation" else ""
         raise MissingSplit(f"{folder}: the {split} split has no pictures.{advice}")
     paths = [f"{folder}/images/{picture}.jpg" for picture in chosen]
+    if banner_free:
+        paths = _without_banner(paths, banner_free)
+    boxes = None
+    if split != "train":
+        # The boxes are those of the stored pictures. Copies without the banner have no EXIF data.
+        boxes = _boxes(folder / "images_box.txt", list(chosen))
+        boxes = _stored_frame.upright(paths, boxes, what=str(folder))
     return Source(
         class_names=class_names,
-        images=_without_banner(paths, banner_free) if banner_free else paths,
+        images=paths,
         names=[f"{picture}.jpg" for picture in chosen],
         labels=np.array([label_of[name] for name in chosen.values()], np.int32),
-        boxes=None if split == "train" else _boxes(folder / "images_box.txt", list(chosen)),
+        boxes=boxes,
     )
 
 

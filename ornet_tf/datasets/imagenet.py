@@ -8,6 +8,9 @@
 In Kaggle's archive root is ILSVRC/Data/CLS-LOC and boxes is ILSVRC/Annotations/CLS-LOC. Pictures of a flat val/ get
 their class from LOC_val_solution.csv (Kaggle), from the development kit, or from the XML files. A part of the data set
 in the same layout will do.
+
+Boxes are those of the pictures as they are stored: where EXIF turns a picture, its boxes are turned along, unless the
+<size> in its XML file is that of the upright picture.
 """
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ import numpy as np
 from absl import logging
 
 from ornet_tf import image_files
-from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _matlab, _pascal_voc
+from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _matlab, _pascal_voc, _stored_frame
 from ornet_tf.errors import UserError
 
 _LAYOUT = "the folder that holds train/ and val/ (ILSVRC/Data/CLS-LOC in Kaggle's archive)"
@@ -186,7 +189,8 @@ def _boxes(
     solution: Mapping[str, tuple[str, np.ndarray]] | None,
 ) -> list[np.ndarray] | None:
     """Returns float32 [M, 4] for each picture; None where there is nothing to read them from."""
-    known = {}
+    known: dict[str, np.ndarray] = {}
+    sizes: dict[str, tuple[int, int] | None] = {}
     for name in names:
         part, stem = name.split("/")[0], os.path.splitext(name.split("/")[-1])[0]
         if annotations is not None:
@@ -194,11 +198,16 @@ def _boxes(
             found = _pascal_voc.read(path)
             if found is None and part == "val":
                 found = _pascal_voc.read(annotations / part / f"{stem}.xml")
-            known.update({} if found is None else {name: found.boxes})
+            if found is not None:
+                known[name], sizes[name] = found.boxes, found.size
         elif solution is not None and part == "val" and stem in solution:
             known[name] = solution[stem][1]
     if not known:
         return None
     if len(known) < len(names):
         logging.info("%s: %d of %d pictures have no boxes.", root, len(names) - len(known), len(names))
-    return _files.boxes(names, known)
+    # The table has the XML files' boxes, and no sizes.
+    return _stored_frame.upright(
+        [f"{root}/{name}" for name in names], _files.boxes(names, known), what=str(root),
+        sizes=None if annotations is None else [sizes.get(name) for name in names],
+    )

@@ -5,7 +5,8 @@
     root/train_list.mat, root/test_list.mat           lists.tar; also in root/lists/
 
 The lists are MATLAB files whose variable file_list names 12,000 and 8,580 pictures below Images/. Instead of them
-train_list.txt and test_list.txt may hold the same names, one a line. Boxes are ImageNet's: pixels from 0 to the last.
+train_list.txt and test_list.txt may hold the same names, one a line. Boxes are ImageNet's: pixels from 0 to the last,
+of the picture as it is stored (see `imagenet`).
 """
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _matlab, _pascal_voc
+from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _matlab, _pascal_voc, _stored_frame
 from ornet_tf.errors import UserError
 
 _LAYOUT = "root to hold Images/, Annotation/ and train_list.mat of Stanford Dogs"
@@ -61,7 +62,7 @@ def load(
         images=[f"{images}/{name}" for name in names],
         names=names,
         labels=np.array([label_of[_class(name)] for name in names], np.int32),
-        boxes=None if split == "train" else _boxes(_subfolder(folder, "Annotation"), names),
+        boxes=None if split == "train" else _boxes(images, _subfolder(folder, "Annotation"), names),
     )
 
 
@@ -98,9 +99,11 @@ def _list(root: pathlib.Path, name: str) -> list[str]:
     return names
 
 
-def _boxes(folder: pathlib.Path, names: list[str]) -> list[np.ndarray]:
+def _boxes(images: pathlib.Path, folder: pathlib.Path, names: list[str]) -> list[np.ndarray]:
     found = {name: _pascal_voc.read(folder / os.path.splitext(name)[0]) for name in names}
     known = {name: annotation.boxes for name, annotation in found.items() if annotation is not None}
     if len(known) < len(names):
         logging.warning("%s: %d of %d pictures have no annotation.", folder, len(names) - len(known), len(names))
-    return _files.boxes(names, known)
+    sizes = [None if annotation is None else annotation.size for annotation in found.values()]
+    paths = [f"{images}/{name}" for name in names]
+    return _stored_frame.upright(paths, _files.boxes(names, known), what=str(folder), sizes=sizes)

@@ -6,7 +6,8 @@
 
 (Choe et al., CVPR 2020.) The folders are called train, val and test, or, as in the paper, train-weaksup, train-fullsup
 and test. There are such lists for ImageNet (whose val is ImageNetV2), for CUB with CUBV2, and for OpenImages, which
-has masks instead of boxes: its lines name them, and they are not read here.
+has masks instead of boxes: its lines name them, and they are not read here. Boxes are those of the pictures as they are
+stored, as wsolevaluation reads them without EXIF; where EXIF turns a picture, they are turned along.
 """
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from ornet_tf.datasets import MissingSplit, Source, _files, _pascal_voc
+from ornet_tf.datasets import MissingSplit, Source, _files, _pascal_voc, _stored_frame
 from ornet_tf.errors import UserError
 
 _FOLDERS = {"train": ("train", "train-weaksup"), "validation": ("val", "train-fullsup"), "test": ("test",)}
@@ -68,7 +69,7 @@ def load(
         images=[f"{pictures}/{name}" for name in names],
         names=names,
         labels=np.array([labels[name] for name in names], np.int32),
-        boxes=None if split == "train" else _boxes(folder / "localization.txt", names, last_pixel),
+        boxes=None if split == "train" else _boxes(pictures, folder / "localization.txt", names, last_pixel),
     )
 
 
@@ -95,7 +96,7 @@ def _class_names(lists: pathlib.Path, path: str | os.PathLike | None) -> list[st
     return [str(label) for label in range(highest + 1)]
 
 
-def _boxes(path: pathlib.Path, names: list[str], last_pixel: bool) -> list[np.ndarray] | None:
+def _boxes(root: pathlib.Path, path: pathlib.Path, names: list[str], last_pixel: bool) -> list[np.ndarray] | None:
     """Returns float32 [M, 4] for each picture; None where the lines name masks."""
     corners: dict[str, list[list[float]]] = {name: [] for name in names}
     for number, line in _files.lines(path, layout=_LAYOUT):
@@ -111,4 +112,5 @@ def _boxes(path: pathlib.Path, names: list[str], last_pixel: bool) -> list[np.nd
         if name not in corners:
             raise UserError(f"{path}, line {number}: expected a picture of image_ids.txt, got {name!r}.")
         corners[name].append([y0, x0, y1, x1])
-    return _files.boxes(names, {n: _pascal_voc.half_open(c) if last_pixel else c for n, c in corners.items()})
+    boxes = _files.boxes(names, {n: _pascal_voc.half_open(c) if last_pixel else c for n, c in corners.items()})
+    return _stored_frame.upright([f"{root}/{name}" for name in names], boxes, what=str(path))
