@@ -5,9 +5,12 @@ them without any limit on memory; and a small JPEG or PNG file can ask for minut
 """
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
+
+from ornet_tf import jpeg_segments
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000
@@ -35,6 +38,10 @@ _REFUSED = (  # offset of the magic bytes, magic bytes, name
 # to the second.
 _SCANS_OF_LARGEST, _MAX_SCANS = 20, 1000
 _SCAN = b"\xff\xda\0"  # the marker and the high byte of the length that follows it, which is 12 at most
+# Frames of JPEG (ITU-T T.81, table B.1) that no decode op reads; these are the ordinary and the arithmetic-coded ones.
+_LOSSLESS, _HIERARCHICAL = (0xC3, 0xCB), (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF)
+_READ = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
+_DEPTHS = (12, 16)  # bits of a channel that are not read, either
 # libpng inflates and keeps these, up to 8 MB each from 8 kB; writers use a handful.
 _PNG_TEXTS, _MAX_PNG_TEXTS = (b"zTXt", b"iTXt"), 10
 
@@ -124,8 +131,43 @@ def refusal(
 
 
 def damaged(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns what is said of a JPEG or PNG file that can't be decoded; scalar string."""
-    return tf.where(starts_with(encoded, PNG), "truncated or damaged PNG", "truncated or damaged JPEG")
+    """Returns what is said of a JPEG or PNG file that can't be decoded: that it is damaged, or of a kind that is not read.
+
+    Only the files that failed are looked at: walking the segments of every file would cost a twentieth of decoding it.
+
+    Args:
+      encoded: scalar string, the bytes of the file.
+
+    Returns:
+      Scalar string.
+    """
+    jpeg = functools.partial(_damaged_jpeg, encoded)
+    return tf.cond(starts_with(encoded, PNG), lambda: tf.constant("truncated or damaged PNG"), jpeg)
+
+
+# As a function of its own it is one node of the graphs that call it; the nodes of a branch cost time also where another
+# is taken.
+@tf.function(
+    input_signature=[tf.TensorSpec([], tf.string)], autograph=False, experimental_attributes={"_noinline": True}
+)
+def _damaged_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    def is_frame(marker, at):
+        del at
+        return tf.reduce_any(tf.equal(marker, (*_READ, *_LOSSLESS, *_HIERARCHICAL)))
+
+    at, span = tf.unstack(jpeg_segments.first(encoded, is_frame))
+    head = tf.strings.join([tf.strings.substr(encoded, at, 5), b"\0" * 5])
+    data = tf.cast(tf.io.decode_raw(head, tf.uint8), tf.int32)
+    marker, depth = data[1], data[4]
+    why = tf.constant("truncated or damaged JPEG")
+    for has_it, text in (  # the last condition that holds wins
+        (tf.equal(depth, _DEPTHS),
+         tf.strings.join(["a JPEG with ", tf.strings.as_string(depth), " bits per channel; only 8 are read"])),
+        (tf.equal(marker, _LOSSLESS), "a lossless JPEG; only baseline and progressive ones are read"),
+        (tf.equal(marker, _HIERARCHICAL), "a hierarchical JPEG; only baseline and progressive ones are read"),
+    ):
+        why = tf.where(tf.logical_and(span > 0, tf.reduce_any(has_it)), text, why)
+    return why
 
 
 def starts_with(text: tf.Tensor, magic: bytes) -> tf.Tensor:

@@ -5,9 +5,10 @@ evaluation and in an exported SavedModel.
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -39,9 +40,11 @@ def decode(
 
     Raises:
       tf.errors.InvalidArgumentError: if the file is refused (see `gate.refusal`), truncated or damaged; `reason` says
-        which.
+        which. Inside a graph a JPEG of a kind that is not read, such as 12 bits per channel, counts as damaged.
     """
-    return _decoder(max_bytes, max_pixels)(tf.convert_to_tensor(encoded, tf.string))
+    encoded = tf.convert_to_tensor(encoded, tf.string)
+    with _kind_named(encoded):
+        return _decoder(max_bytes, max_pixels)(encoded)
 
 
 def size(encoded: tf.Tensor) -> tf.Tensor:
@@ -61,7 +64,9 @@ def size(encoded: tf.Tensor) -> tf.Tensor:
         stored = gate.jpeg_size(encoded)
         return tf.where(exif.orientation(encoded) > 4, tf.reverse(stored, [0]), stored)
 
-    with tf.control_dependencies([_assert_passes(encoded, gate.MAX_BYTES, gate.MAX_PIXELS)]):
+    with _kind_named(encoded):
+        check = _assert_passes(encoded, gate.MAX_BYTES, gate.MAX_PIXELS)
+    with tf.control_dependencies([check]):
         encoded = tf.identity(encoded)
     return tf.cond(gate.starts_with(encoded, gate.JPEG), of_jpeg, lambda: gate.png_size(encoded))
 
@@ -146,6 +151,18 @@ def _decoder(max_bytes: int, max_pixels: int) -> Callable[[tf.Tensor], tf.Tensor
         return _upright(_stored(encoded), encoded)
 
     return decode
+
+
+@contextlib.contextmanager
+def _kind_named(encoded: tf.Tensor) -> Iterator[None]:
+    """Replaces a decode op's error by one that says of what kind the file is; a graph can't do that without a cost."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if not any(re.search(pattern, str(error)) for pattern, _ in _DAMAGE):
+            raise
+        why = _MESSAGE + gate.damaged(encoded).numpy().decode()
+        raise tf.errors.InvalidArgumentError(error.node_def, error.op, why) from error
 
 
 def _assert_passes(encoded: tf.Tensor, max_bytes: int, max_pixels: int) -> tf.Operation:

@@ -86,11 +86,10 @@ def examine(
     examined = each(tf.data.Dataset.range(len(source)), of_index)
     for indices, some in examined.ignore_errors().batch(256).as_numpy_iterator():
         numbers[indices] = some
-    explain = tf.function(of_index, input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
     failed = []
     for index in np.flatnonzero(numbers[:, 0] == 0).tolist():
         try:
-            explain(tf.constant(index, tf.int64))
+            of_index(tf.constant(index, tf.int64))  # outside of a graph, where errors say more
             why = "could be read only at the second attempt"
         except tf.errors.OpError as error:
             why = images.reason(error)

@@ -71,6 +71,12 @@ def with_scans(file, count):
     return file[:end] + file[file.rindex(b"\xff\xda", 0, end) : end] * count + file[end:]
 
 
+def with_frame(file, marker, depth=8):
+    """Returns a baseline or progressive JPEG whose header states another kind of frame and number of bits."""
+    at = max(file.find(b"\xff\xc0\0"), file.find(b"\xff\xc2\0"))
+    return file[: at + 1] + bytes([marker]) + file[at + 2 : at + 4] + bytes([depth]) + file[at + 5 :]
+
+
 def _resized_header(rng, file):
     """States another size, up to the largest that the header can hold."""
     top = int(rng.integers(4, 33))

@@ -5,7 +5,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ornet_tf import gate, images, transforms
-from tests import broken_files
+from tests import broken_files, fierce_jpegs
 
 SIDE = 20
 
@@ -57,6 +57,26 @@ def refused():
         jpeg + b"\0" * gate.MAX_BYTES: f"{len(jpeg) + gate.MAX_BYTES} bytes; at most 20000000 are read",
         broken_files.with_scans(jpeg, 1000): "a JPEG of too many scans",
         broken_files.with_texts(png, 20): "a PNG of too many compressed texts",
+        **unread_kinds(jpeg),
+    }
+
+
+def unread_kinds(jpeg):
+    """JPEG files of kinds that no decode op reads, also behind metadata with a thumbnail of an ordinary kind."""
+    ordinary = "only baseline and progressive ones are read"
+    thumbnail = fierce_jpegs.segment(b"Exif\0\0" + fierce_jpegs.tiff(fierce_jpegs.entry(1)) + jpeg)
+    return {
+        broken_files.with_frame(jpeg, 0xC1, 12): "a JPEG with 12 bits per channel; only 8 are read",
+        broken_files.with_frame(jpeg, 0xC2, 12): "a JPEG with 12 bits per channel; only 8 are read",
+        broken_files.with_frame(jpeg, 0xC3): f"a lossless JPEG; {ordinary}",
+        broken_files.with_frame(jpeg, 0xC3, 16): f"a lossless JPEG; {ordinary}",
+        broken_files.with_frame(jpeg, 0xCB): f"a lossless JPEG; {ordinary}",
+        broken_files.with_frame(jpeg, 0xC5): f"a hierarchical JPEG; {ordinary}",
+        broken_files.with_frame(jpeg, 0xC0, 9): "truncated or damaged JPEG",
+        broken_files.with_frame(jpeg, 0xC1, 12)[:-400]: "a JPEG with 12 bits per channel; only 8 are read",
+        fierce_jpegs.with_segments(broken_files.with_frame(jpeg, 0xC1, 12), thumbnail):
+            "a JPEG with 12 bits per channel; only 8 are read",
+        fierce_jpegs.with_segments(jpeg[:-2], thumbnail): "truncated or damaged JPEG",
     }
 
 

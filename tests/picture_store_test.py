@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ornet_tf import picture_store
 from ornet_tf.datasets import Source
+from tests import broken_files
 
 
 def source_of(files):
@@ -41,3 +42,15 @@ def test_pictures_are_measured_upright_and_broken_ones_have_no_size(encode, head
     # What breaks off behind its header is found by decoding only.
     np.testing.assert_array_equal(sizes, [[20, 30], [30, 20], [0, 0], [20, 30] if headers_only else [0, 0]])
     assert broken == [("2", "an empty file"), ("3", "truncated or damaged PNG")][: 1 if headers_only else 2]
+
+
+@pytest.mark.parametrize("headers_only", [False, True])
+def test_files_of_kinds_that_are_not_read_are_named(encode, headers_only):
+    jpeg = encode(np.zeros([20, 30, 3], np.uint8), "JPEG")
+    files = [jpeg, broken_files.with_frame(jpeg, 0xC1, 12), broken_files.with_frame(jpeg, 0xC3), jpeg[:20]]
+    source = Source(["a"], files, ["0", "1", "2", "3"], np.zeros(4, np.int32))
+    assert picture_store.measure(source, headers_only=headers_only)[1] == [
+        ("1", "a JPEG with 12 bits per channel; only 8 are read"),
+        ("2", "a lossless JPEG; only baseline and progressive ones are read"),
+        ("3", "truncated or damaged JPEG"),
+    ]
