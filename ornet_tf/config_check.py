@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import addons_components, input_pipeline, option_types, picture_cache, registry, seeds
+from ornet_tf import addons_components, input_pipeline, option_types, paths, picture_cache, registry, seeds
 from ornet_tf import config as ornet
 from ornet_tf.errors import UserError
 
@@ -36,6 +36,8 @@ def validate(config: ConfigDict) -> None:
         raise UserError(f"config.input.crop: expected at most resize = {most}, got {config.input.crop}.")
     _choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
     _choice(config.input.cache, picture_cache.KINDS, "config.input.cache")
+    if config.input.cache_dir:  # "" is the folder of the run
+        paths.local(config.input.cache_dir, "config.input.cache_dir")
     seeds.check_options(**config.object_prior)
     known: list[str] = []
     for name in config.phases:

@@ -131,7 +131,7 @@ def refusal(
 
 
 def damaged(encoded: tf.Tensor) -> tf.Tensor:
-    """Returns what is said of a JPEG or PNG file that can't be decoded: that it is damaged, or of a kind that is not read.
+    """Says of a JPEG or PNG file that can't be decoded that it is damaged, or of a kind that is not read.
 
     Only the files that failed are looked at: walking the segments of every file would cost a twentieth of decoding it.
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, checkpoints, frozen_outputs, weight_origins
+from ornet_tf import assemble, checkpoints, frozen_outputs, one_class, weight_origins
 from ornet_tf.datasets import Source
 from ornet_tf.errors import UserError
 
@@ -18,6 +18,7 @@ def check(config: ConfigDict, source: Source) -> None:
     Raises:
       UserError: if an option, a part or an expression for variables does not fit, or a part has no weights.
     """
+    one_class.check(config, source.class_names)
     num_classes = len(source.class_names)
     origins = weight_origins.Origins(assemble.pretrained_layers(config, num_classes))
     config = assemble.without_start_weights(config)

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from ornet_tf import durable, main_memory, picture_store
+from ornet_tf import durable, main_memory, paths, picture_store
 from ornet_tf.datasets import Source
 from ornet_tf.errors import UserError
 
@@ -112,7 +112,7 @@ def _on_disk(source: Source, side: int, folder: str) -> np.ndarray:
     """Returns uint8 [N, side, side, 3], a file that is mapped; it is written before, unless it is there."""
     if not folder:
         raise UserError("cache=disk needs a folder; set cache_dir to one on a local disk.")
-    path = pathlib.Path(folder).expanduser() / f"pictures-{side}-{fingerprint(source)}.rgb"
+    path = paths.local(folder, "cache_dir") / f"pictures-{side}-{fingerprint(source)}.rgb"
     needed = _bytes(source, side)
     if path.exists() and path.stat().st_size == needed:
         logging.info("Cache of the pictures: %s.", path)

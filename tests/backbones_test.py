@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 from tests import source_tree
 
 SMALL = {"image_size": 32, "num_classes": 5}
@@ -111,6 +112,24 @@ def test_vgg16_says_what_weights_it_expects():
     message = "weights: expected 'imagenet', None or the path.*'nowhere.h5' is no file"
     with pytest.raises(FileNotFoundError, match=message):
         build("vgg16", weights="nowhere.h5")
+
+
+@pytest.mark.parametrize("weights", ["", " ", "gs://bucket/vgg16.h5"])
+def test_vgg16_takes_its_weights_from_a_path_of_this_machine(weights):
+    with pytest.raises(UserError, match="^weights: expected a path"):
+        build("vgg16", weights=weights)
+
+
+def test_vgg16_weights_may_lie_in_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    reference = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    reference.save_weights(str(tmp_path / "notop.weights.h5"))
+    backbone = build("vgg16", image_size=32, weights="~/notop.weights.h5")
+    names = ("block1_conv1", "block1_conv2")
+    for name in names:
+        np.testing.assert_array_equal(
+            backbone.lower.get_layer(name).get_weights()[0], reference.get_layer(name).get_weights()[0]
+        )
 
 
 def test_vgg16_without_a_network_says_how_to_give_it_a_file(tmp_path):

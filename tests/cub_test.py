@@ -11,47 +11,13 @@ from PIL import Image
 
 from ornet_tf.datasets import cub
 from ornet_tf.errors import UserError
-
-# (image id, class id, file, 1 = training, x y width height); ids with gaps and in no order of class.
-ROWS = [
-    (3, 7, "007.Parakeet_Auklet/a_1.jpg", 1, "1.0 2.0 30.0 40.0"),
-    (5, 2, "002.Laysan_Albatross/b 2.jpg", 1, "60.5 27.0 325.0 304.25"),
-    (6, 2, "002.Laysan_Albatross/c.jpg", 0, "0.0 0.0 12.0 9.0"),
-    (8, 7, "007.Parakeet_Auklet/d.jpg", 0, "139.0 30.0 153.0 264.0"),
-    (9, 7, "007.Parakeet_Auklet/e.jpg", 1, "5.0 6.0 7.0 8.0"),
-    (12, 2, "002.Laysan_Albatross/f.jpg", 1, "9.0 8.0 7.0 6.0"),
-    (13, 2, "002.Laysan_Albatross/g.jpg", 1, "3.0 3.0 3.0 3.0"),
-    (40, 9, "009.Brewer_Blackbird/h.jpg", 1, "3.0 3.0 3.0 3.0"),
-    (41, 9, "009.Brewer_Blackbird/i.jpg", 1, "3.0 3.0 3.0 3.0"),
-    (44, 9, "009.Brewer_Blackbird/j.jpg", 0, "4.0 5.0 6.0 7.0"),
-]
-LISTINGS = ("classes.txt", "images.txt", "image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt")
+from tests import cub_tree
+from tests.cub_tree import LISTINGS, ROWS, edit, ids_of
 
 
 @pytest.fixture
 def root(tmp_path):
-    (tmp_path / "images").mkdir()
-    write = {
-        "classes.txt": ["2 002.Laysan_Albatross", "7 007.Parakeet_Auklet", "9 009.Brewer_Blackbird"],
-        "images.txt": [f"{i} {file}" for i, _, file, _, _ in ROWS],
-        "image_class_labels.txt": [f"{i} {c}" for i, c, _, _, _ in ROWS],
-        "train_test_split.txt": [f"{i} {t}" for i, _, _, t, _ in ROWS],
-        "bounding_boxes.txt": [f"{i} {box}" for i, _, _, _, box in ROWS],
-    }
-    for name, lines in write.items():
-        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return tmp_path
-
-
-def edit(path, old, new):
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-
-def ids_of(source):
-    id_of = {file: i for i, _, file, _, _ in ROWS}
-    return [id_of[name] for name in source.names]
+    return cub_tree.write(tmp_path)
 
 
 def test_training_split_is_the_official_one_without_boxes(root):
@@ -132,14 +98,6 @@ def test_pictures_of_classes_that_are_not_listed_are_left_out(root):
     np.testing.assert_array_equal(source.labels, [0, 0, 0, 1, 1])
 
 
-def test_windows_line_ends_tabs_and_blank_lines_are_read(root):
-    for name in LISTINGS:
-        text = (root / name).read_text(encoding="utf-8")
-        (root / name).write_bytes((text.replace("\n", "\r\n").replace(" ", "\t", 1) + "\r\n\r\n").encode())
-    assert ids_of(cub.load("train", root=root)) == [3, 5, 9, 12, 13, 40, 41]
-    np.testing.assert_array_equal(cub.load("test", root=root).boxes[0], [[0, 0, 9, 12]])
-
-
 @pytest.mark.parametrize("name", LISTINGS)
 def test_a_missing_listing_is_named(root, name):
     (root / name).unlink()
@@ -150,30 +108,6 @@ def test_a_missing_listing_is_named(root, name):
 def test_a_missing_root_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.*no such folder"):
         cub.load("train", root=tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new", "message"),
-    [
-        ("classes.txt", "7 007.Parakeet_Auklet", "7 007.", "classes.txt, line 2: .*'7 007.'"),
-        ("classes.txt", "7 007", "seven 007", "classes.txt, line 2: .*'seven 007"),
-        ("images.txt", "5 002.Laysan_Albatross/b 2.jpg", "5", "images.txt, line 2: .*'<image id> <file>', got '5'"),
-        ("images.txt", "\n5 ", "\n3 ", "images.txt, line 2: expected each id once, got 3"),
-        ("image_class_labels.txt", "6 2", "6 two", "image_class_labels.txt, line 3: .*'6 two'"),
-        ("image_class_labels.txt", "6 2\n", "", "image_class_labels.txt: .*none for image 6"),
-        ("train_test_split.txt", "6 0", "6 2", "train_test_split.txt, line 3: .*'6 2'"),
-        ("train_test_split.txt", "6 0\n", "", "train_test_split.txt: .*none for image 6"),
-        ("bounding_boxes.txt", "12.0 9.0", "12.0", "bounding_boxes.txt, line 3: .*width"),
-        ("bounding_boxes.txt", "12.0 9.0", "12.0 9.0 1", "bounding_boxes.txt, line 3"),
-        ("bounding_boxes.txt", "12.0 9.0", "0.0 9.0", "bounding_boxes.txt, line 3"),
-        ("bounding_boxes.txt", "12.0 9.0", "nan 9.0", "bounding_boxes.txt, line 3"),
-        ("bounding_boxes.txt", "6 0.0 0.0 12.0 9.0\n", "", "bounding_boxes.txt: .*none for image 6"),
-    ],
-)
-def test_a_malformed_listing_is_named_with_its_line(root, name, old, new, message):
-    edit(root / name, old, new)
-    with pytest.raises(ValueError, match=message):
-        cub.load("test", root=root)
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ def test_what_cannot_be_cut_is_left_for_the_check_to_name(root):
         ("images_variant_test.txt", "0698580 MD-11", "0698580", "test.txt, line 1: expected '<picture> <class>'"),
         ("images_variant_test.txt", "0000012", "0698580", "test.txt, line 2: .*each once, got '0698580 DC-3'"),
         ("images_box.txt", "0698580 2 2 30 20", "0698580 2 2 30", "images_box.txt, line 6: expected .*<ymax>"),
+        ("images_box.txt", "0698580", "0000012", "box.txt, line 6: expected each picture once, got '0000012'"),
         ("images_box.txt", "0698580", "0698581", "images_box.txt: .*none for 0698580"),
     ],
 )
@@ -127,6 +128,15 @@ def test_a_malformed_list_is_named_with_its_line(root, name, old, new, message):
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(ValueError, match=message):
         fgvc_aircraft.load("test", root=root)
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_change_nothing(root):
+    before = fgvc_aircraft.load("test", root=root)
+    for path in (root / "data").glob("*.txt"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    after = fgvc_aircraft.load("test", root=root)
+    assert (after.names, after.class_names) == (before.names, before.class_names)
+    np.testing.assert_array_equal(np.concatenate(after.boxes), np.concatenate(before.boxes))
 
 
 def test_wrong_options_and_folders_are_explained(root, tmp_path):

@@ -5,8 +5,9 @@ import struct
 
 import numpy as np
 
-from tests.broken_files import PNG, chunk
+from tests.broken_files import chunk
 
+JFIF = b"JFIF\0\1\1\1\0\x48\0\x48\0\0"  # 72 pixels an inch
 XMP = (
     b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/">'
     b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
@@ -86,7 +87,7 @@ def written_by_hand(jpeg, png):
         "behind comments and a profile": (6, segment(b"c" * 60000, 0xFE), *[segment(b"p" * 4000, 0xE2)] * 60, six),
         "behind 255 segments": (6, *[b"\xff\xfe\0\2"] * 255, six),
         "behind 256 segments": (1, *[b"\xff\xfe\0\2"] * 256, six),
-        "resolution beside garbage": (1, segment(b"JFIF\0\1\1\1\0\x48\0\x48\0\0", 0xE0), segment(b"Exif\0\0" + b"?" * 9)),
+        "resolution beside garbage": (1, segment(JFIF, 0xE0), segment(b"Exif\0\0" + b"?" * 9)),
         "resolution that is no number": (6, exif(entry(6), entry(2**20, tag=0x011A, kind=5), entry(2, tag=0x0128))),
         **{f"{n} bytes": (6 if n >= 22 else 1, segment(b"Exif\0\0" + tiff(entry(6))[:n])) for n in range(26)},
     }
@@ -108,7 +109,8 @@ def damaged(rng, jpeg, count):
                       tag=int(rng.choice([0x0112, 0x0112, 0x0110]))) for v in values
             ]  # fmt: skip
             made = exif(*entries, order=order, first=int(rng.integers(8, 12)))
-            parts.append([made, made, segment(XMP), b"\xff" * int(rng.integers(1, 4)), b"\xff\xfe\0\2"][rng.integers(5)])
+            others = [segment(XMP), b"\xff" * int(rng.integers(1, 4)), b"\xff\xfe\0\2"]
+            parts.append([made, made, *others][rng.integers(5)])
         head = bytearray(jpeg[:2] + b"".join(parts))
         for _ in range(rng.integers(0, 5)):
             at = int(rng.integers(2, len(head)))

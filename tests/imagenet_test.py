@@ -115,6 +115,18 @@ def test_validation_is_held_out_of_train_by_name_and_has_what_boxes_there_are(tr
     assert chosen == ["train/n01440764/n01440764_33.JPEG", "train/n01440764/n01440764_40.JPEG"]
 
 
+def test_a_byte_order_mark_changes_nothing(tree):
+    development_kit(tree)
+    for path in (*tree.rglob("*.txt"), *tree.rglob("*.csv"), *tree.rglob("*.xml")):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    options = {"root": tree / "Data", "boxes": tree / "Annotations", "synsets": tree / "LOC_synset_mapping.txt"}
+    for labels in (tree / "LOC_val_solution.csv", tree / "devkit"):
+        source = imagenet.load("test", val_labels=labels, **options)
+        assert source.class_names == ["tench", "goldfish", "crane"]
+        np.testing.assert_array_equal(source.labels, [2, 0, 1])
+        np.testing.assert_array_equal(source.boxes[0], HALF_OPEN[0])
+
+
 def test_pictures_without_an_xml_file_have_no_box(tree):
     (tree / "Annotations" / "val" / "ILSVRC2012_val_00000083.xml").unlink()
     source = imagenet.load(
@@ -137,6 +149,7 @@ def edit(path, old, new):
         (lambda t: None, {"val_labels": None, "boxes": None}, ValueError, "set val_labels to LOC_val_solution.csv"),
         (lambda t: edit(t / "LOC_val_solution.csv", "12 0 119", "12 0"), {}, ValueError, "csv, line 2: expected"),
         (lambda t: edit(t / "LOC_val_solution.csv", "n01440764 0", "n01440764 x"), {}, ValueError, "csv, line 3: exp"),
+        (lambda t: edit(t / "LOC_val_solution.csv", "_00000083", "_00000087"), {}, ValueError, "line 3: .* once, got"),
         (lambda t: edit(t / "LOC_val_solution.csv", "_00000083", "_00000084"), {}, ValueError, "none for .*00000083"),
         (lambda t: edit(t / "LOC_val_solution.csv", "n01440764", "n09"), {}, ValueError, "083.* 3 classes, got 'n09"),
         (lambda t: (t / "LOC_val_solution.csv").unlink(), {}, FileNotFoundError, "LOC_val_solution.csv: no such file"),

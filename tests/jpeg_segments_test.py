@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from ornet_tf import jpeg_segments
 
-FILE = b"\xff\xd8" + b"\xff\xe0\0\4ab" + b"\xff" + b"\xff\x01" + b"\xff\xfe\0\2" + b"\xff\xe0\0\3c" + b"\xff\xd9" + b"\0" * 9
+FILE = b"\xff\xd8" + b"\xff\xe0\0\4ab" + b"\xff\xff\x01" + b"\xff\xfe\0\2" + b"\xff\xe0\0\3c\xff\xd9" + b"\0" * 9
 
 
 def first(wanted, file=FILE):

@@ -37,7 +37,8 @@ def in_graph(files):
 def test_files_written_by_hand_are_read_alike_and_as_the_rules_say(pair):
     files = fierce_jpegs.written_by_hand(*pair)
     jpegs = {name: file for name, (file, _) in files.items() if file.startswith(b"\xff\xd8")}
-    assert {name: read(file) for name, (file, _) in files.items()} == {name: value for name, (_, value) in files.items()}
+    expected = {name: value for name, (_, value) in files.items()}
+    assert {name: read(file) for name, (file, _) in files.items()} == expected
     assert in_graph(list(jpegs.values())) == [read(file) for file in jpegs.values()]
 
 

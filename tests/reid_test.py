@@ -120,3 +120,16 @@ def test_wrong_lists_of_msmt_are_explained(tmp_path):
 def test_its_configuration_loads_the_tree(tmp_path):
     root = write(tmp_path, MARKET)
     assert [len(config_source.load("reid", split, root=root)) for split in SPLITS] == [4, 2, 4]
+
+
+def test_lists_of_msmt_name_a_picture_once_below_its_folder(tmp_path):
+    write_msmt(tmp_path)
+    lines = (tmp_path / "list_query.txt").read_text()
+    (tmp_path / "list_query.txt").write_bytes(b"\xef\xbb\xbf" + lines.replace("\n", "\r\n").encode())
+    assert len(reid.load("test", root=tmp_path, layout="msmt17")) == 3
+    (tmp_path / "list_query.txt").write_text(lines + "./" + MSMT["list_gallery.txt"][0])
+    with pytest.raises(UserError, match="list_gallery.txt: expected each picture once, got 'test/0002/.*' again"):
+        reid.load("test", root=tmp_path, layout="msmt17")
+    (tmp_path / "list_query.txt").write_text("../0000_000_02_0302morning_0001_1.jpg 0\n")
+    with pytest.raises(UserError, match="list_query.txt, line 1: expected a file below .*test, .* got '../0000_0"):
+        reid.load("test", root=tmp_path, layout="msmt17")

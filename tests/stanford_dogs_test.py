@@ -104,3 +104,16 @@ def test_what_is_wrong_is_said_in_a_sentence(root, break_it, error, message):
 def test_its_configuration_loads_the_tree(root):
     assert config_source.load("stanford_dogs", "train", root=root).names == TRAIN
     np.testing.assert_array_equal(config_source.load("stanford_dogs", "test", root=root).boxes[0], [[0, 0, 150, 200]])
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [([*TEST, TEST[0]], f"expected each picture once, got '{TEST[0]}' again"), (["../dog.jpg"], "got '../dog.jpg'")],
+)
+def test_a_list_names_pictures_of_the_data_set_once(root, lines, message):
+    (root / "test_list.mat").unlink()
+    (root / "test_list.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(TEST).encode())
+    assert stanford_dogs.load("test", root=root).names == TEST
+    (root / "test_list.txt").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=message):
+        stanford_dogs.load("test", root=root)

@@ -60,8 +60,8 @@ def test_cub(tmp_path, files):
     write(tmp_path / "images" / "1.a", files)
     rows = range(len(files))
     lists = {
-        "classes": ["1 1.a"], "images": [f"{i} 1.a/{i}.jpg" for i in rows], "image_class_labels": [f"{i} 1" for i in rows],
-        "train_test_split": [f"{i} 0" for i in rows],
+        "classes": ["1 1.a"], "images": [f"{i} 1.a/{i}.jpg" for i in rows],
+        "image_class_labels": [f"{i} 1" for i in rows], "train_test_split": [f"{i} 0" for i in rows],
         "bounding_boxes": [f"{i} {XMIN} {YMIN} {XMAX - XMIN} {YMAX - YMIN}" for i in rows],
     }  # fmt: skip
     for name, lines in lists.items():

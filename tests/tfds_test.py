@@ -114,6 +114,7 @@ def test_odd_pictures_are_kept_for_the_check_of_all_pictures(load):
         ({"splits": {"test": "unlabelled"}}, ValueError, "split unlabelled: expected labels from 0 to 2, got -1"),
         ({"splits": {"test": "tset"}}, ValueError, "expected a split of tiny_birds/1.0.0, got 'tset'"),
         ({"splits": {"testing": "test"}}, ValueError, "splits to name train, validation, test, got 'testing'"),
+        ({"cache_dir": "gs://bucket/files"}, ValueError, "^tfds: cache_dir: expected a path of this machine, got 'gs:"),
         ({"image_key": "picture"}, ValueError, "image_key .* kind Image .image, mask, depth., got 'picture', None"),
         ({"image_key": "label"}, ValueError, "image_key .* got 'label', ClassLabel"),
         ({"image_key": "depth"}, ValueError, "'depth' to be JPEG or PNG with whole numbers, got PNG of float32"),

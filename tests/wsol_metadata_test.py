@@ -81,6 +81,8 @@ def test_masks_are_no_boxes(options, caplog):
     [
         ("class_labels.txt", "083.JPEG,1", "083.JPEG,one", "class_labels.txt, line 1: expected '<picture>,<class>'"),
         ("class_labels.txt", "083.JPEG,1", "084.JPEG,1", "class_labels.txt: .*none for val/ILSVRC2012_val_00000083"),
+        ("image_ids.txt", "val/", "/elsewhere/", "image_ids.txt, line 1: expected a file below .*'/elsewhere/ILSV"),
+        ("image_ids.txt", "val/", "../", "image_ids.txt, line 1: expected a file below .*'../ILSVRC2012"),
         ("localization.txt", "0,0,499,374", "0,0,499", "localization.txt, line 1: expected '<picture>,<x0>"),
         ("localization.txt", "0,0,499,374", "0,0,499,x", "localization.txt, line 1: expected '<picture>,<x0>"),
         ("localization.txt", "083.JPEG", "084.JPEG", "localization.txt, line 1: expected a picture of image_ids.txt"),
@@ -109,3 +111,30 @@ def test_its_configuration_loads_the_lists_as_those_of_cub(options):
     assert [len(config_source.load("wsol_metadata", split, **options)) for split in SPLITS] == [2, 2, 2]
     box = config_source.load("wsol_metadata", "validation", **options).boxes[1]
     np.testing.assert_array_equal(box, [[2, 1, 4, 3]])  # x1 and y1 are one past the last pixel there
+
+
+def append(path, *lines):
+    path.write_text(path.read_text() + "\n".join(lines) + "\n")
+
+
+def test_a_picture_is_listed_once_and_has_one_class(options):
+    folder = options["metadata"] / "test"
+    name = LISTS["test"]["image_ids.txt"][0]
+    append(folder / "class_labels.txt", *LISTS["test"]["class_labels.txt"][:1])  # the same again
+    assert len(wsol_metadata.load("test", **options)) == 2
+    append(folder / "class_labels.txt", f"./{name},0")
+    with pytest.raises(ValueError, match=f"class_labels.txt, line 4: expected one class .*, got another of '{name}'"):
+        wsol_metadata.load("test", **options)
+    append(folder / "image_ids.txt", f"{options['root']}/{name}")
+    with pytest.raises(ValueError, match=f"image_ids.txt: expected each picture once, got '{name}' again"):
+        wsol_metadata.load("test", **options)
+
+
+def test_a_byte_order_mark_and_absolute_paths_change_nothing(options):
+    before = wsol_metadata.load("test", **options)
+    for path in (options["metadata"] / "test").iterdir():
+        lines = [f"{options['root']}/{line}" for line in path.read_text().splitlines()]
+        path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    after = wsol_metadata.load("test", **options)
+    assert (after.names, after.images) == (before.names, before.images)
+    np.testing.assert_array_equal(np.concatenate(after.boxes), np.concatenate(before.boxes))

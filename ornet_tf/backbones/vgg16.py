@@ -1,11 +1,11 @@
 """VGG16 (Simonyan and Zisserman, ICLR 2015), cut at the end of one of its blocks; layer names of Keras Applications."""
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Iterator, Sequence
 
 import h5py
 
+from ornet_tf import paths
 from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
@@ -44,7 +44,7 @@ def build(
       the split is block5_pool.
 
     Raises:
-      UserError: for a wrong split, head or size.
+      UserError: for a wrong split, head or size, or `weights` that are an empty text or a URL.
       FileNotFoundError: if `weights` is neither a name nor a file.
       OSError: if the weights of `imagenet` can't be downloaded.
     """
@@ -104,13 +104,15 @@ def _load(weights: str, parts, *, full: bool, image_size: int) -> frozenset[str]
     """
     if weights == "imagenet":
         include_top = full
-    elif pathlib.Path(weights).is_file():
+    else:
+        path = paths.local(weights, "weights")
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"weights: expected 'imagenet', None or the path of a VGG16 weights file; {weights!r} is no file."
+            )
+        weights = str(path)
         with h5py.File(weights, "r") as file:
             include_top = "fc1" in file
-    else:
-        raise FileNotFoundError(
-            f"weights: expected 'imagenet', None or the path of a VGG16 weights file; {weights!r} is no file."
-        )
     shape = None if include_top else (image_size, image_size, 3)
     try:
         source = keras.applications.VGG16(include_top=include_top, weights=weights, input_shape=shape)

@@ -1,6 +1,7 @@
 """Data sets. A plug-in defines `load(split, *, options...) -> Source`, without TensorFlow ops."""
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 
@@ -44,8 +45,9 @@ class Source:
             value = getattr(self, field)
             if value is not None and len(value) != count:
                 raise ValueError(f"Source.{field} has {len(value)} entries for {count} images.")
-        if len(set(self.names)) != count:
-            raise ValueError("Source.names must be unique: pictures that can't be used are left out by their names.")
+        if len(set(self.names)) != count:  # pictures that can't be used are left out by their names
+            twice = next(name for name, times in collections.Counter(self.names).items() if times > 1)
+            raise UserError(f"The data set names the picture {twice!r} twice: expected each name once in a split.")
         if count and not 0 <= int(np.min(self.labels)) <= int(np.max(self.labels)) < len(self.class_names):
             raise ValueError(f"Source.labels must lie in 0..{len(self.class_names) - 1}.")
 

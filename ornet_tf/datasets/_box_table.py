@@ -18,7 +18,8 @@ def read(path: pathlib.Path, *, prefix: str, known: Collection[str]) -> list[tup
 
     Args:
       path: a CSV file in UTF-8 whose first line names at least `COLUMNS`, in any order and case.
-      prefix: what to put before each `file` to get a picture's name, such as the name of the table's folder.
+      prefix: what to put before each `file`, which is relative to the table's folder or absolute, to get a picture's
+        name; such as the name of that folder.
       known: the names of all pictures (NFC).
 
     Raises:
@@ -42,14 +43,25 @@ def read(path: pathlib.Path, *, prefix: str, known: Collection[str]) -> list[tup
         where = f"{path}, line {number}"
         if len(row) <= max(places):
             raise UserError(f"{where}: expected {len(header)} cells, got {len(row)}.")
-        file, *cells = (row[place].strip() for place in places)
-        name = posixpath.normpath(posixpath.join(prefix, unicodedata.normalize("NFC", file)))
-        if name not in known:
-            raise UserError(f"{where}: expected a picture below {path.parent}, got {file!r}.")
+        file, *cells = (row[place] for place in places)
+        # Spaces around a cell are left out, unless the file's or its folder's name has them.
+        names = [_name(text, path.parent, prefix) for text in (file, file.strip())]
+        name = next((name for name in names if name in known), None)
+        if name is None:
+            form = "; a path may be absolute, or relative to that folder"
+            raise UserError(f"{where}: expected a picture below {path.parent}{form}, got {file!r}.")
         boxes.append((name, _box(cells, where)))
     if boxes and max(max(box) for _, box in boxes) <= 1:
         raise UserError(f"{path}: expected boxes in pixels, but none reaches beyond 1; multiply by the picture sizes.")
     return boxes
+
+
+def _name(file: str, folder: pathlib.Path, prefix: str) -> str:
+    """Returns the name of the picture that a table in `folder` calls `file`."""
+    file, parent = unicodedata.normalize("NFC", file), unicodedata.normalize("NFC", str(folder))
+    if posixpath.isabs(file):
+        file = posixpath.relpath(file, parent)
+    return posixpath.normpath(posixpath.join(prefix, file))
 
 
 def _box(cells: list[str], where: str) -> list[float]:

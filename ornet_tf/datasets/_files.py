@@ -1,9 +1,11 @@
 """Reads what data sets are made of: the lines of listings, the names of pictures and folders."""
 from __future__ import annotations
 
+import collections
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,9 @@ from ornet_tf.datasets import SPLITS
 from ornet_tf.errors import UserError
 
 
-def folder(path: str | os.PathLike, split: str, *, plugin: str, layout: str) -> pathlib.Path:
+def folder(
+    path: str | os.PathLike, split: str, *, plugin: str, layout: str, option: str = "root"
+) -> pathlib.Path:
     """Returns the absolute path of a data set's folder.
 
     Args:
@@ -21,14 +25,15 @@ def folder(path: str | os.PathLike, split: str, *, plugin: str, layout: str) -> 
       split: what was asked for.
       plugin: the data set, for the message.
       layout: what the folder must hold, for the message.
+      option: what gave the path, for the message.
 
     Raises:
       FileNotFoundError: if there is no such folder.
-      UserError: for an unknown split.
+      UserError: for an unknown split, an empty path or a URL.
     """
     if split not in SPLITS:
         raise UserError(f"{plugin}: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
-    root = pathlib.Path(path).expanduser().absolute()
+    root = paths.local(path, f"{plugin}: {option}")
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; expected {layout}.")
     return root
@@ -64,6 +69,30 @@ def pictures(path: pathlib.Path, *, folders: bool = False) -> list[str]:
     """
     images = image_files.find(path, depth=1 if folders else 0).images
     return sorted(name for name in images if ("/" in name) == folders)
+
+
+def below(file: str, folder: pathlib.Path, where: str) -> str:
+    """Returns the path below a folder of a file that a list names, without `.` and `..`.
+
+    Args:
+      file: relative to the folder, or absolute.
+      folder: an absolute path.
+      where: the list and its line, for the message.
+
+    Raises:
+      UserError: if the file does not lie below the folder.
+    """
+    name = os.path.relpath(file, folder) if os.path.isabs(file) else posixpath.normpath(file)
+    if name in (".", "..") or name.startswith("../"):
+        raise UserError(f"{where}: expected a file below {folder}, or its path relative to that folder, got {file!r}.")
+    return name
+
+
+def expect_once(names: Iterable[str], where: str) -> None:
+    """Raises UserError, which begins with `where`, if a name is there twice."""
+    twice = next((name for name, count in collections.Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise UserError(f"{where}: expected each picture once, got {twice!r} again.")
 
 
 def boxes(names: Sequence[str], known: Mapping[str, Any]) -> list[np.ndarray]:

@@ -21,7 +21,11 @@ _BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def upright(
-    paths: Sequence[str], boxes: Sequence[np.ndarray], *, what: str, sizes: Sequence[tuple[int, int] | None] | None = None
+    paths: Sequence[str],
+    boxes: Sequence[np.ndarray],
+    *,
+    what: str,
+    sizes: Sequence[tuple[int, int] | None] | None = None,
 ) -> list[np.ndarray]:
     """Returns the boxes in the frames of the upright images.
 

@@ -25,8 +25,11 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from ornet_tf.datasets import SPLITS, MissingSplit, Source, _files, _held_out, _stored_frame
+from ornet_tf import paths
+from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _stored_frame
 from ornet_tf.errors import UserError
+
+_LAYOUT = "root to hold images.txt, the other listings and images/ of CUB-200-2011"
 
 
 def load(
@@ -44,7 +47,7 @@ def load(
     pictures it gets depends on the seed and their ids alone, not on the other classes.
 
     Args:
-      split: 'train' (without boxes), 'validation' or 'test' (with one box for each picture).
+      split: 'train' (without boxes), 'validation' or 'test' (with one box for each picture, or none for 0 0 0 0).
       root: the folder that holds images.txt and images/ (CUB_200_2011 in the archive).
       validation_per_class: how many training pictures of each class make up the validation split.
       validation_seed: chooses these pictures.
@@ -58,16 +61,16 @@ def load(
       FileNotFoundError: if a listing, the folder of pictures or that of masks is missing.
       ValueError: for an unknown split, a malformed or contradictory listing, or a split without pictures.
     """
-    if split not in SPLITS:
-        raise UserError(f"cub: expected split to be one of {', '.join(SPLITS)}, got {split!r}.")
-    root = pathlib.Path(root).expanduser().absolute()
+    root = _files.folder(root, split, plugin="cub", layout=_LAYOUT)
     if not (root / "images").is_dir():
-        raise FileNotFoundError(f"{root / 'images'}: no such folder; root must hold images.txt and the folder images.")
+        raise FileNotFoundError(f"{root / 'images'}: no such folder; expected {_LAYOUT}.")
     names = _read(root / "classes.txt", _class_name, "<class id> <class name>")
     chosen = _chosen_classes(classes, names, root)
     label_of = {class_id: label for label, class_id in enumerate(chosen)}
 
     files = _read(root / "images.txt", _file_name, "<image id> <file>")
+    files = {i: _files.below(file, root / "images", f"{root / 'images.txt'}, image {i}") for i, file in files.items()}
+    _files.expect_once(files.values(), str(root / "images.txt"))
     class_of = _read_for(files, root / "image_class_labels.txt", int, "<image id> <class id>")
     in_training = _read_for(files, root / "train_test_split.txt", _flag, "<image id> <0 or 1>")
     unknown = sum(class_of[image] not in names for image in files)
@@ -88,6 +91,9 @@ def load(
     if split != "train":
         box_of = _read_for(images, root / "bounding_boxes.txt", _box, "<image id> <x> <y> <width> <height>")
         paths = [str(root / "images" / files[image]) for image in images]
+        empty = sum(not len(box_of[image]) for image in images)
+        if empty:
+            logging.warning("%s: %d of %d pictures have no object, a box of 0 0 0 0.", root, empty, len(images))
         boxes = _stored_frame.upright(paths, [box_of[image] for image in images], what=str(root))
     return Source(
         class_names=[names[class_id] for class_id in chosen],
@@ -103,7 +109,7 @@ def _masks(root: pathlib.Path, folder: str | os.PathLike | None, files: Sequence
     """Returns where the masks of pictures are or should be; None where there is no folder of masks."""
     if folder is None and not (root / "segmentations").is_dir():
         return None
-    folder = root / "segmentations" if folder is None else pathlib.Path(folder).expanduser().absolute()
+    folder = root / "segmentations" if folder is None else paths.local(folder, "cub: segmentations")
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected segmentations to be the folder of the masks.")
     return [str(folder / pathlib.PurePosixPath(file).with_suffix(".png")) for file in files]
@@ -127,21 +133,15 @@ def _chosen_classes(classes: Sequence[int] | None, names: dict[int, str], root: 
 
 def _read(path: pathlib.Path, parse: Callable[[str], Any], form: str) -> dict[int, Any]:
     """Returns {id: parse(rest of the line)} of a listing, in the order of its lines."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file; root must be a folder in the layout of CUB-200-2011.") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: expected UTF-8 text: {error}.") from None
     rows: dict[int, Any] = {}
-    for number, line in enumerate(lines, 1):
-        words = line.split(None, 1)
-        if not words:
-            continue
+    for number, line in _files.lines(path, layout=_LAYOUT):
+        first, *rest = line.split(None, 1)
         try:
-            row, value = int(words[0]), parse(words[1].rstrip() if len(words) == 2 else "")
+            row, value = int(first), parse("".join(rest))
+        except UserError as error:
+            raise UserError(f"{path}, line {number}: {error}") from None
         except ValueError:
-            raise UserError(f"{path}, line {number}: expected '{form}', got {line.strip()!r}.") from None
+            raise UserError(f"{path}, line {number}: expected '{form}', got {line!r}.") from None
         if row in rows:
             raise UserError(f"{path}, line {number}: expected each id once, got {row} again.")
         rows[row] = value
@@ -185,8 +185,12 @@ def _flag(text: str) -> bool:
 
 
 def _box(text: str) -> np.ndarray:
-    """'x y width height' -> float32 [1, 4] (ymin, xmin, ymax, xmax), half-open."""
-    x, y, width, height = map(float, text.split())
-    if not (math.isfinite(x + y + width + height) and width > 0 and height > 0):
-        raise ValueError("no area")
+    """'x y width height' -> float32 [1, 4] (ymin, xmin, ymax, xmax), half-open; four zeros -> [0, 4], no object."""
+    x, y, width, height = numbers = [float(word) for word in text.split()]
+    if not any(numbers):
+        return np.zeros([0, 4], np.float32)
+    if not math.isfinite(sum(numbers)):
+        raise UserError(f"expected finite numbers, got {text!r}.")
+    if width <= 0 or height <= 0:
+        raise UserError(f"expected a width and a height above 0, or 0 0 0 0 for no object; {text!r} has no area.")
     return np.array([[y, x, y + height, x + width]], np.float32)

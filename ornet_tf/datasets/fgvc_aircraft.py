@@ -18,7 +18,7 @@ import numpy as np
 from absl import logging
 from PIL import Image, JpegImagePlugin
 
-from ornet_tf import durable
+from ornet_tf import durable, paths
 from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _stored_frame
 from ornet_tf.errors import UserError
 from ornet_tf.pillow_errors import UNREADABLE
@@ -73,17 +73,17 @@ def load(
     if not chosen:
         advice = " Set validation_per_class above 0, or to None." if split == "validation" else ""
         raise MissingSplit(f"{folder}: the {split} split has no pictures.{advice}")
-    paths = [f"{folder}/images/{picture}.jpg" for picture in chosen]
-    if banner_free:
-        paths = _without_banner(paths, banner_free)
+    files = [f"{folder}/images/{picture}.jpg" for picture in chosen]
+    if banner_free is not None:
+        files = _without_banner(files, banner_free)
     boxes = None
     if split != "train":
         # The boxes are those of the stored pictures. Copies without the banner have no EXIF data.
         boxes = _boxes(folder / "images_box.txt", list(chosen))
-        boxes = _stored_frame.upright(paths, boxes, what=str(folder))
+        boxes = _stored_frame.upright(files, boxes, what=str(folder))
     return Source(
         class_names=class_names,
-        images=paths,
+        images=files,
         names=[f"{picture}.jpg" for picture in chosen],
         labels=np.array([label_of[name] for name in chosen.values()], np.int32),
         boxes=boxes,
@@ -111,6 +111,8 @@ def _boxes(path: pathlib.Path, pictures: list[str]) -> list[np.ndarray]:
         except ValueError:
             form = "'<picture> <xmin> <ymin> <xmax> <ymax>'"
             raise UserError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
+        if picture in box_of:
+            raise UserError(f"{path}, line {number}: expected each picture once, got {picture!r} again.")
         # From pixels first..last, counted from 1, to the half-open first - 1..last.
         box_of[picture] = [[ymin - 1, xmin - 1, ymax, xmax]]
     for picture in pictures:
@@ -119,12 +121,12 @@ def _boxes(path: pathlib.Path, pictures: list[str]) -> list[np.ndarray]:
     return _files.boxes(pictures, box_of)
 
 
-def _without_banner(paths: list[str], folder: str | os.PathLike) -> list[str]:
+def _without_banner(files: list[str], folder: str | os.PathLike) -> list[str]:
     """Returns the paths of copies without the banner, after making those that are not there."""
-    target = pathlib.Path(folder).expanduser().absolute()
+    target = paths.local(folder, "fgvc_aircraft: banner_free")
     target.mkdir(parents=True, exist_ok=True)
-    copies = [str(target / os.path.basename(path)) for path in paths]
-    missing = [pair for pair in zip(paths, copies) if not os.path.exists(pair[1])]
+    copies = [str(target / os.path.basename(file)) for file in files]
+    missing = [pair for pair in zip(files, copies) if not os.path.exists(pair[1])]
     if missing:
         logging.info("Cutting the banner off %d pictures, to %s.", len(missing), target)
         # Pillow leaves the interpreter free while it decodes and encodes.

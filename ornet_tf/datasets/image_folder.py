@@ -13,9 +13,9 @@ Boxes are read from boxes.csv in root, in a split folder, or both:
     file,xmin,ymin,xmax,ymax
     cat/1.jpg,10,20,110,220
 
-`file` is relative to the folder of the table; the box is in pixels of the upright original picture, half-open (xmax and
-ymax are one past the last pixel). Columns are found by their names, others are ignored, and a picture may have several
-lines or none.
+`file` is relative to the folder of the table, or absolute; the box is in pixels of the upright original picture,
+half-open (xmax and ymax are one past the last pixel). Columns are found by their names, others are ignored, and a
+picture may have several lines or none.
 """
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from ornet_tf import image_files
+from ornet_tf import image_files, paths
 from ornet_tf.datasets import SPLITS, MissingSplit, Source, _box_table, _files
 from ornet_tf.errors import UserError
 
@@ -72,10 +72,12 @@ def load(
 
     Raises:
       FileNotFoundError: if root, or a table that was asked for by name, is missing.
-      UserError: for an unknown split, a folder that fits neither layout, a wrong fraction, a malformed table, or a
-        split without pictures.
+      UserError: for an unknown split, a path that is none, a folder that fits neither layout, classes whose names look
+        the same, a wrong fraction, a malformed table, or a split without pictures.
     """
     root = _files.folder(root, split, plugin="image_folder", layout="a folder of pictures for each class")
+    if boxes_csv is not None:
+        paths.local(boxes_csv, "image_folder: boxes_csv")
     folders = _split_folders(root)
     shares = _shares(folders, validation_fraction, test_fraction)
     pictures = _pictures(root, folders, boxes_csv)
@@ -84,6 +86,7 @@ def load(
         advice = "" if split == "train" else f" Set {split}_fraction, or make a folder {split}/."
         raise MissingSplit(f"{root}: the {split} split has no pictures.{advice}")
     class_names = sorted({p.class_name for p in pictures})
+    _expect_no_twins(root, class_names)
     absent = sorted(set(class_names) - {p.class_name for p in chosen})
     if absent:
         logging.warning("%s: the %s split has no picture of %s.", root, split, ", ".join(absent[:8]))
@@ -169,6 +172,15 @@ def _pictures(root: pathlib.Path, folders: Sequence[str], table: str | None) -> 
             f"{len(ignored)} files."
         )
     return [pictures[name] for name in sorted(pictures)]
+
+
+def _expect_no_twins(root: pathlib.Path, class_names: Sequence[str]) -> None:
+    """Raises UserError if two classes look the same: a slip in a folder's name would divide a class in two."""
+    first: dict[str, str] = {}
+    for name in class_names:
+        other = first.setdefault(name.strip(), name)
+        if other != name:
+            raise UserError(f"{root}: the folders {other!r} and {name!r} differ in spaces only; rename or merge them.")
 
 
 def _boxes(

@@ -22,11 +22,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from ornet_tf import image_files
+from ornet_tf import image_files, paths
 from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _matlab, _pascal_voc, _stored_frame
 from ornet_tf.errors import UserError
 
 _LAYOUT = "the folder that holds train/ and val/ (ILSVRC/Data/CLS-LOC in Kaggle's archive)"
+_SOLUTION = "LOC_val_solution.csv"
 _GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 
@@ -64,7 +65,9 @@ def load(
       UserError: for an unknown split, a malformed file, a picture without class, or a split without pictures.
     """
     folder = _files.folder(root, split, plugin="imagenet", layout=_LAYOUT)
-    annotations = None if not boxes else _existing(boxes, "the folder of the XML files")
+    annotations = None if boxes is None else _existing(boxes, "boxes", "the folder of the XML files")
+    if val_labels is not None:
+        val_labels = _existing(val_labels, "val_labels", f"{_SOLUTION} or the development kit's folder")
     classes = _classes(folder, synsets)
     solution = _solution(val_labels)
     if split == "test":
@@ -90,8 +93,8 @@ def load(
     )
 
 
-def _existing(path: str | os.PathLike, what: str) -> pathlib.Path:
-    path = pathlib.Path(path).expanduser().absolute()
+def _existing(path: str | os.PathLike, option: str, what: str) -> pathlib.Path:
+    path = paths.local(path, f"imagenet: {option}")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder; expected {what}.")
     return path
@@ -105,10 +108,10 @@ def _train(root: pathlib.Path) -> pathlib.Path:
 
 def _classes(root: pathlib.Path, synsets: str | os.PathLike | None) -> dict[str, str]:
     """Returns {wnid: name} of the classes, in order of the wnid."""
-    if not synsets:
+    if synsets is None:
         return {wnid: wnid for wnid in image_files.scan(_train(root)).folders}
     names = {}
-    path = pathlib.Path(synsets).expanduser().absolute()
+    path = paths.local(synsets, "imagenet: synsets")
     for number, line in _files.lines(path, layout="LOC_synset_mapping.txt"):
         wnid, _, name = line.partition(" ")
         if not name or wnid in names:
@@ -120,7 +123,7 @@ def _classes(root: pathlib.Path, synsets: str | os.PathLike | None) -> dict[str,
 def _test(
     root: pathlib.Path,
     annotations: pathlib.Path | None,
-    val_labels: str | os.PathLike | None,
+    val_labels: pathlib.Path | None,
     solution: Mapping[str, tuple[str, np.ndarray]] | None,
 ) -> dict[str, str]:
     """Returns {name: wnid} of the pictures of val/."""
@@ -131,8 +134,8 @@ def _test(
     stems = {f"val/{file}": os.path.splitext(file)[0] for file in _files.pictures(root / "val")}
     if solution is not None:
         wnid_of, where = {stem: wnid for stem, (wnid, _) in solution.items()}, val_labels
-    elif val_labels:
-        wnid_of, where = _from_development_kit(_existing(val_labels, "the development kit's folder")), val_labels
+    elif val_labels is not None:
+        wnid_of, where = _from_development_kit(val_labels), val_labels
     elif annotations:
         found = {stem: _pascal_voc.read(annotations / "val" / f"{stem}.xml") for stem in stems.values()}
         wnid_of, where = {stem: a.names[0] for stem, a in found.items() if a and a.names}, annotations / "val"
@@ -144,14 +147,15 @@ def _test(
     return {name: wnid_of[stem] for name, stem in stems.items()}
 
 
-def _solution(path: str | os.PathLike | None) -> dict[str, tuple[str, np.ndarray]] | None:
+def _solution(path: pathlib.Path | None) -> dict[str, tuple[str, np.ndarray]] | None:
     """Returns {picture: (wnid, float32 [M, 4] boxes)} of LOC_val_solution.csv; None if `path` is another thing."""
-    if not path or not str(path).endswith(".csv"):
+    if path is None or path.suffix != ".csv":
         return None
-    path = pathlib.Path(path).expanduser().absolute()
     rows = {}
-    for number, line in _files.lines(path, layout="LOC_val_solution.csv")[1:]:
+    for number, line in _files.lines(path, layout=_SOLUTION)[1:]:
         picture, *rest = next(csv.reader([line]))
+        if picture in rows:
+            raise UserError(f"{path}, line {number}: expected each picture once, got {picture!r} again.")
         words = rest[0].split() if rest else []
         try:
             corners = np.array(words, dtype=object).reshape(-1, 5)[:, [2, 1, 4, 3]].astype(np.float64)

@@ -124,7 +124,8 @@ def _listed(root: pathlib.Path, split: str) -> list[str]:
             words = line.split()
             if len(words) != 2 or not words[1].isdigit():
                 raise UserError(f"{root / file}, line {number}: expected '<file> <person>', got {line!r}.")
-            names.append(f"{folder}/{words[0]}")
+            names.append(f"{folder}/{_files.below(words[0], root / folder, f'{root / file}, line {number}')}")
+    _files.expect_once(names, " and ".join(str(root / file) for file in lists.files))
     return names
 
 

@@ -94,8 +94,9 @@ def _list(root: pathlib.Path, name: str) -> list[str]:
     if not isinstance(names, list):
         raise UserError(f"{path}: expected the variable file_list to be a cell array of names, got something else.")
     for entry in names:
-        if not isinstance(entry, str) or entry.count("/") != 1 or not all(entry.split("/")):
+        if not isinstance(entry, str) or entry.count("/") != 1 or not all(part.strip(".") for part in entry.split("/")):
             raise UserError(f"{path}: expected names such as 'n02085620-Chihuahua/n02085620_7.jpg', got {entry!r}.")
+    _files.expect_once(names, str(path))
     return names
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from ornet_tf import paths
 from ornet_tf.datasets import SPLITS, MissingSplit, Source, _unpacked
 from ornet_tf.errors import MissingPackageError, UserError
 
@@ -41,7 +42,7 @@ def load(
     Args:
       split: 'train' (without boxes), 'validation' or 'test' (with boxes where the data set has them).
       name: the data set, with configuration and version if wanted: 'stanford_dogs', 'mnist:3.0.1'.
-      data_dir: where TFDS keeps its prepared data; None or "" for its own default.
+      data_dir: where TFDS keeps its prepared data, also a URL; None or "" for its own default.
       splits: for each of our splits the TFDS one, such as 'test' or 'train[90%:]'; None for none. Those that are not
         named stay as in the default.
       image_key: the feature that holds the picture.
@@ -159,7 +160,7 @@ def _box_features(library: types.ModuleType, features: Mapping[str, Any]) -> Ite
 
 def _cache_root(builder: Any, cache_dir: str | os.PathLike | None) -> pathlib.Path:
     if cache_dir:
-        return pathlib.Path(cache_dir).expanduser().absolute()
+        return paths.local(cache_dir, "tfds: cache_dir")
     if "://" in str(builder.data_dir):
         raise UserError(f"tfds: set cache_dir to a folder on this machine; the data is at {builder.data_dir}.")
     # The data of `name/config/version` lies in a folder of that path.

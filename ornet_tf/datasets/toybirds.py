@@ -23,7 +23,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from ornet_tf import durable
+from ornet_tf import durable, paths
 from ornet_tf.datasets import SPLITS, Source
 from ornet_tf.datasets import _toybirds_drawing as drawing
 from ornet_tf.errors import UserError
@@ -72,7 +72,8 @@ def load(
       body_noise_probability: how often the body's hue comes from a class chosen at random.
       body_hue_deviation: standard deviation of the hue around the mean of its class, in degrees.
       distractor_count: ellipses behind the bird.
-      cache_dir: a folder in which a split is kept, once for each set of options; None makes it anew each time.
+      cache_dir: a folder in which a split is kept, once for each set of options; None or "" makes it anew each
+        time.
 
     Returns:
       The pictures as PNG files (bytes), uint8 [image_size, image_size, 3] each, and a tight box and a mask of each.
@@ -82,7 +83,8 @@ def load(
     """
     options = dict(locals())
     count, style = _checked(options)
-    path = None if not cache_dir else pathlib.Path(cache_dir).expanduser() / _cache_name(split, seed, count, style)
+    folder = paths.local(cache_dir, "toybirds: cache_dir") if cache_dir else None
+    path = None if folder is None else folder / _cache_name(split, seed, count, style)
     arrays = _read_cache(path, count, image_size)
     if arrays is None:
         arrays = _make(split, seed, count, style)

@@ -17,6 +17,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
+from ornet_tf import paths
 from ornet_tf.datasets import MissingSplit, Source, _files, _pascal_voc, _stored_frame
 from ornet_tf.errors import UserError
 
@@ -51,21 +52,23 @@ def load(
       FileNotFoundError: if a folder or a list is missing.
       UserError: for an unknown split, a malformed or contradictory list, or a split without pictures.
     """
-    lists = _files.folder(metadata, split, plugin="wsol_metadata", layout=_LAYOUT)
+    lists = _files.folder(metadata, split, plugin="wsol_metadata", layout=_LAYOUT, option="metadata")
     pictures = _files.folder(root, split, plugin="wsol_metadata", layout="the folder of the pictures")
     folder = _folder(lists, split)
     if folder is None:
         wanted = " or ".join(str(lists / name) for name in _FOLDERS[split])
         raise MissingSplit(f"{wanted}: no such folder, so there is no {split} split; expected {_LAYOUT}.")
-    names = [line for _, line in _files.lines(folder / "image_ids.txt", layout=_LAYOUT)]
+    path = folder / "image_ids.txt"
+    names = [_name(line, pictures, path, number) for number, line in _files.lines(path, layout=_LAYOUT)]
     if not names:
-        raise MissingSplit(f"{folder / 'image_ids.txt'}: the {split} split has no pictures.")
-    labels = _labels(folder / "class_labels.txt")
+        raise MissingSplit(f"{path}: the {split} split has no pictures.")
+    _files.expect_once(names, str(path))
+    labels = _labels(pictures, folder / "class_labels.txt")
     missing = [name for name in names if name not in labels]
     if missing:
         raise UserError(f"{folder / 'class_labels.txt'}: expected a line for each picture, got none for {missing[0]}.")
     return Source(
-        class_names=_class_names(lists, class_names),
+        class_names=_class_names(pictures, lists, class_names),
         images=[f"{pictures}/{name}" for name in names],
         names=names,
         labels=np.array([labels[name] for name in names], np.int32),
@@ -77,22 +80,29 @@ def _folder(lists: pathlib.Path, split: str) -> pathlib.Path | None:
     return next((lists / name for name in _FOLDERS[split] if (lists / name).is_dir()), None)
 
 
-def _labels(path: pathlib.Path) -> dict[str, int]:
+def _name(text: str, root: pathlib.Path, path: pathlib.Path, number: int) -> str:
+    """Returns the name of a picture as a line of a list writes it."""
+    return _files.below(text, root, f"{path}, line {number}")
+
+
+def _labels(root: pathlib.Path, path: pathlib.Path) -> dict[str, int]:
     labels = {}
     for number, line in _files.lines(path, layout=_LAYOUT):
         name, _, label = line.rpartition(",")
         if not name or not label.strip().isdigit():
             raise UserError(f"{path}, line {number}: expected '<picture>,<class>', got {line!r}.")
-        labels[name] = int(label)
+        name = _name(name, root, path, number)
+        if labels.setdefault(name, int(label)) != int(label):
+            raise UserError(f"{path}, line {number}: expected one class for each picture, got another of {name!r}.")
     return labels
 
 
-def _class_names(lists: pathlib.Path, path: str | os.PathLike | None) -> list[str]:
-    if path:
-        file = pathlib.Path(path).expanduser().absolute()
+def _class_names(root: pathlib.Path, lists: pathlib.Path, path: str | os.PathLike | None) -> list[str]:
+    if path is not None:
+        file = paths.local(path, "wsol_metadata: class_names")
         return [line for _, line in _files.lines(file, layout="the name of a class in each line")]
     folders = [folder for folder in (_folder(lists, split) for split in _FOLDERS) if folder is not None]
-    highest = max(max(_labels(folder / "class_labels.txt").values(), default=-1) for folder in folders)
+    highest = max(max(_labels(root, folder / "class_labels.txt").values(), default=-1) for folder in folders)
     return [str(label) for label in range(highest + 1)]
 
 
@@ -109,6 +119,7 @@ def _boxes(root: pathlib.Path, path: pathlib.Path, names: list[str], last_pixel:
         except ValueError:
             form = "'<picture>,<x0>,<y0>,<x1>,<y1>'"
             raise UserError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
+        name = _name(name, root, path, number)
         if name not in corners:
             raise UserError(f"{path}, line {number}: expected a picture of image_ids.txt, got {name!r}.")
         corners[name].append([y0, x0, y1, x1])

@@ -1,0 +1,50 @@
+"""Names of files and classes in a user's own folder: spaces, absolute paths, and what the table calls them."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ornet_tf.datasets import image_folder
+from ornet_tf.errors import UserError
+
+HEADER = "file,xmin,ymin,xmax,ymax\n"
+
+
+def make(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    return root
+
+
+@pytest.mark.parametrize("place", ["", "test"])
+def test_absolute_paths_below_the_folder_of_the_table_are_read(tmp_path, place):
+    make(tmp_path, "train/cat/1.jpg", "test/cat/2.jpg", "test/c\u00e4t/3.jpg")
+    rows = [f"{tmp_path}/test/cat/2.jpg,1,2,3,4", f"{tmp_path}/test/./cat/../ca\u0308t/3.jpg,5,6,7,8"]
+    (tmp_path / place / "boxes.csv").write_text(HEADER + "\n".join(rows), encoding="utf-8")
+    boxes = image_folder.load("test", root=tmp_path).boxes
+    np.testing.assert_array_equal(np.concatenate(boxes), [[2, 1, 4, 3], [6, 5, 8, 7]])
+
+
+@pytest.mark.parametrize("file", ["/elsewhere/test/cat/2.jpg", "C:\\\\pictures\\\\cat\\\\2.jpg", "{}/train/cat/9.jpg"])
+def test_absolute_paths_elsewhere_are_explained(tmp_path, file):
+    make(tmp_path, "train/cat/1.jpg", "test/cat/2.jpg")
+    (tmp_path / "boxes.csv").write_text(HEADER + f"{file.format(tmp_path)},1,2,3,4\n")
+    message = f"csv, line 2: expected a picture below {tmp_path}; a path may be absolute, or relative to that folder"
+    with pytest.raises(UserError, match=message):
+        image_folder.load("test", root=tmp_path)
+
+
+@pytest.mark.parametrize("name", [" cat", "cat ", " cat "])
+def test_spaces_around_the_name_of_a_class_are_a_part_of_it(tmp_path, name):
+    make(tmp_path, f"train/{name}/1.jpg", f"test/{name}/2.jpg", f"test/{name}/ 3.jpg")
+    (tmp_path / "test" / "boxes.csv").write_text(f"{HEADER}{name}/2.jpg,1,2,3,4\n{name}/ 3.jpg,5,6,7,8\n")
+    source = image_folder.load("test", root=tmp_path)
+    assert (source.class_names, source.names) == ([name], [f"test/{name}/ 3.jpg", f"test/{name}/2.jpg"])
+    np.testing.assert_array_equal(np.concatenate(source.boxes), [[6, 5, 8, 7], [2, 1, 4, 3]])
+
+
+def test_classes_that_look_the_same_are_refused(tmp_path):
+    make(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "test/cat /2.jpg")
+    with pytest.raises(UserError, match="the folders 'cat' and 'cat ' differ in spaces only; rename or merge them"):
+        image_folder.load("train", root=tmp_path)
