@@ -9,8 +9,8 @@
     root/segmentations/<class name>/<file>.png      (optional: masks, grey; the data set's second archive)
 
 A part of the data set in the same layout will do: ids need not be contiguous, and pictures whose class is not in
-classes.txt are left out. The listings are all that is read; whether every picture can be decoded is checked by
-`input_pipeline.check`.
+classes.txt are left out. The listings are read, and of pictures with boxes the EXIF orientation, along which boxes are
+turned; whether every picture can be decoded is checked by `input_pipeline.check`.
 """
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def load(
 
     Raises:
       FileNotFoundError: if a listing, the folder of pictures or that of masks is missing.
-      ValueError: for an unknown split, a malformed or contradictory listing, or a split without pictures.
+      UserError: for an unknown split, a path that is none, a malformed or contradictory listing, or a split without
+        pictures.
     """
     root = _files.folder(root, split, plugin="cub", layout=_LAYOUT)
     if not (root / "images").is_dir():
@@ -87,17 +88,17 @@ def load(
     if not images:
         advice = " Set validation_per_class above 0." if split == "validation" else ""
         raise MissingSplit(f"{root}: the {split} split has no pictures.{advice}")
+    locations = [str(root / "images" / files[image]) for image in images]
     boxes = None
     if split != "train":
         box_of = _read_for(images, root / "bounding_boxes.txt", _box, "<image id> <x> <y> <width> <height>")
-        paths = [str(root / "images" / files[image]) for image in images]
         empty = sum(not len(box_of[image]) for image in images)
         if empty:
             logging.warning("%s: %d of %d pictures have no object, a box of 0 0 0 0.", root, empty, len(images))
-        boxes = _stored_frame.upright(paths, [box_of[image] for image in images], what=str(root))
+        boxes = _stored_frame.upright(locations, [box_of[image] for image in images], what=str(root))
     return Source(
         class_names=[names[class_id] for class_id in chosen],
-        images=[str(root / "images" / files[image]) for image in images],
+        images=locations,
         names=[files[image] for image in images],
         labels=np.array([label_of[class_of[image]] for image in images], np.int32),
         boxes=boxes,
