@@ -9,6 +9,7 @@ import struct
 from typing import BinaryIO
 
 import numpy as np
+from PIL import Image
 
 # A camera writes about ten segments before the image data; a colour profile can add some dozens.
 MAX_SEGMENTS = 256
@@ -16,6 +17,16 @@ START, APP1, END, IMAGE_DATA = 0xD8, 0xE1, 0xD9, 0xDA  # markers
 NAME = b"Exif\0\0"
 TAG = 0x0112
 SHORT, LONG = 3, 4
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,  # counted against the clock
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read(file: BinaryIO) -> int:
@@ -70,12 +81,9 @@ def _of_tiff(data: bytes) -> int:
     return 1
 
 
-def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Undoes an orientation: [H, W, ...] as stored becomes the upright image, [W, H, ...] for 5..8; a view."""
-    # 1..4 are no flip, left-right, both, up-down; 5..8 are the same after a transposition.
-    turned = np.swapaxes(pixels, 0, 1) if orientation > 4 else pixels
-    flips = (orientation - 1) % 4
-    return turned[:: -1 if flips in (2, 3) else 1, :: -1 if flips in (1, 2) else 1]
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Undoes an orientation, 1..8: the upright image of a stored one; the same object if it is upright."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def upright_boxes(boxes: np.ndarray, orientation: int, *, height: float, width: float) -> np.ndarray:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from configs import few_pictures
-from ornet_tf import assemble, one_class, registry
+from ornet_tf import assemble, one_class, phase_check, registry
 from ornet_tf.errors import UserError
 from ornet_tf.train import train
 from tests import tiny_experiment
@@ -30,7 +30,7 @@ def test_classifiers_alone_are_refused_before_the_first_step(folders):
         train(config, workdir)
     config.phases = ("evaluator",)
     with pytest.raises(UserError, match="'cat': evaluator would learn nothing"):
-        assemble.check_phases(config, assemble.load_source(config, "train"))
+        phase_check.check(config, assemble.load_source(config, "train"))
 
 
 def test_a_seed_learns_and_the_other_phases_are_named(caplog):

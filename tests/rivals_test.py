@@ -16,6 +16,7 @@ from ornet_tf import (
     export,
     localizer,
     methods,
+    phase_check,
     registry,
 )
 from ornet_tf import config as ornet
@@ -154,7 +155,7 @@ def test_every_phase_of_cub10_can_be_built_and_trains_what_it_means_to(monkeypat
     for phase in config.phase.values():
         phase.batch_size = 8
     config.input.update({"resize": 36, "crop": 32})
-    assemble.check_phases(config, source)
+    phase_check.check(config, source)
     build = functools.partial(assemble.build_method, assemble.without_start_weights(config), num_classes=3)
     for name in RIVALS:
         paths = build(section=config.phase[name]).trainable_variables

@@ -14,10 +14,9 @@ from absl import logging
 from PIL import Image
 
 from ornet_tf import orientation
+from ornet_tf.pillow_errors import UNREADABLE
 
 _THREADS = 16  # for file systems that take long to answer
-# What Pillow raises for headers that it cannot read.
-_BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def upright(
@@ -82,5 +81,5 @@ def _size(path: str) -> tuple[int, int] | None:
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except _BROKEN:
+    except UNREADABLE:
         return None
