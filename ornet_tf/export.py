@@ -15,7 +15,7 @@ import tensorflow as tf
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, localizer, provenance, run_folder, warm_up
+from ornet_tf import app, durable, localizer, provenance, run_folder, warm_up
 from ornet_tf.errors import UserError
 
 
@@ -89,11 +89,8 @@ def _save(model: localizer.Localizer, facts: dict[str, Any], path: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run_folder.write_json(os.path.join(folder, provenance.FILE), facts)
         model.provenance = tf.saved_model.Asset(os.path.join(folder, provenance.FILE))
-        try:
-            with _without_names_of_weights():
-                tf.saved_model.save(model, path, signatures=_signatures(model))
-        except tf.errors.OpError as error:
-            raise OSError(f"The SavedModel could not be written to {path}: {error.message}") from error
+        with durable.writing(f"The SavedModel could not be written to {path}"), _without_names_of_weights():
+            tf.saved_model.save(model, path, signatures=_signatures(model))
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
+from ornet_tf import durable
 from ornet_tf.datasets import Source
 from ornet_tf.errors import UserError
 
@@ -53,15 +54,19 @@ def write(
     Raises:
       UserError: for pictures in other formats, a label that is no class, boxes that are no fractions, or no examples.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    sentence = f"{what}: {folder} could not be written", ", with another cache_dir"
+    with durable.writing(*sentence):
+        folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f"{folder.name}.partial-*"):
         logging.warning("%s was left by a run that was stopped; remove it, unless one is writing it now.", left)
     aside = folder.with_name(f"{folder.name}.partial-{uuid.uuid4().hex[:8]}")
-    aside.mkdir()
     try:
+        with durable.writing(*sentence):
+            aside.mkdir()
         index = _write_pictures(examples, aside, len(class_names), what)
-        np.savez(aside / _INDEX, class_names=np.array(class_names, np.str_), **index)
-        aside.rename(folder)
+        with durable.writing(*sentence):
+            np.savez(aside / _INDEX, class_names=np.array(class_names, np.str_), **index)
+            aside.rename(folder)
     except OSError:
         if not exists(folder):  # else another process wrote the same meanwhile
             raise
@@ -86,9 +91,10 @@ def _write_pictures(
         if number + 1 == _GIVE_UP_AFTER:
             _check_kinds(kinds, what)
         path = folder / _name(number, kind)
-        if number % 1000 == 0:
-            path.parent.mkdir()
-        path.write_bytes(encoded)
+        with durable.writing(f"{what}: {path} could not be written", ", with another cache_dir"):
+            if number % 1000 == 0:
+                path.parent.mkdir()
+            path.write_bytes(encoded)
         logging.log_every_n_seconds(logging.INFO, "%s: %d pictures unpacked.", 10, what, number + 1)
     if not labels:
         raise UserError(f"{what}: expected pictures, got none.")

@@ -18,6 +18,7 @@ import numpy as np
 from absl import logging
 from PIL import Image, JpegImagePlugin
 
+from ornet_tf import durable
 from ornet_tf.datasets import MissingSplit, Source, _files, _held_out
 from ornet_tf.errors import UserError
 
@@ -113,7 +114,8 @@ def _boxes(path: pathlib.Path, pictures: list[str]) -> list[np.ndarray]:
 def _without_banner(paths: list[str], folder: str | os.PathLike) -> list[str]:
     """Returns the paths of copies without the banner, after making those that are not there."""
     target = pathlib.Path(folder).expanduser().absolute()
-    target.mkdir(parents=True, exist_ok=True)
+    with durable.writing(f"{target} could not be made"):
+        target.mkdir(parents=True, exist_ok=True)
     copies = [str(target / os.path.basename(path)) for path in paths]
     missing = [pair for pair in zip(paths, copies) if not os.path.exists(pair[1])]
     if missing:
@@ -127,7 +129,7 @@ def _without_banner(paths: list[str], folder: str | os.PathLike) -> list[str]:
 def _cut(path: str, copy: str) -> None:
     """Writes a copy without the banner; of a file that can't be read, a copy as it is, which the check will name."""
     aside = f"{copy}.{os.getpid()}"
-    options = {}
+    options, kept = {}, None
     try:
         with Image.open(path) as picture:
             kind = picture.format
@@ -139,7 +141,10 @@ def _cut(path: str, copy: str) -> None:
     except FileNotFoundError:
         return
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        pathlib.Path(aside).write_bytes(pathlib.Path(path).read_bytes())
-    else:
-        kept.save(aside, kind, **options)
-    os.replace(aside, copy)
+        pass
+    with durable.writing(f"{copy} could not be written"):
+        if kept is None:
+            pathlib.Path(aside).write_bytes(pathlib.Path(path).read_bytes())
+        else:
+            kept.save(aside, kind, **options)
+        os.replace(aside, copy)
