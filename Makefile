@@ -10,8 +10,8 @@ INSTALL := -m pip install --disable-pip-version-check --requirement
 ADDONS_VENV := .venv-addons
 ADDONS_RUN := $(ADDONS_VENV)/bin/python -m
 # The first of these that is here and of a version that the legacy stack has wheels for.
-IS_LEGACY := import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))
-PYTHON_ADDONS ?= $(shell for python in $(PYTHON) python3.11 python3.10 python3.9; do \
+IS_LEGACY := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))
+PYTHON_ADDONS ?= $(shell for python in $(PYTHON) python3.11 python3.10; do \
   $$python -c "$(IS_LEGACY)" >/dev/null 2>&1 && { echo $$python; break; }; done)
 # Stamps: an installation that was interrupted has none and is taken up again.
 RUNTIME := $(VENV)/.runtime-installed
@@ -68,11 +68,11 @@ $(DEV): requirements-dev.txt $(RUNTIME)
 
 $(ADDONS_VENV)/bin/python:
 	@$(or $(PYTHON_ADDONS),false) -c "$(IS_LEGACY)" 2>/dev/null || { \
-	  echo "Expected Python 3.9, 3.10 or 3.11 for tensorflow-addons, got '$(PYTHON_ADDONS)';" \
+	  echo "Expected Python 3.10 or 3.11 for tensorflow-addons, got '$(PYTHON_ADDONS)';" \
 	    "name one: make $(MAKECMDGOALS) PYTHON_ADDONS=python3.11" >&2; exit 1; }
 	$(PYTHON_ADDONS) -m venv $(ADDONS_VENV)
 
-# The pip that comes with Python 3.9 to 3.11 looks for versions that fit each other for a quarter of an hour.
+# The pip that comes with Python 3.10 and 3.11 looks for versions that fit each other for a quarter of an hour.
 $(ADDONS): requirements-addons.txt | $(ADDONS_VENV)/bin/python
 	@echo "Installing requirements-addons.txt into $(ADDONS_VENV), once: some 700 MB to download, 2.2 GB on disk."
 	$(ADDONS_RUN) pip install --disable-pip-version-check --quiet "pip>=25"

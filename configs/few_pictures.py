@@ -19,7 +19,6 @@ def get_config() -> ConfigDict:
     # features, as no training makes them forget what does not tell one class from another. Crops are centred: a picture
     # has two views, whose low-level features are computed once.
     few_views = {"random_crop": False, "reuse_frozen": True}
-    seed_threshold = 0.3
     config.backbone.options.split = "block4_conv3"
     config.generator.update({"base_width": 64, "depth": 2, "growth": 1.5, "map_gain": 3.0})
     evaluator = config.phase.evaluator
@@ -29,7 +28,7 @@ def get_config() -> ConfigDict:
     # Not the paper's losses (Eq. 5 and 6), which are content with a part of the object, but a seed, and that nothing
     # may be left in the background.
     stage_one = config.phase.stage_one
-    stage_one.options = ConfigDict({"freeze_lower": True, "seed_threshold": seed_threshold, "background": True})
+    stage_one.options = ConfigDict({"freeze_lower": True, "object_prior": True, "background": True})
     stage_one.update(
         {
             "epochs": 8.0,
@@ -52,7 +51,7 @@ def get_config() -> ConfigDict:
     stage_two.update({"epochs": 2.0, **few_views})
     stage_two.losses.area.weight = 0.5
     stage_two.losses.seed = ornet.loss("seed_agreement", "activation_map", "seed_map")
-    stage_two.options.seed_threshold = seed_threshold
+    stage_two.options.object_prior = True
     stage_two.init_from = ConfigDict({**stage_two.init_from, "direction": "stage_one.direction"})
     config.training.update({"steps_per_loop": 5, "checkpoint_every": 50, "summary_every": 25})
     config.evaluation.update({"batch_size": 16, "box_rule": "largest"})

@@ -14,8 +14,8 @@ __version__ = "0.1.0"
 
 # A program of this package, python -m ornet_tf.NAME, which imports TensorFlow for seconds before its own first line.
 # Python itself says so until that line: "-m" stands for the program's path, which is looked for. No other program's
-# signals are touched. Python 3.9 does not keep its command line.
-if sys.argv[:1] == ["-m"] and getattr(sys, "orig_argv", [""])[-len(sys.argv)].startswith(f"{__name__}."):
+# signals are touched.
+if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].startswith(f"{__name__}."):
     from ornet_tf import interruption
 
     interruption.end_at_once()

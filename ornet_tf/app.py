@@ -1,6 +1,7 @@
 """The shared entry point of all scripts: the flags --config and --workdir, logging, seeds, devices, errors."""
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -28,11 +29,13 @@ _CONFIG_FLAGS = ("--config", "-config")
 # What ml_collections makes of a mistyped --config.a.b=value.
 _OF_NAMES = (AttributeError, LookupError, TypeError, ValueError)
 
-# TensorFlow's errors about files, and about hosts and devices that do not answer.
+# TensorFlow's errors about damaged records, and about hosts that do not answer.
 _OF_ENVIRONMENT = (
-    tf.errors.NotFoundError, tf.errors.PermissionDeniedError, tf.errors.DataLossError, tf.errors.UnavailableError,
-    tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError,
+    tf.errors.DataLossError, tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
 )
+# How its messages end that pass on an error of the system: "runs/x; No such file or directory".
+_OF_SYSTEM = tuple(f"; {os.strerror(number)}" for number in errno.errorcode)
 
 
 def run(
@@ -41,6 +44,7 @@ def run(
     takes_files: bool = False,
     takes_workdir: bool = True,
     options: Mapping[str, flags.FlagHolder] | None = None,
+    when_ended: str = interruption.ANEW,
 ) -> None:
     """Parses the flags and calls `main(config, workdir)`.
 
@@ -53,6 +57,7 @@ def run(
       takes_files: whether the arguments after the flags are handed on: `main(config, workdir, files)`.
       takes_workdir: whether there is --workdir; without it, `main(config)`.
       options: the flags that the program has of its own, by the name of the keyword that `main` takes.
+      when_ended: the end of the sentence about a signal: what is there, and what the same command would do.
     """
     options = options or {}
     places = {_WORKDIR.name: _WORKDIR} if takes_workdir else {}
@@ -64,7 +69,7 @@ def run(
         # TensorFlow logs two timings at every checkpoint, at the level of our own messages.
         logging.get_absl_handler().addFilter(lambda record: record.module != "functional_saver")
         try:
-            with interruption.listen():
+            with interruption.listen(when_ended):
                 folders = [os.fspath(paths.local(place.value, f"--{name}")) for name, place in places.items()]
                 config = _CONFIG.value
                 validate(config)
@@ -103,7 +108,7 @@ def for_user(error: Exception) -> str:
             return f"A picture can't be used: {images.reason(error)}. It has changed since the pictures were checked."
         if isinstance(error, tf.errors.ResourceExhaustedError):
             return f"Memory or disk does not suffice: {error.message}"
-        if isinstance(error, _OF_ENVIRONMENT):
+        if isinstance(error, _OF_ENVIRONMENT) or error.message.endswith(_OF_SYSTEM):
             return error.message
     return ""
 

@@ -13,14 +13,15 @@ from ml_collections import ConfigDict
 from ornet_tf import (
     checked_pictures,
     checkpoints,
-    frozen_outputs,
     generator,
     input_pipeline,
     layers,
     methods,
     registry,
     run_folder,
+    seeds,
     training_data,
+    weight_origins,
 )
 from ornet_tf.compat import keras
 from ornet_tf.datasets import MissingSplit, Source
@@ -124,7 +125,9 @@ def build_method(
     )
     options = {**config.generator.to_dict(), **section.generator.to_dict()}
     builders = methods.Builders(
-        backbone=backbone, generator=functools.partial(generator.build, num_classes=num_classes, **options)
+        backbone=backbone,
+        generator=functools.partial(generator.build, num_classes=num_classes, **options),
+        object_prior=functools.partial(seeds.Seeds, **config.object_prior.to_dict()),
     )
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(precision if precision == "float32" else f"mixed_{precision}")
@@ -163,56 +166,45 @@ def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):
 
 
 def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int) -> methods.Protocol:
-    """Builds the method of a phase or evaluation row with the weights that the run in `workdir` has learned."""
+    """Builds the method of a phase or evaluation row with the weights that the run in `workdir` has learned.
+
+    Raises:
+      UserError: if a phase is not finished, was trained with other settings, or a part has no weights.
+    """
     is_row = name in config.evaluation.row
     section = config.evaluation.row[name] if is_row else config.phase[name]
     # What shapes the computation but not the weights: with another value the wrong model would load without a word.
     shaping = {"backbone": config.backbone.to_dict(), "input": config.input.to_dict()}
     shaping["backbone"]["options"].pop("weights", None)
     shaping["input"] = {key: shaping["input"][key] for key in ("resize", "crop")}
-    for phase in checkpoints.sources(section.init_from) if is_row else [name]:
+    phases = checkpoints.sources(section.init_from) if is_row else [name]
+    for phase in phases:
         run_folder.check_settings(os.path.join(workdir, phase), shaping)
     if not is_row:
         own = {"generator": config.generator.to_dict(), "phase": {"generator": section.generator.to_dict()}}
         run_folder.check_settings(os.path.join(workdir, name), own)
     method = build_method(without_start_weights(config), section, num_classes)
     sources = section.init_from if is_row else {part: f"{name}.{part}" for part in method.parts}
+    if {*method.parts} - {*sources}:  # the others are the backbone's own
+        lacking = weight_origins.missing(method.parts, sources, pretrained_layers(config, num_classes))
+        if lacking:
+            where, part = f"config.evaluation.row.{name}", lacking[0].split("/")[0]
+            advice = f"Set {where}.init_from.{part} to a phase and its part, such as 'evaluator.upper'."
+            raise UserError(weight_origins.without_weights(lacking[0], where, advice))
+        method = build_method(config, section, num_classes)
+    if getattr(method, "prior", None) is not None:
+        learned_in = sources["direction"].split(".")[0]
+        run_folder.check_settings(os.path.join(workdir, learned_in), {"object_prior": config.object_prior.to_dict()})
     checkpoints.load_parts(method.parts, sources, workdir)
     return method
 
 
-def check_phases(config: ConfigDict, source: Source) -> None:
-    """Builds every phase once, without start weights, so that what is wrong in the last one is said before the first.
-
-    Args:
-      config: the whole configuration.
-      source: the training pictures.
-
-    Raises:
-      UserError: if an option, a part or an expression for variables does not fit.
-    """
-    config = without_start_weights(config)
-    parts = {}
-    for name in config.phases:
-        section = config.phase[name]
-        if section.batch_size > len(source):
-            raise UserError(
-                f"config.phase.{name}.batch_size: expected at most the {len(source)} training pictures, "
-                f"got {section.batch_size}."
-            )
-        method, _ = build_phase(config, name, len(source.class_names), steps=1)
-        parts[name] = method.parts
-        if section.reuse_frozen:
-            frozen_outputs.check(method, where=f"config.phase.{name}.")
-        if section.xla and not getattr(method, "can_be_compiled", True):
-            raise UserError(f"config.phase.{name}.xla: expected False, as a seed can't be computed by XLA, got True.")
-        for part, origin in section.init_from.items():
-            phase, origin_part = origin.split(".")
-            if part not in method.parts or origin_part not in parts[phase]:
-                raise UserError(
-                    f"config.phase.{name}.init_from.{part} = {origin!r}: {name} has the parts "
-                    f"{', '.join(method.parts)}, {phase} has {', '.join(parts[phase])}."
-                )
+def pretrained_layers(config: ConfigDict, num_classes: int) -> frozenset[str]:
+    """Returns the names of the backbone's layers whose weights come from a file; reads that file."""
+    if config.backbone.options.get("weights", "") is None:
+        return frozenset()
+    build = registry.find("backbones", config.backbone.name)
+    return build(image_size=config.input.crop, num_classes=num_classes, **config.backbone.options).pretrained
 
 
 def without_start_weights(config: ConfigDict) -> ConfigDict:

@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-from ornet_tf import durable, run_folder
+from ornet_tf import checkpoint_reading, durable, run_folder
 from ornet_tf.compat import keras
 from ornet_tf.errors import NotFiniteError, UserError
 
@@ -58,7 +58,7 @@ class PhaseCheckpoints:
           state: name -> what else changes while the phase is trained.
           is_chief: whether this process writes the checkpoint that stays. All have to take part in saving.
         """
-        self._folder, self._keep, self._is_chief = folder, keep, is_chief
+        self._folder, self._parts, self._keep, self._is_chief = folder, dict(parts), keep, is_chief
         self._record = _Record()
         self._checkpoint = tf.train.Checkpoint(
             **parts,
@@ -80,8 +80,9 @@ class PhaseCheckpoints:
         damaged = []
         for path in reversed(_paths(self._folder)):
             try:
-                _restore(self._checkpoint, path, partial=False)
-            except DamagedCheckpointError as error:
+                checkpoint_reading.check_parts(self._parts, path)
+                checkpoint_reading.restore(self._checkpoint, path, partial=False)
+            except checkpoint_reading.DamagedCheckpointError as error:
                 logging.warning("%s", error)
                 damaged.append(path)
                 continue
@@ -135,10 +136,6 @@ def _writing(step: int, folder: str):
     return durable.writing(
         f"The checkpoint of step {step} could not be written to {folder}", "; the checkpoints before it are intact"
     )
-
-
-class DamagedCheckpointError(ValueError):
-    """The files of a checkpoint can't be read."""
 
 
 def _paths(folder: str) -> list[str]:
@@ -197,8 +194,9 @@ def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], wor
         if path is None or not run_folder.is_finished(folder):
             raise UserError(f"Phase {phase!r} is not finished in {workdir}; train it to its end with ornet_tf.train.")
         try:
-            _restore(tf.train.Checkpoint(**models), path, partial=True)
-        except DamagedCheckpointError as error:
+            checkpoint_reading.check_parts(models, path)
+            checkpoint_reading.restore(tf.train.Checkpoint(**models), path, partial=True)
+        except checkpoint_reading.DamagedCheckpointError as error:
             raise UserError(
                 f"{error} Bring it back, or remove it together with {folder}/finished.json: ornet_tf.train then trains "
                 "the end of the phase again, from the checkpoint before."
@@ -215,36 +213,3 @@ def _check_finite(model: keras.Model, part: str, folder: str) -> None:
             f"{len(broken)} of {len(floats)} weights of {part} are NaN or infinite, such as {broken[0]}: its training "
             f"has diverged. Look at the losses in {folder}, remove it, and train it again with a lower learning_rate."
         )
-
-
-def _is_news(record: logging.logging.LogRecord) -> bool:
-    """Returns False for what TensorFlow says, a line per value, of a checkpoint that was not restored to its end."""
-    of_unread_values = (
-        "Detecting that an object or model or tf.train.Checkpoint is being deleted with unrestored values",
-        "Value in checkpoint could not be found in the restored object",
-        "An attribute in the restored object could not be found in the checkpoint",
-    )
-    return not str(record.msg).startswith(of_unread_values)
-
-
-def _restore(checkpoint: tf.train.Checkpoint, path: str, *, partial: bool) -> None:
-    # If `read` raises, there is no status to expect_partial(), and TensorFlow speaks whenever it collects its own: on
-    # the way out, below our error. What was asked for is asserted here.
-    tf.get_logger().addFilter(_is_news)
-    try:
-        status = checkpoint.read(path)
-        if partial:
-            status.expect_partial().assert_existing_objects_matched()
-        else:
-            status.assert_consumed()
-    except (tf.errors.OpError, IndexError) as error:
-        raise DamagedCheckpointError(f"The checkpoint {path} is damaged ({_first_line(error)}).") from error
-    except (AssertionError, ValueError) as error:
-        raise UserError(
-            f"The checkpoint {path} can't be restored: it lacks what was asked for ({_first_line(error)}). Use the "
-            "configuration that wrote it."
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -5,8 +5,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import addons_components, input_pipeline, picture_cache, registry
+from ornet_tf import addons_components, input_pipeline, option_types, picture_cache, registry, seeds
+from ornet_tf import config as ornet
 from ornet_tf.errors import UserError
+
+# Sections whose names are the user's, or a plug-in's.
+_OPEN = ("options", "phase", "losses", "init_from", "row", "protocol_options")
 
 
 def validate(config: ConfigDict) -> None:
@@ -15,6 +19,15 @@ def validate(config: ConfigDict) -> None:
     Raises:
       UserError: one sentence with the config path, what was expected and what came.
     """
+    _kinds(config, ornet.default(), "config")
+    for name, phase in config.phase.items():
+        _kinds(phase, ornet.phase(name), f"config.phase.{name}")
+        for term, fields in phase.losses.items():
+            _kinds(fields, ornet.loss(""), f"config.phase.{name}.losses.{term}")
+    for name, row in config.evaluation.row.items():
+        _kinds(row, ornet.row(name), f"config.evaluation.row.{name}")
+    if not 0 <= config.seed < 2**31:
+        raise UserError(f"config.seed: expected a whole number from 0 to 2147483647, got {config.seed}.")
     _plugin("datasets", config.dataset, "config.dataset")
     _plugin("backbones", config.backbone, "config.backbone", given=("image_size", "num_classes"))
     _positive(config.input, "config.input", "resize", "crop")
@@ -23,6 +36,7 @@ def validate(config: ConfigDict) -> None:
         raise UserError(f"config.input.crop: expected at most resize = {most}, got {config.input.crop}.")
     _choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
     _choice(config.input.cache, picture_cache.KINDS, "config.input.cache")
+    seeds.check_options(**config.object_prior)
     known: list[str] = []
     for name in config.phases:
         if name not in config.phase:
@@ -58,9 +72,25 @@ def validate(config: ConfigDict) -> None:
             raise UserError(f"config.evaluation.{error}") from error
 
 
+def _kinds(section: Any, default: Any, where: str) -> None:
+    """Checks that a section has the names of its default, and values of the same kinds."""
+    for key, value in section.items():
+        if key not in default:
+            hint = registry.did_you_mean(key, default)
+            raise UserError(f"{where}.{key}: unknown option; choose from {', '.join(default)}.{hint}")
+        expected = option_types.wrong(value, default[key])
+        if expected and default[key] is not None:
+            raise UserError(f"{where}.{key}: expected {expected}, got {value!r}.")
+        if hasattr(default[key], "keys") and default[key] and key not in _OPEN:
+            _kinds(value, default[key], f"{where}.{key}")
+    missing = [key for key in default if key not in section]
+    if missing:
+        raise UserError(f"{where}.{missing[0]}: expected a value, got none; begin with ornet_tf.config.default().")
+
+
 def _plugin(family: str, section: ConfigDict, where: str, given: tuple[str, ...] = ()) -> None:
     entry = registry.find(family, section.name, where=f"{where}.name")
-    registry.check_options(entry, {**section.options, **dict.fromkeys(given)}, where=f"{where}.options")
+    registry.check_options(entry, {**section.options, **dict.fromkeys(given, 1)}, where=f"{where}.options")
 
 
 def _phase(config: ConfigDict, name: str, known: list[str]) -> None:

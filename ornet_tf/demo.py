@@ -14,7 +14,7 @@ from typing import Any
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, durable, evaluate, evaluation_report, export, run_folder
+from ornet_tf import app, assemble, durable, evaluate, evaluation_report, export, interruption, run_folder
 from ornet_tf.train import train
 from serving import client, local_server, overlay
 
@@ -81,4 +81,4 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, when_ended=interruption.GOES_ON)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ornet_tf.errors import UserError
+from ornet_tf.pillow_errors import UNREADABLE
 
 CLASS_OUTPUTS = ("detection_scores", "detection_classes", "detection_class_names")
 
@@ -137,5 +138,5 @@ def _decode(png: Any) -> np.ndarray | None:
             return np.asarray(picture.convert("L"))
     except Image.DecompressionBombError:
         raise ValueError("activation_map_bytes holds a picture of far too many pixels") from None
-    except (OSError, TypeError, ValueError, SyntaxError):  # SyntaxError: Pillow's, where a chunk's name is damaged
+    except UNREADABLE:
         raise ValueError("activation_map_bytes holds no PNG") from None

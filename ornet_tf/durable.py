@@ -131,3 +131,21 @@ def replace(aside: str, path: str) -> None:
     sync([aside])
     os.replace(aside, path)
     sync([os.path.dirname(path) or "."])
+
+
+def place(aside: str, path: str) -> None:
+    """Renames a whole folder into place: whatever happens, `path` is not there, or with all of its content.
+
+    Args:
+      aside: the folder, in the same file system.
+      path: where to; an empty folder may be there.
+
+    Raises:
+      OSError: if that can't be done, as where a folder with content is there.
+    """
+    # Files before the folders that name them, and inner folders before outer ones.
+    for folder, _, names in os.walk(aside, topdown=False):
+        files = [os.path.join(folder, name) for name in names]
+        sync([*(file for file in files if not os.path.islink(file)), folder])
+    os.rename(aside, path)
+    sync([os.path.dirname(path) or "."])

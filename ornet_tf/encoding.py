@@ -10,6 +10,8 @@ from typing import Union
 import numpy as np
 from PIL import Image
 
+from ornet_tf.paths import readable
+
 Picture = Union[str, os.PathLike, bytes, np.ndarray]
 
 
@@ -39,7 +41,7 @@ def encode(picture: Picture) -> bytes:
         try:
             return pathlib.Path(picture).read_bytes()
         except OSError as error:
-            raise type(error)(f"Cannot read {picture}: {error.strerror}.") from None
+            raise type(error)(f"Cannot read {readable(picture)}: {error.strerror}.") from None
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
         got = picture.dtype if isinstance(picture, np.ndarray) else type(picture).__name__
         raise TypeError(f"Expected a path, bytes or uint8 pixels of a picture, but got {got}; convert it first.")

@@ -45,14 +45,16 @@ def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
         raise UserError(f"Expected to keep at least 1 version, got {keep}; leave --keep out to keep all.")
     base = os.path.join(workdir, "export")
     model = localizer.load(config, workdir)
-    os.makedirs(base, exist_ok=True)
-    aside = tempfile.mkdtemp(prefix="partial-", dir=base)
+    with durable.writing(f"{base} could not be written"):
+        os.makedirs(base, exist_ok=True)
+        aside = tempfile.mkdtemp(prefix="partial-", dir=base)
     try:
         _save(model, provenance.of_run(config, workdir), aside)
         warm_up.write(aside)
         path = os.path.join(base, str(max([0, *versions(base)]) + 1))
-        os.chmod(aside, 0o755)  # a server runs as another user; mkdtemp makes private folders
-        os.rename(aside, path)
+        with durable.writing(f"{path} could not be written"):
+            os.chmod(aside, 0o755)  # a server runs as another user; mkdtemp makes private folders
+            durable.place(aside, path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -78,9 +80,10 @@ def _version_names(base: str) -> list[str]:
 def _prune(base: str, keep: int) -> None:
     """Removes all versions but the `keep` newest; whatever is not named by a number stays."""
     for name in _version_names(base)[:-keep]:
-        # Renamed before it is emptied: no server may find half a version under its number.
+        # Renamed before it is emptied, on the disk as well: no server may find half a version under its number.
         removed = tempfile.mkdtemp(prefix="removed-", dir=base)
         os.rename(os.path.join(base, name), os.path.join(removed, name))
+        durable.sync([removed, base])
         shutil.rmtree(removed)
 
 

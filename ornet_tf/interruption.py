@@ -1,6 +1,7 @@
 """SIGTERM and SIGINT (preemption, Ctrl-C): training ends after the step it is in, saves, and says how to go on.
 
-Outside of its loop, and in the other programs, they end what runs at once, in a sentence and with the same status.
+Outside of its loop, and in the other programs, they end what runs at once, in a sentence and with the same status. The
+sentence says what the same command would do then, which differs from program to program.
 """
 from __future__ import annotations
 
@@ -12,19 +13,22 @@ import threading
 from collections.abc import Iterator
 from typing import Callable
 
-EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: not done yet, the same command goes on
+EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: not done yet, the same command can be given again
+GOES_ON = "give the same command again to go on"
+ANEW = "the same command starts anew"
 SECONDS_TO_END = 10.0  # after a signal outside of a loop
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(BaseException):
-    """A run that ended before its end and can go on. It is no error, so `except Exception` lets it pass."""
+    """A run that a signal ended. It is no error, so `except Exception` lets it pass."""
 
 
 class Interruption:
     """Hears signals while the main thread is inside a long call; made by `listen`."""
 
-    def __init__(self):
+    def __init__(self, then: str):
+        self._then = then
         self._name = ""
         self._last_resort: threading.Timer | None = None
         self._stop: Callable[[], None] | None = None
@@ -51,14 +55,14 @@ class Interruption:
     def _heard(self, number: int) -> None:
         """Runs in the listening thread, as soon as the signal comes."""
         if self._name:
-            _end_at_once(f"{self._name} came a second time: ended at once. The last checkpoint is intact.")
+            _end_at_once(f"{self._name} came a second time: ended at once; {self._then}.")
         self._name = signal.Signals(number).name
         stop = self._stop
         if stop is not None:
             stop()
             return
         # The main thread may be inside TensorFlow, waiting for other hosts. Outside of loops there is nothing to save.
-        self._last_resort = threading.Timer(SECONDS_TO_END, _end_at_once, [_sentence(number)])
+        self._last_resort = threading.Timer(SECONDS_TO_END, _end_at_once, [_sentence(number, self._then)])
         self._last_resort.daemon = True
         self._last_resort.start()
 
@@ -70,12 +74,12 @@ class Interruption:
     def _handle(self, number, _) -> None:
         """Runs in the main thread, once it is back in Python."""
         if self._stop is None:
-            self._raised = Interrupted(_sentence(number))
+            self._raised = Interrupted(_sentence(number, self._then))
             raise self._raised
 
 
-def _sentence(number: int) -> str:
-    return f"Ended by {signal.Signals(number).name}; give the same command again to go on."
+def _sentence(number: int, then: str) -> str:
+    return f"Ended by {signal.Signals(number).name}; {then}."
 
 
 def _end_at_once(sentence: str) -> None:
@@ -90,18 +94,21 @@ def end_at_once() -> None:
     Python would answer with a traceback from the middle of TensorFlow, or with nothing.
     """
     for number in SIGNALS:
-        signal.signal(number, lambda number, _: _end_at_once(_sentence(number)))
+        signal.signal(number, lambda number, _: _end_at_once(_sentence(number, "give the same command again")))
 
 
 @contextlib.contextmanager
-def listen() -> Iterator[Interruption]:
+def listen(then: str = GOES_ON) -> Iterator[Interruption]:
     """Handles the signals inside, and restores the handlers that were there.
+
+    Args:
+      then: the end of the sentence about a signal: what is there, and what the same command would do.
 
     Python runs its handlers in the main thread only, which may be inside one call of TensorFlow for minutes. So the
     interpreter also writes the signal's number to a pipe, which a thread reads. A signal that came too late for any
     loop goes to the `listen` around this one, if there is one.
     """
-    interruption = Interruption()
+    interruption = Interruption(then)
     if threading.current_thread() is not threading.main_thread():
         yield interruption  # signals can only be handled in the main thread: they keep the effect that they have
         return

@@ -100,6 +100,22 @@ def conv_norm_relu(x, filters: int, name: str):
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
+def statistics(model: keras.Model) -> list[tf.Variable]:
+    """Returns the variables of a functional model that training changes without gradients.
+
+    These are the moving mean and variance of batch normalisation, and what layers of this package call `statistics`.
+    """
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += statistics(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            found += [layer.moving_mean, layer.moving_variance]
+        else:
+            found += getattr(layer, "statistics", [])
+    return found
+
+
 def insert_after(model: keras.Model, inserted: Mapping[str, keras.layers.Layer]) -> keras.Model:
     """Returns a functional model that computes what `model` does, with further layers between its own.
 

@@ -1,7 +1,7 @@
 """Encoded pictures in, boxes out: the one graph that prediction runs and export freezes."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 from ml_collections import ConfigDict
@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from ornet_tf import assemble, boxes, gate, images, provenance, training_data, transforms
 from ornet_tf.compat import tf_variable
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Protocol
+from ornet_tf.methods import Protocol, predicted_classes
 
 NO_CLASS = -1
 
@@ -38,7 +38,8 @@ class Localizer(tf.Module):
         self._method = method
         # What a SavedModel holds: TensorFlow's variables. Keras 3 wraps each in one of its own; if the wrappers, or
         # models that have them, are tracked, each is saved twice, and TensorFlow Serving restores what no graph reads.
-        self._weights = [tf_variable(weight) for part in method.parts.values() for weight in part.weights]
+        # That goes for parts that training alone needs, too, such as the direction of seeds.
+        self._weights = _weights_read(method, crop)
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop
         self._threshold, self._box_rule, self._max_boxes = threshold, box_rule, max_boxes
@@ -52,7 +53,7 @@ class Localizer(tf.Module):
         Rows beyond the number of detections look the same.
 
         Args:
-          image_bytes: string [N], JPEG or PNG files.
+          image_bytes: string [N], JPEG or PNG files; N may be 0.
 
         Returns:
           detection_boxes: float32 [N, M, 4], [ymin, xmin, ymax, xmax] in fractions of the upright original picture;
@@ -81,9 +82,9 @@ class Localizer(tf.Module):
         Returns:
           detection_boxes, num_detections and status; see `localize`.
         """
-        views, status = self._views_of_files(image_bytes)
+        views, status = _at_least_one(*self._views_of_files(image_bytes))
         found = self._boxes(self._method.predict(views)["activation_map"], status)
-        return {**found, "status": status}
+        return _first({**found, "status": status}, tf.size(image_bytes))
 
     def _view(self) -> transforms.View:
         return transforms.evaluation_view(resize=self._resize, crop=self._crop)
@@ -111,20 +112,42 @@ class Localizer(tf.Module):
         return tf.range(self._max_boxes, dtype=tf.int64) < count[:, tf.newaxis]
 
     def _with_classes(self, views, status):
+        number = tf.size(status)
+        views, status = _at_least_one(views, status)
         outputs = self._method.predict(views)
         found = self._boxes(outputs["activation_map"], status)
         there = self._is_there(found["num_detections"])
         probabilities = tf.nn.softmax(tf.cast(outputs["logits"], tf.float32))
-        classes = tf.argmax(probabilities, axis=-1)
+        classes = tf.cast(predicted_classes(probabilities), tf.int64)
         is_read = tf.equal(status, "")[:, tf.newaxis, tf.newaxis]
-        return {
-            **found,
+        found.update({
             "detection_scores": tf.where(there, tf.reduce_max(probabilities, axis=-1, keepdims=True), 0.0),
             "detection_classes": tf.where(there, classes[:, tf.newaxis], tf.constant(NO_CLASS, tf.int64)),
             "detection_class_names": tf.where(there, tf.gather(self._class_names, classes)[:, tf.newaxis], ""),
             "status": status,
             "activation_map": tf.where(is_read, tf.squeeze(tf.cast(outputs["activation_map"], tf.float32), -1), 0.0),
-        }
+        })
+        return _first(found, number)
+
+
+def _weights_read(method: Protocol, side: int) -> list[tf.Variable]:
+    """Returns TensorFlow's variables of a method that its prediction reads."""
+    # A trace of its own: those of the functions above are made, for good, when they are called or saved.
+    predict = tf.function(method.predict, input_signature=[tf.TensorSpec([None, side, side, 3], tf.float32)])
+    read = {id(tensor) for tensor in predict.get_concrete_function().captured_inputs}
+    weights = [tf_variable(weight) for part in method.parts.values() for weight in part.weights]
+    return [weight for weight in weights if id(weight.handle) in read]
+
+
+def _at_least_one(views: tf.Tensor, status: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns views and status of a batch, of one black picture if it is empty: oneDNN gives wrong shapes for none."""
+    row = [1, *views.shape[1:]]
+    return tf.cond(tf.size(status) > 0, lambda: (views, status), lambda: (tf.zeros(row), tf.constant(["empty"])))
+
+
+def _first(outputs: Mapping[str, tf.Tensor], number: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns the first `number` rows of all outputs, which are all of them but for an empty batch."""
+    return {name: value[:number] for name, value in outputs.items()}
 
 
 def load(config: ConfigDict, workdir: str) -> Localizer:

@@ -7,6 +7,8 @@ import re
 
 from ornet_tf.errors import UserError
 
+_LONGEST_NAME = 140  # bytes; file systems hold 255, encrypted ones 143
+
 
 def local(path: str | os.PathLike, what: str) -> pathlib.Path:
     """Returns the absolute path of a file or folder, `~` replaced by the home folder.
@@ -27,3 +29,22 @@ def local(path: str | os.PathLike, what: str) -> pathlib.Path:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
         raise UserError(f"{what}: expected a path of this machine, got {text!r}; URLs are not supported, mount it.")
     return pathlib.Path(text).expanduser().absolute()
+
+
+def readable(path: str | os.PathLike) -> str:
+    r"""Returns a path as text that UTF-8 can hold: bytes of its name that are none, as old archives have, become \xNN.
+
+    Python itself stands for such bytes by halves of surrogate pairs, which no JSON reader has to take.
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def file_name(stem: str, ending: str) -> str:
+    """Returns stem + ending as a name that every file system takes: UTF-8, the stem cut to what it may hold.
+
+    Args:
+      stem: of another file, perhaps; it has no slash.
+      ending: what the name must end with.
+    """
+    text = os.fsencode(stem).decode("utf-8", "replace").encode()
+    return text[: _LONGEST_NAME - len(ending.encode())].decode("utf-8", "ignore") + ending

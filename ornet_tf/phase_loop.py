@@ -170,11 +170,15 @@ class PhaseLoop:
 
     def _check_finite(self, first_step: int, done: Steps) -> None:
         row = done.values[-1]
-        terms = ", ".join(f"{name} = {value}" for name, value in zip(done.names, row) if not np.isfinite(value))
+        terms = [f"{name} = {value}" for name, value in zip(done.names, row) if not np.isfinite(value)]
+        advice = "A smaller learning rate or a warm-up usually helps."
+        if not terms and done.not_finite:  # weights and losses are all right: it is the features
+            advice = "precision = 'float32' or 'bfloat16' helps where features overflow in float16."
+        terms += [f"{name} is not finite" for name in done.not_finite]
         if terms:
             raise NotFiniteError(
-                f"Phase {self._name}, step {first_step + len(done.values) - 1}: {terms}. Training stopped; what was "
-                "saved before stays. A smaller learning rate or a warm-up usually helps."
+                f"Phase {self._name}, step {first_step + len(done.values) - 1}: {', '.join(terms)}. Training stopped; "
+                f"what was saved before stays. {advice}"
             )
 
 

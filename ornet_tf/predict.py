@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from absl import logging
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ornet_tf import app, images, localizer, run_folder, transforms, visualize
+from ornet_tf import app, images, localizer, paths, prediction_files, transforms, visualize
 from ornet_tf.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
+_CHUNK_BYTES = 2**27  # of pictures that are in the graph at once, encoded and decoded
 
 
 def main(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> None:
@@ -26,7 +27,7 @@ def main(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> None:
     results, broken = predict(config, workdir, inputs)
     logging.info("%d pictures: %s", len(results), os.path.join(workdir, "predictions", "predictions.json"))
     if broken:
-        details = "; ".join(f"{path} ({reason})" for path, reason in broken)
+        details = "; ".join(f"{paths.readable(path)} ({reason})" for path, reason in broken)
         raise UserError(f"{len(broken)} of {len(results) + len(broken)} pictures could not be read: {details}.")
 
 
@@ -54,79 +55,128 @@ def find_pictures(inputs: Iterable[str]) -> list[str]:
 def predict(
     config: ConfigDict, workdir: str, inputs: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    """Writes `<workdir>/predictions`: predictions.json and a PNG overlay for each picture.
+    r"""Writes `<workdir>/predictions`: predictions.json and a PNG overlay for each picture.
+
+    They replace what an earlier run wrote there, once the first picture is done. Each picture is written at once, so
+    that whatever ends the run leaves those before; see `prediction_files`.
 
     Returns:
       One dictionary per picture: file, box [ymin, xmin, ymax, xmax] in fractions of the upright picture, box_pixels,
-      score, class, class_name, overlay; and the (path, reason) pairs of pictures that can't be read.
+      score, class, class_name, overlay; and the (path, reason) pairs of pictures that can't be read or drawn. Bytes of
+      names that are not UTF-8 stand in file and overlay as `\xNN`.
+
+    Raises:
+      OSError: if something can't be written.
     """
-    paths = find_pictures(inputs)
+    found = find_pictures(inputs)
     model = localizer.load(config, workdir)
-    folder = os.path.join(workdir, "predictions")
-    os.makedirs(folder, exist_ok=True)
     view = transforms.evaluation_view(resize=config.input.resize, crop=config.input.crop)
     limits = {key: config.export[key] for key in ("max_bytes", "max_pixels")}
-    results, broken = [], []
-    with tqdm.tqdm(total=len(paths), desc="predict", unit="image", mininterval=1, dynamic_ncols=True) as progress:
-        for start in range(0, len(paths), config.evaluation.batch_size):
-            chunk = paths[start : start + config.evaluation.batch_size]
-            readable, unreadable = _read(chunk, limits)
-            broken += unreadable
-            if readable:
-                outputs = model.localize(tf.constant([encoded for _, encoded, _ in readable]))
-                rows = zip(*(value.numpy() for value in outputs.values()))
-                for (path, _, picture), row in zip(readable, rows):
-                    stem = os.path.splitext(os.path.basename(path))[0]
-                    overlay = os.path.join(folder, f"{len(results):05d}_{stem}.png")
-                    results.append(_result(path, picture, dict(zip(outputs, row)), view, overlay))
-            progress.update(len(chunk))
-    run_folder.write_json(os.path.join(folder, "predictions.json"), results)
-    return results, broken
+    broken: list[tuple[str, str]] = []
+    with prediction_files.writing(os.path.join(workdir, "predictions")) as predictions, tqdm.tqdm(
+        total=len(found), desc="predict", unit="image", mininterval=1, dynamic_ncols=True
+    ) as progress:
+        for chunk in _chunks(found, limits["max_bytes"], config.evaluation.batch_size, broken):
+            outputs = model.localize(tf.constant([encoded for _, encoded in chunk]))
+            for (path, encoded), values in zip(chunk, zip(*(value.numpy() for value in outputs.values()))):
+                row = dict(zip(outputs, values))
+                why = row["status"].decode()
+                if not why:
+                    try:
+                        overlay = _draw(encoded, row, view, limits)
+                        predictions.add(path, {"file": paths.readable(path), **_entry(row, overlay.size)}, overlay)
+                        del overlay  # as large as the picture; the name would keep it until the next one is drawn
+                    except (tf.errors.OpError, MemoryError) as error:
+                        why = images.reason(error)
+                if why:
+                    broken.append((path, why))
+                progress.update(len(predictions.entries) + len(broken) - progress.n)
+        progress.update(len(found) - progress.n)
+    return predictions.entries, broken
 
 
-def _read(
-    paths: Sequence[str], limits: Mapping[str, int]
-) -> tuple[list[tuple[str, bytes, np.ndarray]], list[tuple[str, str]]]:
-    """Returns (path, file, upright pixels) of what can be decoded and (path, reason) of what can't."""
-    readable, broken = [], []
-    for path in paths:
+def _chunks(
+    found: Iterable[str], max_bytes: int, most: int, broken: list[tuple[str, str]]
+) -> Iterator[list[tuple[str, bytes]]]:
+    """Yields (path, file) pairs, as many as the graph may hold decoded at once; adds to `broken` what can't be read."""
+    chunk: list[tuple[str, bytes]] = []
+    left = _CHUNK_BYTES
+    for path in found:
         try:
-            encoded = tf.io.read_file(path)
-            readable.append((path, encoded.numpy(), images.decode(encoded, **limits).numpy()))
-        except tf.errors.OpError as error:
+            encoded = _read(path, max_bytes)
+        except OSError as error:
             broken.append((path, images.reason(error)))
-    return readable, broken
+            continue
+        needed = len(encoded) + _decoded_bytes(encoded)
+        if chunk and (len(chunk) == most or needed > left):
+            yield chunk
+            chunk, left = [], _CHUNK_BYTES
+        chunk.append((path, encoded))
+        left -= needed
+    if chunk:
+        yield chunk
 
 
-def _result(
-    path: str, picture: np.ndarray, row: Mapping[str, np.ndarray], view: transforms.View, overlay: str
-) -> dict[str, Any]:
-    """Draws the overlay of one picture and returns its entry of predictions.json."""
-    height, width = picture.shape[:2]
-    box = row["detection_boxes"][0]
-    _draw(picture, row["activation_map"], box, view, overlay)
+def _read(path: str, max_bytes: int) -> bytes:
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:  # as the gate says it, without the file in memory
+            raise OSError(f"{size} bytes; at most {max_bytes} are read")
+        return file.read()
+
+
+def _decoded_bytes(encoded: bytes) -> int:
+    """Returns what a picture takes decoded; one of another size than the graph reads by itself fills a chunk."""
+    try:
+        return 3 * int(tf.reduce_prod(_size(tf.constant(encoded))))
+    except tf.errors.OpError:
+        return _CHUNK_BYTES
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def _size(encoded):
+    return images.size(encoded)
+
+
+def _entry(row: Mapping[str, np.ndarray], size: tuple[int, int]) -> dict[str, Any]:
+    """Returns a picture's entry of predictions.json; `size` is its width and height."""
+    box, (width, height) = row["detection_boxes"][0], size
     return {
-        "file": path,
         "box": [round(float(v), 6) for v in box],
         "box_pixels": [round(float(v) * side, 1) for v, side in zip(box, (height, width, height, width))],
         "score": round(float(row["detection_scores"][0]), 6),
         "class": int(row["detection_classes"][0]),
         "class_name": row["detection_class_names"][0].decode(),
-        "overlay": overlay,
     }
 
 
-def _draw(picture: np.ndarray, activation_map: np.ndarray, box: np.ndarray, view: transforms.View, path: str) -> None:
-    """Writes the picture with its map, laid over the part that the network saw, and its box."""
-    height, width = picture.shape[:2]
-    whole = np.array([[0.0, 0.0, 1.0, 1.0]], np.float32)
-    ymin, xmin, ymax, xmax = transforms.boxes_out_of_view(whole, view).numpy()[0]
-    top, left, bottom, right = (round(float(v)) for v in (ymin * height, xmin * width, ymax * height, xmax * width))
-    seen = Image.fromarray(activation_map).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
-    canvas = np.zeros((height, width), np.float32)
-    canvas[top:bottom, left:right] = np.asarray(seen)
-    Image.fromarray(visualize.draw_boxes(visualize.overlay(picture, canvas), box[np.newaxis])).save(path)
+def _draw(
+    encoded: bytes, row: Mapping[str, np.ndarray], view: transforms.View, limits: Mapping[str, int]
+) -> Image.Image:
+    """Returns the picture with its map, laid over the part that the network saw, and its box.
+
+    Raises:
+      tf.errors.OpError: if it can't be decoded.
+      MemoryError: if it does not fit.
+    """
+    seen = transforms.boxes_out_of_view(tf.constant([[0.0, 0.0, 1.0, 1.0]]), view).numpy()[0]
+    # Pixels have no name of their own here: each copy of a photograph is gone before the next one is made.
+    canvas = Image.fromarray(
+        visualize.overlay(images.decode(encoded, **limits).numpy(), row["activation_map"], extent=seen)
+    )
+    visualize.outline(canvas, row["detection_boxes"][0])
+    return canvas
+
+
+def start() -> None:
+    """Runs the program."""
+    app.run(
+        main,
+        takes_files=True,
+        when_ended="what this run has predicted by now, if anything, is in predictions of --workdir, and the same "
+        "command starts anew",
+    )
 
 
 if __name__ == "__main__":
-    app.run(main, takes_files=True)
+    start()

@@ -12,6 +12,7 @@ import pkgutil
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
+from ornet_tf import option_types
 from ornet_tf.errors import UserError
 
 ENTRY_POINTS = {
@@ -22,6 +23,14 @@ ENTRY_POINTS = {
     "erasing": "erase",
     "protocols": "Protocol",
     "studies": "Study",
+}
+
+
+# Options of earlier versions.
+RENAMED = {
+    "seed_threshold": "object_prior = True, with config.object_prior.threshold,",
+    "seed_low_level_weight": "config.object_prior.low_level_weight",
+    "low_level_weight": "config.object_prior.low_level_weight",
 }
 
 
@@ -62,13 +71,23 @@ def find(family: str, name: str, *, where: str = "") -> Callable[..., Any]:
 
 
 def check_options(entry: Callable[..., Any], options: Mapping[str, Any], *, where: str) -> None:
-    """Raises UserError unless every option is a keyword-only parameter of `entry`, and every required one is given."""
+    """Checks options against the keyword-only parameters of a plug-in.
+
+    Raises:
+      UserError: for an option that is no such parameter, one of another kind than its annotation says, or a required
+        one that is missing.
+    """
     parameters = inspect.signature(entry).parameters
     allowed = {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
     for key in options:
         if key not in allowed:
-            hint = did_you_mean(key, allowed)
+            hint = f" It is called {RENAMED[key]} now." if key in RENAMED else did_you_mean(key, allowed)
             raise UserError(f"{where}.{key}: unknown option; choose from {', '.join(allowed) or 'none'}.{hint}")
+    annotations = option_types.of_parameters(entry)
+    for key in set(options) & set(annotations):
+        expected = option_types.wrong(options[key], annotations[key])
+        if expected:
+            raise UserError(f"{where}.{key}: expected {expected}, got {options[key]!r}.")
     missing = [n for n, p in allowed.items() if p.default is inspect.Parameter.empty and n not in options]
     if missing:
         raise UserError(f"{where}: missing option {', '.join(missing)}; set {where}.{missing[0]}.")

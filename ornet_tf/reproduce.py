@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, registry, study_report
+from ornet_tf import app, interruption, registry, study_report
 from ornet_tf.errors import UserError
 from ornet_tf.outcomes import Outcome, Run
 from ornet_tf.studies import LEFT_OUT, Study
@@ -112,6 +112,7 @@ def _trainer(config: ConfigDict, workdir: str, study: Study, seed: int) -> Train
 if __name__ == "__main__":
     app.run(
         main,
+        when_ended=interruption.GOES_ON,
         options={
             "what": flags.DEFINE_list(
                 "what",

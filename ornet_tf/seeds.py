@@ -16,7 +16,7 @@ import tensorflow as tf
 from ornet_tf import components
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
-from ornet_tf.methods import rescale
+from ornet_tf.methods import named_variables, rescale
 
 # Of the power method. None leaves the direction in which features grow strong, many lead to the first principal
 # component; benchmarks/cub10/README.md measures both and what lies between.
@@ -46,6 +46,11 @@ class _ObjectDirection(keras.layers.Layer):
         size = input_shape[-1] + 2
         self.sums = self.add_weight(name="sums", shape=(size, size), initializer="zeros", trainable=False)
         super().build(input_shape)
+
+    @property
+    def statistics(self):
+        """What training changes without gradients; see `ornet_tf.layers.statistics`."""
+        return [self.sums]
 
     def call(self, inputs, training=None):
         unit = tf.math.divide_no_nan(inputs, tf.norm(inputs, axis=-1, keepdims=True))
@@ -102,10 +107,18 @@ def scores(low_level: tf.Tensor, projection: tf.Tensor, *, low_level_weight: flo
     return rescale(total + low_level_weight * rescale(mean))
 
 
-def check_weight(low_level_weight: float, name: str) -> None:
-    """Raises UserError unless a weight of `scores`, called `name`, is a number that it can have."""
+def check_options(*, threshold: float, low_level_weight: float) -> None:
+    """Checks the section `object_prior` of a configuration.
+
+    Raises:
+      UserError: if a number is out of range.
+    """
+    if not isinstance(threshold, numbers.Real) or not 0 <= threshold < 1:
+        raise UserError(f"config.object_prior.threshold: expected at least 0 and below 1, got {threshold!r}.")
     if not isinstance(low_level_weight, numbers.Real) or not 0 <= low_level_weight < math.inf:
-        raise UserError(f"{name}: expected a number of at least 0, got {low_level_weight!r}.")
+        raise UserError(
+            f"config.object_prior.low_level_weight: expected a number of at least 0, got {low_level_weight!r}."
+        )
 
 
 def largest_region(maps: tf.Tensor, threshold: float) -> tf.Tensor:
@@ -124,41 +137,59 @@ def largest_region(maps: tf.Tensor, threshold: float) -> tf.Tensor:
     places = tf.shape(labels)[1] * tf.shape(labels)[2]
     flat = tf.reshape(labels, [-1, places])
     areas = tf.math.bincount(flat, minlength=places + 1, axis=-1)[:, 1:]  # [B, h * w], by label - 1
-    largest = tf.argmax(areas, axis=1, output_type=tf.int32)[:, tf.newaxis] + 1
+    # Labels count up in raster order, and of equal areas top_k takes the first one; tf.argmax does not say which.
+    largest = tf.math.top_k(areas, k=1).indices + 1  # [B, 1]
     return tf.reshape(tf.cast(tf.equal(flat, largest), tf.float32), tf.shape(maps))
 
 
 class Seeds:
-    """What the options `seed_threshold` and `seed_low_level_weight` of a method ask for.
+    """The object prior of a method: `scores` of a classifier's features, and the seeds that are cut from them.
 
     Attributes:
       direction: the model of `object_direction`, a part of the method.
+      learns: whether training sums features up in it.
+      inputs: "lower/layer/kind" and "upper/layer/kind" -> the variables that the features come from. All that is summed
+        up in `direction` counts alike, so they must stay, also from one phase to the next.
     """
 
-    def __init__(self, upper: keras.Model, *, threshold: float, low_level_weight: float):
-        """Builds `direction` for the features of the classifier's upper part."""
-        self._threshold, self._low_level_weight = threshold, low_level_weight
-        self.direction = object_direction(upper.output["features"].shape[1:])
+    def __init__(
+        self,
+        lower: keras.Model,
+        upper: keras.Model,
+        *,
+        learns: bool = False,
+        threshold: float,
+        low_level_weight: float,
+    ):
+        """Builds `direction` for the features of a classifier.
 
-    @classmethod
-    def of_options(cls, upper: keras.Model, threshold: float | None, low_level_weight: float) -> Seeds | None:
-        """Returns None for no threshold.
-
-        Raises:
-          UserError: if a number is out of range.
+        Args:
+          lower: the classifier's lower part.
+          upper: its upper part.
+          learns: whether `cut` takes in the features that it is given.
+          threshold: on the scores, at least 0 and below 1; the seed is their largest region above it.
+          low_level_weight: see `scores`.
         """
-        if threshold is not None and not (isinstance(threshold, numbers.Real) and 0 <= threshold < 1):
-            raise UserError(f"seed_threshold: expected at least 0 and below 1, or None, got {threshold!r}.")
-        check_weight(low_level_weight, "seed_low_level_weight")
-        return None if threshold is None else cls(upper, threshold=threshold, low_level_weight=low_level_weight)
+        check_options(threshold=threshold, low_level_weight=low_level_weight)
+        self.learns, self._threshold, self._low_level_weight = learns, threshold, low_level_weight
+        self.direction = object_direction(upper.output["features"].shape[1:])
+        up_to_features = keras.Model(upper.inputs, upper.output["features"])
+        self.inputs = named_variables({"lower": lower, "upper": up_to_features}, trainable_only=False)
 
-    def cut(self, low_level: tf.Tensor, last: tf.Tensor, *, training: bool) -> tf.Tensor:
-        """Returns the seeds, float32 [B, h, w, 1], of the features before and behind the classifier's upper part.
+    def scores(self, low_level: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        """Returns `scores`, float32 [B, h, w, 1], of the features before and behind the classifier's upper part.
 
         Args:
           low_level: floating point [B, h, w, C].
           last: floating point [B, h', w', D].
-          training: whether the direction takes these in first.
         """
-        projection = self.direction(last, training=training)
-        return largest_region(scores(low_level, projection, low_level_weight=self._low_level_weight), self._threshold)
+        return scores(low_level, self.direction(last, training=False), low_level_weight=self._low_level_weight)
+
+    def cut(self, low_level: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        """Returns the seeds of training images, float32 [B, h, w, 1]: the largest region of scores above the threshold.
+
+        With `learns` the direction takes in these features first. The arguments are those of `scores`.
+        """
+        projection = self.direction(last, training=self.learns)
+        found = scores(low_level, projection, low_level_weight=self._low_level_weight)
+        return largest_region(found, self._threshold)

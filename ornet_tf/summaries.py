@@ -12,6 +12,7 @@ from absl import logging
 from tensorboard.plugins.hparams import api as hparams
 
 from ornet_tf import durable, event_files, visualize
+from ornet_tf.methods import predicted_classes
 
 
 class PhaseSummaries:
@@ -149,7 +150,7 @@ def observations(outputs: Mapping[str, tf.Tensor], batch_size: int, asked_for: C
     seen = {}
     for name, value in outputs.items():
         if name.endswith("logits") and name in asked_for:
-            hits = tf.equal(tf.argmax(value, axis=-1, output_type=tf.int32), outputs["label"])
+            hits = tf.equal(predicted_classes(value), outputs["label"])
             seen[f"accuracy/{name}"] = tf.reduce_sum(tf.cast(hits, tf.float32)) / batch_size
     if "activation_map" in outputs:
         maps = tf.reshape(outputs["activation_map"], [tf.shape(outputs["activation_map"])[0], -1])

@@ -22,6 +22,7 @@ from ornet_tf import (
     checkpoints,
     input_pipeline,
     interruption,
+    phase_check,
     provenance,
     run_folder,
     workers,
@@ -89,7 +90,7 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
                 continue
             if source is None:
                 source = _load_pictures(run)
-                assemble.check_phases(config, source)
+                phase_check.check(config, source)
             facts = _train_phase(run, name, source, settings)
             if workers.is_chief(strategy):
                 run_folder.finish(os.path.join(workdir, name), commit=commit, **facts)
@@ -129,6 +130,7 @@ def _claim(run: _Run, name: str, allow_changes: bool) -> dict:
         # Where decoded pictures are kept changes nothing that is learned.
         "input": {k: v for k, v in run.config.input.to_dict().items() if k not in ("cache", "cache_dir")},
         "phase": section.to_dict(),
+        **({"object_prior": run.config.object_prior.to_dict()} if section.options.get("object_prior") else {}),
         # A phase that was trained anew makes the phases that started from it outdated.
         "starts_from": {p: run_folder.run_id(run.workdir, p) for p in checkpoints.sources(section.init_from)},
     }
@@ -227,6 +229,7 @@ def _batches(run: _Run, section: ConfigDict, source: Source, first_step: int):
 if __name__ == "__main__":
     app.run(
         main,
+        when_ended=interruption.GOES_ON,
         options={
             "allow_changed_settings": flags.DEFINE_bool(
                 "allow_changed_settings",

@@ -6,21 +6,18 @@ from __future__ import annotations
 
 import contextlib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ornet_tf import randomness, registry, winograd, workers
-from ornet_tf.errors import UserError
+from ornet_tf import methods, randomness, winograd, workers
 from ornet_tf.frozen_outputs import FrozenOutputs
+from ornet_tf.loss_scale import LossScale
 from ornet_tf.methods import Protocol
+from ornet_tf.objective import Objective
 from ornet_tf.summaries import observations
-
-# The first scale of float16's losses, and the good steps after which it doubles (Micikevicius et al., ICLR 2018).
-FIRST_LOSS_SCALE = 2.0**15
-GROWTH_STEPS = 2000
 
 
 class Steps(typing.NamedTuple):
@@ -32,6 +29,8 @@ class Steps(typing.NamedTuple):
       seconds: that they took.
       waiting: seconds of these in which the step had to wait for its batch.
       stopped: whether one of the processes was asked to stop.
+      not_finite: "part/layer/kind" of what training accumulates (moving statistics, sums of features) and is NaN or
+        infinite after the last of these steps.
     """
 
     names: list[str]
@@ -39,6 +38,7 @@ class Steps(typing.NamedTuple):
     seconds: float
     waiting: float
     stopped: bool
+    not_finite: list[str]
 
 
 class TrainingStep:
@@ -76,29 +76,23 @@ class TrainingStep:
         Raises:
           UserError: see `workers.check_replicas`.
         """
-        # Else the graph's optimiser joins sums of two into an AddN of many (see below). It holds for the whole process.
-        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
         self._strategy, self._method, self.optimizers = strategy, method, optimizers
-        self._losses, self._asked_for = losses, {key for fields in losses.values() for key in fields["inputs"]}
-        self._entries = {term: registry.find("losses", fields["plugin"]) for term, fields in losses.items()}
+        self._objective = Objective(losses, steps=steps, batch_size=batch_size)
         self._variables = [v for _, members in optimizers for v in members]
         paths = {id(v): path for path, v in method.trainable_variables.items()}
         self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
-        self._steps, self._batch_size, self._accumulate = steps, batch_size, accumulate
+        self._statistics = methods.named_statistics(method.parts)
+        self._batch_size, self._accumulate = batch_size, accumulate
         self._frozen_outputs: FrozenOutputs | None = None
         workers.check_replicas(strategy, batch_size=batch_size, accumulate=accumulate, xla=xla)
-        self._differentiate, self._xla = self._gradients_and_metrics, xla
-        if xla:
-            self._differentiate = tf.function(self._gradients_and_metrics, jit_compile=True)
+        compiled = tf.function(self._gradients_and_metrics, jit_compile=True)
+        self._differentiate, self._xla = compiled if xla else self._gradients_and_metrics, xla
         self._names: list[str] = []
         with tf.device("CPU:0"):
             # Set from another thread while the loop runs.
             self._asked_to_stop = tf.Variable(False, trainable=False, name="asked_to_stop")
-            self._loss_scale = tf.Variable(FIRST_LOSS_SCALE if scale_loss else 1.0, trainable=False, name="loss_scale")
-            self._good_steps = tf.Variable(0, trainable=False, name="good_steps")
-        # What changes beside the weights, for the checkpoint.
-        self.state = {"loss_scale": self._loss_scale, "good_steps": self._good_steps}
-        self._scale_loss = scale_loss
+            self._loss_scale = LossScale(scale_loss)
+        self.state, self._scale_loss = self._loss_scale.state, scale_loss  # the first for the checkpoint
         self._loop = tf.function(self._run_loop)
 
     def reuse(self, frozen_outputs: FrozenOutputs) -> None:
@@ -110,21 +104,26 @@ class TrainingStep:
         self._asked_to_stop.assign(True)
 
     def run(self, iterator, first_step: int, count: int) -> Steps:
-        """Trains for `count` steps, or fewer after `stop` or a step whose metrics are not all finite.
+        """Trains for `count` steps, or fewer after `stop` or a step after which something is not finite.
+
+        Metrics are looked at, and what the model accumulates.
 
         Args:
           iterator: over the batches of the strategy, the first one of `first_step`.
           first_step: the global step, counted from 0.
           count: how many steps.
         """
-        values, seconds, waiting, asked = self._loop(iterator, tf.constant(first_step), tf.constant(count))
-        return Steps(list(self._names), values.numpy(), float(seconds), float(waiting), bool(asked))
+        with _sums_stay_as_they_are():
+            values, seconds, waiting, flags = self._loop(iterator, tf.constant(first_step), tf.constant(count))
+        asked, broken = map(bool, flags.numpy())
+        not_finite = [n for n, v in self._statistics.items() if broken and not np.isfinite(np.asarray(v)).all()]
+        return Steps(list(self._names), values.numpy(), float(seconds), float(waiting), asked, not_finite)
 
     def _run_loop(self, iterator, first_step, count):
         history = tf.TensorArray(tf.float32, size=0, dynamic_size=True)
         index, go_on = 0, True
         begin = finished = tf.timestamp()
-        waiting, asked = tf.constant(0.0, tf.float64), tf.constant(0.0)
+        waiting, flags = tf.constant(0.0, tf.float64), tf.zeros([2])
         while tf.logical_and(index < count, go_on):
             # In order, whatever the executor would overlap: else the time that a step waits could not be told from
             # the time in which the step before it computes.
@@ -132,29 +131,29 @@ class TrainingStep:
                 batch = next(iterator)
             with tf.control_dependencies(self._local_tensors(batch)):
                 waiting += tf.timestamp() - finished
-            row, asked = self._train(batch, first_step + index)
+            row, flags = self._train(batch, first_step + index)
             history = history.write(index, row)
             with tf.control_dependencies([row]):
                 finished = tf.timestamp()
-            go_on = tf.logical_and(tf.reduce_all(tf.math.is_finite(row)), tf.equal(asked, 0.0))
+            go_on = tf.logical_and(tf.reduce_all(tf.math.is_finite(row)), tf.reduce_all(tf.equal(flags, 0.0)))
             index += 1
-        return history.stack(), finished - begin, waiting, asked > 0.0
+        return history.stack(), finished - begin, waiting, flags > 0.0
 
     def _train(self, batch, step):
-        """Makes one step; returns its metrics [M] and how many replicas were asked to stop."""
+        """Makes one step; returns its metrics [M] and the numbers of replicas that should stop and that are broken."""
         asked = tf.cast(self._asked_to_stop.read_value(), tf.float32)
-        outcome = self._strategy.run(self._step_of_replica, (batch, step, asked, self._loss_scale.read_value()))
+        outcome = self._strategy.run(self._step_of_replica, (batch, step, asked, self._loss_scale.read()))
         if self._scale_loss:
             row = self._update_unless_overflow(*outcome)
         else:
             row = self._strategy.reduce(tf.distribute.ReduceOp.SUM, outcome, axis=None)
-        return row[:-1], row[-1]
+        return row[:-2], row[-2:]
 
     def _local_tensors(self, batch):
         return [t for value in tf.nest.flatten(batch) for t in self._strategy.experimental_local_results(value)]
 
     def _step_of_replica(self, batch, step, asked, scale):
-        """Returns this replica's share of the metrics and of the number that were asked to stop: [M + 1]."""
+        """Returns this replica's share of the metrics and of `_train`'s two numbers: [M + 2]."""
         gradients, metrics = self._accumulated(batch, step, scale)
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync > 1:
@@ -164,7 +163,9 @@ class TrainingStep:
         if self._scale_loss:
             metrics["loss_scale"] = scale / context.num_replicas_in_sync  # halved after each step that was left out
         self._names[:] = list(metrics)
-        row = tf.stack([*metrics.values(), asked])
+        # Losses can be finite where these are not; what they have summed up is spoiled for good.
+        finite = [tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(v))) for v in self._statistics.values()]
+        row = tf.stack([*metrics.values(), asked, 1.0 - tf.cast(tf.reduce_all([True, *finite]), tf.float32)])
         if self._scale_loss:
             return row, gradients
         self._update(gradients)
@@ -187,12 +188,7 @@ class TrainingStep:
         faster = contextlib.nullcontext() if self._xla else winograd.preferred()
         with randomness.examples(batch["key"]), faster:
             outputs = {**batch, **self._method.forward(batch, training=True)}
-            terms, total = {}, 0.0
-            for term, fields in self._losses.items():
-                inputs = [_tensor(outputs, key, term) for key in fields["inputs"]]
-                per_example = self._entries[term](*inputs, **fields["options"])
-                terms[f"loss/{term}"] = tf.reduce_sum(per_example) / self._batch_size
-                total += fields["weight"] * self._ramp(fields["ramp"], step) * terms[f"loss/{term}"]
+            total, terms = self._objective(outputs, step)
             scaled = total * scale if self._scale_loss else total
         # A variable that no loss depends on, such as those of a head without a loss, stays as it is. Of what is used
         # several times the gradients are added up two by two: AddN, which a tape would take, begins with whichever of
@@ -202,10 +198,7 @@ class TrainingStep:
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
         )
         gradients = [tf.identity(g) for g in gradients]  # zeros have no device, which collectives want to know
-        return gradients, {"loss": total, **terms, **observations(outputs, self._batch_size, self._asked_for)}
-
-    def _ramp(self, share, step):
-        return tf.minimum(1.0, tf.cast(step + 1, tf.float32) / (share * self._steps)) if share > 0 else 1.0
+        return gradients, {"loss": total, **terms, **observations(outputs, self._batch_size, self._objective.inputs)}
 
     def _gradient_norms(self, gradients):
         """Returns the L2 norm of all gradients and of those of each part: what each replica adds to the sum."""
@@ -224,12 +217,12 @@ class TrainingStep:
             start += len(members)
 
     def _update_unless_overflow(self, row, gradients):
-        """Makes float16's update where all gradients are finite, and moves the scale; returns the row [M + 1].
+        """Makes float16's update where all gradients are finite, and moves the scale; returns the row [M + 2].
 
         A gradient that overflows at any scale stays in the row, and ends the run.
         """
         row = self._strategy.reduce(tf.distribute.ReduceOp.SUM, row, axis=None)
-        is_norm = tf.constant([name.startswith("gradient_norm") for name in self._names] + [False])
+        is_norm = tf.constant([name.startswith("gradient_norm") for name in self._names] + [False] * 2)
         finite = tf.reduce_all(tf.math.is_finite(tf.boolean_mask(row, is_norm)))
 
         def update():
@@ -237,15 +230,21 @@ class TrainingStep:
             return tf.constant(True)
 
         tf.cond(finite, update, lambda: tf.constant(False))
-        good = tf.where(finite, self._good_steps + 1, 0)
-        grown = tf.where(good >= GROWTH_STEPS, self._loss_scale * 2.0, self._loss_scale.read_value())
-        last_try = self._loss_scale <= 1.0
-        self._good_steps.assign(good % GROWTH_STEPS)
-        self._loss_scale.assign(tf.where(finite, grown, tf.maximum(1.0, self._loss_scale / 2.0)))
+        last_try = self._loss_scale.move(finite)
         return tf.where(is_norm & ~finite & ~last_try, 0.0, row)
 
 
-def _tensor(outputs: Mapping[str, tf.Tensor], key: str, term: str) -> tf.Tensor:
-    if key not in outputs:
-        raise UserError(f"losses.{term}.inputs: no tensor {key!r}; choose from {', '.join(outputs)}.")
-    return outputs[key]
+@contextlib.contextmanager
+def _sums_stay_as_they_are() -> Iterator[None]:
+    """Keeps TensorFlow's graph optimiser from joining sums of two into an AddN of many; see `_gradients_and_metrics`.
+
+    The option holds for all that runs meanwhile. It is restored, so that evaluation gives the same numbers whether it
+    comes after training in one process or not.
+    """
+    option = "arithmetic_optimization"
+    before = tf.config.optimizer.get_experimental_options().get(option)
+    tf.config.optimizer.set_experimental_options({option: False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({option: before})

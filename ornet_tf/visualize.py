@@ -19,6 +19,7 @@ _ANCHORS = np.array(
     + [(39, 173, 129), (92, 200, 99), (170, 220, 50), (253, 231, 37)],
     np.float64,
 )
+_ROWS = 16  # An overlay mixes so many at once: floats of a whole photograph are large.
 _PAPER, _INK, _FAINT = (255, 255, 255), (30, 30, 30), (110, 110, 110)
 _LEAST = 192  # Smaller pictures on sheets grow to at least this, in pixels.
 _GAP = 8
@@ -38,19 +39,22 @@ def heatmap(activation_map: np.ndarray) -> np.ndarray:
     Raises:
       ValueError: if the shape is another.
     """
-    values = np.nan_to_num(np.clip(_flat(activation_map), 0.0, 1.0), nan=0.0)
+    values = _flat(activation_map)
     stops = np.linspace(0.0, 1.0, len(_ANCHORS))
     colours = [np.interp(values, stops, channel) for channel in _ANCHORS.T]
     return np.stack(colours, axis=-1).round().astype(np.uint8)
 
 
-def overlay(image: np.ndarray, activation_map: np.ndarray, *, alpha: float = 0.5) -> np.ndarray:
+def overlay(
+    image: np.ndarray, activation_map: np.ndarray, *, alpha: float = 0.5, extent: Sequence[float] = (0, 0, 1, 1)
+) -> np.ndarray:
     """Lays the coloured map over the picture, smoothly enlarged to its size.
 
     Args:
       image: uint8 [H, W, 3].
       activation_map: float [h, w] or [h, w, 1].
       alpha: the weight of the map, 0..1.
+      extent: the part of the picture that the map covers, ymin xmin ymax xmax in fractions; around it the map is 0.
 
     Returns:
       uint8 [H, W, 3].
@@ -62,10 +66,16 @@ def overlay(image: np.ndarray, activation_map: np.ndarray, *, alpha: float = 0.5
     image = _picture(image)
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha must lie in 0..1, got {alpha}.")
-    values = Image.fromarray(_flat(activation_map).astype(np.float32))
-    size = (image.shape[1], image.shape[0])
-    colours = heatmap(np.asarray(values.resize(size, Image.Resampling.BILINEAR)))
-    return (image * (1.0 - alpha) + colours * alpha).round().astype(np.uint8)
+    (top, bottom), (left, right) = (_edges(extent[i], extent[i + 2], image.shape[i]) for i in (0, 1))
+    coarse = Image.fromarray((_flat(activation_map) * 255).round().astype(np.uint8))
+    levels = np.zeros(image.shape[:2], np.uint8)
+    levels[top:bottom, left:right] = coarse.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+    colours = heatmap(np.linspace(0.0, 1.0, 256)[np.newaxis])[0]
+    mixed = np.empty_like(image)
+    for start in range(0, len(image), _ROWS):
+        rows = slice(start, start + _ROWS)
+        mixed[rows] = (image[rows] * np.float32(1.0 - alpha) + colours[levels[rows]] * np.float32(alpha)).round()
+    return mixed
 
 
 def draw_boxes(
@@ -87,6 +97,12 @@ def draw_boxes(
       ValueError: if a shape is another.
     """
     canvas = Image.fromarray(_picture(image))
+    outline(canvas, boxes, colour=colour, width=width)
+    return np.array(canvas)
+
+
+def outline(canvas: Image.Image, boxes: np.ndarray, *, colour: Sequence[int] = PREDICTED, width: int = 2) -> None:
+    """Does what `draw_boxes` does on a Pillow image, mode RGB, itself: a copy of a photograph is large."""
     boxes = np.asarray(boxes, np.float64)
     if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
         raise ValueError(f"boxes must have the shape [M, 4] or [4], got {list(boxes.shape)}.")
@@ -101,15 +117,10 @@ def draw_boxes(
         if inside[0] < inside[2] and inside[1] < inside[3]:
             pen.rectangle(inside, outline=_INK)
         pen.rectangle((left, top, right - 1, bottom - 1), outline=tuple(colour), width=line)
-    return np.array(canvas)
 
 
 def panel(
-    image: np.ndarray,
-    activation_map: np.ndarray,
-    predicted: np.ndarray,
-    ground_truth: np.ndarray | None = None,
-    *,
+    image: np.ndarray, activation_map: np.ndarray, predicted: np.ndarray, ground_truth: np.ndarray | None = None, *,
     caption: str = "",
 ) -> np.ndarray:
     """Puts a picture, its map and the picture with its boxes side by side, under a caption.
@@ -221,12 +232,12 @@ def _edges(low: float, high: float, size: int) -> tuple[int, int]:
 
 
 def _flat(activation_map: np.ndarray) -> np.ndarray:
+    """Returns a map, float64 [h, w], without its channel axis and within 0..1."""
     values = np.asarray(activation_map, np.float64)
-    if values.ndim == 3 and values.shape[-1] == 1:
-        values = values[..., 0]
+    values = values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
     if values.ndim != 2 or not values.size:
         raise ValueError(f"activation_map must have the shape [h, w] or [h, w, 1], got {list(values.shape)}.")
-    return values
+    return np.nan_to_num(np.clip(values, 0.0, 1.0), nan=0.0)
 
 
 def _picture(image: np.ndarray) -> np.ndarray:

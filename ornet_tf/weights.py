@@ -105,7 +105,7 @@ def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
         run_folder.write_json(os.path.join(aside, "data.json"), data)
         with durable.writing(failure):
             os.chmod(aside, 0o755)  # mkdtemp makes private folders
-            os.rename(aside, workdir)
+            durable.place(aside, workdir)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise

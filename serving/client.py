@@ -17,11 +17,11 @@ from typing import Any
 
 import tqdm
 from absl import app, flags
-from PIL import Image
 
 from ornet_tf import encoding
 from ornet_tf.detections import Detections
 from ornet_tf.errors import UserError
+from ornet_tf.paths import file_name, readable
 from serving import addresses, batches, overlay
 from serving.errors import PictureRefusedError
 from serving.rest_client import RestModel
@@ -126,7 +126,7 @@ def run(
         for path, answer in zip(paths, answers):
             if isinstance(answer, ConnectionError):
                 raise answer
-            line = {"file": path, **_entry(path, answer, output_dir, taken)}
+            line = {"file": readable(path), **_entry(path, answer, output_dir, taken)}
             failed += "error" in line
             with progress.external_write_mode(sys.stdout):
                 sys.stdout.write(json.dumps(line) + "\n")
@@ -146,19 +146,19 @@ def _entry(path: str, answer: batches.Answer, output_dir: str, taken: set[pathli
         output = _free_path(pathlib.Path(output_dir), path, taken)
         try:
             overlay.draw(path, answer.boxes, text, output)
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
+        except OSError as error:
             return {**entry, "error": f"No overlay: {error}"}
-        entry["overlay"] = str(output)
+        entry["overlay"] = readable(output)
     return entry
 
 
 def _free_path(folder: pathlib.Path, path: str, taken: set[pathlib.Path]) -> pathlib.Path:
     """Returns where a picture's overlay goes: never onto a picture that is asked about, nor onto another overlay."""
     stem = pathlib.Path(path).stem
-    output = folder / f"{stem}_box.png"
+    output = folder / file_name(stem, "_box.png")
     number = 2
     while output.resolve() in taken:
-        output = folder / f"{stem}_box_{number}.png"
+        output = folder / file_name(stem, f"_box_{number}.png")
         number += 1
     taken.add(output.resolve())
     return output

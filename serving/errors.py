@@ -6,6 +6,8 @@ import enum
 from ornet_tf.errors import UserError
 
 _LONGEST_MESSAGE = 300
+_LONGEST_ECHO = 256
+_LONGEST_REPLY = 1024  # as TensorFlow Serving cuts its messages over gRPC
 
 
 class Code(enum.IntEnum):
@@ -77,6 +79,16 @@ def not_found(message: str) -> RequestError:
 
 class PictureRefusedError(UserError):
     """What a model says to a request because of its contents: one picture of several may be the reason."""
+
+
+def echo(text: str) -> str:
+    """Returns what a caller sent, for a message about it: whole, or its first 256 characters."""
+    return text if len(text) <= _LONGEST_ECHO else text[:_LONGEST_ECHO] + "..."
+
+
+def for_reply(message: str) -> str:
+    """Returns a message as it is sent: 1,024 characters at most, whatever of the request is in it."""
+    return message if len(message) <= _LONGEST_REPLY else message[:_LONGEST_REPLY] + "...TRUNCATED"
 
 
 def short(text: str) -> str:

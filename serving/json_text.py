@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from serving.errors import invalid
+from serving.errors import echo, invalid
 
 _BLANKS = " \t\n\r"
 # A string literal, or an infinity: matching strings first leaves what is inside them untouched. One that does not end
@@ -81,12 +81,12 @@ def to_bytes(text: str) -> bytes:
 def dump(value: Any) -> str:
     """Returns `value` as indented JSON for an error message, cut between two tokens once 256 characters are written.
 
-    One long string is written whole, as TensorFlow Serving does: a message may hold all of a caller's picture.
+    A long string is cut, too. TensorFlow Serving writes it whole: its messages may hold all of a caller's picture.
     """
     parts = []
     length = 0
     for part in json.JSONEncoder(indent=4, ensure_ascii=False).iterencode(value):
-        parts.append(part)
+        parts.append(echo(part))
         length += len(part)
         if length >= _DUMP_LENGTH:
             break

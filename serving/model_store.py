@@ -11,7 +11,7 @@ from absl import logging
 
 from ornet_tf.errors import UserError
 from serving import model_config
-from serving.errors import Code, invalid, not_found
+from serving.errors import Code, echo, invalid, not_found
 
 _LARGEST_VERSION = 2**63 - 1
 
@@ -199,7 +199,7 @@ class ModelStore:
         with self._lock:
             version = self._labels.get(label) if name == self.name else None
             if version is None:
-                raise invalid(f"Unrecognized servable version label: {label}")
+                raise invalid(f"Unrecognized servable version label: {echo(label)}")
             return self._find(name, version)
 
     def _find(self, name: str, version: int | None) -> tuple[int, Any]:
@@ -208,7 +208,7 @@ class ModelStore:
             return max(models.items())
         if version in models:
             return version, models[version]
-        wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+        wanted = f"Latest({echo(name)})" if version is None else f"Specific({echo(name)}, {version})"
         raise not_found(f"Servable not found for request: {wanted}")
 
     def states(self, name: str, version: int | None = None) -> dict[int, VersionState]:
@@ -220,9 +220,9 @@ class ModelStore:
         with self._lock:
             states = dict(self._states) if name == self.name else {}
         if version is not None and version not in states:
-            raise not_found(f"Could not find version {version} of model {name}")
+            raise not_found(f"Could not find version {version} of model {echo(name)}")
         if not states:
-            raise not_found(f"Could not find any versions of model {name}")
+            raise not_found(f"Could not find any versions of model {echo(name)}")
         return {v: states[v] for v in sorted(states, reverse=True) if version in (None, v)}
 
 

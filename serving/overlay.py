@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from ornet_tf import visualize
+from ornet_tf.paths import readable
+from ornet_tf.pillow_errors import UNREADABLE
 
 
 def draw(path: str | os.PathLike, boxes: Sequence[Sequence[float]], text: str, output: str | os.PathLike) -> None:
@@ -21,13 +23,17 @@ def draw(path: str | os.PathLike, boxes: Sequence[Sequence[float]], text: str, o
 
     Raises:
       OSError: if the picture cannot be read or the PNG not written.
-      PIL.Image.DecompressionBombError: if the picture is unreasonably large.
     """
-    pixels = _upright(path)
-    height, width = pixels.shape[:2]
+    try:
+        picture = _upright(path)
+    except OSError:
+        raise
+    except UNREADABLE as error:
+        raise OSError(f"Pillow cannot read {readable(path)}: {type(error).__name__}: {error}") from error
+    width, height = picture.size
     line = max(2, round(min(height, width) / 100))
     boxes = np.reshape(boxes, [-1, 4])
-    picture = Image.fromarray(visualize.draw_boxes(pixels, boxes, width=line))
+    visualize.outline(picture, boxes, width=line)
     pen = ImageDraw.Draw(picture)
     if text and len(boxes) and pen.textlength(text) <= width / 2:  # a tiny picture's text would hide what it speaks of
         corner = (round(boxes[0, 1] * width) + 2 * line, round(boxes[0, 0] * height) + 2 * line)
@@ -36,10 +42,13 @@ def draw(path: str | os.PathLike, boxes: Sequence[Sequence[float]], text: str, o
     picture.save(output, "PNG")
 
 
-def _upright(path: str | os.PathLike) -> np.ndarray:
-    """Returns a picture as uint8 [H, W, 3] in the frame of the boxes: only JPEG files are turned, as in the export."""
-    with Image.open(path) as file:
-        picture = file if file.format == "PNG" else ImageOps.exif_transpose(file)
+def _upright(path: str | os.PathLike) -> Image.Image:
+    """Returns a picture, mode RGB, in the frame of the boxes: only JPEG files are turned, as in the export."""
+    with Image.open(path) as picture:
+        if picture.format != "PNG":
+            ImageOps.exif_transpose(picture, in_place=True)  # a copy of a photograph is large
         if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow clips instead of scaling.
             picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-        return np.asarray(picture.convert("RGB"))
+        picture.load()
+        picture.info = {}  # damaged metadata would not only be copied, but keep the PNG from being written
+        return picture if picture.mode == "RGB" else picture.convert("RGB")

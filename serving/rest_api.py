@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from serving import json_text, rest_codec
-from serving.errors import Code, RequestError, invalid
+from serving.errors import Code, RequestError, echo, for_reply, invalid
 from serving.model_store import ModelStore
 
 _API = re.compile(r"/v1/.*", re.IGNORECASE)
@@ -62,7 +62,7 @@ class RestApi:
 
     def failure(self, status: int, message: str) -> Reply:
         """Returns the reply to a request that could not be answered."""
-        return Reply(status, _json({"error": message}), headers=self._headers)
+        return Reply(status, _json({"error": for_reply(message)}), headers=self._headers)
 
     def _answer(self, method: str, target: str, body: bytes, origin: str) -> Reply:
         if method == "OPTIONS":
@@ -73,7 +73,7 @@ class RestApi:
             return self.failure(error.http_status, error.message)
 
     def _dispatch(self, method: str, target: str, body: bytes) -> bytes:
-        malformed = invalid(f"Malformed request: {method} {target}")
+        malformed = invalid(f"Malformed request: {method} {echo(target)}")
         match = _ACTION.fullmatch(target) if method == "POST" else _LOOK.fullmatch(target) if method == "GET" else None
         if not match:
             raise malformed
@@ -132,7 +132,7 @@ def _version(digits: str | None) -> int | None:
         return None
     # Compared as text first: int() refuses thousands of digits.
     if len(digits.lstrip("0")) > len(str(_LARGEST_VERSION)) or int(digits.lstrip("0") or "0") > _LARGEST_VERSION:
-        raise invalid(f"Failed to convert version: {digits} to numeric.")
+        raise invalid(f"Failed to convert version: {echo(digits)} to numeric.")
     return int(digits.lstrip("0") or "0")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from serving import json_tensor, json_text
-from serving.errors import RequestError, invalid
+from serving.errors import RequestError, echo, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -99,7 +99,7 @@ def _read_rows(instances: list[Any], inputs: Mapping[str, str]) -> dict[str, np.
             try:
                 _add_row(name, value, inputs, leaves, shapes)
             except RequestError as error:
-                key = f" key: {name}" if named else ""
+                key = f" key: {echo(name)}" if named else ""
                 raise invalid(f"Failed to process element: {i}{key} of 'instances' list. Error: {error}") from None
         if named and len(element) != len(names):
             raise invalid(
@@ -111,7 +111,7 @@ def _read_rows(instances: list[Any], inputs: Mapping[str, str]) -> dict[str, np.
 
 def _add_row(name: str, value: Any, inputs: Mapping[str, str], leaves: dict, shapes: dict) -> None:
     if name not in inputs:
-        raise invalid(f"JSON object: does not have named input: {name}")
+        raise invalid(f"JSON object: does not have named input: {echo(name)}")
     found, shape = json_tensor.flatten(value, inputs[name])
     first = shapes.setdefault(name, shape)
     size = int(np.prod(first, dtype=np.int64))

@@ -12,7 +12,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from ornet_tf.errors import UserError
-from serving.errors import Code, RequestError, invalid
+from serving.errors import Code, RequestError, echo, invalid
 from serving.rest_codec import DEFAULT_SIGNATURE
 
 _TAG = "serve"
@@ -48,7 +48,7 @@ class SavedModel:
         """
         name = signature or DEFAULT_SIGNATURE
         if name not in self._definitions:
-            raise invalid(f'Serving signature name: "{name}" not found in signature def')
+            raise invalid(f'Serving signature name: "{echo(name)}" not found in signature def')
         infos = self._definitions[name].inputs
         if not infos:
             raise invalid(f"Failed to get input map for signature: {signature or 'DEFAULT'}")

@@ -123,6 +123,10 @@ def test_what_a_user_can_mend_is_one_sentence_and_a_bug_keeps_its_traceback(tmp_
         (errors.MissingPackageError("pip install it"), "pip install it"),
         (FileNotFoundError(2, "No such file or directory", "x.txt"), "[Errno 2] No such file or directory: 'x.txt'"),
         (tf.errors.NotFoundError(None, None, "x.txt; No such file or directory"), "x.txt; No such file or directory"),
+        (tf.errors.FailedPreconditionError(None, None, "runs; Is a directory"), "runs; Is a directory"),
+        (tf.errors.NotFoundError(None, None, "No registered 'Conv2D' OpKernel for 'GPU' devices"), ""),
+        (tf.errors.FailedPreconditionError(None, None, "Could not find variable x"), ""),
+        (tf.errors.UnavailableError(None, None, "Connection reset by peer"), "Connection reset by peer"),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), "Memory or disk does not suffice: OOM"),
         (
             tf.errors.InvalidArgumentError(None, None, "assertion failed: [Not a readable picture: an empty file]"),

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from ornet_tf import assemble
+from ornet_tf import config as ornet
+from ornet_tf.errors import UserError
 from tests import tiny_experiment
 
 
@@ -17,42 +19,6 @@ def test_an_empty_split_is_an_error():
     config.dataset.options.validation_count = 0
     with pytest.raises(ValueError, match="validation"):
         assemble.load_split(config, "validation")
-
-
-def test_any_phase_may_start_from_any_earlier_one():
-    config = tiny_experiment.get_config()
-    config.phase.stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
-    assemble.check_phases(config, assemble.load_split(config, "train"))
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        ("stage_two.init_from.lower", "stage_one.lowr", "stage_two.init_from.lower = 'stage_one.lowr'.*stage_one has"),
-        ("stage_two.rate_factors", (("nothing", 2.0),), "No variable matches 'nothing'"),
-        ("stage_two.trainable", ("generator/", "uper/"), "No variable matches 'uper/'"),
-        ("stage_two.batch_size", 64, "config.phase.stage_two.batch_size: expected at most the 48"),
-        ("stage_one.reuse_frozen", True, "config.phase.stage_one.reuse_frozen: this method has no frozen part"),
-    ],
-)
-def test_what_is_wrong_in_the_last_phase_is_said_before_the_first(path, value, message):
-    config = tiny_experiment.get_config()
-    *parents, key = path.split(".")
-    section = config.phase
-    for name in parents:
-        section = section[name]
-    section[key] = value
-    with pytest.raises(ValueError, match=message):
-        assemble.check_phases(config, assemble.load_split(config, "train"))
-
-
-def test_a_seed_is_not_for_xla():
-    config = tiny_experiment.get_config()
-    with config.unlocked():
-        config.phase.stage_one.options.update({"freeze_lower": True, "seed_threshold": 0.3})
-    config.phase.stage_one.xla = True
-    with pytest.raises(ValueError, match="config.phase.stage_one.xla: expected False, as a seed"):
-        assemble.check_phases(config, assemble.load_source(config, "train"))
 
 
 def test_a_phase_may_change_options_of_the_generator():
@@ -71,6 +37,18 @@ def test_trained_weights_are_those_of_the_checkpoint(tiny_run):
     for name, part in first.parts.items():
         for a, b in zip(part.get_weights(), second.parts[name].get_weights()):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("row", "part"), [("cam", "upper"), ("seed", "direction")])
+def test_a_row_without_weights_for_a_part_is_refused_after_training_too(tiny_run, row, part):
+    config, workdir = tiny_run
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.evaluation.row.seed = ornet.row("seed_scores", {"lower": "evaluator.lower", "upper": "evaluator.upper"})
+        config.evaluation.row.cam.init_from = {"lower": "evaluator.lower"}
+    said = rf"config.evaluation.row.{row}.init_from: expected weights for the part {part}, .* Set config.evaluation.row"
+    with pytest.raises(UserError, match=said):
+        assemble.trained_method(config, row, workdir, 3)
 
 
 def test_a_run_is_evaluated_without_the_start_weights(tmp_path):

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import pathlib
+import re
 import shutil
 import signal
 import struct
@@ -46,6 +47,18 @@ def test_the_program(older_url, tmp_path):
     imported = {line.split("|")[-1].strip().split(".")[0] for line in finished.stderr.splitlines()}
     assert "requests" in imported
     assert not imported & {"tensorflow", "keras", "grpc"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["client", "local_server"])
+def test_help_lists_each_flag_that_the_readme_lists(name):
+    finished = subprocess.run(
+        [sys.executable, "-m", f"serving.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    listed = set(re.findall(r"^  --(?:\[no\])?(\w+):", finished.stdout, re.MULTILINE))
+    tables = (ROOT / "serving" / "README.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `--(\w+)` \|", tables, re.MULTILINE))
+    assert len(listed) >= 8 and listed - {"url"} <= documented  # which has a table of its own
 
 
 @pytest.mark.slow

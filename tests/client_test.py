@@ -2,6 +2,7 @@
 import contextlib
 import functools
 import json
+import os
 import pathlib
 import socket
 
@@ -11,7 +12,7 @@ from PIL import Image
 from ornet_tf import encoding
 from serving import client, local_server
 from serving.errors import PictureRefusedError
-from tests import tiny_contract, tiny_export
+from tests import damaged_metadata, tiny_contract, tiny_export
 
 
 def lines(capsys):
@@ -140,3 +141,38 @@ def test_a_server_that_is_not_there(tmp_path, capsys):
     with pytest.raises(ConnectionError):
         run([path, path], address)
     assert lines(capsys) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_metadata_costs_its_own_overlay_only(older_url, tmp_path, capsys):
+    good = tmp_path / "good.png"
+    good.write_bytes(tiny_export.picture(40, 60, (10, 12, 20, 48)))
+    paths = []
+    for name, file in damaged_metadata.kinds().items():
+        (tmp_path / name).write_bytes(file)
+        paths += [str(tmp_path / name), str(good)]
+    failed = run(paths, older_url, output_dir=tmp_path / "out")
+    answers = lines(capsys)
+    assert [answer["file"] for answer in answers] == paths
+    assert failed == sum("error" in answer for answer in answers) >= 2
+    for answer in answers:
+        assert ("overlay" in answer) == ("error" not in answer)
+        if answer["file"] == str(good):
+            assert answer["box"] and "overlay" in answer
+    assert answers[0]["error"].startswith("No overlay: Pillow cannot read ")
+
+
+def test_names_of_any_length_and_bytes(export_base, tmp_path, capsys):
+    names = ["n" * 251 + ".png", "n" * 251 + ".PNG", os.fsdecode(b"caf\xe9.png")]
+    for name in names:
+        (tmp_path / name).write_bytes(tiny_export.picture(40, 60, (10, 12, 20, 48)))
+    missing = os.fsdecode(b"\xe9.png")
+    paths = [str(tmp_path / name) for name in [*names, missing]]
+    assert run(paths, export_base, output_dir=tmp_path / "out") == 1
+    text = capsys.readouterr().out
+    assert "\\ud" not in text  # half of a surrogate pair, which no JSON reader has to take
+    answers = [json.loads(line) for line in text.splitlines()]
+    assert [pathlib.Path(answer["file"]).name for answer in answers] == [*names[:2], "caf\\xe9.png", "\\xe9.png"]
+    overlays = [pathlib.Path(answer["overlay"]) for answer in answers[:3]]
+    assert len(set(overlays)) == 3 and all(path.is_file() for path in overlays)
+    assert answers[3]["error"].startswith(f"Cannot read {tmp_path}/\\xe9.png: ")

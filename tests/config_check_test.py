@@ -36,6 +36,26 @@ from tests import tiny_experiment
         ("export.max_boxes", 0, r"config.export.max_boxes: expected a positive number, got 0"),
         ("export.max_boxes", 3, r"max_boxes: expected 1, got 3; .*box_rule = 'largest', which is 'tight'"),
         ("export.max_bytes", 0, r"config.export.max_bytes: expected a positive number, got 0"),
+        ("input.resiz", 64, r"config.input.resiz: unknown option; choose from .* Did you mean 'resize'"),
+        ("datset", 1, r"config.datset: unknown option; .* Did you mean 'dataset'"),
+        ("input.resize", "64", r"config.input.resize: expected a whole number, got '64'"),
+        ("input.horizontal_flip", "yes", r"config.input.horizontal_flip: expected True or False, got 'yes'"),
+        ("evaluation.threshold", None, r"config.evaluation.threshold: expected a number, got None"),
+        ("evaluation.rows", "cam", r"config.evaluation.rows: expected a list or tuple, got 'cam'"),
+        ("phase.stage_one.epochs", "3", r"config.phase.stage_one.epochs: expected a number, got '3'"),
+        ("phase.stage_one.batch_size", 8.0, r"config.phase.stage_one.batch_size: expected a whole number, got 8.0"),
+        ("phase.stage_one.trainable", "generator/", r"stage_one.trainable: expected a list or tuple, got 'generator/'"),
+        ("phase.stage_two.losses.area.weight", "1", r"losses.area.weight: expected a number, got '1'"),
+        ("phase.stage_two.losses.area.wieght", 1.0, r"losses.area.wieght: unknown option; .* Did you mean 'weight'"),
+        ("phase.stage_two.losses.entropy.options.mu", "a", r"entropy.options.mu: expected a number, got 'a'"),
+        ("phase.evaluator.options.mask_probability", "x", r"options.mask_probability: expected a number, got 'x'"),
+        ("phase.stage_two.options.erasing", 3, r"stage_two.options.erasing: expected a text or None, got 3"),
+        ("evaluation.row.cam.options.classes", 0, r"row.cam.options.classes: expected a text, got 0"),
+        ("dataset.options.seed", "0", r"config.dataset.options.seed: expected a whole number, got '0'"),
+        ("backbone.options.blocks", 3, r"config.backbone.options.blocks: expected a list or tuple, got 3"),
+        ("generator.depth", None, r"config.generator.depth: expected a whole number, got None"),
+        ("object_prior.threshold", 1.0, r"object_prior.threshold: expected at least 0 and below 1, got 1.0"),
+        ("seed", -1, r"config.seed: expected a whole number from 0 to 2147483647, got -1"),
         ("export.max_pixels", -1, r"config.export.max_pixels: expected a positive number, got -1"),
     ],
 )
@@ -45,7 +65,8 @@ def test_what_is_wrong_is_said_before_any_work(path, value, message):
     *parents, key = path.split(".")
     for name in parents:
         section = section[name]
-    with config.unlocked():
+    # As a file that gives whole sections anew can do it.
+    with config.unlocked(), config.ignore_type():
         section[key] = value
     with pytest.raises(ValueError, match=message):
         validate(config)

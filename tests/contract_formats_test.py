@@ -138,11 +138,11 @@ def test_pictures_of_different_sizes_are_no_tensor(served):
         expect_error(reply, 400, "Failed to process element: 1 of 'instances' list.", message)
 
 
-def test_an_error_may_echo_all_that_was_sent(served):
+def test_an_error_may_echo_what_was_sent_and_still_says_what_is_wrong(served):
     picture = b64(bytes(30_000))
     reply = served.predict({"instances": [picture], "inputs": [picture]})
     expect_error(reply, 400, "JSON Value: ", "expecting only one of 'inputs' or 'instances' keys to exist")
-    assert picture["b64"] in reply.document["error"]
+    assert picture["b64"][:200] in reply.document["error"]  # TensorFlow Serving's holds all of it
 
 
 def test_several_inputs_and_outputs_of_every_type(served):

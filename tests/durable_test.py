@@ -2,14 +2,19 @@ import errno
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from ornet_tf import durable
+from ornet_tf import durable, export, picture_cache, prediction_files, run_folder, weights
+from ornet_tf.datasets import Source, _unpacked, fgvc_aircraft, toybirds
+from tests import broken_files
 
 
 def test_a_file_takes_the_place_of_another_one_once_it_is_on_the_disk(tmp_path, monkeypatch):
@@ -139,3 +144,99 @@ def test_files_and_folders_can_be_synced(tmp_path):
     durable.sync([str(tmp_path / "file"), str(tmp_path)])
     with pytest.raises(FileNotFoundError):
         durable.sync([str(tmp_path / "none")])
+
+
+@pytest.fixture(name="calls")
+def _calls(monkeypatch):
+    """What was synced, and what was renamed to what, in order."""
+    if not os.path.exists("/proc/self/fd"):
+        pytest.skip("tells what a descriptor is open on")
+    calls, fsync = [], os.fsync
+
+    def watch(descriptor):
+        calls.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    def watched(rename):
+        def watch(source, target):
+            held = [str(path) for path in pathlib.Path(source).rglob("*")]
+            rename(source, target)
+            calls.append(("rename", str(source), str(target), [str(source), *held]))
+
+        return watch
+
+    monkeypatch.setattr(os, "fsync", watch)
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+    return calls
+
+
+def expect_durable(calls, path):
+    """Expects that all that was renamed to `path` was synced before, and its folder afterwards."""
+    (at,) = (i for i, call in enumerate(calls) if call[0] == "rename" and call[2] == str(path))
+    before = {call[1] for call in calls[:at] if call[0] == "sync"}
+    assert not set(calls[at][3]) - before
+    assert ("sync", os.path.dirname(path)) in calls[at + 1 :]
+
+
+def test_a_folder_takes_its_place_once_all_of_it_is_on_the_disk(tmp_path, calls):
+    aside = tmp_path / "aside"
+    (aside / "inner" / "empty").mkdir(parents=True)
+    for name in ("a", "inner/b"):
+        (aside / name).write_text(name)
+    (aside / "link").symlink_to("nowhere")
+    durable.place(str(aside), str(tmp_path / "1"))
+    assert (tmp_path / "1" / "inner" / "b").read_text() == "inner/b" and not aside.exists()
+    synced = [call[1] for call in calls if call[0] == "sync"]
+    assert synced == [str(aside / n) for n in ("inner/empty", "inner/b", "inner", "a")] + [str(aside), str(tmp_path)]
+    assert calls[-2][:3] == ("rename", str(aside), str(tmp_path / "1"))
+    aside.mkdir()
+    with pytest.raises(OSError, match="not empty"):
+        durable.place(str(aside), str(tmp_path / "1"))
+    assert (tmp_path / "1" / "a").exists()
+
+
+def test_exports_are_durable_and_old_ones_are_gone_before_they_are_emptied(tiny_run, tmp_path, calls):
+    config, workdir = tiny_run
+    shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    (tmp_path / "run" / "export" / "1").mkdir(parents=True)
+    calls.clear()
+    path = export.export(config, str(tmp_path / "run"), keep=1)
+    expect_durable(calls, path)
+    number = next(i for i, call in enumerate(calls) if call[1].endswith("/export/1"))
+    removed = os.path.dirname(calls[number][2])
+    assert calls[number + 1 :] == [("sync", removed), ("sync", os.path.dirname(path))]
+
+
+def test_packed_and_unpacked_weights_are_durable(tiny_run, tmp_path, calls):
+    config, workdir = tiny_run
+    weights.pack(config, workdir, str(tmp_path / "run.npz"))
+    expect_durable(calls, tmp_path / "run.npz")
+    weights.unpack(config, str(tmp_path / "run"), str(tmp_path / "run.npz"))
+    expect_durable(calls, tmp_path / "run")
+
+
+def test_what_is_made_of_data_sets_is_durable(tmp_path, calls):
+    picture = broken_files.encode(Image.new("RGB", (30, 40)), "JPEG")
+    example = (picture, 0, np.zeros([0, 4], np.float32))
+    _unpacked.write([example], tmp_path / "unpacked", class_names=["a"], what="x")
+    expect_durable(calls, tmp_path / "unpacked")
+    toybirds.load("test", image_size=32, num_classes=3, test_count=3, cache_dir=tmp_path)
+    (cache,) = tmp_path.glob("toybirds-*.npz")
+    expect_durable(calls, cache)
+    (tmp_path / "a.jpg").write_bytes(picture)
+    fgvc_aircraft._cut(str(tmp_path / "a.jpg"), str(tmp_path / "copy.jpg"))
+    expect_durable(calls, tmp_path / "copy.jpg")
+    source = Source(["a"], [picture], ["a"], np.zeros(1, np.int32), None)
+    held = picture_cache.holder(source, side=8, kind="disk", folder=str(tmp_path))
+    assert held(0).shape == (8, 8, 3)
+    (cache,) = tmp_path.glob("pictures-8-*.rgb")
+    expect_durable(calls, cache)
+
+
+def test_records_of_a_run_and_predictions_are_durable(tmp_path, calls):
+    run_folder.write_json(str(tmp_path / "a.json"), 1)
+    expect_durable(calls, tmp_path / "a.json")
+    with prediction_files.writing(str(tmp_path)) as predictions:
+        predictions.add("a.jpg", {}, Image.new("RGB", (3, 3)))
+    expect_durable(calls, tmp_path / "predictions.json")

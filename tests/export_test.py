@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from ornet_tf import assemble, export, localizer, provenance, training_data, warm_up
+from tests.signatures import SIGNATURES, expect_same
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -97,24 +98,6 @@ def test_the_program_keeps_as_many_as_it_is_told(unexported, tmp_path):
         assert (done.returncode, os.listdir(tmp_path / "run" / "export")) == (status, left), done.stderr
 
 
-DETECTIONS = {
-    "detection_boxes": ("float32", [None, 1, 4]),
-    "detection_scores": ("float32", [None, 1]),
-    "detection_classes": ("int64", [None, 1]),
-    "detection_class_names": ("string", [None, 1]),
-    "num_detections": ("int64", [None]),
-    "status": ("string", [None]),
-}
-FILES, PIXELS = ("image_bytes", "string", [None]), ("image_tensor", "uint8", [None, None, None, 3])
-SIGNATURES = {
-    "serving_default": (FILES, DETECTIONS),
-    "activation_map": (FILES, {**DETECTIONS, "activation_map_bytes": ("string", [None])}),
-    "activation_map_float": (FILES, {**DETECTIONS, "activation_map": ("float32", [None, 8, 8])}),
-    "image_tensor": (PIXELS, DETECTIONS),
-    "localize": (FILES, {name: DETECTIONS[name] for name in ("detection_boxes", "num_detections", "status")}),
-}
-
-
 def test_signatures_are_as_documented(exported):
     signatures = tf.saved_model.load(exported).signatures
     assert set(signatures) == set(SIGNATURES)
@@ -123,15 +106,6 @@ def test_signatures_are_as_documented(exported):
         assert {key: (spec.dtype.name, spec.shape.as_list()) for key, spec in outputs.items()} == gives, name
         ((key, spec),) = signatures[name].structured_input_signature[1].items()
         assert (key, spec.dtype.name, spec.shape.as_list()) == takes, name
-
-
-def expect_same(actual, expected):
-    assert set(actual) == set(expected)
-    for name, value in expected.items():
-        if value.dtype.is_floating:
-            np.testing.assert_allclose(actual[name], value, atol=1e-5, err_msg=name)
-        else:
-            np.testing.assert_array_equal(actual[name], value, err_msg=name)
 
 
 @pytest.fixture(scope="module", name="files")

@@ -14,7 +14,7 @@ from tests import source_tree
 
 def test_outside_of_a_loop_a_signal_raises_and_handlers_come_back():
     before = [signal.getsignal(number) for number in interruption.SIGNALS]
-    with pytest.raises(interruption.Interrupted, match="SIGTERM"), interruption.listen():
+    with pytest.raises(interruption.Interrupted, match="^Ended by SIGTERM; so.$"), interruption.listen("so"):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
     assert [signal.getsignal(number) for number in interruption.SIGNALS] == before
@@ -100,7 +100,7 @@ def test_a_second_signal_ends_the_process_at_once_with_the_same_status():
     program = """
         import os, signal, time
         from ornet_tf import interruption
-        with interruption.listen() as signals, signals.stops(lambda: None):
+        with interruption.listen("nothing is lost") as signals, signals.stops(lambda: None):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
             os.kill(os.getpid(), signal.SIGINT)
@@ -110,7 +110,7 @@ def test_a_second_signal_ends_the_process_at_once_with_the_same_status():
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False, timeout=50
     )
     assert done.returncode == interruption.EXIT_CODE == 75
-    assert "SIGINT came a second time: ended at once" in done.stderr
+    assert "SIGINT came a second time: ended at once; nothing is lost." in done.stderr
 
 
 def ended(number, line, *arguments):
@@ -126,26 +126,31 @@ def ended(number, line, *arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 does not tell a module that it is the program")
 @pytest.mark.parametrize("number", interruption.SIGNALS)
 def test_a_program_that_still_imports_ends_in_a_sentence(number, tmp_path):
     status, rest = ended(number, " absl.logging\n", "ornet_tf.train", f"--workdir={tmp_path}")
     assert status == interruption.EXIT_CODE, rest
-    assert rest.endswith(f"\nEnded by {signal.Signals(number).name}; give the same command again to go on.\n")
+    assert rest.endswith(f"\nEnded by {signal.Signals(number).name}; give the same command again.\n")
     assert "Traceback" not in rest
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "program", "line"),
-    [(signal.SIGINT, "train", "toybirds: made 12 pictures"), (signal.SIGTERM, "predict", " app.py:")],
+    ("number", "program", "line", "then"),
+    [
+        (signal.SIGINT, "train", "toybirds: made 12 pictures", "give the same command again to go on"),
+        (signal.SIGTERM, "predict", " app.py:", "what this run has predicted by now, if anything, is in predictions of "
+         "--workdir, and the same command starts anew"),
+        (signal.SIGTERM, "evaluate", " app.py:", "the same command starts anew"),
+        (signal.SIGINT, "export", " app.py:", "the same command starts anew"),
+    ],
 )
-def test_a_program_outside_of_the_loop_ends_in_a_sentence(number, program, line, tiny_run, tmp_path):
+def test_a_program_outside_of_the_loop_ends_in_a_sentence(number, program, line, then, tiny_run, tmp_path):
     workdir = tmp_path if program == "train" else tiny_run[1]
     flags = ["--config=tests/tiny_experiment.py", f"--workdir={workdir}", *(["tests"] if program == "predict" else [])]
     status, rest = ended(number, line, f"ornet_tf.{program}", *flags)
     assert status == interruption.EXIT_CODE, rest
-    assert rest.endswith(f"\nEnded by {signal.Signals(number).name}; give the same command again to go on.\n")
+    assert rest.endswith(f"\nEnded by {signal.Signals(number).name}; {then}.\n")
     assert "Traceback" not in rest
 
 

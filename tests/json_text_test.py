@@ -75,7 +75,10 @@ def test_dump_is_whole_below_256_characters_and_cut_between_tokens_above():
     cut = json_text.dump(list(range(1000)))
     assert 256 <= len(cut) < 300
     assert json.dumps(list(range(1000)), indent=4).startswith(cut)
-    assert "x" * 5000 in json_text.dump({"b64": "x" * 5000, "more": list(range(1000))})
+    for long in ({"b64": "x" * 5000, "more": list(range(1000))}, {"x" * 5000: 1}, "x" * 5000, 10**3000):
+        text = json_text.dump(long)
+        assert 256 <= len(text) < 600
+        assert ("x" in text) == (long != 10**3000) and text.count("...") == 1
 
 
 @pytest.mark.parametrize(

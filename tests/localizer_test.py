@@ -99,6 +99,17 @@ def test_nothing_but_broken_files_and_no_file_at_all(model):
     assert model.locate(tf.constant([b""]))["status"].numpy().tolist() == [b"an empty file"]
 
 
+def test_no_file_at_all_gives_no_rows(model, of_three):
+    for each in (model, of_three):
+        outputs = each.localize(tf.constant([], tf.string))
+        assert {len(value) for value in outputs.values()} == {0}
+        one = each.localize(tf.constant([b""]))
+        assert {name: value.shape[1:] for name, value in outputs.items()} == {k: v.shape[1:] for k, v in one.items()}
+        assert {name: value.dtype for name, value in outputs.items()} == {k: v.dtype for k, v in one.items()}
+        assert {len(value) for value in each.locate(tf.constant([], tf.string)).values()} == {0}
+        assert {len(value) for value in each.localize_pixels(tf.zeros([0, 9, 9, 3], tf.uint8)).values()} == {0}
+
+
 def test_several_boxes_are_those_of_the_components_and_the_rest_is_filled(of_three, files):
     outputs = {name: value.numpy() for name, value in of_three.localize(tf.constant(files)).items()}
     in_view, count = boxes.several_from_maps(outputs["activation_map"], 0.52, most=3)

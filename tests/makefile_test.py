@@ -116,7 +116,7 @@ def test_wrong_python_for_the_addons_is_answered_in_a_sentence(tmp_path):
     for name in ("false", ""):
         answer = run_make(tmp_path, "test-addons", f"PYTHON_ADDONS={name}")
         assert answer.returncode != 0
-        assert f"Expected Python 3.9, 3.10 or 3.11 for tensorflow-addons, got '{name}'" in answer.stderr
+        assert f"Expected Python 3.10 or 3.11 for tensorflow-addons, got '{name}'" in answer.stderr
         assert "make test-addons PYTHON_ADDONS=python3.11" in answer.stderr
         assert not (tmp_path / ".venv-addons").exists()
 

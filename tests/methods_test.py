@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from ornet_tf import randomness, registry, seeds
 from ornet_tf.compat import variable_path
-from ornet_tf.methods import Builders, predict_known, rescale
+from ornet_tf.errors import UserError
+from ornet_tf.methods import Builders, predict_known, predicted_classes, rescale
 from tests.tiny_methods import BUILDERS, batch, images
 
 
@@ -59,14 +60,14 @@ def test_stage_one_gates_the_low_level_features():
 
 def test_stage_one_gives_the_seed_and_what_the_map_leaves_in_the_background():
     method = registry.find("methods", "stage_one")(
-        BUILDERS, freeze_lower=True, seed_threshold=0.3, background=True
+        BUILDERS, freeze_lower=True, object_prior=True, background=True
     )
     outputs = method.forward(batch(), training=True)
     lower, upper = method.parts["lower"], method.parts["upper"]
     features = lower(images() / 64.0 - 2.0)
     projection = method.parts["direction"](upper(features)["features"])  # learned from these four pictures
     scores = seeds.scores(features, projection, low_level_weight=0.5)
-    np.testing.assert_array_equal(outputs["seed_map"], seeds.largest_region(scores, 0.3))
+    np.testing.assert_array_equal(outputs["seed_map"], seeds.largest_region(scores, 0.4))
     gate = outputs["activation_map"]
     for name, share in (("background_activation", 1.0 - gate), ("whole_activation", 1.0)):
         mean = np.maximum(upper(features * share)["features"], 0).mean(axis=(1, 2, 3))
@@ -74,19 +75,14 @@ def test_stage_one_gives_the_seed_and_what_the_map_leaves_in_the_background():
     assert not {"seed_map", "whole_activation"} & {*method.forward({"image": images()}, training=False)}
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"seed_threshold": 1.0}, "seed_threshold: expected at least 0 and below 1, or None, got 1.0"),
-        ({"seed_threshold": "0.3"}, "seed_threshold: expected at least 0 and below 1, or None, got '0.3'"),
-        ({"seed_threshold": 0.3}, "seed_threshold: expected freeze_lower = True"),
-        ({"seed_low_level_weight": -0.5}, "seed_low_level_weight: expected a number of at least 0, got -0.5"),
-        ({"seed_low_level_weight": float("nan")}, "seed_low_level_weight: expected a number of at least 0, got nan"),
-    ],
-)
-def test_stage_one_refuses_a_seed_that_can_not_be(option, message):
-    with pytest.raises(ValueError, match=message):
-        registry.find("methods", "stage_one")(BUILDERS, **option)
+def test_stage_one_refuses_a_prior_on_features_that_move():
+    with pytest.raises(UserError, match="object_prior: expected freeze_lower = True"):
+        registry.find("methods", "stage_one")(BUILDERS, object_prior=True)
+
+
+def test_of_equal_logits_the_first_class_is_predicted():
+    logits = tf.constant([[0.0, 2.0, 2.0], [1.0, 1.0, 1.0], [-1.0, -3.0, 0.5]])
+    np.testing.assert_array_equal(predicted_classes(logits), [1, 0, 2])
 
 
 def test_stage_two_judges_the_masked_normalised_image():
@@ -207,6 +203,7 @@ def test_cam_needs_a_head_that_it_can_read():
             registry.find("backbones", "vgg16"), image_size=32, num_classes=3, weights=None, head="fully_connected"
         ),
         BUILDERS.generator,
+        BUILDERS.object_prior,
     )
     with pytest.raises(ValueError, match="set the backbone's head to 'gap'"):
         registry.find("methods", "cam")(builders)

@@ -1,10 +1,14 @@
 """Overlays in the frame of the export."""
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from serving import overlay
-from tests import tiny_export
+from tests import broken_files, damaged_metadata, source_tree, tiny_export
 
 
 @pytest.mark.parametrize(("name", "height", "width"), [("turned.jpg", 80, 60), ("as_it_is.png", 60, 80)])
@@ -49,3 +53,50 @@ def test_all_boxes_are_drawn_or_none(tmp_path):
     assert not reds(np.zeros([0, 4], np.float32)).any()  # nor is there a text
     columns = reds([[0, 0, 1, 0.25], [0, 0.75, 1, 1]])
     assert columns[0] and columns[299] and not columns[100:200].any()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_metadata_is_an_error_of_the_file_or_none(tmp_path):
+    known = list(damaged_metadata.kinds().values())
+    drawn = []
+    for file in [*known, *damaged_metadata.mutated(np.random.default_rng(3), 3000)]:
+        (tmp_path / "a").write_bytes(file)
+        try:
+            overlay.draw(tmp_path / "a", [[0, 0, 0.5, 0.5]], "name", tmp_path / "out.png")
+            drawn.append(True)
+        except OSError as error:  # any other class would end the client
+            drawn.append(False)
+            assert str(error)
+    assert not all(drawn[: len(known)])
+    assert 0.2 < np.mean(drawn) < 0.95
+
+
+def test_what_pillow_cannot_read_is_said(tmp_path):
+    for name, file in damaged_metadata.kinds().items():
+        (tmp_path / name).write_bytes(file)
+    with pytest.raises(OSError, match="Pillow cannot read .*no_tiff.jpg: SyntaxError: not a TIFF file"):
+        overlay.draw(tmp_path / "no_tiff.jpg", [], "", tmp_path / "out.png")
+    with pytest.raises(FileNotFoundError):
+        overlay.draw(tmp_path / "none.jpg", [], "", tmp_path / "out.png")
+
+
+MEASURED = """
+import resource, sys
+from serving import overlay
+overlay.draw(sys.argv[1], [[0, 0, 1, 1]], "", sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
+def test_a_large_photograph_is_in_memory_once(tmp_path):
+    peaks = []
+    for side in (100, 5000):
+        (tmp_path / "a.png").write_bytes(broken_files.encode(Image.new("RGB", (side, side)), "PNG"))
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURED, str(tmp_path / "a.png"), str(tmp_path / "out.png")],
+            cwd=source_tree.ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        peaks.append(int(re.search(r"\d+", done.stdout).group()) * 1024)
+    assert peaks[1] - peaks[0] < 6 * 5000 * 5000  # Pillow takes 4 bytes a pixel

@@ -1,3 +1,4 @@
+import os
 import pathlib
 
 import pytest
@@ -29,3 +30,26 @@ def test_a_path_becomes_absolute(tmp_path, monkeypatch):
     assert paths.local("runs/a:b", "x") == tmp_path / "runs" / "a:b"
     assert paths.local(pathlib.Path("~/runs"), "x") == tmp_path / "home" / "runs"
     assert paths.local(".", "x") == tmp_path
+
+
+def test_a_name_that_is_not_utf_8_becomes_text():
+    odd = os.fsdecode(b"a/caf\xe9.png")
+    assert paths.readable(odd) == "a/caf\\xe9.png"
+    assert paths.readable("a/\u9ce5.png") == "a/\u9ce5.png"
+    assert paths.readable(pathlib.Path("a")) == "a"
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("bird", "bird_box.png"),
+        ("n" * 300, "n" * 132 + "_box.png"),
+        ("\u9ce5" * 100, "\u9ce5" * 44 + "_box.png"),
+        (os.fsdecode(b"caf\xe9"), "caf\ufffd_box.png"),
+        (os.fsdecode(b"\xe9" * 100), "\ufffd" * 44 + "_box.png"),
+    ],
+)
+def test_names_of_files_are_cut_between_letters(tmp_path, stem, name):
+    assert paths.file_name(stem, "_box.png") == name
+    (tmp_path / name).touch()
+    assert len(os.fsencode(name)) <= 140

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ornet_tf import interruption
+from ornet_tf.errors import NotFiniteError
 from ornet_tf.phase_loop import PhaseLoop
 from ornet_tf.summaries import PhaseSummaries
 from ornet_tf.training_step import Steps
@@ -14,8 +15,9 @@ from ornet_tf.training_step import Steps
 class CountingStep:
     """Its loss at step s is s; ends early where it is told to."""
 
-    def __init__(self, *, waiting=0.0, bad_step=None, stop_after=None):
+    def __init__(self, *, waiting=0.0, bad_step=None, stop_after=None, not_finite=()):
         self.waiting, self.bad_step, self.stop_after = waiting, bad_step, stop_after
+        self.not_finite = list(not_finite)
         self.calls = []
 
     def stop(self):
@@ -30,7 +32,8 @@ class CountingStep:
         if self.bad_step in range(first_step, first_step + count):
             losses = [*losses[: self.bad_step - first_step], np.nan]
         values = np.array([[loss, 2 * loss] for loss in losses], np.float32)
-        return Steps(["loss", "other"], values, float(len(losses)), self.waiting * len(losses), stopped)
+        seconds = float(len(losses))
+        return Steps(["loss", "other"], values, seconds, self.waiting * seconds, stopped, self.not_finite)
 
 
 class Record:
@@ -116,6 +119,14 @@ def test_what_is_not_finite_ends_the_phase_and_is_not_saved(tmp_path):
     with pytest.raises(FloatingPointError, match="Phase phase, step 9: loss = nan, other = nan. Training stopped"):
         run(make(CountingStep(bad_step=9), record), tmp_path)
     assert [number for number, _ in record.saved] == [8]
+
+
+def test_sums_that_are_not_finite_end_the_phase_although_its_losses_are(tmp_path):
+    record = Record()
+    said = r"Phase phase, step 3: direction/moments/sums is not finite\. .*float16"
+    with pytest.raises(NotFiniteError, match=said):
+        run(make(CountingStep(not_finite=["direction/moments/sums"]), record), tmp_path)
+    assert record.saved == []
 
 
 @pytest.mark.parametrize(("waiting", "bound"), [(0.5, "input"), (0.01, "compute")])

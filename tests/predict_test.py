@@ -1,12 +1,17 @@
 import json
 import os
+import pathlib
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ornet_tf import assemble, localizer, predict
+from ornet_tf import assemble, interruption, localizer, predict
+from tests import broken_files, source_tree
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def pictures(tiny_run, tmp_path):
 def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, pictures):
     single = pictures / "inner" / "0.png"
     results, broken = predict.predict(*tiny_run, [str(pictures), str(single)])
-    assert not broken
+    assert broken == []
     assert [os.path.basename(r["file"]) for r in results] == ["0.png", "1.png", "2.png", "0.png"]
     encoded = tf.constant([(pictures / "inner" / f"{i}.png").read_bytes() for i in (0, 1, 2, 0)])
     model = localizer.load(*tiny_run)
@@ -66,3 +71,89 @@ def test_pictures_over_the_limits_of_the_config_are_broken_ones(tiny_run, pictur
     assert [os.path.basename(result["file"]) for result in results] == ["small.png"]
     words = "32 x 32 pixels (height x width); at most 1023 are read"
     assert [why for _, why in broken] == [words] * 3
+
+
+def list_of(workdir):
+    path = pathlib.Path(workdir) / "predictions" / "predictions.json"
+    return json.loads(path.read_text(encoding="ascii"))
+
+
+def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, pictures):
+    folder = pictures / "inner"
+    odd = [b"caf\xe9.png", "\u9ce5.png".encode(), b"n" * 251 + b".png"]
+    for name in odd:
+        shutil.copy(folder / "0.png", os.fsencode(folder) + b"/" + name)
+    results, broken = predict.predict(*tiny_run, [str(pictures)])
+    assert broken == [] and len(results) == 6
+    assert list_of(tiny_run[1]) == results
+    found = {os.path.basename(result["file"]): result for result in results}
+    assert {"caf\\xe9.png", "\u9ce5.png", "n" * 251 + ".png", "0.png"} < set(found)
+    for name in set(found) - {"1.png", "2.png"}:
+        assert found[name]["box"] == found["0.png"]["box"]
+        assert os.path.isfile(found[name]["overlay"])
+    os.truncate(os.fsencode(folder) + b"/caf\xe9.png", 100)
+    with pytest.raises(ValueError, match=r"1 of 6 pictures .*/caf\\xe9.png \(truncated or damaged PNG\)"):
+        predict.main(*tiny_run, [str(pictures)])
+
+
+def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, pictures):
+    folder = pictures / "inner"
+    with (folder / "large.png").open("wb") as file:
+        file.truncate(10**12)  # takes no room, and would not fit into memory
+    inputs = [str(folder / f"{name}.png") for name in ("0", "large", "1")]
+    results, broken = predict.predict(*tiny_run, inputs)
+    assert [os.path.basename(result["file"]) for result in results] == ["0.png", "1.png"]
+    assert broken == [(inputs[1], "1000000000000 bytes; at most 20000000 are read")]
+    os.remove(inputs[1])
+    with pytest.MonkeyPatch.context() as patched:  # gone after it was found
+        patched.setattr(predict, "find_pictures", list)
+        assert predict.predict(*tiny_run, inputs)[1] == [(inputs[1], "file not found")]
+
+
+def test_chunks_hold_what_fits_decoded(tmp_path):
+    paths = []
+    for number, side in enumerate((4000, 4000, 100, 100, 5000, 100, 6400, 6400)):
+        paths.append(str(tmp_path / f"{number}.png"))
+        pathlib.Path(paths[-1]).write_bytes(broken_files.blank_png(side, side))
+    broken = []
+    chunks = [[path for path, _ in chunk] for chunk in predict._chunks(paths, 10**6, 3, broken)]
+    assert chunks == [paths[:3], paths[3:6], paths[6:7], paths[7:]]  # at most three, and 128 MB decoded
+    assert broken == []
+
+
+PROGRAM = """
+import os, signal, sys
+sys.argv[0] = "ornet_tf/predict.py"
+from ornet_tf import app, predict, prediction_files
+add = prediction_files.Predictions.add
+def add_and_end(self, *arguments):
+    add(self, *arguments)
+    if len(self.entries) == 2:
+        os.kill(os.getpid(), signal.{number})
+prediction_files.Predictions.add = add_and_end
+predict.start()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, pictures, tmp_path, number):
+    workdir = tmp_path / "run"
+    shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions"))
+    flags = ["--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(number=number), *flags, str(pictures)],
+        cwd=source_tree.ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    if number == "SIGKILL":
+        lines = (workdir / "predictions" / "predictions.jsonl").read_text().splitlines()
+        assert len([json.loads(line) for line in lines]) == 2
+        return
+    assert done.returncode == interruption.EXIT_CODE, done.stderr
+    assert len(list_of(workdir)) == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.endswith(
+        f"\nEnded by {number}; what this run has predicted by now, if anything, is in predictions of --workdir, and "
+        "the same command starts anew.\n"
+    )
+    assert "the results of the 2 pictures before it stay in" in done.stderr

@@ -44,6 +44,12 @@ def test_an_unknown_option_names_its_path_and_the_nearest():
         registry.check_options(entry, {"needed": 1, "optoinal": 2}, where="x")
 
 
+def test_an_option_of_an_earlier_version_names_the_new_one():
+    with pytest.raises(ValueError, match="x.seed_threshold: unknown option.* now.$") as error:
+        registry.check_options(entry, {"needed": 1, "seed_threshold": 0.3}, where="x")
+    assert "It is called object_prior = True, with config.object_prior.threshold, now." in str(error.value)
+
+
 def test_a_positional_parameter_is_no_option():
     with pytest.raises(ValueError, match="x.tensor: unknown option"):
         registry.check_options(entry, {"needed": 1, "tensor": 2}, where="x")

@@ -4,8 +4,6 @@ import re
 import sys
 from importlib import metadata
 
-import pytest
-
 from tests import source_tree
 
 # importlib-resources is imported by tensorflow-datasets; ruff is a program, pytest-xdist an option of pytest.
@@ -43,9 +41,6 @@ def imported(*folders):
     providers = metadata.packages_distributions()
     roots -= OWN | sys.stdlib_module_names
     return {normalised(providers.get(root, [MODULES.get(root, root)])[0]) for root in roots}
-
-
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 10), reason="needs importlib.metadata.packages_distributions")
 
 
 def test_runtime_requirements_are_what_the_package_imports():

@@ -134,3 +134,41 @@ def test_status_and_metadata(http, url):
     assert sorted(signatures["serving_default"]["outputs"]) == [
         "detection_boxes", "detection_class_names", "detection_classes", "detection_scores",
     ]  # fmt: skip
+
+
+LONG = "x" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("path", "request_body", "said"),
+    [
+        (":predict", {"signature_name": None, "inputs": [LONG]}, "'signature_name' key must be a string value."),
+        (":predict", {"signature_name": 3, LONG: 1}, "'signature_name' key must be a string value."),
+        (":predict", {"signature_name": LONG, "inputs": []}, "not found in signature def"),
+        (":predict", [LONG], "Is not object"),
+        (":predict", {"instances": [1], "inputs": LONG}, "'instances' keys to exist "),
+        (":predict", {"instances": LONG}, "Expecting 'instances' to be an list/array"),
+        (":predict", {"instances": [{LONG: 1}]}, "does not have named input: xxx"),
+        (":predict", {"instances": [{"image_bytes": "a", LONG: 1}]}, "does not have named input: xxx"),
+        (":predict", {"signature_name": "numbers", "instances": [{"a": LONG, "b": 1}]}, "not of expected type: float"),
+        (":predict", {"signature_name": "numbers", "inputs": {"a": [[1], LONG], "b": 1}}, "at incorrect level: 2"),
+        (":predict", {"inputs": [{"b64": LONG, "more": 1}]}, "not formatted correctly for base64 data"),
+        (f":{LONG}", {}, "Malformed request: POST /v1/models/ornet:xxx"),
+        (f"/labels/{LONG}:predict", {"inputs": []}, "Unrecognized servable version label: xxx"),
+        (f"/versions/{'9' * 9000}:predict", {"inputs": []}, "to numeric."),
+        (f"{LONG}:predict", {"inputs": []}, "Servable not found for request: Latest(ornetxxx"),
+        (f"{LONG}/versions/3:predict", {"inputs": []}, ", 3)"),
+    ],
+)
+def test_messages_say_what_is_wrong_and_echo_little(http, url, path, request_body, said):
+    reply = http.post(url + path, json=request_body)
+    assert reply.status_code in (400, 404)
+    message = reply.json()["error"]
+    assert said in message and len(message) < 1100
+
+
+def test_what_the_graph_says_of_the_request_is_cut(http, url):
+    reply = http.post(f"{url}:predict", json={"signature_name": "checked", "inputs": [LONG]})
+    assert reply.status_code == 400 and len(reply.json()["error"]) < 1100
+    states = http.get(url + LONG)
+    assert states.status_code == 404 and len(states.json()["error"]) < 1100

@@ -5,6 +5,7 @@ from scipy import ndimage
 
 from ornet_tf import registry, seeds
 from ornet_tf.compat import tf_variable
+from ornet_tf.errors import UserError
 from tests import strategies
 from tests.tiny_methods import BUILDERS, batch, images
 
@@ -108,7 +109,7 @@ def test_a_map_without_a_pixel_above_the_threshold_has_no_region():
 
 
 def test_the_row_of_seeds_is_what_stage_one_cuts_them_from():
-    stage_one = registry.find("methods", "stage_one")(BUILDERS, freeze_lower=True, seed_threshold=0.4)
+    stage_one = registry.find("methods", "stage_one")(BUILDERS, freeze_lower=True, object_prior=True)
     trained = stage_one.forward(batch(), training=True)
     method = registry.find("methods", "seed_scores")(BUILDERS)
     for name, part in method.parts.items():
@@ -118,15 +119,33 @@ def test_the_row_of_seeds_is_what_stage_one_cuts_them_from():
     assert 0.02 < np.mean(regions) < 0.98
 
 
-def test_the_row_of_seeds_refuses_a_weight_that_can_not_be():
-    with pytest.raises(ValueError, match="low_level_weight: expected a number of at least 0, got -2"):
-        registry.find("methods", "seed_scores")(BUILDERS, low_level_weight=-2.0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": 1.0}, "object_prior.threshold: expected at least 0 and below 1, got 1.0"),
+        ({"threshold": "0.3"}, "object_prior.threshold: expected at least 0 and below 1, got '0.3'"),
+        ({"low_level_weight": -0.5}, "object_prior.low_level_weight: expected a number of at least 0, got -0.5"),
+        ({"low_level_weight": float("nan")}, "object_prior.low_level_weight: expected a number of at least 0, got nan"),
+    ],
+)
+def test_options_that_can_not_be_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        seeds.check_options(**{"threshold": 0.3, "low_level_weight": 0.5, **options})
+
+
+def test_of_equally_large_regions_the_first_one_in_raster_order_is_taken():
+    maps = np.zeros([2, 5, 6, 1], np.float32)
+    maps[0, 3:5, 0:2] = maps[0, 0:2, 4:6] = maps[0, 0, 0] = 1.0  # two of four pixels, one of one
+    maps[1, 4, 0:3] = maps[1, 1, 2:5] = 1.0
+    regions = np.zeros_like(maps)
+    regions[0, 0:2, 4:6] = regions[1, 1, 2:5] = 1.0
+    np.testing.assert_array_equal(tf.function(seeds.largest_region)(maps, 0.5), regions)
 
 
 def test_stage_two_gives_the_seeds_that_stage_one_ended_with():
-    stage_one = registry.find("methods", "stage_one")(BUILDERS, freeze_lower=True, seed_threshold=0.4)
+    stage_one = registry.find("methods", "stage_one")(BUILDERS, freeze_lower=True, object_prior=True)
     expected = stage_one.forward(batch(), training=True)["seed_map"]
-    method = registry.find("methods", "stage_two")(BUILDERS, seed_threshold=0.4)
+    method = registry.find("methods", "stage_two")(BUILDERS, object_prior=True)
     for part, source in (("lower", "lower"), ("evaluator_upper", "upper"), ("direction", "direction")):
         method.parts[part].set_weights(stage_one.parts[source].get_weights())
     for _ in range(2):  # the second time from a direction that the first one must have left as it was
@@ -134,5 +153,3 @@ def test_stage_two_gives_the_seeds_that_stage_one_ended_with():
     known = {**batch(), **method.frozen(images())}
     np.testing.assert_array_equal(method.forward(known, training=True)["seed_map"], expected)
     assert "seed_map" not in method.forward(batch(), training=False)
-    with pytest.raises(ValueError, match="seed_threshold: expected at least 0 and below 1, or None, got -1"):
-        registry.find("methods", "stage_two")(BUILDERS, seed_threshold=-1)

@@ -3,7 +3,7 @@ import functools
 
 import tensorflow as tf
 
-from ornet_tf import generator, randomness, registry
+from ornet_tf import generator, randomness, registry, seeds
 from ornet_tf.methods import Builders
 
 BUILDERS = Builders(
@@ -11,6 +11,7 @@ BUILDERS = Builders(
         registry.find("backbones", "vgg_small"), image_size=16, num_classes=3, blocks=((4,), (4,), (6,))
     ),
     generator=functools.partial(generator.build, num_classes=3, base_width=4, depth=1),
+    object_prior=functools.partial(seeds.Seeds, threshold=0.4, low_level_weight=0.5),
 )
 KEYS = randomness.key(1, tf.constant(0, tf.int64), tf.range(4, dtype=tf.int64))
 

@@ -1,68 +1,15 @@
+import contextlib
 import threading
 import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
-from ornet_tf import assemble, input_pipeline, training_step, winograd
+from ornet_tf import loss_scale, training_step, winograd
 from ornet_tf.compat import keras
-from ornet_tf.methods import named_variables
-from ornet_tf.optimizers import make_optimizers, make_schedule
-from ornet_tf.training_step import TrainingStep
-from tests import strategies, tiny_experiment, tiny_rivals
-
-PHASES = ("evaluator", "stage_one", "stage_two")
-RIVALS = ("hide_and_seek", "adl", "acol")
-ONE, TWO = ("CPU:0",), ("CPU:0", "CPU:1")
-
-
-def make(phase, devices=ONE, *, dropout=0.3, backbone="vgg_small", change=None, precision="float32", learning_rate=1e-3,
-         **options):
-    """Returns a training step, an iterator over its batches and its variables by name, always with equal weights."""
-    config = (tiny_rivals if phase in RIVALS else tiny_experiment).get_config()
-    if backbone != "vgg_small":
-        config.backbone = {"name": backbone, "options": {"weights": None}}
-    config.backbone.options.dropout = dropout
-    section = config.phase[phase]
-    if phase == "evaluator":
-        section.options.mask_probability = 0.5
-    if change:
-        change(section)
-    source = assemble.load_source(config, "train")
-    strategy = strategies.mirrored(*devices)
-    keras.utils.set_random_seed(1)
-    with strategy.scope():
-        method = assemble.build_method(config, section, 3, precision=precision)
-        optimizers = make_optimizers(
-            method.trainable_variables, schedule=make_schedule(learning_rate, "constant", 0, 3)
-        )
-    step = TrainingStep(
-        strategy, method, optimizers, section.losses.to_dict(), steps=10, batch_size=section.batch_size, **options
-    )
-
-    def batches(context):
-        return input_pipeline.training_batches(
-            source, batch_size=section.batch_size, seed=0, resize=36, crop=32, horizontal_flip=True, cache="none",
-            share=input_pipeline.Share(0, context.num_replicas_in_sync, context.num_replicas_in_sync),
-        )
-
-    iterator = iter(strategy.distribute_datasets_from_function(batches))
-    return step, iterator, named_variables(method.parts, trainable_only=False)
-
-
-def train(phase, devices=ONE, *, steps=1, **options):
-    """Trains; returns the metrics of each step by name, the weights and the optimisers' first moments by name."""
-    step, iterator, variables = make(phase, devices, **options)
-    done = step.run(iterator, 0, steps)
-    moments = {
-        f"{index}/{number}": np.asarray(v)
-        for index, (optimizer, _) in enumerate(step.optimizers)
-        for number, v in enumerate(optimizer.variables() if callable(optimizer.variables) else optimizer.variables)
-        if len(v.shape)
-    }
-    metrics = {name: done.values[:, column] for column, name in enumerate(done.names)}
-    return metrics, {name: np.asarray(v) for name, v in variables.items()}, moments
+from tests.tiny_steps import ONE, PHASES, RIVALS, TWO, assert_close, make, train
 
 
 @pytest.mark.slow
@@ -84,13 +31,29 @@ def test_no_sum_of_a_step_depends_on_what_is_ready_first(phase):
     sums = [n for function in graph.library.function for n in function.node_def if n.op == "AddN"]
     assert sums or phase != "stage_two"  # whose map has several losses
     assert [n.name for n in sums if n.attr["N"].i > 2] == []
-    assert tf.config.optimizer.get_experimental_options()["arithmetic_optimization"] is False
 
 
-def assert_close(first, second, **tolerances):
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        np.testing.assert_allclose(value, second[name], err_msg=name, **tolerances)
+def sums_that_were_run(step, iterator):
+    """Makes a step; returns the names of its sums of more than two, as TensorFlow's graph optimiser has left them."""
+    context.context().enable_graph_collection()
+    try:
+        step.run(iterator, 0, 1)
+        graphs = context.context().export_run_metadata().function_graphs
+    finally:
+        context.context().disable_graph_collection()
+    nodes = [n for g in graphs for n in g.post_optimization_graph.node]
+    nodes += [n for g in graphs for f in g.post_optimization_graph.library.function for n in f.node_def]
+    return [n.name for n in nodes if n.op == "AddN" and n.attr["N"].i > 2]
+
+
+def test_the_graph_optimiser_joins_no_sums_of_a_step_and_is_left_as_it_was(monkeypatch):
+    before = tf.config.optimizer.get_experimental_options()
+    step, iterator, _ = make("stage_two")
+    assert sums_that_were_run(step, iterator) == []
+    assert tf.config.optimizer.get_experimental_options() == before  # what is evaluated next has the numbers it had
+    monkeypatch.setattr(training_step, "_sums_stay_as_they_are", contextlib.nullcontext)
+    step, iterator, _ = make("stage_two")
+    assert sums_that_were_run(step, iterator) != []
 
 
 @pytest.mark.parametrize(
@@ -172,7 +135,7 @@ def test_float16_leaves_out_a_step_that_overflows_and_halves_the_scale():
 def test_float16s_scale_doubles_after_enough_good_steps():
     step, iterator, _ = make("evaluator", precision="float16", scale_loss=True)
     step.state["loss_scale"].assign(8.0)
-    step.state["good_steps"].assign(training_step.GROWTH_STEPS - 1)
+    step.state["good_steps"].assign(loss_scale.GROWTH_STEPS - 1)
     step.run(iterator, 0, 1)
     assert step.state["loss_scale"].numpy() == 16.0
     assert step.state["good_steps"].numpy() == 0

@@ -1,5 +1,8 @@
+import tracemalloc
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from ornet_tf import visualize
 
@@ -36,9 +39,9 @@ def test_heatmap_clips_and_takes_a_channel_axis():
 
 def test_overlay_blends_between_picture_and_map():
     image = picture(20, 30)
-    activation_map = np.full([5, 6, 1], 0.5)
+    activation_map = np.full([5, 6, 1], 0.4)  # 102 of 255
     np.testing.assert_array_equal(visualize.overlay(image, activation_map, alpha=0), image)
-    colour = visualize.heatmap([[0.5]])[0, 0].astype(float)
+    colour = visualize.heatmap([[0.4]])[0, 0].astype(float)
     assert same(visualize.overlay(image, activation_map, alpha=1), colour).all()
     blended = visualize.overlay(image, activation_map, alpha=0.25)
     np.testing.assert_allclose(blended, 0.75 * image + 0.25 * colour, atol=0.5 + 1e-9)
@@ -51,6 +54,33 @@ def test_overlay_puts_the_map_where_it_belongs():
     np.testing.assert_array_equal(np.unravel_index(np.argmax(brightness[:, ::-1]), (40, 80))[0] // 10, 3)
     y, x = np.nonzero(brightness > 200)
     assert (y.min() >= 30, x.min() // 10, x.max() // 10) == (True, 1, 1)
+
+
+def test_overlay_puts_the_map_onto_the_part_of_the_picture_that_it_covers():
+    image = picture(40, 80)
+    drawn = visualize.overlay(image, np.ones([3, 3]), alpha=1.0, extent=(0.25, 0.5, 0.75, 0.625))
+    inside = np.zeros([40, 80], bool)
+    inside[10:30, 40:50] = True
+    low, high = visualize.heatmap([[0.0, 1.0]])[0]
+    np.testing.assert_array_equal(drawn, np.where(inside[..., np.newaxis], high, low))
+    for extent in ((0.4, 0.4, 0.6, 0.6), (0.9, 0.9, 1.0, 1.0)):  # of a picture in which that is no pixel
+        assert visualize.overlay(picture(1, 2), np.ones([3, 3]), extent=extent).shape == (1, 2, 3)
+
+
+def test_overlay_of_a_large_picture_needs_little_more_than_the_picture():
+    image = np.zeros([2000, 3000, 3], np.uint8)
+    tracemalloc.start()
+    visualize.overlay(image, np.ones([7, 7]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * image.nbytes
+
+
+def test_an_outline_is_that_of_draw_boxes_on_the_picture_itself():
+    image, boxes = picture(20, 40), [[0.25, 0.1, 0.75, 0.5], [0, 0, 0.2, 0.9]]
+    canvas = Image.fromarray(image)
+    visualize.outline(canvas, boxes, colour=GREEN, width=3)
+    np.testing.assert_array_equal(canvas, visualize.draw_boxes(image, boxes, colour=GREEN, width=3))
 
 
 def test_boxes_are_drawn_inside_their_edges_on_a_copy():

@@ -7,6 +7,7 @@ import pytest
 from ornet_tf import assemble, checkpoints, run_folder, training_data, weights
 from ornet_tf.methods import named_variables
 from ornet_tf.train import train
+from tests import tiny_seeds
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,19 @@ def test_a_file_of_before_training_images_were_stored_is_read(tiny_run, packed, 
     np.savez(tmp_path / "before.npz", **arrays)
     weights.unpack(tiny_run[0], str(tmp_path / "run"), str(tmp_path / "before.npz"))
     assert training_data.trained_on(str(tmp_path / "run")) is None
+
+
+def test_the_direction_of_seeds_comes_back(tiny_run, tmp_path):
+    workdir, other = str(tmp_path / "run"), str(tmp_path / "other")
+    config = tiny_seeds.write(tiny_run[1], workdir)
+    weights.pack(config, workdir, str(tmp_path / "run.npz"))
+    weights.unpack(config, other, str(tmp_path / "run.npz"))
+    for name in tiny_seeds.STAGES:
+        before, after = everything(config, name, workdir), everything(config, name, other)
+        assert [key for key in before if key.startswith("direction/")] == ["direction/moments/sums"]
+        assert np.any(before["direction/moments/sums"])
+        for key in before:
+            np.testing.assert_array_equal(after[key], before[key], err_msg=key)
 
 
 def test_training_takes_unpacked_phases_as_finished(tiny_run, packed, tmp_path):

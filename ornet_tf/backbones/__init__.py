@@ -13,8 +13,10 @@ class Backbone(typing.NamedTuple):
       normalize: float32 [B, H, W, 3] in 0..255 -> normalised pixels of the same shape, where 0 is the mean colour.
       lower: normalised pixels -> low-level features [B, h, w, C], up to and including the split layer.
       upper: low-level features -> {"features": the last feature map [B, h', w', D], "logits": [B, K]}.
+      pretrained: names of the layers whose weights come from a file; the others have random or constant weights.
     """
 
     normalize: keras.Model
     lower: keras.Model
     upper: keras.Model
+    pretrained: frozenset[str] = frozenset()

@@ -81,9 +81,10 @@ def build(
     start = "glorot_uniform" if weights is None else "zeros"
     logits = keras.layers.Dense(num_classes, kernel_initializer=start, dtype="float32", name="predictions")(x)
     upper = keras.Model(upper_inputs, {"features": last_conv, "logits": logits}, name="upper")
+    pretrained = frozenset()
     if weights is not None:
-        _load(weights, (lower, upper), full=head == "fully_connected", image_size=image_size)
-    return Backbone(normalize, lower, upper)
+        pretrained = _load(weights, (lower, upper), full=head == "fully_connected", image_size=image_size)
+    return Backbone(normalize, lower, upper, pretrained)
 
 
 def _layers(pools: Sequence[str]) -> Iterator[keras.layers.Layer]:
@@ -95,8 +96,8 @@ def _layers(pools: Sequence[str]) -> Iterator[keras.layers.Layer]:
             yield keras.layers.MaxPooling2D(2, name=f"block{block}_pool")
 
 
-def _load(weights: str, parts, *, full: bool, image_size: int) -> None:
-    """Copies weights layer by layer from the Keras Applications model; layers that it lacks keep their start values.
+def _load(weights: str, parts, *, full: bool, image_size: int) -> frozenset[str]:
+    """Copies weights layer by layer from the Keras Applications model and returns the names of these layers.
 
     fc1, fc2 and the 1000-class layer are copied where the file has them and their shapes agree (224 pixels; 1000
     classes).
@@ -121,8 +122,10 @@ def _load(weights: str, parts, *, full: bool, image_size: int) -> None:
             "where there is a network, and name it by --config.backbone.options.weights=FILE."
         ) from error
     known = {layer.name: layer.get_weights() for layer in source.layers}
-    for part in parts:
-        for layer in part.layers:
-            values = known.get(layer.name)
-            if values and [v.shape for v in values] == [tuple(w.shape) for w in layer.weights]:
-                layer.set_weights(values)
+    copied = set()
+    for layer in (layer for part in parts for layer in part.layers):
+        values = known.get(layer.name)
+        if values and [v.shape for v in values] == [tuple(w.shape) for w in layer.weights]:
+            layer.set_weights(values)
+            copied.add(layer.name)
+    return frozenset(copied)

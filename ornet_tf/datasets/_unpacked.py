@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import pathlib
 import shutil
-import struct
 import uuid
 from collections.abc import Iterable, Sequence
 
@@ -19,6 +18,7 @@ from PIL import Image
 from ornet_tf import durable
 from ornet_tf.datasets import Source
 from ornet_tf.errors import UserError
+from ornet_tf.pillow_errors import UNREADABLE
 
 LAYOUT = 1  # change it when what `write` leaves changes
 
@@ -27,8 +27,6 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _SUFFIXES = (".jpg", ".png", ".other")
 _GIVE_UP_AFTER = 100  # pictures, if none of them is a JPEG or PNG
 _EXIF_ORIENTATION = 0x0112
-# What Pillow raises for headers and EXIF blocks that it cannot read.
-_BROKEN = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 
 
 def exists(folder: pathlib.Path) -> bool:
@@ -66,7 +64,7 @@ def write(
         index = _write_pictures(examples, aside, len(class_names), what)
         with durable.writing(*sentence):
             np.savez(aside / _INDEX, class_names=np.array(class_names, np.str_), **index)
-            aside.rename(folder)
+            durable.place(str(aside), str(folder))
     except OSError:
         if not exists(folder):  # else another process wrote the same meanwhile
             raise
@@ -125,7 +123,7 @@ def _pixels(encoded: bytes, fractions: np.ndarray, where: str) -> np.ndarray:
             width, height = picture.size
             # That of other formats is not applied when they are decoded.
             orientation = picture.getexif().get(_EXIF_ORIENTATION, 1) if encoded.startswith(_JPEG) else 1
-    except _BROKEN as error:
+    except UNREADABLE as error:
         logging.warning("%s has no readable header, its boxes are left out: %s", where, error)
         return np.zeros((0, 4), np.float32)
     ymin, xmin, ymax, xmax = np.asarray(fractions, np.float64).T

@@ -21,6 +21,7 @@ from PIL import Image, JpegImagePlugin
 from ornet_tf import durable
 from ornet_tf.datasets import MissingSplit, Source, _files, _held_out
 from ornet_tf.errors import UserError
+from ornet_tf.pillow_errors import UNREADABLE
 
 LEVELS = ("variant", "family", "manufacturer")
 BANNER = 20  # rows
@@ -129,7 +130,7 @@ def _without_banner(paths: list[str], folder: str | os.PathLike) -> list[str]:
 def _cut(path: str, copy: str) -> None:
     """Writes a copy without the banner; of a file that can't be read, a copy as it is, which the check will name."""
     aside = f"{copy}.{os.getpid()}"
-    options, kept = {}, None
+    options = {}
     try:
         with Image.open(path) as picture:
             kind = picture.format
@@ -138,13 +139,11 @@ def _cut(path: str, copy: str) -> None:
                 sampling = JpegImagePlugin.get_sampling(picture)
                 options = {"qtables": picture.quantization, "subsampling": sampling if sampling >= 0 else 0}
             kept = picture.crop((0, 0, picture.width, picture.height - BANNER))
+            kept.save(aside, kind, **options)  # also stumbles over metadata
     except FileNotFoundError:
         return
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        pass
-    with durable.writing(f"{copy} could not be written"):
-        if kept is None:
+    except UNREADABLE:
+        with durable.writing(f"{copy} could not be written"):
             pathlib.Path(aside).write_bytes(pathlib.Path(path).read_bytes())
-        else:
-            kept.save(aside, kind, **options)
-        os.replace(aside, copy)
+    with durable.writing(f"{copy} could not be written"):
+        durable.replace(aside, copy)

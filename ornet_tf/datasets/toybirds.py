@@ -235,7 +235,7 @@ def _write_cache(path: pathlib.Path | None, arrays: Mapping[str, np.ndarray]) ->
         try:
             with aside.open("wb") as file:
                 np.savez(file, **arrays)
-            os.replace(aside, path)
+            durable.replace(str(aside), str(path))
         finally:
             with contextlib.suppress(OSError):  # its folder may be a file
                 aside.unlink()

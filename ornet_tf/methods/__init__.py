@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Callable
+from typing import Any, Callable
 
 import tensorflow as tf
 
+from ornet_tf import layers
 from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras, variable_path
 from ornet_tf.errors import UserError
@@ -18,10 +19,13 @@ class Builders(typing.NamedTuple):
     Attributes:
       backbone: returns a new backbone with its start weights.
       generator: returns a new activation map generator for features of the given shape (h, w, C).
+      object_prior: returns a new object prior for the classifier with the given `lower` and `upper` part, which learns
+        from them with `learns=True`; see `ornet_tf.seeds.Seeds`.
     """
 
     backbone: Callable[[], Backbone]
     generator: Callable[[Sequence[int]], keras.Model]
+    object_prior: Callable[..., Any]
 
 
 class Protocol(typing.Protocol):
@@ -31,6 +35,8 @@ class Protocol(typing.Protocol):
     what these parts make of images float32 [B, H, W, 3] in 0..255. Where it is known before, it comes in the batch. One
     that XLA can't compile says so by `can_be_compiled` = False.
     A method whose map can be that of the true label may also have `predict_for`, see `predict_known`.
+    One with an object prior has it as `prior`, see `ornet_tf.seeds.Seeds`: the features that the prior is learned from
+    must come from weights that stay. None, or no such attribute, for none.
 
     Attributes:
       parts: name -> functional model: what is stored in checkpoints and handed from phase to phase.
@@ -78,6 +84,12 @@ def named_variables(parts: Mapping[str, keras.Model], *, trainable_only: bool = 
     return named
 
 
+def named_statistics(parts: Mapping[str, keras.Model]) -> dict[str, tf.Variable]:
+    """Returns by "part/layer/kind" what training changes without gradients; see `ornet_tf.layers.statistics`."""
+    moving = {id(variable) for part in parts.values() for variable in layers.statistics(part)}
+    return {path: v for path, v in named_variables(parts, trainable_only=False).items() if id(v) in moving}
+
+
 class LowLevel:
     """The lower part of a backbone with what comes before it; what it makes of a batch may be known already."""
 
@@ -117,6 +129,14 @@ def predict_known(method: Protocol, images: tf.Tensor, labels: tf.Tensor) -> dic
     return method.predict_for(images, labels) if hasattr(method, "predict_for") else method.predict(images)
 
 
+def predicted_classes(logits: tf.Tensor) -> tf.Tensor:
+    """Returns the class of the highest of the logits [B, K], int32 [B]; of equal ones the first class.
+
+    `tf.argmax` does not say which of equal values it takes, `tf.math.top_k` does.
+    """
+    return tf.math.top_k(logits, k=1).indices[:, 0]
+
+
 def rescale(activation_map: tf.Tensor) -> tf.Tensor:
     """Rescales each map [B, h, w, 1] to 0..1 by its own minimum and maximum; a constant map becomes 0."""
     low = tf.reduce_min(activation_map, axis=(1, 2, 3), keepdims=True)
@@ -143,7 +163,7 @@ class ClassifierMap:
         if classes not in CLASSES:
             raise UserError(f"classes: expected one of {', '.join(CLASSES)}, got {classes!r}.")
         self._classes = classes
-        self._normalize, self._lower, self._upper = builders.backbone()
+        self._normalize, self._lower, self._upper, _ = builders.backbone()
         self.parts = {"lower": self._lower, "upper": self._upper}
         self.trainable_variables = {}
 
@@ -183,7 +203,7 @@ class ClassifierMap:
         return self._read(self._upper(self._lower(self._normalize(images), training=False), training=False), classes)
 
     def _read(self, outputs, classes=None):
-        classes = tf.argmax(outputs["logits"], axis=-1) if classes is None else classes
+        classes = predicted_classes(outputs["logits"]) if classes is None else classes
         return {"activation_map": self._enlarged(self.saliency(outputs, classes)), "logits": outputs["logits"]}
 
     def _enlarged(self, saliency):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, named_variables, rescale
+from ornet_tf.methods import Builders, named_variables, predicted_classes, rescale
 
 
 class Method:
@@ -34,7 +34,7 @@ class Method:
         if width < 1:
             raise UserError(f"width: expected at least 1 filter, got {width!r}.")
         self._delta = delta
-        self._normalize, self._lower, whole = builders.backbone()
+        self._normalize, self._lower, whole, _ = builders.backbone()
         features, num_classes = whole.output["features"], whole.output["logits"].shape[-1]
         self._upper = keras.Model(whole.inputs, features, name="upper")
         self._classifiers = [_classifier(features.shape[1:], width, num_classes, f"classifier_{x}") for x in "ab"]
@@ -50,7 +50,7 @@ class Method:
         first, second = self._classifiers
         maps = first(features, training=training)  # [B, h', w', K]
         logits = tf.reduce_mean(maps, axis=[1, 2])
-        classes = batch["label"] if "label" in batch else tf.argmax(logits, axis=-1)
+        classes = batch["label"] if "label" in batch else predicted_classes(logits)
         found = _map_of_class(maps, classes)
         kept = 1.0 - tf.cast(found > self._delta, tf.float32)
         complement = second(features * tf.cast(kept, features.dtype), training=training)

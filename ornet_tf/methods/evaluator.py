@@ -34,7 +34,7 @@ class Method:
         """
         if not 0 <= mask_probability <= 1:
             raise UserError(f"mask_probability: expected 0..1, got {mask_probability}.")
-        normalize, lower, self._upper = builders.backbone()
+        normalize, lower, self._upper, _ = builders.backbone()
         self._low_level = LowLevel(normalize, lower, frozen=freeze_lower)
         if freeze_lower and not mask_probability:
             self.frozen = self._low_level.known

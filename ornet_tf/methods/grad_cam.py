@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, ClassifierMap
+from ornet_tf.methods import Builders, ClassifierMap, predicted_classes
 
 
 class Method(ClassifierMap):
@@ -38,7 +38,7 @@ class Method(ClassifierMap):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(features)
             outputs = self._observed(features, training=False)
-            classes = tf.argmax(outputs["logits"], axis=-1) if classes is None else classes
+            classes = predicted_classes(outputs["logits"]) if classes is None else classes
             chosen = tf.reduce_sum(tf.gather(outputs["logits"], classes, axis=1, batch_dims=1))
         gradients = tape.gradient(chosen, outputs["maps"])
         weights = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)  # Eq. 1: [B, 1, 1, D]

@@ -9,7 +9,6 @@ import tensorflow as tf
 from ornet_tf import registry
 from ornet_tf.errors import UserError
 from ornet_tf.methods import Builders, LowLevel, named_variables
-from ornet_tf.seeds import Seeds
 
 
 class Method:
@@ -27,8 +26,7 @@ class Method:
         erasing_options: Mapping[str, Any] | None = None,
         upsampling: str = "bilinear",
         teacher: bool = False,
-        seed_threshold: float | None = None,
-        seed_low_level_weight: float = 0.5,
+        object_prior: bool = False,
     ):
         """Builds the parts `lower`, `generator`, `evaluator_lower` and `evaluator_upper`.
 
@@ -40,10 +38,9 @@ class Method:
             authors' released code uses nearest. Bilinear has a deterministic gradient on GPUs.
           teacher: whether training also asks the evaluator for the whole picture less the erased pixels, the target of
             an `agreement` loss; not in the paper.
-          seed_threshold: whether training also gives the seed, the target of a `seed_agreement` loss, so that the map
+          object_prior: whether training also gives the seed, the target of a `seed_agreement` loss, so that the map
             can't leave what stage one has learned from it; not in the paper. There is a part `direction` then, that of
-            stage one; `lower` and `evaluator_upper` must be those that it was learned with. None for no seed.
-          seed_low_level_weight: stage one's.
+            stage one; `lower` and `evaluator_upper` must be those that it was learned with.
 
         Raises:
           UserError: if an option is out of range.
@@ -57,20 +54,20 @@ class Method:
             registry.check_options(self._erase, self._erasing_options, where="stage_two erasing_options")
         self._upsampling = upsampling
         self._teacher = teacher
-        self._normalize, lower, _ = builders.backbone()
+        self._normalize, lower, _, _ = builders.backbone()
         self._low_level = LowLevel(self._normalize, lower, frozen=True)
         self._generator = builders.generator(lower.output_shape[1:])
-        _, self._evaluator_lower, self._evaluator_upper = builders.backbone()
+        _, self._evaluator_lower, self._evaluator_upper, _ = builders.backbone()
         self.parts = {
             "lower": lower,
             "generator": self._generator,
             "evaluator_lower": self._evaluator_lower,
             "evaluator_upper": self._evaluator_upper,
         }
-        self._seeds = Seeds.of_options(self._evaluator_upper, seed_threshold, seed_low_level_weight)
-        if self._seeds is not None:
-            self.parts["direction"] = self._seeds.direction
-        self.can_be_compiled = self._seeds is None  # components have dynamic shapes inside
+        self.prior = builders.object_prior(lower, self._evaluator_upper) if object_prior else None
+        if self.prior is not None:
+            self.parts["direction"] = self.prior.direction
+        self.can_be_compiled = self.prior is None  # components have dynamic shapes inside
         for name, part in self.parts.items():
             part.trainable = name == "generator"
         # The auxiliary head plays no part in stage two.
@@ -81,8 +78,8 @@ class Method:
     def forward(self, batch, *, training):
         """Returns "activation_map", "erased_map" [B, h, w, 1], "masked_image" [B, H, W, 3] and "evaluator_logits".
 
-        Where the batch has a "key" the map is erased. In training there are with `teacher` "teacher_logits" too, with a
-        seed "seed_map" [B, h, w, 1].
+        Where the batch has a "key" the map is erased. In training there are with `teacher` "teacher_logits" too, with
+        an object prior "seed_map" [B, h, w, 1].
         """
         pixels = self._normalize(batch["image"])
         features = self._low_level.of(batch, training=False)
@@ -101,9 +98,9 @@ class Method:
         if training and self._teacher:
             kept = tf.cast(tf.equal(erased_map, activation_map), pixels.dtype)
             outputs["teacher_logits"] = self._evaluate(pixels * self._enlarge(kept, pixels))
-        if training and self._seeds is not None:
+        if training and self.prior is not None:
             last = self._evaluator_upper(features, training=False)["features"]
-            outputs["seed_map"] = self._seeds.cut(features, last, training=False)
+            outputs["seed_map"] = self.prior.cut(features, last)
         return outputs
 
     def frozen(self, images):

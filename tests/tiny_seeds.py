@@ -1,0 +1,51 @@
+"""A run of the tiny experiment whose stages one and two learn from seeds, so that they have the part `direction`."""
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ornet_tf import assemble, checkpoints, config_check
+from ornet_tf import config as ornet
+from tests import tiny_experiment
+
+STAGES = ("stage_one", "stage_two")
+
+
+def get_config() -> ConfigDict:
+    """Returns the experiment."""
+    config = tiny_experiment.get_config()
+    stage_one, stage_two = config.phase.stage_one, config.phase.stage_two
+    with config.unlocked():
+        stage_one.options = {"freeze_lower": True, "seed_threshold": 0.3}
+        stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
+        stage_one.trainable = ("generator/",)
+        stage_one.losses = {"seed": ornet.loss("seed_agreement", "activation_map", "seed_map")}
+        stage_two.options.seed_threshold = 0.3
+        stage_two.init_from.direction = "stage_one.direction"
+    config_check.validate(config)
+    return config
+
+
+def write(trained: str, workdir: str) -> ConfigDict:
+    """Makes `workdir` a run of seeds out of the run of the tiny experiment in `trained`; returns its configuration.
+
+    The weights are that run's, and a direction as features could have left it.
+    """
+    config = get_config()
+    shutil.copytree(trained, workdir, ignore=shutil.ignore_patterns("export", "predictions", "evaluation"))
+    rng = np.random.default_rng(0)
+    for name in STAGES:
+        folder = os.path.join(workdir, name)
+        method = assemble.build_method(config, config.phase[name], 3)
+        known = {part: f"{name}.{part}" for part in method.parts if part != "direction"}
+        checkpoints.load_parts({part: method.parts[part] for part in known}, known, trained)
+        (sums,) = method.parts["direction"].get_weights()
+        rows = rng.random((50, len(sums)), np.float32)
+        method.parts["direction"].set_weights([rows.T @ rows])
+        shutil.rmtree(os.path.join(folder, "checkpoints"))
+        steps = json.loads(pathlib.Path(folder, "finished.json").read_text())["steps"]
+        checkpoints.PhaseCheckpoints(folder, method.parts, [], keep=1).save(steps)
+    return config
