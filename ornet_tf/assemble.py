@@ -4,23 +4,23 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
 from ornet_tf import (
+    checked_pictures,
     checkpoints,
     generator,
     input_pipeline,
     layers,
-    masks,
     methods,
-    picture_cache,
     registry,
     run_folder,
     seeds,
+    training_data,
     weight_origins,
 )
 from ornet_tf.compat import keras
@@ -39,19 +39,19 @@ def load_source(config: ConfigDict, split: str) -> Source:
 
 
 def load_split(config: ConfigDict, split: str) -> Source:
-    """Loads a split of the configured data set and checks its pictures, and the masks that its evaluation needs."""
-    return _load_once(config, split, {})
+    """Loads a split of the configured data set and checks its pictures, and boxes and masks that evaluation needs."""
+    return load_checked(config, split).source
 
 
 def load_training_pictures(config: ConfigDict, workdir: str) -> Source:
-    """Loads the training split and checks its pictures, and those that evaluation will need.
+    """Loads the training split, checks its pictures, and those that evaluation will need, and binds the run to them.
 
     So all that is broken is listed at once, and before training. A data set that lacks a split of the evaluation can be
     trained on; what evaluation will say about it is logged. What was found is remembered, so that a run that goes on
     need not decode it all again: once a file has changed, its split is looked at anew.
 
     Raises:
-      UserError: if pictures or tables of any of these splits can't be used.
+      UserError: if pictures or tables of any of these splits can't be used, or the run has learned from others.
     """
     path = os.path.join(workdir, _CHECKED)
     known = run_folder.read_json(path) if os.path.exists(path) else {}
@@ -59,7 +59,7 @@ def load_training_pictures(config: ConfigDict, workdir: str) -> Source:
     for split in dict.fromkeys(["train", config.evaluation.split, config.evaluation.threshold_split]):
         try:
             if split:
-                loaded[split] = _load_once(config, split, known)
+                loaded[split] = load_checked(config, split, known)
         except MissingSplit as error:
             if split == "train":
                 raise
@@ -69,38 +69,30 @@ def load_training_pictures(config: ConfigDict, workdir: str) -> Source:
     run_folder.write_json(path, known)
     if problems:
         raise UserError("\n".join(dict.fromkeys(problems)))
-    return loaded["train"]
+    training_data.claim(workdir, loaded["train"], config.phases)
+    return loaded["train"].source
 
 
 def training_pictures_as_checked(config: ConfigDict, workdir: str) -> Source:
     """Loads the training split without what another process of the run has found broken; no picture is looked at."""
     known = run_folder.read_json(os.path.join(workdir, _CHECKED))
-    return _without(load_source(config, "train"), known["train"]["left_out"])
+    return checked_pictures.without(load_source(config, "train"), known["train"]["left_out"])
 
 
-def _load_once(config: ConfigDict, split: str, known: dict[str, dict]) -> Source:
-    """Does what `load_split` does; of a split whose fingerprint is `known`, with what was left out, no file is read."""
+def load_checked(config: ConfigDict, split: str, known: dict[str, dict] | None = None) -> checked_pictures.Checked:
+    """Does what `load_split` does, and returns what else is known then; see `checked_pictures.check` for `known`."""
     source = load_source(config, split)
     if not len(source):
         raise UserError(f"config.dataset: the {split} split of {config.dataset.name} is empty.")
-    mark, before = picture_cache.fingerprint(source), known.get(split, {})
-    left_out = set(before.get("left_out", []))
-    if before.get("fingerprint") != mark or (left_out and config.input.broken_images != "skip"):
-        checked = input_pipeline.usable(source, broken_images=config.input.broken_images)
-        masks.check(checked, config.evaluation.protocols)
-        left_out = {*source.names} - {*checked.names}
-        known[split] = {"fingerprint": mark, "left_out": sorted(left_out)}
-        return checked
-    if not left_out:
-        logging.info("The %d pictures of %s are those that were found whole before.", len(source), split)
-        return source
-    logging.warning("%d broken pictures of %s are left out, as before.", len(left_out), split)
-    return _without(source, left_out)
-
-
-def _without(source: Source, left_out: Collection[str]) -> Source:
-    left_out = set(left_out)
-    return source.select([index for index, name in enumerate(source.names) if name not in left_out])
+    options = config.evaluation
+    return checked_pictures.check(
+        source,
+        split,
+        broken_images=config.input.broken_images,
+        protocols=options.protocols,
+        is_measured=split in (options.split, options.threshold_split),
+        known=known,
+    )
 
 
 def evaluation_batches(config: ConfigDict, source: Source) -> tf.data.Dataset:

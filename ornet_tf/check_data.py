@@ -22,12 +22,10 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, masks, picture_store
+from ornet_tf import app, assemble, box_check, masks, picture_store
 from ornet_tf.datasets import SPLITS, MissingSplit, Source
 from ornet_tf.errors import UserError
 
-# Annotators round, and some count the edge of the last pixel: that much outside is as good as inside.
-TOLERANCE = 1.0
 _SHOWN = 20  # names of each list in the text; JSON has all
 
 
@@ -101,10 +99,10 @@ def look_at(source: Source, *, headers_only: bool = False) -> dict[str, Any]:
 
     Returns:
       "pictures" and "classes", their numbers; "smallest" and "largest" class with their pictures; "broken", a name and
-      reason each; "boxes", None where the split has none, else what `look_at_boxes` returns; "masks", None where the
-      split has none, else what `masks.look_at` returns.
+      reason each; "boxes", None where the split has none, else what `box_check.look_at` returns; "masks", None where
+      the split has none, else what `masks.look_at` returns.
     """
-    sizes, broken = picture_store.measure(source, headers_only=headers_only)
+    sizes, broken, _ = picture_store.measure(source, headers_only=headers_only)
     counts = np.bincount(source.labels, minlength=len(source.class_names))
     return {
         "pictures": len(source),
@@ -114,42 +112,8 @@ def look_at(source: Source, *, headers_only: bool = False) -> dict[str, Any]:
             for key, index in (("smallest", counts.argmin()), ("largest", counts.argmax()))
         },
         "broken": [{"name": name, "reason": why} for name, why in broken],
-        "boxes": None if source.boxes is None else look_at_boxes(source, sizes),
+        "boxes": None if source.boxes is None else box_check.look_at(source, sizes),
         "masks": None if source.masks is None else masks.look_at(source, sizes, headers_only=headers_only),
-    }
-
-
-def look_at_boxes(source: Source, sizes: np.ndarray) -> dict[str, Any]:
-    """Compares boxes with the sizes of their pictures.
-
-    Args:
-      source: a split with boxes.
-      sizes: int [N, 2], height and width; zeros where they are not known, which tells nothing of the boxes.
-
-    Returns:
-      "boxes", their number; "without", the names of pictures that have none; "no_area" and "outside", each box of these
-      kinds with its picture's name and size, and by how many pixels it is outside.
-    """
-    counts = [len(boxes) for boxes in source.boxes]
-    boxes = np.concatenate([np.zeros([0, 4], np.float32), *source.boxes]).astype(np.float64)
-    owners = np.repeat(np.arange(len(source)), counts)
-    limits = sizes[owners].astype(np.float64)
-    over = np.concatenate([-boxes[:, :2], boxes[:, 2:] - limits], axis=1).max(axis=1)
-    has_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # False for what is no number
-    is_outside = has_area & (over > TOLERANCE) & (limits > 0).all(axis=1)
-
-    def listed(rows):
-        return [
-            {"name": source.names[owners[i]], "box": boxes[i].tolist(), "size": sizes[owners[i]].tolist(),
-             "pixels": float(max(over[i], 0.0))}
-            for i in np.flatnonzero(rows)
-        ]
-
-    return {
-        "boxes": len(boxes),
-        "without": [name for name, count in zip(source.names, counts) if not count],
-        "no_area": listed(~has_area),
-        "outside": listed(is_outside),
     }
 
 
@@ -216,11 +180,7 @@ def _boxes(found: Mapping[str, Any] | None, pictures: int) -> list[str]:
         return ["  no boxes"]
     lines = [f"  {found['boxes']} boxes in {pictures - len(found['without'])} of {pictures} pictures"]
     for key, title in (("no_area", "boxes without area"), ("outside", "boxes outside of their picture")):
-        rows = [
-            "{name}: ymin {:g}, xmin {:g}, ymax {:g}, xmax {:g} in {} x {} (height x width), {pixels:g} pixels outside"
-            .format(*one["box"], *one["size"], **one)
-            for one in found[key]
-        ]
+        rows = [box_check.text(one) for one in found[key]]
         lines += _listed(title, rows) if rows else []
     return lines + (_listed("pictures without a box", found["without"]) if found["without"] else [])
 

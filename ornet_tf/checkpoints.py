@@ -16,7 +16,7 @@ from absl import logging
 
 from ornet_tf import checkpoint_reading, durable, run_folder
 from ornet_tf.compat import keras
-from ornet_tf.errors import UserError
+from ornet_tf.errors import NotFiniteError, UserError
 
 
 class _Record(tf.train.experimental.PythonState):
@@ -179,6 +179,7 @@ def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], wor
 
     Raises:
       UserError: if a phase is not finished, or its part does not fit.
+      NotFiniteError: if a weight is NaN or infinite.
     """
     unknown = sorted(set(sources) - set(parts))
     if unknown:
@@ -200,3 +201,15 @@ def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], wor
                 f"{error} Bring it back, or remove it together with {folder}/finished.json: ornet_tf.train then trains "
                 "the end of the phase again, from the checkpoint before."
             ) from error
+        for part, model in models.items():
+            _check_finite(model, f"{phase}.{part}", folder)
+
+
+def _check_finite(model: keras.Model, part: str, folder: str) -> None:
+    floats = [weight for weight in model.weights if tf.as_dtype(weight.dtype).is_floating]
+    broken = [weight.name for weight in floats if not bool(tf.reduce_all(tf.math.is_finite(weight)))]
+    if broken:
+        raise NotFiniteError(
+            f"{len(broken)} of {len(floats)} weights of {part} are NaN or infinite, such as {broken[0]}: its training "
+            f"has diverged. Look at the losses in {folder}, remove it, and train it again with a lower learning_rate."
+        )

@@ -14,7 +14,7 @@ from typing import Any
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, evaluate, evaluation_report, export, interruption, run_folder
+from ornet_tf import app, assemble, durable, evaluate, evaluation_report, export, interruption, run_folder
 from ornet_tf.train import train
 from serving import client, local_server, overlay
 
@@ -64,11 +64,12 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
       box is None and nothing follows where no object was found.
     """
     source = assemble.load_source(config, config.evaluation.split).select([0])
-    os.makedirs(folder, exist_ok=True)
+    with durable.writing(f"{folder} could not be made"):
+        os.makedirs(folder, exist_ok=True)
     picture = source.images[0]
     if isinstance(picture, bytes):
         picture = os.path.join(folder, "held_out.png")
-        with open(picture, "wb") as file:
+        with durable.whole(picture) as file:
             file.write(source.images[0])
     with local_server.running(base, "ornet") as url:
         found = client.localize(url, [picture])[0]

@@ -2,14 +2,71 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 import tensorflow as tf
 
+# What a truncated, overwritten or foreign file of arrays makes of reading it.
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
+
+_ROOM = "Free some space"
+_PLACE = "Its folder was removed, or is a file: bring it back or choose another one"
+_RIGHTS = "Make the place writable for this user or choose another one"
+_LIMIT = "Raise the limit of open files (ulimit -n)"
+_TAKEN = "Something is in the way, there or in the place of its folder: move it or choose another place"
+_DISK = "The disk or the way to it fails: mend it or choose another one"
+_ADVICE = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.ENOENT: _PLACE,
+    errno.ENOTDIR: _PLACE,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+    errno.EMFILE: _LIMIT,
+    errno.ENFILE: _LIMIT,
+    errno.EISDIR: _TAKEN,
+    errno.EEXIST: _TAKEN,
+    errno.ENOTEMPTY: _TAKEN,
+    errno.EIO: _DISK,
+    errno.ENODEV: _DISK,
+    errno.ENXIO: _DISK,
+    errno.ESTALE: _DISK,
+    errno.EFBIG: "Raise the limit of file sizes (ulimit -f) or choose a file system that takes larger files",
+    errno.ENAMETOOLONG: "Choose a shorter path",
+}
+# TensorFlow puts what the system says into its message, so that the number is known; this is for messages without.
+_OF_TENSORFLOW = {
+    tf.errors.NotFoundError: errno.ENOENT,
+    tf.errors.PermissionDeniedError: errno.EACCES,
+    tf.errors.ResourceExhaustedError: errno.ENOSPC,
+    tf.errors.FailedPreconditionError: errno.ENOTDIR,
+    tf.errors.AlreadyExistsError: errno.EEXIST,
+    tf.errors.DataLossError: errno.EIO,
+}
+
+
+def advice(error: Exception) -> str:
+    """Returns what to do about a write that failed, by what the system says: half a sentence, without its stop.
+
+    Args:
+      error: an OSError, or an error of TensorFlow.
+    """
+    if isinstance(error, OSError):
+        number = error.errno
+    else:
+        said = [number for number in _ADVICE if os.strerror(number) in str(error)]
+        number = said[0] if said else _OF_TENSORFLOW.get(type(error))
+    return _ADVICE.get(number, "Mend that or choose another place")
+
 
 @contextlib.contextmanager
-def writing(failure: str, then: str) -> Iterator[None]:
+def writing(failure: str, then: str = "") -> Iterator[None]:
     """Makes what TensorFlow or the system says of a write inside a sentence: `failure`, the reason, what to do, `then`.
 
     Raises:
@@ -18,10 +75,37 @@ def writing(failure: str, then: str) -> Iterator[None]:
     try:
         yield
     except (tf.errors.OpError, OSError) as error:
-        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror
+        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror or str(error)
+        remedy = advice(error)
+        then = "" if remedy == _PLACE else then  # what is said of a folder may not be true of one that is gone
         raise OSError(
-            f"{failure}: {str(reason).strip().splitlines()[0]}. Free some space and start the same command again{then}."
+            f"{failure}: {str(reason).strip().splitlines()[0]}. {remedy} and start the same command again{then}."
         ) from error
+
+
+@contextlib.contextmanager
+def whole(path: str | os.PathLike, then: str = "") -> Iterator[BinaryIO]:
+    """Opens a file that takes the place of `path` once it is written whole; its folder is made.
+
+    Args:
+      path: of the file.
+      then: ends the sentence of an error, see `writing`.
+
+    Raises:
+      OSError: if it can't be written; what was there stays.
+    """
+    path = os.fspath(path)
+    aside = f"{path}.partial"
+    try:
+        with writing(f"{path} could not be written", then):
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            with open(aside, "wb") as file:
+                yield file
+            replace(aside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(aside)
+        raise
 
 
 def sync(paths: Iterable[str]) -> None:

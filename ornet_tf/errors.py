@@ -10,7 +10,7 @@ class UserError(ValueError):
 
 
 class NotFiniteError(UserError, FloatingPointError):
-    """A loss, a gradient or something that training accumulates is NaN or infinite."""
+    """A loss, a gradient, something that training accumulates, a weight or an output is NaN or infinite."""
 
 
 class MissingPackageError(UserError, ImportError):

@@ -4,9 +4,8 @@
 """
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
 import numpy as np
@@ -20,17 +19,16 @@ from ornet_tf import (
     app,
     assemble,
     evaluation_report,
-    masks,
+    held_out,
     methods,
     protocols,
     registry,
     run_folder,
-    training_data,
     workers,
 )
 from ornet_tf.bootstrap import Bootstrap
 from ornet_tf.datasets import Source
-from ornet_tf.errors import UserError
+from ornet_tf.errors import NotFiniteError, UserError
 
 Measured = Mapping[str, Mapping[str, protocols.Protocol]]  # row -> protocol
 
@@ -52,10 +50,9 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
       protocols.
     """
     options = config.evaluation
-    source = _load(config, options.split)
-    if list(source.class_names) != training_data.class_names(workdir):
-        raise UserError(f"The {options.split} split has other classes than the run in {workdir} was trained on.")
-    chosen_on = _load(config, options.threshold_split) if options.threshold_split else None
+    splits = {split: held_out.load(config, split) for split in filter(None, (options.split, options.threshold_split))}
+    trained_on = {split: held_out.check(checked, split, workdir) for split, checked in splits.items()}
+    source = splits[options.split].source
     strategy = workers.local_strategy()
     with strategy.scope():
         models = {
@@ -64,43 +61,37 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
         }
     rows = DistributedRows(config, strategy, models)
     chosen = {}
-    if chosen_on is not None:
-        before = measure(rows, chosen_on, options.threshold_split)
+    if options.threshold_split:
+        before = measure(rows, splits[options.threshold_split].source, options.threshold_split)
         chosen = {row: {name: p.summary() for name, p in of_row.items()} for row, of_row in before.items()}
     measured = measure(rows, source, options.split, bootstrap_samples=options.bootstrap_samples)
     summaries = {
-        row: [p.summary(chosen.get(row, {}).get(name)) for name, p in of_row.items()]
+        row: {name: p.summary(chosen.get(row, {}).get(name)) for name, p in of_row.items()}
         for row, of_row in measured.items()
     }
     result = {
         **{key: options[key] for key in ("split", "threshold", "threshold_split", "iou_threshold", "box_rule")},
         "components": "addons" if addons_components.use_addons(options.components) else "native",
         "images": len(source),
+        "images_trained_on": trained_on,
+        "chosen_on": {
+            title: {key: value for key, value in figures.items() if key.startswith("images")}
+            for title, figures in next(iter(_by_title(chosen).values()), {}).items()
+        },
         "trained": {name: run_folder.run_id(workdir, name) for name in config.phases},
         "seed": config.seed,
         "bootstrap_samples": options.bootstrap_samples,
         "protocols": {name: list(registry.find("protocols", name).titles) for name in options.protocols},
-        "rows": {row: {k: v for figures in some for k, v in figures.items()} for row, some in summaries.items()},
+        "rows": _by_title(summaries),
     }
     evaluation_report.write(os.path.join(workdir, "evaluation"), result, source, measured, cases=options.cases)
     evaluation_report.write_pictures(os.path.join(workdir, "evaluation", "pictures.png"), config, models, source)
     return result
 
 
-def _load(config: ConfigDict, split: str) -> Source:
-    """Loads a split with masks if a protocol needs them.
-
-    Raises:
-      UserError: if it has none then, or some of them can't be used.
-    """
-    source = assemble.load_split(config, split)
-    needing = masks.needing(config.evaluation.protocols)
-    if needing and source.masks is None:
-        raise UserError(
-            f"config.evaluation.protocols: {needing[0]} needs masks, and the {split} split of {config.dataset.name} "
-            "has none; leave it out."
-        )
-    return source if needing else dataclasses.replace(source, masks=None)
+def _by_title(summaries: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Returns row -> title -> figures of row -> protocol -> title -> figures."""
+    return {row: {k: v for s in of_row.values() for k, v in s.items()} for row, of_row in summaries.items()}
 
 
 class DistributedRows:
@@ -187,6 +178,8 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
     batches = rows.of_batches(assemble.evaluation_batches(config, source))
     with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
         for truth, outputs in batches:
+            for name in outputs:
+                _check_finite(name, outputs[name].pop("is_finite"), [source.names[i] for i in truth["index"]])
             for name in options.rows:
                 known = _logits(outputs, name if name in options.own_classes else options.classifier)
                 for protocol, accumulator in of_row[name].items():
@@ -195,6 +188,20 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
                         accumulator.update(outputs[name][protocol], {**truth, "logits": known})
             progress.update(len(truth["label"]))
     return measured
+
+
+def _check_finite(row: str, is_finite: np.ndarray, names: Sequence[str]) -> None:
+    """Raises NotFiniteError unless what a row makes of a batch of pictures is finite.
+
+    A map that is not would be measured all the same: what is no number is off, and conventions make zeros of it.
+    """
+    broken = [name for name, right in zip(names, is_finite) if not right]
+    if broken:
+        raise NotFiniteError(
+            f"The map or the logits of {row} are NaN or infinite for {len(broken)} of {len(names)} pictures, such as "
+            f"{broken[0]}: its numbers run away, as those of a run that has diverged. Look at its losses in "
+            "TensorBoard and train it again with a lower learning_rate, or leave it out of config.evaluation.rows."
+        )
 
 
 def _logits(outputs: Mapping[str, Mapping[str, Any]], name: str) -> np.ndarray:
@@ -218,6 +225,8 @@ def _on_all_devices(
             key: tf.pad(value, [[0, missing]] + [[0, 0]] * (len(value.shape) - 1)) for key, value in batch.items()
         }
         outputs = dict(methods.predict_known(method, batch["image"], batch["label"]))
+        finite = [tf.reduce_all(tf.math.is_finite(v), axis=list(range(1, len(v.shape)))) for v in outputs.values()]
+        outputs["is_finite"] = tf.reduce_all(finite, axis=0)
         if "activation_map" in outputs:
             activation_map = outputs.pop("activation_map")
             for name, convention in conventions.items():

@@ -19,8 +19,9 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
     Returns:
       A dataset of {"image": float32 [B, C, C, 3] in 0..255, "label": int32 [B], "index": int64 [B], "boxes" and
       "whole_boxes": float32 [B, M, 4]}; boxes are ymin xmin ymax xmax in fractions of the view, "boxes" clipped to it.
-      M is the largest number of boxes of a picture, at least 1; missing boxes, and boxes that lie outside the view, are
-      rows of zeros. With masks also "mask": uint8 [B, C, C], 1 for the object and 0 for the rest.
+      A box that lies outside of the view is not clipped: nothing in the view overlaps it, so that it counts as missed.
+      M is the largest number of boxes of a picture, at least 1; missing boxes, and those without area, are rows of
+      zeros. With masks also "mask": uint8 [B, C, C], 1 for the object and 0 for the rest.
 
     Raises:
       ValueError: if an argument is out of range.
@@ -36,15 +37,16 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
     def view_of(index):
         image = images.decode(read(index))
         size = tf.cast(tf.shape(image)[:2], tf.float32)
-        whole = transforms.boxes_into_view(boxes[index] / tf.tile(size, [2]), view)
+        is_real = tf.reduce_all(boxes[index][:, 2:] > boxes[index][:, :2], axis=-1, keepdims=True)
+        whole = tf.where(is_real, transforms.boxes_into_view(boxes[index] / tf.tile(size, [2]), view), 0.0)
         seen = tf.clip_by_value(whole, 0.0, 1.0)
         is_seen = tf.reduce_all(seen[:, 2:] > seen[:, :2], axis=-1, keepdims=True)
         example = {
             "image": transforms.apply(image, view, resize=resize, crop=crop),
             "label": labels[index],
             "index": index,
-            "boxes": tf.where(is_seen, seen, 0.0),
-            "whole_boxes": tf.where(is_seen, whole, 0.0),
+            "boxes": tf.where(is_seen, seen, whole),
+            "whole_boxes": whole,
         }
         if read_mask:
             mask = masks.decode(read_mask(index))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 from pyarrow import parquet
 
-from ornet_tf import assemble, boxes, methods, protocols, registry, run_folder, visualize
+from ornet_tf import assemble, boxes, durable, methods, protocols, registry, run_folder, visualize
 from ornet_tf.datasets import Source
 
 Columns = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]  # row -> name of the figures -> column -> [N]
@@ -47,7 +48,8 @@ def write(
         run_folder.write_text(os.path.join(folder, name), text)
     cells = _per_image(source, columns, main_figures(result))
     _write_csv(os.path.join(folder, "per_image.csv"), cells)
-    parquet.write_table(pyarrow.table(cells), os.path.join(folder, "per_image.parquet"))
+    with durable.whole(os.path.join(folder, "per_image.parquet")) as file:
+        parquet.write_table(pyarrow.table(cells), file)
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -60,14 +62,28 @@ def table(result: Mapping[str, Any]) -> str:
                 row: protocol.cells(figures[title], result["threshold_split"])
                 for row, figures in result["rows"].items()
             }
-            lines += [f"{result['images']} {result['split']} pictures, {protocol.titles[title]} (percent)", ""]
+            lines += [f"{_counted(result, title)}, {protocol.titles[title]} (percent)", ""]
             head = list(next(iter(rows.values()), {}))
             lines += [f"| row | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
             lines += [f"| {row} | {' | '.join(cells.values())} |" for row, cells in rows.items()]
             lines.append("")
+    for split, count in result.get("images_trained_on", {}).items():
+        if count or count is None:
+            known = f"{count} {split} pictures have" if count else f"It is not known which {split} pictures have"
+            lines += [f"{known} the pixels of a picture that the run was trained on.", ""]
     if result["bootstrap_samples"]:
         lines += [f"In square brackets: 95 % intervals of {result['bootstrap_samples']} bootstrap samples.", ""]
     return "\n".join(lines)
+
+
+def _counted(result: Mapping[str, Any], title: str) -> str:
+    """Returns the pictures that figures were measured on, and those that their thresholds were chosen on."""
+    of_row = [figures[title] for figures in result["rows"].values()]
+    text = protocols.counted(of_row[0] if of_row else result, result["split"])
+    elsewhere = result.get("chosen_on", {}).get(title)
+    if elsewhere:
+        text += f", chosen thresholds from {protocols.counted(elsewhere, result['threshold_split'])}"
+    return text
 
 
 def main_figures(result: Mapping[str, Any]) -> str:
@@ -88,8 +104,8 @@ def _per_image(source: Source, columns: Columns, main: str) -> dict[str, np.ndar
 
 
 def _write_csv(path: str, cells: Mapping[str, np.ndarray]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
+    with durable.whole(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+        writer = csv.writer(text)
         writer.writerow(cells)
         for line in zip(*cells.values()):
             writer.writerow([f"{cell:.4f}" if isinstance(cell, np.floating) else cell for cell in line])
@@ -135,4 +151,6 @@ def write_pictures(path: str, config: ConfigDict, models: Mapping[str, methods.P
             panels.append(
                 [visualize.panel(image, maps[index], found[index], truth, caption=name) for name, maps, found in rows]
             )
-    Image.fromarray(visualize.grid(panels, title=f"{options.split}: boxes at {options.threshold}")).save(path)
+    sheet = Image.fromarray(visualize.grid(panels, title=f"{options.split}: boxes at {options.threshold}"))
+    with durable.whole(path) as file:
+        sheet.save(file, "PNG")

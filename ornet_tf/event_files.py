@@ -33,15 +33,16 @@ def cut(folder: str, last_step: int) -> None:
             continue
         aside = os.path.join(os.path.dirname(path), _ASIDE)
         try:
-            with tf.io.TFRecordWriter(aside) as writer:
-                for record in _records(path):
-                    if tf.compat.v1.Event.FromString(record).step <= last_step:
-                        writer.write(record)
-            durable.replace(aside, path)
-        except (tf.errors.OpError, OSError) as error:
+            with durable.writing(f"{path} could not be rewritten"):
+                with tf.io.TFRecordWriter(aside) as writer:
+                    for record in _records(path):
+                        if tf.compat.v1.Event.FromString(record).step <= last_step:
+                            writer.write(record)
+                durable.replace(aside, path)
+        except OSError:
             if os.path.exists(aside):
                 os.remove(aside)
-            raise OSError(f"{path} could not be rewritten: {error}. Free some space and start again.") from error
+            raise
 
 
 def date_back(folder: str) -> None:

@@ -45,14 +45,16 @@ def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
         raise UserError(f"Expected to keep at least 1 version, got {keep}; leave --keep out to keep all.")
     base = os.path.join(workdir, "export")
     model = localizer.load(config, workdir)
-    os.makedirs(base, exist_ok=True)
-    aside = tempfile.mkdtemp(prefix="partial-", dir=base)
+    with durable.writing(f"{base} could not be written"):
+        os.makedirs(base, exist_ok=True)
+        aside = tempfile.mkdtemp(prefix="partial-", dir=base)
     try:
         _save(model, provenance.of_run(config, workdir), aside)
         warm_up.write(aside)
         path = os.path.join(base, str(max([0, *versions(base)]) + 1))
-        os.chmod(aside, 0o755)  # a server runs as another user; mkdtemp makes private folders
-        durable.place(aside, path)
+        with durable.writing(f"{path} could not be written"):
+            os.chmod(aside, 0o755)  # a server runs as another user; mkdtemp makes private folders
+            durable.place(aside, path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -90,11 +92,8 @@ def _save(model: localizer.Localizer, facts: dict[str, Any], path: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run_folder.write_json(os.path.join(folder, provenance.FILE), facts)
         model.provenance = tf.saved_model.Asset(os.path.join(folder, provenance.FILE))
-        try:
-            with _without_names_of_weights():
-                tf.saved_model.save(model, path, signatures=_signatures(model))
-        except tf.errors.OpError as error:
-            raise OSError(f"The SavedModel could not be written to {path}: {error.message}") from error
+        with durable.writing(f"The SavedModel could not be written to {path}"), _without_names_of_weights():
+            tf.saved_model.save(model, path, signatures=_signatures(model))
 
 
 @contextlib.contextmanager

@@ -43,15 +43,16 @@ def check(source: Source) -> list[tuple[str, str]]:
     Returns:
       (name, reason) of each picture that cannot be used, in the order of the source.
     """
-    return picture_store.measure(source)[1]
+    return picture_store.measure(source).broken
 
 
-def usable(source: Source, *, broken_images: str) -> Source:
+def usable(source: Source, *, broken_images: str, broken: list[tuple[str, str]] | None = None) -> Source:
     """Checks every picture of a source before work begins.
 
     Args:
       source: the pictures.
       broken_images: "stop" or "skip".
+      broken: what `check` has found, if it has been called already.
 
     Returns:
       The source itself if every picture can be used; with "skip", else, a source without the broken ones.
@@ -61,7 +62,7 @@ def usable(source: Source, *, broken_images: str) -> Source:
     """
     if broken_images not in BROKEN_IMAGES:
         raise ValueError(f"broken_images must be one of {', '.join(BROKEN_IMAGES)}; got {broken_images!r}.")
-    broken = check(source)
+    broken = check(source) if broken is None else broken
     if not broken:
         return source
     if broken_images == "stop":

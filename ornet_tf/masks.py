@@ -79,8 +79,7 @@ def check(source: Source, protocols: Sequence[str]) -> None:
     names = needing(protocols)
     if not names or source.masks is None:
         return
-    sizes, _ = picture_store.measure(source, headers_only=True)
-    found = look_at(source, sizes)
+    found = look_at(source, picture_store.measure(source, headers_only=True).sizes)
     file_of = {name: mask if isinstance(mask, str) else name for name, mask in zip(source.names, source.masks)}
     rows = [(name, images.NOT_FOUND) for name in found["without"]]
     rows += [(one["name"], one["reason"]) for one in found["broken"]]

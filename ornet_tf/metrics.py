@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ornet_tf.boxes import iou
+from ornet_tf.errors import NotFiniteError
 
 THRESHOLDS = tuple(i / 20 for i in range(1, 20))  # 0.05, 0.1 ... 0.95; a sum of steps would drift from these.
 _SAME_THRESHOLD = 1e-6
@@ -107,7 +108,8 @@ class LocalizationMetrics:
           labels: integer [B], 0..K-1.
 
         Raises:
-          ValueError: if a shape or a value is not as above.
+          NotFiniteError: if boxes or logits are NaN or infinite.
+          ValueError: if a shape or a label is not as above.
           TypeError: if labels are not integers.
         """
         labels = np.asarray(labels)
@@ -203,7 +205,7 @@ def _finite(name: str, value, shape: list) -> np.ndarray:
     """Returns `value` as a float64 array after checking its shape and for NaN and infinity."""
     value = _shaped(name, value, shape).astype(np.float64)
     if not np.all(np.isfinite(value)):
-        raise ValueError(f"{name} must be finite, got NaN or infinity; look for where the model's numbers run away.")
+        raise NotFiniteError(f"{name} must be finite, got NaN or infinity: the model's numbers run away.")
     return value
 
 

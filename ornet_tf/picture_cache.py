@@ -117,7 +117,6 @@ def _on_disk(source: Source, side: int, folder: str) -> np.ndarray:
     if path.exists() and path.stat().st_size == needed:
         logging.info("Cache of the pictures: %s.", path)
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _write(source, side, path)
     # Not the mode for a private copy: the system refuses to map more than its memory in that way.
     return np.memmap(path, np.uint8, "r+", shape=(len(source), side, side, 3))
@@ -125,6 +124,9 @@ def _on_disk(source: Source, side: int, folder: str) -> np.ndarray:
 
 def _write(source: Source, side: int, path: pathlib.Path) -> None:
     """Writes the file under a name of its own and renames it, so that nobody ever maps half a file."""
+    sentence = f"cache: {path} could not be written", ", with another cache_dir or another cache"
+    with durable.writing(*sentence):
+        path.parent.mkdir(parents=True, exist_ok=True)
     for abandoned in path.parent.glob(f".{path.name}.*"):  # of processes that were killed; a live one writes often
         if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
             abandoned.unlink(missing_ok=True)
@@ -134,17 +136,15 @@ def _write(source: Source, side: int, path: pathlib.Path) -> None:
             f"cache=disk needs {needed} bytes ({needed / 2**30:.2f} GiB) in {path.parent}, where {free} are free. "
             "Make room, set cache_dir to another disk, or cache to none.")
     logging.info("Cache of the pictures: writing %s, %.2f GiB.", path, needed / 2**30)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with durable.writing(*sentence):
+        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(handle, "wb") as file:
             for part in _parts(source, side):
-                file.write(part.data)
-        durable.replace(aside, str(path))
-    except OSError as error:
-        raise OSError(
-            f"cache: {path} could not be written: {error.strerror}. Make room, set cache_dir to another disk, or cache "
-            "to none."
-        ) from error
+                with durable.writing(*sentence):
+                    file.write(part.data)
+        with durable.writing(*sentence):
+            durable.replace(aside, str(path))
     finally:
         pathlib.Path(aside).unlink(missing_ok=True)
 

@@ -1,7 +1,9 @@
 """The pictures of a source by their index, in the graph: read and decoded anew each time."""
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import typing
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -41,26 +43,50 @@ def decoder(source: Source, *, side: int) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda index: transforms.resized(images.decode(read(index)), side)
 
 
-def measure(source: Source, *, headers_only: bool = False) -> tuple[np.ndarray, list[tuple[str, str]]]:
+class Measured(typing.NamedTuple):
+    """What is known of the N pictures of a source once all of them were read.
+
+    Attributes:
+      sizes: int64 [N, 2], height and width of the upright pictures, zeros for those that cannot be used.
+      broken: (name, reason) of each of these, in the order of the source.
+      digests: int64 [N], of the upright pixels: equal for equal pictures, whatever their files are called and however
+        they were compressed without loss; zeros where only headers were read.
+    """
+
+    sizes: np.ndarray
+    broken: list[tuple[str, str]]
+    digests: np.ndarray
+
+
+def measure(source: Source, *, headers_only: bool = False) -> Measured:
     """Reads and decodes every picture of a source, in parallel.
 
     Args:
       source: the pictures.
       headers_only: whether to read sizes from the headers instead; then damage behind them is not found.
-
-    Returns:
-      int32 [N, 2], height and width of the upright pictures, zeros for those that cannot be used; and (name, reason) of
-      each of these, in the order of the source.
     """
 
-    def size(encoded):
+    def facts(encoded):
         if headers_only:
-            return tf.cast(images.size(encoded), tf.int32)
-        # It depends on the decoded picture, so that decoding is not pruned.
-        return tf.shape(images.decode(encoded))[:2]
+            return tf.concat([images.size(encoded), [0]], axis=0)
+        image = images.decode(encoded)
+        return tf.concat([tf.shape(image, tf.int64)[:2], _digest(image)[tf.newaxis]], axis=0)
 
-    sizes, failed = examine(source, size, count=2)
-    return sizes, [(source.names[index], why) for index, why in failed]
+    found, failed = examine(source, facts, count=3)
+    return Measured(found[:, :2], [(source.names[index], why) for index, why in failed], found[:, 2])
+
+
+def _digest(image: tf.Tensor) -> tf.Tensor:
+    """Returns FarmHash64 of a picture's pixels and shape, scalar int64; it is the same on every machine."""
+    pixels = tf.bitcast(tf.fingerprint(tf.reshape(image, [1, -1]))[0], tf.int64)
+    height, width, _ = tf.unstack(tf.shape(image, tf.int64))
+    return tf.bitwise.bitwise_xor(pixels, height * 2**32 + width)
+
+
+def name_digests(names: Sequence[str]) -> np.ndarray:
+    """Returns FarmHash64 of each name, int64 [N], the same on every machine."""
+    encoded = main_memory.constant([os.fsencode(name) for name in names], tf.string)
+    return tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1).numpy()
 
 
 def examine(
@@ -70,19 +96,19 @@ def examine(
 
     Args:
       source: the pictures.
-      function: from an encoded file, scalar string, to int32 [K]; the first of the numbers is not 0.
+      function: from an encoded file, scalar string, to integers [K]; the first of the numbers is not 0.
       count: K.
       masks: whether the files are the masks.
 
     Returns:
-      int32 [N, K], zeros for files that cannot be used; and (index, reason) of each of these, in order.
+      int64 [N, K], zeros for files that cannot be used; and (index, reason) of each of these, in order.
     """
     read = reader(source, masks=masks)
 
     def of_index(index):
         return index, function(read(index))
 
-    numbers = np.zeros([len(source), count], np.int32)
+    numbers = np.zeros([len(source), count], np.int64)
     examined = each(tf.data.Dataset.range(len(source)), of_index)
     for indices, some in examined.ignore_errors().batch(256).as_numpy_iterator():
         numbers[indices] = some

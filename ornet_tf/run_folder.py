@@ -27,9 +27,11 @@ def lock(workdir: str, process: str = "") -> Iterator[None]:
     Raises:
       UserError: if a process holds the folder; it is named. The lock goes with its process, however that ends.
     """
-    os.makedirs(workdir, exist_ok=True)
     path = os.path.join(workdir, "-".join(filter(None, [".lock", process])))
-    with open(path, "a+", encoding="utf-8") as file:
+    with durable.writing(f"{path} could not be written"):
+        os.makedirs(workdir, exist_ok=True)
+        opened = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -141,14 +143,8 @@ def write_text(path: str, text: str) -> None:
     Raises:
       OSError: if it can't be written; what was there stays.
     """
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(f"{path}.partial", "w", encoding="utf-8") as file:
-            file.write(text)
-        durable.replace(f"{path}.partial", path)
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error.strerror}. Free some space or choose a folder that can be "
-                      "written, and start the same command again.") from error
+    with durable.whole(path) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

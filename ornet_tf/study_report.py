@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from ornet_tf import failures, outcomes, run_folder, study_charts
+from ornet_tf import durable, failures, outcomes, protocols, run_folder, study_charts
 from ornet_tf.outcomes import Outcome
 from ornet_tf.studies import Study
 from ornet_tf.study_charts import Table
@@ -77,8 +77,8 @@ def make(name: str, study: Study, rows: Mapping[str, Outcome], variants: Mapping
     seeds = ", ".join(str(run.config.seed) for run in shown[0].runs)
     result = first.result
     settings = (
-        f"{result['images']} {result['split']} pictures of {first.config.dataset.name}; figures: {first.title}; seeds: "
-        f"{seeds}; threshold {result['threshold']:g}, overlap {result['iou_threshold']:g}; "
+        f"{protocols.counted(first.summary(), result['split'])} of {first.config.dataset.name}; figures: "
+        f"{first.title}; seeds: {seeds}; threshold {result['threshold']:g}, overlap {result['iou_threshold']:g}; "
         f"{datetime.date.today().isoformat()}."
     )
     return Shown(
@@ -99,7 +99,8 @@ def write(folder: str, shown: Shown) -> None:
         run_folder.write_text(os.path.join(folder, "_".join(filter(None, [shown.name, key])) + ".csv"), _csv(table))
     pictures = list(shown.pictures.values())
     if pictures:
-        Image.fromarray(pictures[0]).save(os.path.join(folder, f"{shown.name}.png"))
+        with durable.whole(os.path.join(folder, f"{shown.name}.png")) as file:
+            Image.fromarray(pictures[0]).save(file, "PNG")
     run_folder.write_text(os.path.join(folder, "sections", f"{shown.name}.html"), section(shown))
     sections = {}
     for file_name in sorted(os.listdir(os.path.join(folder, "sections"))):

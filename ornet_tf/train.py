@@ -25,7 +25,6 @@ from ornet_tf import (
     phase_check,
     provenance,
     run_folder,
-    training_data,
     workers,
 )
 from ornet_tf.compat import keras
@@ -111,7 +110,6 @@ def _load_pictures(run: _Run) -> Source:
     """Returns the training pictures that can be used, which the chief has looked at: the same in all processes."""
     if workers.is_chief(run.strategy):
         source = assemble.load_training_pictures(run.config, run.workdir)
-        training_data.claim(run.workdir, source, run.config.phases)
     if not workers.name(run.strategy):
         return source  # alone: there is nothing to compare, and names can be millions
     workers.meet(run.strategy)

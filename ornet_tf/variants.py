@@ -15,7 +15,7 @@ from typing import Any
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import evaluate, run_folder
+from ornet_tf import evaluate, run_folder, training_data
 from ornet_tf.compat import keras
 from ornet_tf.config_check import validate
 from ornet_tf.errors import UserError
@@ -133,6 +133,7 @@ class Trainer:
         run_folder.write_json(os.path.join(workdir, "changes.json"), dict(changes))
         for phase in self._shared:
             _link(os.path.join("..", "..", "shared", phase), os.path.join(workdir, phase))
+        training_data.inherit(workdir, os.path.join(self._folder, "shared"))
         train(self._with_cache(config), workdir)
         return Run(config, workdir, self._phase, _evaluated(config, workdir))
 

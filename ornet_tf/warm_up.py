@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from ornet_tf import durable
 from ornet_tf.errors import UserError
 
 PATH = os.path.join("assets.extra", "tf_serving_warmup_requests")  # where TensorFlow Serving looks
@@ -44,13 +45,11 @@ def write(path: str, batch_sizes: Sequence[int] = BATCH_SIZES) -> None:
         for size in batch_sizes
     ]
     file = os.path.join(path, PATH)
-    os.makedirs(os.path.dirname(file), exist_ok=True)
-    try:
+    with durable.writing(f"The warm-up requests could not be written to {file}"):
+        os.makedirs(os.path.dirname(file), exist_ok=True)
         with tf.io.TFRecordWriter(file) as writer:
             for request in requests:
                 writer.write(request)
-    except tf.errors.OpError as error:
-        raise OSError(f"The warm-up requests could not be written to {file}: {error.message}") from error
 
 
 def prediction_log(signature: str, inputs: dict[str, np.ndarray]) -> bytes:

@@ -12,8 +12,6 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,9 +23,8 @@ from ornet_tf import app, assemble, checkpoints, durable, run_folder, training_d
 from ornet_tf.errors import UserError
 from ornet_tf.methods import named_variables
 
-# What a truncated, overwritten or foreign file makes of reading it.
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
 _ABOUT = "about"  # the entry that holds, as JSON, the classes and each phase's settings and end
+_IMAGES = "training_images"  # the entry that holds what `training_data.TrainedOn` has of the images
 
 
 def main(config: ConfigDict, workdir: str, arguments: Sequence[str]) -> None:
@@ -62,17 +59,11 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
         about["phases"][name] = {
             kind: run_folder.read_json(os.path.join(folder, f"{kind}.json")) for kind in ("settings", "finished")
         }
+    if images := training_data.trained_on(workdir):
+        arrays[_IMAGES] = images.images
     arrays[_ABOUT] = np.array(json.dumps(about))
-    aside = f"{path}.partial"
-    try:
-        with open(aside, "wb") as file:
-            np.savez(file, **arrays)
-        durable.replace(aside, path)
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error.strerror}. What was there stays as it was.") from error
-    finally:
-        if os.path.exists(aside):
-            os.remove(aside)
+    with durable.whole(path, "; what was there is as it was") as file:
+        np.savez(file, **arrays)
     return names
 
 
@@ -91,11 +82,14 @@ def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
     if os.path.isdir(workdir) and os.listdir(workdir):
         raise UserError(f"{workdir} holds files already: choose another --workdir.")
     arrays, data, phases = _read(path)
+    images = arrays.pop(_IMAGES, None)
     missing = [name for name in phases if name not in config.phases]
     if missing:
         raise UserError(f"{path} holds the phase {missing[0]!r}, --config has {', '.join(config.phases)}.")
-    os.makedirs(os.path.dirname(workdir), exist_ok=True)
-    aside = tempfile.mkdtemp(prefix=f"partial-{os.path.basename(workdir)}-", dir=os.path.dirname(workdir))
+    failure = f"{workdir} could not be written"
+    with durable.writing(failure):
+        os.makedirs(os.path.dirname(workdir), exist_ok=True)
+        aside = tempfile.mkdtemp(prefix=f"partial-{os.path.basename(workdir)}-", dir=os.path.dirname(workdir))
     try:
         num_classes = len(data["class_names"])
         without_weights = assemble.without_start_weights(config)
@@ -106,9 +100,12 @@ def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
             run_folder.write_json(os.path.join(folder, "settings.json"), phase["settings"])
             checkpoints.PhaseCheckpoints(folder, method.parts, [], keep=1).save(phase["finished"]["steps"])
             run_folder.write_json(os.path.join(folder, "finished.json"), phase["finished"])
+        if images is not None:  # a file of before has none
+            training_data.write(aside, training_data.TrainedOn(images))
         run_folder.write_json(os.path.join(aside, "data.json"), data)
-        os.chmod(aside, 0o755)  # mkdtemp makes private folders
-        durable.place(aside, workdir)
+        with durable.writing(failure):
+            os.chmod(aside, 0o755)  # mkdtemp makes private folders
+            durable.place(aside, workdir)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -131,7 +128,7 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, d
             finished = {**phase["finished"], "id": phase["finished"]["id"], "steps": int(phase["finished"]["steps"])}
             phases[name] = {"settings": dict(phase["settings"]), "finished": finished}
         return arrays, data, phases
-    except _UNREADABLE as error:
+    except durable.UNREADABLE as error:
         raise UserError(f"{path} can't be read: expected a whole file that `pack` wrote ({error}).") from error
 
 

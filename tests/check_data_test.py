@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from ornet_tf import check_data
+from ornet_tf import box_check, check_data
 from ornet_tf import config as ornet
 from ornet_tf.datasets import Source
 
@@ -73,10 +73,10 @@ def test_boxes_without_area_are_found_whatever_they_hold():
     boxes = [[[3, 3, 3, 9]], [[5, 6, 4, 8], [0, 0, 1, 1]], [[0, 0, np.nan, 2]], []]
     boxes = [np.array(rows, np.float32).reshape(-1, 4) for rows in boxes]
     source = Source(["a"], [b""] * 4, list("abcd"), np.zeros(4, np.int32), boxes)
-    found = check_data.look_at_boxes(source, np.full([4, 2], 10))
+    found = box_check.look_at(source, np.full([4, 2], 10))
     assert [one["name"] for one in found["no_area"]] == ["a", "b", "c"]
     assert (found["boxes"], found["without"], found["outside"]) == (4, ["d"], [])
-    empty = check_data.look_at_boxes(source.select([3]), np.full([1, 2], 10))
+    empty = box_check.look_at(source.select([3]), np.full([1, 2], 10))
     assert empty == {"boxes": 0, "without": ["d"], "no_area": [], "outside": []}
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ornet_tf import addons_components, assemble, boxes, components, evaluate, evaluation_report
 from ornet_tf.datasets import toybirds
+from ornet_tf.errors import NotFiniteError
 from tests import source_tree, strategies, tiny_experiment
 
 ROWS = ["centre_box", "mean_features", "cam", "stage_one", "stage_two"]
@@ -130,6 +131,28 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
     assert fresh.summary() == of_test
 
 
+def test_a_map_that_is_no_number_is_not_measured():
+    class Method:
+        """The logits of the first picture are all right, and the map of the second is not."""
+
+        parts = {}
+
+        def predict(self, images):
+            first = tf.range(tf.shape(images)[0])[:, tf.newaxis, tf.newaxis, tf.newaxis] < 1
+            return {
+                "activation_map": tf.where(first, images[..., :1] / 255, np.nan),
+                "logits": tf.reduce_mean(images, [1, 2]),
+            }
+
+    config = tiny_experiment.get_config()
+    config.evaluation.update({"rows": ("free",), "protocols": ("wsol_v1",)})  # which makes zeros of them
+    rows = evaluate.DistributedRows(config, strategies.mirrored("CPU:0"), {"free": Method()})
+    source = assemble.load_split(config, "test")
+    message = f"map or the logits of free are NaN or infinite for 7 of 8 pictures, such as {source.names[1]}: .* run"
+    with pytest.raises(NotFiniteError, match=message):
+        evaluate.measure(rows, source, "test")
+
+
 def test_corloc_is_what_a_loop_over_pictures_counts(result, tiny_run):
     config, workdir = tiny_run
     source = assemble.load_split(config, "test")
@@ -215,9 +238,9 @@ def masks_of(config):
 def test_a_convention_that_needs_masks_says_so_where_there_are_none(tiny_run, monkeypatch):
     config = tiny_run[0].copy_and_resolve_references()
     config.evaluation.protocols = ("half_open", "pxap")
-    load = assemble.load_split
+    load = assemble.load_source
     monkeypatch.setattr(
-        assemble, "load_split", lambda *arguments: dataclasses.replace(load(*arguments), masks=None)
+        assemble, "load_source", lambda *arguments: dataclasses.replace(load(*arguments), masks=None)
     )
     with pytest.raises(ValueError, match="pxap needs masks, and the test split of toybirds has none; leave it out"):
         evaluate.evaluate(config, tiny_run[1])

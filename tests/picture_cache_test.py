@@ -123,7 +123,8 @@ def test_a_disk_that_fills_up_is_said_and_nothing_stays(tmp_path):
         """, check=True,
     )
     assert "cache: " in done.stdout
-    assert "could not be written: File too large. Make room, set cache_dir to another disk" in done.stdout
+    assert "could not be written: File too large. Raise the limit of file sizes" in done.stdout
+    assert "start the same command again, with another cache_dir or another cache." in done.stdout
     assert not os.listdir(tmp_path)
 
 

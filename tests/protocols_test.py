@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.bootstrap import Bootstrap
-from ornet_tf.protocols import Settings, number
+from ornet_tf.protocols import Settings, counted, number
 
 PROTOCOLS = registry.choices("protocols")
 SIZE, COUNT = 24, 30
@@ -147,6 +147,39 @@ def test_nothing_is_made_up_before_the_first_picture(name):
 def test_a_grid_that_is_none_is_refused(name, interval):
     with pytest.raises(ValueError, match="interval must lie between 0.0005 and 1, got"):
         registry.find("protocols", name)(SETTINGS, interval=interval)
+
+
+@pytest.mark.parametrize("name", [name for name in PROTOCOLS if not registry.find("protocols", name).needs_masks])
+def test_a_picture_whose_boxes_lie_outside_of_the_view_counts_as_missed(name):
+    """Left of the view, up to its edge; both sides of it; beside one that can be seen; none at all."""
+    left, right, seen, none = [0, -0.5, 1, 0], [0, 1, 1, 1.5], [0, 0, 1, 0.05], [0, 0, 0, 0]
+    boxes = np.float32([[left, none], [left, right], [left, seen], [none, none]])
+    maps = np.zeros([4, 12, 12, 1], np.float32)
+    maps[:, :, 0] = 1.0  # a column that touches the box on the left
+    protocol = registry.find("protocols", name)(SETTINGS)
+    truth = {"boxes": boxes, "whole_boxes": boxes, "label": np.zeros(4, np.int32), "logits": np.ones([4, 2])}
+    found = protocol.measure(tf.constant(maps), {key: tf.constant(truth[key]) for key in ("boxes", "whole_boxes")})
+    protocol.update({key: value.numpy() for key, value in found.items()}, truth)
+    for title, figures in protocol.summary().items():
+        counts = {key: value for key, value in figures.items() if key.startswith("images")}
+        assert counts == {"images": 4, "images_with_boxes": 3, "images_out_of_view": 2}
+        assert counted(figures, "test") == (
+            "4 test pictures (3 with a box: localization is measured on these; 2 with no box in the evaluation view, "
+            "which count as missed)"
+        )
+        iou = protocol.per_image()[title]["iou"]
+        assert iou[:2].tolist() == [0, 0] and iou[2] >= 0 and np.isnan(iou[3])
+
+
+def test_pictures_whose_mask_is_empty_are_counted():
+    figures = measured("pxap").summary()["pxap"]
+    assert (figures["images"], figures["images_with_object"]) == (COUNT, COUNT - 1)
+    assert counted(figures, "test") == "30 test pictures (29 with an object; the others are background)"
+
+
+def test_pictures_that_all_have_truth_need_no_words():
+    assert counted({"images": 4, "images_with_boxes": 4, "images_out_of_view": 0}, "test") == "4 test pictures"
+    assert counted({"images": 4, "images_with_boxes": 0}, "test").startswith("4 test pictures (none with a box: ")
 
 
 def test_numbers_in_a_table():

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -168,10 +169,22 @@ def test_a_metrics_file_that_cannot_grow_is_said_and_keeps_its_lines(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=120, capture_output=True, text=True
     )
-    assert f"{tmp_path / 'metrics.jsonl'} could not be written: File too large. Free some space" in done.stdout
+    path = tmp_path / "metrics.jsonl"
+    assert f"{path} could not be written: File too large. Raise the limit of file sizes" in done.stdout
     write(tmp_path, [2], first_step=1)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1] * 1000 + [2]
+
+
+def test_a_folder_that_is_removed_below_a_run_is_said(tmp_path):
+    with pytest.raises(OSError) as caught, PhaseSummaries(str(tmp_path / "run"), {"seed": 5}) as summaries:
+        shutil.rmtree(tmp_path / "run")
+        write_step(summaries, 1)
+        summaries.flush()
+    assert str(caught.value) == (
+        f"{tmp_path / 'run' / 'metrics.jsonl'} could not be written: No such file or directory. Its folder was "
+        "removed, or is a file: bring it back or choose another one and start the same command again."
+    )
 
 
 def test_a_file_in_the_way_is_said(tmp_path):

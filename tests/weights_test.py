@@ -32,6 +32,17 @@ def test_a_run_comes_back_through_one_file(tiny_run, packed, tmp_path):
         for key in before:
             np.testing.assert_array_equal(after[key], before[key], err_msg=key)
     assert training_data.class_names(str(tmp_path)) == training_data.class_names(workdir)
+    trained_on = training_data.trained_on(str(tmp_path)).images
+    np.testing.assert_array_equal(trained_on, training_data.trained_on(workdir).images)
+    assert trained_on.shape == (48, 3)
+
+
+def test_a_file_of_before_training_images_were_stored_is_read(tiny_run, packed, tmp_path):
+    with np.load(packed) as stored:
+        arrays = {key: stored[key] for key in stored.files if key != "training_images"}
+    np.savez(tmp_path / "before.npz", **arrays)
+    weights.unpack(tiny_run[0], str(tmp_path / "run"), str(tmp_path / "before.npz"))
+    assert training_data.trained_on(str(tmp_path / "run")) is None
 
 
 def test_the_direction_of_seeds_comes_back(tiny_run, tmp_path):
@@ -112,7 +123,7 @@ def test_a_file_that_can_not_be_written_stays_as_it_was(tiny_run, tmp_path, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", fail)
-    with pytest.raises(OSError, match="run.npz could not be written: No space left on device. What was there stays"):
+    with pytest.raises(OSError, match="run.npz could not be written: No space left on device. Free some .*; what was"):
         weights.pack(*tiny_run, str(path))
     assert path.read_bytes() == b"before"
     assert os.listdir(tmp_path) == ["run.npz"]

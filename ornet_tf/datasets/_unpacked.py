@@ -51,15 +51,19 @@ def write(
     Raises:
       UserError: for pictures in other formats, a label that is no class, boxes that are no fractions, or no examples.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    sentence = f"{what}: {folder} could not be written", ", with another cache_dir"
+    with durable.writing(*sentence):
+        folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f"{folder.name}.partial-*"):
         logging.warning("%s was left by a run that was stopped; remove it, unless one is writing it now.", left)
     aside = folder.with_name(f"{folder.name}.partial-{uuid.uuid4().hex[:8]}")
-    aside.mkdir()
     try:
+        with durable.writing(*sentence):
+            aside.mkdir()
         index = _write_pictures(examples, aside, len(class_names), what)
-        np.savez(aside / _INDEX, class_names=np.array(class_names, np.str_), **index)
-        durable.place(str(aside), str(folder))
+        with durable.writing(*sentence):
+            np.savez(aside / _INDEX, class_names=np.array(class_names, np.str_), **index)
+            durable.place(str(aside), str(folder))
     except OSError:
         if not exists(folder):  # else another process wrote the same meanwhile
             raise
@@ -84,9 +88,10 @@ def _write_pictures(
         if number + 1 == _GIVE_UP_AFTER:
             _check_kinds(kinds, what)
         path = folder / _name(number, kind)
-        if number % 1000 == 0:
-            path.parent.mkdir()
-        path.write_bytes(encoded)
+        with durable.writing(f"{what}: {path} could not be written", ", with another cache_dir"):
+            if number % 1000 == 0:
+                path.parent.mkdir()
+            path.write_bytes(encoded)
         logging.log_every_n_seconds(logging.INFO, "%s: %d pictures unpacked.", 10, what, number + 1)
     if not labels:
         raise UserError(f"{what}: expected pictures, got none.")

@@ -124,7 +124,8 @@ def _boxes(path: pathlib.Path, pictures: list[str]) -> list[np.ndarray]:
 def _without_banner(files: list[str], folder: str | os.PathLike) -> list[str]:
     """Returns the paths of copies without the banner, after making those that are not there."""
     target = paths.local(folder, "fgvc_aircraft: banner_free")
-    target.mkdir(parents=True, exist_ok=True)
+    with durable.writing(f"{target} could not be made"):
+        target.mkdir(parents=True, exist_ok=True)
     copies = [str(target / os.path.basename(file)) for file in files]
     missing = [pair for pair in zip(files, copies) if not os.path.exists(pair[1])]
     if missing:
@@ -151,5 +152,7 @@ def _cut(path: str, copy: str) -> None:
     except FileNotFoundError:
         return
     except UNREADABLE:
-        pathlib.Path(aside).write_bytes(pathlib.Path(path).read_bytes())
-    durable.replace(aside, copy)
+        with durable.writing(f"{copy} could not be written"):
+            pathlib.Path(aside).write_bytes(pathlib.Path(path).read_bytes())
+    with durable.writing(f"{copy} could not be written"):
+        durable.replace(aside, copy)

@@ -6,6 +6,7 @@ classifier looks at the head, while the bird is five times larger: the gap that 
 """
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import io
@@ -230,11 +231,13 @@ def _write_cache(path: pathlib.Path | None, arrays: Mapping[str, np.ndarray]) ->
     """Stores the arrays under a name of its own and renames it, so that nobody ever reads half a file."""
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            np.savez(file, **arrays)
-        durable.replace(str(aside), str(path))
-    finally:
-        aside.unlink(missing_ok=True)
+    with durable.writing(f"toybirds: {path} could not be written", ", with another cache_dir or none"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("wb") as file:
+                np.savez(file, **arrays)
+            durable.replace(str(aside), str(path))
+        finally:
+            with contextlib.suppress(OSError):  # its folder may be a file
+                aside.unlink()

@@ -53,8 +53,8 @@ class Protocol(typing.Protocol):
         Args:
           activation_map: float32 [B, h, w, 1] in 0..1.
           truth: "boxes" and "whole_boxes" float32 [B, M, 4], ymin xmin ymax xmax in fractions of the view, the first
-            clipped to it, rows without area are padding; "mask", where there are masks, uint8 [B, S, S], 1 for the
-            object, 0 for background, 255 for what does not count.
+            clipped to it unless they lie outside of it, rows without area are padding; "mask", where there are masks,
+            uint8 [B, S, S], 1 for the object, 0 for background, 255 for what does not count.
         """
 
     def update(self, measured: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> None:
@@ -62,6 +62,9 @@ class Protocol(typing.Protocol):
 
     def summary(self, chosen_on: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
         """Returns the figures by the names of `titles`, ready for JSON, in percent.
+
+        They have "images", the number of all pictures, and what `counted` reads: "images_with_boxes" with
+        "images_out_of_view", or "images_with_object".
 
         Args:
           chosen_on: the summary of the same row on another split, to report what its best thresholds give here.
@@ -82,6 +85,39 @@ class Protocol(typing.Protocol):
     @staticmethod
     def cells(figures: Mapping[str, Any], threshold_split: str) -> dict[str, str]:
         """Returns the cells of a row's line in a table, by column, of one of the summary's sets of figures."""
+
+
+def out_of_view(boxes: Any) -> Any:
+    """Returns which pictures have boxes, but none that can be seen.
+
+    A picture is not left out because the centre crop of the evaluation view leaves out its object: no box that is
+    predicted in the view can match, so that it counts as missed.
+
+    Args:
+      boxes: float [B, M, 4], tensor or array, in fractions of the view; rows without area are padding.
+
+    Returns:
+      bool tensor [B].
+    """
+    is_real = tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
+    is_seen = tf.reduce_all(tf.minimum(boxes[..., 2:], 1.0) > tf.maximum(boxes[..., :2], 0.0), axis=-1)
+    return tf.reduce_any(is_real, axis=-1) & ~tf.reduce_any(is_real & is_seen, axis=-1)
+
+
+def counted(figures: Mapping[str, Any], split: str) -> str:
+    """Returns on how many pictures of a split figures were measured, for a table: all of them, and those with truth."""
+    images, notes = figures["images"], []
+    boxed = figures.get("images_with_boxes", images)
+    if boxed < images:
+        notes.append(
+            f"{boxed} with a box: localization is measured on these" if boxed else
+            "none with a box: localization is not measured"
+        )
+    if outside := figures.get("images_out_of_view", 0):
+        notes.append(f"{outside} with no box in the evaluation view, which count as missed")
+    if figures.get("images_with_object", images) < images:
+        notes.append(f"{figures['images_with_object'] or 'none'} with an object; the others are background")
+    return f"{images} {split} pictures" + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def number(value: float | None, interval: list[float] | None = None) -> str:

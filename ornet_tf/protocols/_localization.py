@@ -8,7 +8,7 @@ import numpy as np
 
 from ornet_tf import failures
 from ornet_tf.metrics import LocalizationMetrics
-from ornet_tf.protocols import Settings, number
+from ornet_tf.protocols import Settings, number, out_of_view
 
 
 class Accumulator:
@@ -23,9 +23,11 @@ class Accumulator:
         self._fixed = int(np.argmin(np.abs(np.asarray(options["thresholds"]) - settings.threshold)))
         self._boxes = []
         self._shares = []
+        self._out_of_view = 0
 
     def update(self, boxes: np.ndarray, ground_truth: np.ndarray, truth: Mapping[str, np.ndarray]) -> None:
         """Adds boxes [B, T, 4] of a batch."""
+        self._out_of_view += int(np.sum(out_of_view(truth["boxes"])))
         self._metrics.update(boxes, ground_truth, truth["logits"], truth["label"])
         self._boxes.append(boxes[:, self._fixed])
         self._shares.append(failures.shares(boxes[:, self._fixed], ground_truth))
@@ -36,7 +38,7 @@ class Accumulator:
         `..._interval` are the ends of intervals. That of a best threshold chooses it anew in each sample. With
         `chosen_on`: `threshold_chosen` and what it gives.
         """
-        figures = self._metrics.summary()
+        figures = {**self._metrics.summary(), "images_out_of_view": self._out_of_view}
         found = self._metrics.found()
         known = ~np.isnan(found.ious[:, 0])
         sums = self._bootstrap.sums(

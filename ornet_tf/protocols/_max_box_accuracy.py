@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from ornet_tf import score_maps
 from ornet_tf.errors import UserError
-from ornet_tf.protocols import Settings, number
+from ornet_tf.protocols import Settings, number, out_of_view
 
 _MOST_OFF = 5e-5  # pixels that float32 can move an edge by; the next true fraction is further from a whole number
 
@@ -56,6 +56,7 @@ class MaxBoxAccuracy:
         self._cuts, first = np.unique((grid * 255).astype(np.int32), return_index=True)
         self._thresholds = grid[first]
         self._ious = []
+        self._out_of_view = 0
 
     def overlaps(self, levels: tf.Tensor, count: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
         """Returns the best overlap at each cut.
@@ -63,7 +64,7 @@ class MaxBoxAccuracy:
         Args:
           levels: int32 [B, S, S], how many of the cuts each pixel is above.
           count: scalar int32, the number T of cuts.
-          truth: float64 [B, M, 4], x0 y0 x1 y1 in whole pixels; -1 in rows of padding.
+          truth: float64 [B, M, 4], x0 y0 x1 y1 in whole pixels; -1 in rows that nothing overlaps.
 
         Returns:
           float64 [B, T].
@@ -71,19 +72,23 @@ class MaxBoxAccuracy:
         raise NotImplementedError
 
     def measure(self, activation_map, truth):
-        """Returns "iou" float32 [B, T], NaN for pictures without truth."""
+        """Returns "iou" float32 [B, T], NaN for pictures without truth, and "out_of_view" bool [B]."""
         grey = score_maps.grey_levels(score_maps.score_maps(activation_map, self._size))
         levels = tf.reshape(tf.searchsorted(self._cuts, tf.reshape(grey, [-1])), tf.shape(grey))
         pixels = whole_pixels(truth["boxes"], self._size)
         iou = self.overlaps(levels, tf.constant(len(self._cuts)), pixels)
-        has_truth = tf.reduce_any(pixels[..., 0] >= 0, axis=1, keepdims=True)
+        is_unseen = out_of_view(truth["boxes"])
+        has_truth = tf.reduce_any(pixels[..., 0] >= 0, axis=1) | is_unseen
         # Two different fractions of pixel counts stay different in float32, so that an overlap is as large as asked for
         # in float32 where it is in float64.
-        return {"iou": tf.where(has_truth, tf.cast(iou, tf.float32), np.nan)}
+        return {
+            "iou": tf.where(has_truth[:, tf.newaxis], tf.cast(iou, tf.float32), np.nan), "out_of_view": is_unseen
+        }
 
     def update(self, measured, truth):
         """Adds a batch."""
         self._ious.append(measured["iou"])
+        self._out_of_view += int(np.sum(measured["out_of_view"]))
 
     def summary(self, chosen_on=None):
         """Returns the figures; `maxboxacc` is the mean over the overlaps asked for.
@@ -98,6 +103,7 @@ class MaxBoxAccuracy:
         figures = {
             "images": len(ious),
             "images_with_boxes": int(known.sum()),
+            "images_out_of_view": self._out_of_view,
             "iou_thresholds": list(self._asked),
             "thresholds": self._thresholds.tolist(),
             **dict.fromkeys(("maxboxacc", "maxboxacc_by_iou", "best_thresholds_on_evaluated_data")),
@@ -162,10 +168,14 @@ class MaxBoxAccuracy:
 
 
 def whole_pixels(boxes: tf.Tensor, size: int) -> tf.Tensor:
-    """Returns boxes float32 [B, M, 4] (ymin xmin ymax xmax, fractions) as x0 y0 x1 y1, rounded down; padding as -1."""
-    is_real = tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1, keepdims=True)
+    """Returns boxes float32 [B, M, 4] (ymin xmin ymax xmax, fractions) as x0 y0 x1 y1, rounded down.
+
+    Rows of padding, and of boxes that lie outside of the view, are -1: even a pixel at the edge does not touch these.
+    """
+    is_seen = (boxes[..., 2:] > boxes[..., :2]) & (boxes[..., 2:] > 0) & (boxes[..., :2] < 1)
+    is_seen = tf.reduce_all(is_seen, axis=-1, keepdims=True)
     pixels = tf.floor(tf.cast(boxes, tf.float64) * size + _MOST_OFF)
-    return tf.where(is_real, tf.gather(pixels, [1, 0, 3, 2], axis=-1), tf.constant(-1.0, tf.float64))
+    return tf.where(is_seen, tf.gather(pixels, [1, 0, 3, 2], axis=-1), tf.constant(-1.0, tf.float64))
 
 
 def boxes_of(extents: tf.Tensor, size: int) -> tf.Tensor:

@@ -63,6 +63,7 @@ class Protocol:
         precision = average_precision(pooled)
         figures = {
             "images": len(counts),
+            "images_with_object": int(np.count_nonzero(counts[:, 1].any(axis=-1))),
             "thresholds": len(self._edges) - 1,
             "pxap": None if np.isnan(precision) else float(100 * precision),
             "object_share": float(100 * pooled[1].sum() / max(pooled.sum(), 1)),
