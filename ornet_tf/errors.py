@@ -8,6 +8,9 @@ class UserError(ValueError):
     A `ValueError` or `TypeError` that is no `UserError` is a mistake in the code that calls.
     """
 
+    # AutoGraph raises what comes out of a graph's Python code anew: in the same class if it has this very constructor.
+    __init__ = Exception.__init__
+
 
 class NotFiniteError(UserError, FloatingPointError):
     """A loss, a gradient, something that training accumulates, a weight or an output is NaN or infinite."""

@@ -142,6 +142,18 @@ def test_errors_of_users_are_told_from_bugs(error, said):
     assert app.for_user(error) == said
 
 
+@pytest.mark.parametrize(("kind", "said"), [(errors.UserError, "Expected a."), (ValueError, "")])
+def test_what_a_graph_s_python_code_raises_is_told_as_it_was_raised(kind, said):
+    def fails(x):
+        if x > 0:  # for AutoGraph to convert
+            raise kind("Expected a.")
+        return x
+
+    with pytest.raises(kind) as error:
+        tf.function(fails)(tf.constant(1.0))
+    assert app.for_user(error.value) == said
+
+
 @pytest.mark.parametrize(
     ("mistyped", "near"),
     [

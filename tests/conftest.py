@@ -49,6 +49,16 @@ def tiny_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def vgg16_file(tmp_path_factory):
+    """The path of a VGG16 weights file without the dense layers, in the layout of Keras Applications; random."""
+    from ornet_tf.compat import keras
+
+    path = str(tmp_path_factory.mktemp("vgg16") / "notop.weights.h5")
+    keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3)).save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def export_base(tmp_path_factory):
     """The folder above version 1 of a small SavedModel with the signatures of an export."""
     from tests import tiny_contract

@@ -1,7 +1,6 @@
 import pytest
 
 from ornet_tf import assemble, phase_check
-from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from tests import tiny_experiment
 
@@ -43,12 +42,10 @@ def test_a_seed_is_not_for_xla():
         phase_check.check(config, assemble.load_source(config, "train"))
 
 
-def test_a_row_may_have_the_backbone_s_own_weights(tmp_path):
-    vgg16_file = tmp_path / "vgg16.weights.h5"
-    keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3)).save_weights(str(vgg16_file))
+def test_a_row_may_have_the_backbone_s_own_weights(vgg16_file):
     config = tiny_experiment.get_config()
     with config.unlocked():
-        config.backbone = {"name": "vgg16", "options": {"weights": str(vgg16_file), "split": "block4_conv3"}}
+        config.backbone = {"name": "vgg16", "options": {"weights": vgg16_file, "split": "block4_conv3"}}
         config.evaluation.row.mean_features.init_from = {"upper": "evaluator.upper"}
     phase_check.check(config, assemble.load_source(config, "train"))
     config.backbone.options.weights = None

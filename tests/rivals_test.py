@@ -149,12 +149,13 @@ def test_toybirds_hides_the_papers_patches_in_its_own_size():
     np.testing.assert_allclose(sizes, np.array(defaults) * config.input.crop / 224, atol=1.2)
 
 
-def test_every_phase_of_cub10_can_be_built_and_trains_what_it_means_to(monkeypatch):
+def test_every_phase_of_cub10_can_be_built_and_trains_what_it_means_to(vgg16_file):
     config, tiny = rivals_cub10.get_config(), tiny_rivals.get_config()
     source = assemble.load_source(tiny, "train")
     for phase in config.phase.values():
         phase.batch_size = 8
     config.input.update({"resize": 36, "crop": 32})
+    config.backbone.options.weights = vgg16_file
     phase_check.check(config, source)
     build = functools.partial(assemble.build_method, assemble.without_start_weights(config), num_classes=3)
     for name in RIVALS:

@@ -135,7 +135,7 @@ def test_processes_say_in_what_they_differ(tmp_path):
     """ for step in (7, 8)])
     for status, text in finish(tmp_path / "run", processes):
         assert status == 1
-        assert "ValueError: The processes of this run differ in: step. Start all of them with the same" in text
+        assert "UserError: The processes of this run differ in: step. Start all of them with the same" in text
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 8, "accumulate": 3}, {"batch_size": 7, "accumulate": 1}])
