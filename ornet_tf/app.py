@@ -5,8 +5,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Mapping
-from typing import Callable
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 from absl import app, flags, logging

@@ -5,7 +5,7 @@ last row that is on is number i gives ymax = (i + 1) / h.
 """
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import tensorflow as tf
 

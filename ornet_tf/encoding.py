@@ -5,14 +5,13 @@ import io
 import os
 import pathlib
 from collections.abc import Iterable
-from typing import Union
 
 import numpy as np
 from PIL import Image
 
 from ornet_tf.paths import readable
 
-Picture = Union[str, os.PathLike, bytes, np.ndarray]
+Picture = str | os.PathLike | bytes | np.ndarray
 
 
 def expect_several(pictures: Iterable[Picture]) -> None:

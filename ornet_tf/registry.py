@@ -9,8 +9,8 @@ import importlib
 import inspect
 import pathlib
 import pkgutil
-from collections.abc import Iterable, Mapping
-from typing import Any, Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from ornet_tf import option_types
 from ornet_tf.errors import UserError

@@ -4,7 +4,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, Union
+from typing import Protocol
 
 from ornet_tf import encoding
 from ornet_tf.detections import Detections
@@ -14,7 +14,7 @@ from serving.errors import PictureRefusedError
 # A batch is full at this many bytes of files, so that large pictures are sent by ones and twos.
 _BATCH_BYTES = 8 * 2**20
 
-Answer = Union[Detections, Exception]
+Answer = Detections | Exception
 
 
 class Model(Protocol):

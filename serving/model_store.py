@@ -4,8 +4,8 @@ from __future__ import annotations
 import os
 import pathlib
 import threading
-from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from absl import logging
 

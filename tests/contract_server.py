@@ -15,7 +15,7 @@ import os
 import pathlib
 import shutil
 import time
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
@@ -48,7 +48,7 @@ class Server(NamedTuple):
 
     url: str
     model: str
-    folder: Optional[pathlib.Path] = None
+    folder: pathlib.Path | None = None
 
     def connection(self):
         """Returns a connection that stays open; proxies of the environment are not used."""

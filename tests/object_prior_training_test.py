@@ -4,7 +4,6 @@ import pytest
 
 from ornet_tf import config, interruption
 from ornet_tf.train import train as train_run
-from ornet_tf.training_step import TrainingStep
 from tests import soak, tiny_prior
 from tests.tiny_steps import ONE, TWO, assert_close, make, train
 
@@ -75,14 +74,7 @@ def test_features_that_are_not_finite_end_the_loop_at_their_step_although_the_lo
 def test_a_run_that_was_interrupted_while_it_learned_a_prior_ends_like_one_that_was_not(tmp_path, monkeypatch):
     experiment = tiny_prior.get_config(reuse_frozen=True)
     train_run(experiment, str(tmp_path / "whole"))
-    step = TrainingStep.run
-
-    def end_in_the_middle(self, iterator, first_step, count):
-        if first_step == 2 and count == 2:  # steps 2 and 3 are a window
-            self.stop()
-        return step(self, iterator, first_step, count)
-
-    monkeypatch.setattr(TrainingStep, "run", end_in_the_middle)
+    soak.end_in_the_middle(monkeypatch)
     for phase in experiment.phases:
         with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
             train_run(experiment, str(tmp_path / "interrupted"))

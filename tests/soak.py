@@ -21,6 +21,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from ornet_tf import checkpoints, event_files, run_folder
+from ornet_tf.training_step import TrainingStep
 
 ROOT = pathlib.Path(__file__).parent.parent
 PHASES = ("evaluator", "stage_one", "stage_two")
@@ -51,6 +52,18 @@ def run(workdir, *arguments: str, end_at: str = "", after: float = 0.0, number: 
             time.sleep(0.002)
         errors.seek(0)
         return process.returncode, errors.read()
+
+
+def end_in_the_middle(monkeypatch) -> None:
+    """Lets pytest's `monkeypatch` end the tiny experiment's phases after step 3, in the window of steps 2 and 3."""
+    run = TrainingStep.run
+
+    def stopped(self, iterator, first_step, count):
+        if first_step == 2 and count == 2:
+            self.stop()
+        return run(self, iterator, first_step, count)
+
+    monkeypatch.setattr(TrainingStep, "run", stopped)
 
 
 def differences(first: str, second: str) -> list[str]:

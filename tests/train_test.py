@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from ornet_tf import assemble, checkpoints, event_files, interruption, run_folder
 from ornet_tf.train import train
-from ornet_tf.training_step import TrainingStep
 from tests import soak, tiny_experiment
 
 PHASES = ("evaluator", "stage_one", "stage_two")
@@ -88,14 +87,7 @@ def test_a_window_that_was_interrupted_has_the_mean_of_a_whole_one(tiny_run, tmp
     config, workdir = tiny_run
     left_out = shutil.ignore_patterns(*phases, "export", "evaluation")
     shutil.copytree(workdir, tmp_path, ignore=left_out, dirs_exist_ok=True)
-    run = TrainingStep.run
-
-    def end_in_the_middle(self, iterator, first_step, count):
-        if first_step == 2 and count == 2:  # steps 2 and 3 are a window
-            self.stop()
-        return run(self, iterator, first_step, count)
-
-    monkeypatch.setattr(TrainingStep, "run", end_in_the_middle)
+    soak.end_in_the_middle(monkeypatch)
     for phase in phases:
         with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
             train(config, str(tmp_path))
