@@ -48,7 +48,7 @@ class LoadedModel:
           OSError: if a file cannot be read.
           TypeError: if something is no picture, or `images` is one; ValueError if its shape is none, the export has no
             such signature, or its signature gives no detections.
-          PictureRefusedError: a ValueError, if a picture cannot be decoded and the export is one from before `status`.
+          PictureRefusedError: a UserError, if a picture cannot be decoded and the export is one from before `status`.
         """
         encoding.expect_several(images)
         results = []
@@ -73,7 +73,7 @@ class LoadedModel:
                 )
             return self._model.run(signature, dict.fromkeys(inputs, pictures))
         except RequestError as error:
-            kind = PictureRefusedError if error.code == Code.INVALID_ARGUMENT else ValueError
+            kind = PictureRefusedError if error.code == Code.INVALID_ARGUMENT else UserError
             raise kind(f"The model in {self.path} refuses: {short(error.message)}") from None
 
     def close(self) -> None:

@@ -17,12 +17,13 @@ from ornet_tf.errors import UserError
 
 
 @contextlib.contextmanager
-def lock(workdir: str, process: str = "") -> Iterator[None]:
-    """Keeps other processes from training in the same folder.
+def lock(workdir: str, process: str = "", *, use: str = "trains there") -> Iterator[None]:
+    """Keeps other processes from working in the same folder.
 
     Args:
       workdir: the run's folder; it is made if it is not there.
       process: the name of this process where several train one run.
+      use: what a process that holds the folder does, for the message to others.
 
     Raises:
       UserError: if a process holds the folder; it is named. The lock goes with its process, however that ends.
@@ -37,7 +38,7 @@ def lock(workdir: str, process: str = "") -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             raise UserError(
-                f"{workdir} is in use: {file.read().strip() or 'another process'} trains there. Wait for it, stop it, "
+                f"{workdir} is in use: {file.read().strip() or 'another process'} {use}. Wait for it, stop it, "
                 "or use another --workdir."
             ) from error
         except OSError as error:

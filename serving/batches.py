@@ -43,11 +43,11 @@ def localize_each(
       in_flight: the most requests at once.
 
     Raises:
-      ValueError: if a number is below 1.
+      UserError: if a number is below 1.
     """
     for name, value in (("batch_size", batch_size), ("in_flight", in_flight)):
         if value < 1:
-            raise ValueError(f"Expected {name} of at least 1, but got {value}.")
+            raise UserError(f"Expected {name} of at least 1, but got {value}.")
     waiting: collections.deque[concurrent.futures.Future[list[Answer]]] = collections.deque()
     pool = concurrent.futures.ThreadPoolExecutor(in_flight, thread_name_prefix="batch")
     try:

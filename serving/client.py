@@ -79,7 +79,7 @@ def localize(
       OSError: if a picture cannot be read (FileNotFoundError and so on).
       ConnectionError: if the server cannot be reached.
       TimeoutError: if it does not answer in time.
-      PictureRefusedError: a ValueError, if it refuses a picture (an export of before `status` does so).
+      PictureRefusedError: a UserError, if it refuses a picture (an export of before `status` does so).
       UserError: if it refuses for another reason, or answers with something else than detections.
       MissingPackageError: see `connect`.
       TypeError: if `images` is one picture instead of a list, or something in it is no picture.

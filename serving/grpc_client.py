@@ -12,7 +12,7 @@ import numpy as np
 
 import ornet_tf  # noqa: F401 - sets what TensorFlow reads when it is imported
 from ornet_tf import detections, encoding
-from ornet_tf.errors import MissingPackageError
+from ornet_tf.errors import MissingPackageError, UserError
 from serving import addresses
 from serving.errors import PictureRefusedError, short
 from serving.retries import Retries, TemporaryError
@@ -69,8 +69,8 @@ class GrpcModel:
           TypeError: if something is no picture, or `images` is one; ValueError if its shape is none.
           ConnectionError: if the server cannot be reached.
           TimeoutError: if it does not answer in time.
-          PictureRefusedError: a ValueError, if it refuses what was sent (INVALID_ARGUMENT).
-          ValueError: if it refuses for another reason, or answers with something else than detections.
+          PictureRefusedError: a UserError, if it refuses what was sent (INVALID_ARGUMENT).
+          UserError: if it refuses for another reason, or answers with something else than detections.
         """
         encoding.expect_several(images)
         if not images:
@@ -105,14 +105,14 @@ class GrpcModel:
             message = f"No answer from {self._address} within {seconds:g} s; is the server busy?"
             return TemporaryError(TimeoutError, message)
         if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return TemporaryError(ValueError, refusal)
+            return TemporaryError(UserError, refusal)
         if code == grpc.StatusCode.UNAVAILABLE:
             # A server says so when its queue is full, gRPC itself when there is no server.
             if self._listens():
-                return TemporaryError(ValueError, refusal)
+                return TemporaryError(UserError, refusal)
             message = f"No server answers at {self._address} ({details}); start one, or name another."
             return TemporaryError(ConnectionError, message)
-        return (PictureRefusedError if code == grpc.StatusCode.INVALID_ARGUMENT else ValueError)(refusal)
+        return (PictureRefusedError if code == grpc.StatusCode.INVALID_ARGUMENT else UserError)(refusal)
 
     def _listens(self) -> bool:
         try:

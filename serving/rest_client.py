@@ -58,8 +58,8 @@ class RestModel:
           TypeError: if something is no picture, or `images` is one; ValueError if its shape is none.
           ConnectionError: if the server cannot be reached.
           TimeoutError: if it does not answer in time.
-          PictureRefusedError: a ValueError, if it refuses what was sent (HTTP 400, 413).
-          ValueError: if it refuses for another reason, or answers with something else than detections.
+          PictureRefusedError: a UserError, if it refuses what was sent (HTTP 400, 413).
+          UserError: if it refuses for another reason, or answers with something else than detections.
         """
         encoding.expect_several(images)
         if not images:
@@ -108,8 +108,8 @@ class RestModel:
         message = f"{self._url} refuses with HTTP {reply.status_code}: {short(_error_text(content))}"
         if reply.status_code in _TEMPORARY:
             after = _retry_after(reply.headers.get("Retry-After", ""))
-            return TemporaryError(ValueError, message, retry_after=after)
-        return (PictureRefusedError if reply.status_code in _OF_CONTENTS else ValueError)(message)
+            return TemporaryError(UserError, message, retry_after=after)
+        return (PictureRefusedError if reply.status_code in _OF_CONTENTS else UserError)(message)
 
 
 def _outputs(content: bytes) -> dict[str, Any]:

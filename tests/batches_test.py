@@ -89,7 +89,7 @@ def test_a_broken_picture_costs_its_own_answer_only(tmp_path):
     assert sorted(model.sizes) == [1, 1, 1, 3]
 
 
-@pytest.mark.parametrize("error", [TimeoutError("late"), ConnectionError("gone"), ValueError("HTTP 404")])
+@pytest.mark.parametrize("error", [TimeoutError("late"), ConnectionError("gone"), UserError("HTTP 404")])
 def test_other_failures_cost_the_batch_and_are_not_repeated(error):
     model = Recorder(error=error)
     assert list(each(model, [b"1", b"2"])) == [error, error]
