@@ -100,8 +100,8 @@ def for_user(error: Exception) -> str:
     A full disk, a missing file, memory that does not suffice and hosts that are gone can reach a program as errors of
     the system or of TensorFlow. TensorFlow's other errors, such as those about shapes, are bugs.
     """
-    if hasattr(error, "ag_error_metadata") and isinstance(error.__context__, UserError):
-        error = error.__context__  # as it was raised, without the lines of code that AutoGraph adds
+    while hasattr(error, "ag_error_metadata") and isinstance(error.__context__, UserError):
+        error = error.__context__  # as it was raised: each function that AutoGraph converts adds lines of code to it
     if isinstance(error, (UserError, OSError)):
         return str(error)
     if isinstance(error, tf.errors.OpError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
@@ -189,14 +190,32 @@ def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int
         lacking = weight_origins.missing(method.parts, sources, pretrained_layers(config, num_classes))
         if lacking:
             where, part = f"config.evaluation.row.{name}", lacking[0].split("/")[0]
-            advice = f"Set {where}.init_from.{part} to a phase and its part, such as 'evaluator.upper'."
+            advice = f"Set {where}.init_from.{part} to 'PHASE.PART', a phase and its part that has them."
             raise UserError(weight_origins.without_weights(lacking[0], where, advice))
         method = build_method(config, section, num_classes)
     if is_row and getattr(method, "prior", None) is not None:  # phases read it in training only
-        learned_in = sources["direction"].split(".")[0]
-        run_folder.check_settings(os.path.join(workdir, learned_in), {"object_prior": config.object_prior.to_dict()})
+        _check_prior(config, name, method, workdir, num_classes)
     checkpoints.load_parts(method.parts, sources, workdir)
     return method
+
+
+def _check_prior(config: ConfigDict, name: str, method: methods.Protocol, workdir: str, num_classes: int) -> None:
+    """Checks that a row reads an object prior as it was learned: with the same weights and options."""
+    sources = config.evaluation.row[name].init_from
+    folder = os.path.join(workdir, sources["direction"].split(".")[0])
+    if "object_prior" in run_folder.settings(folder):  # older runs have it among the phase's options
+        run_folder.check_settings(folder, {"object_prior": config.object_prior.to_dict()})
+    origins = weight_origins.Origins(None)
+    for phase, built, trained in build_phases(without_start_weights(config), num_classes):
+        origins.add_phase(phase, built, config.phase[phase].init_from, trained, where=f"config.phase.{phase}")
+    origins.check_row(method, sources, where=f"config.evaluation.row.{name}")
+
+
+def build_phases(config: ConfigDict, num_classes: int) -> Iterator[tuple[str, methods.Protocol, list[Any]]]:
+    """Yields the name of each phase, its method, and the variables that its optimisers change."""
+    for name in config.phases:
+        method, optimizers = build_phase(config, name, num_classes, steps=1)
+        yield name, method, [variable for _, members in optimizers for variable in members]
 
 
 def pretrained_layers(config: ConfigDict, num_classes: int) -> frozenset[str]:

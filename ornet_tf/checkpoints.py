@@ -184,11 +184,14 @@ def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], wor
     unknown = sorted(set(sources) - set(parts))
     if unknown:
         raise UserError(f"init_from: no part {unknown[0]!r}; this method's parts are {', '.join(parts)}.")
-    by_phase: dict[str, dict[str, keras.Model]] = collections.defaultdict(dict)
+    # A source may serve several parts, as stage two's `lower` and `evaluator_lower`; a checkpoint fills one at a time.
+    rounds: dict[tuple[str, int], dict[str, keras.Model]] = collections.defaultdict(dict)
+    served: collections.Counter[str] = collections.Counter()
     for name, source in sources.items():
         phase, part = source.split(".")
-        by_phase[phase][part] = parts[name]
-    for phase, models in by_phase.items():
+        rounds[phase, served[source]][part] = parts[name]
+        served[source] += 1
+    for (phase, _), models in rounds.items():
         folder = os.path.join(workdir, phase)
         path = latest(folder)
         if path is None or not run_folder.is_finished(folder):

@@ -96,6 +96,17 @@ def end_at_once() -> None:
         signal.signal(number, lambda number, _: _end_at_once(_sentence(number, "give the same command again")))
 
 
+def check() -> None:
+    """Raises the `Interrupted` of a signal whose exception was lost, as in C++ code that calls Python; in long loops.
+
+    Raises:
+      Interrupted: if the signals are listened to, and one came.
+    """
+    heard = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if isinstance(heard, Interruption) and heard._raised is not None:
+        raise heard._raised
+
+
 @contextlib.contextmanager
 def listen(then: str = GOES_ON) -> Iterator[Interruption]:
     """Handles the signals inside, and restores the handlers that were there.

@@ -22,18 +22,16 @@ def check(config: ConfigDict, source: Source) -> None:
     num_classes = len(source.class_names)
     origins = weight_origins.Origins(assemble.pretrained_layers(config, num_classes))
     config = assemble.without_start_weights(config)
-    for name in config.phases:
+    for name, method, trained in assemble.build_phases(config, num_classes):
         section, where = config.phase[name], f"config.phase.{name}"
         if section.batch_size > len(source):
             raise UserError(
                 f"{where}.batch_size: expected at most the {len(source)} training pictures, got {section.batch_size}."
             )
-        method, optimizers = assemble.build_phase(config, name, num_classes, steps=1)
         if section.reuse_frozen:
             frozen_outputs.check(method, where=f"{where}.")
         if section.xla and not getattr(method, "can_be_compiled", True):
             raise UserError(f"{where}.xla: expected False, as a seed can't be computed by XLA, got True.")
-        trained = [variable for _, members in optimizers for variable in members]
         origins.add_phase(name, method, section.init_from, trained, where=where)
     evaluation = config.evaluation
     for name in dict.fromkeys((*evaluation.rows, evaluation.classifier, config.export.row)):

@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +16,18 @@ from absl import logging
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ornet_tf import app, image_files, images, localizer, paths, prediction_files, transforms, visualize
+from ornet_tf import (
+    app,
+    image_files,
+    images,
+    interruption,
+    localizer,
+    paths,
+    prediction_files,
+    run_folder,
+    transforms,
+    visualize,
+)
 from ornet_tf.errors import UserError
 
 _CHUNK_BYTES = 2**27  # of pictures that are in the graph at once, encoded and decoded
@@ -66,17 +78,22 @@ def predict(
     Raises:
       OSError: if something can't be written.
     """
-    found = find_pictures(inputs)
+    folder = os.path.join(workdir, "predictions")
+    found = _without_overlays(find_pictures(inputs), folder)
     model = localizer.load(config, workdir)
     view = transforms.evaluation_view(resize=config.input.resize, crop=config.input.crop)
     limits = {key: config.export[key] for key in ("max_bytes", "max_pixels")}
     broken: list[tuple[str, str]] = []
-    with prediction_files.writing(os.path.join(workdir, "predictions")) as predictions, tqdm.tqdm(
-        total=len(found), desc="predict", unit="image", mininterval=1, dynamic_ncols=True
-    ) as progress:
+    with contextlib.ExitStack() as held:
+        held.enter_context(run_folder.lock(workdir, "predictions", use="predicts there"))
+        predictions = held.enter_context(prediction_files.writing(folder))
+        progress = held.enter_context(
+            tqdm.tqdm(total=len(found), desc="predict", unit="image", mininterval=1, dynamic_ncols=True)
+        )
         for chunk in _chunks(found, limits["max_bytes"], config.evaluation.batch_size, broken):
             outputs = model.localize(tf.constant([encoded for _, encoded in chunk]))
             for (path, encoded), values in zip(chunk, zip(*(value.numpy() for value in outputs.values()))):
+                interruption.check()
                 row = dict(zip(outputs, values))
                 why = row["status"].decode()
                 if not why:
@@ -91,6 +108,21 @@ def predict(
                 progress.update(len(predictions.entries) + len(broken) - progress.n)
         progress.update(len(found) - progress.n)
     return predictions.entries, broken
+
+
+def _without_overlays(found: Sequence[str], folder: str) -> list[str]:
+    """Returns the pictures that do not lie in the folder of predictions: this run replaces those.
+
+    Raises:
+      UserError: if no picture is left.
+    """
+    inside = os.path.join(os.path.realpath(folder), "")
+    kept = [path for path in found if not os.path.realpath(path).startswith(inside)]
+    if not kept:
+        raise UserError(f"All pictures to predict on lie in {folder}, which this run writes anew; copy them elsewhere.")
+    if len(kept) < len(found):
+        logging.warning("%d pictures in %s are passed over: this run replaces them.", len(found) - len(kept), folder)
+    return kept
 
 
 def _chunks(

@@ -54,19 +54,24 @@ class Predictions:
         Raises:
           OSError: if it can't be written; what was added before stays.
         """
-        self._begin()
-        aside, place = os.path.join(self._folder, _ASIDE), self._free_place(path)
-        with durable.writing(f"{paths.readable(place)} could not be written", f"; {self.said()}"):
+        aside, place, is_listed = os.path.join(self._folder, _ASIDE), "", False
+        said = f"; {self.said()}" if self.has_begun else ""
+        with durable.writing(f"The overlay of {paths.readable(path)} could not be written to {self._folder}", said):
             try:
+                os.makedirs(self._folder, exist_ok=True)
                 overlay.save(aside, "PNG")
+                self._begin()  # not before: a first overlay that can't be written costs nothing of an earlier run
+                place = self._free_place(path)
                 os.replace(aside, place)
                 entry = {**entry, "overlay": paths.readable(place)}
                 self._lines.write(json.dumps(entry) + "\n")
                 self._lines.flush()
+                is_listed = True
                 self.entries.append(entry)
             except BaseException:
                 for left in (aside, place):
-                    _remove(left)
+                    if left and not is_listed:
+                        _remove(left)
                 raise
 
     def finish(self) -> None:
@@ -114,6 +119,8 @@ def writing(folder: str) -> Iterator[Predictions]:
     """Yields what pictures are added to; at its end, also by an error or a signal, predictions.json holds them.
 
     What an earlier run wrote goes when the first picture is added, or at the end. A run that dies before leaves all.
+
+    One process at a time may write there.
     """
     predictions = Predictions(folder)
     try:

@@ -96,6 +96,12 @@ def claim(folder: str, settings: Mapping[str, Any], *, learned: bool, allow_chan
         write_json(path, settings)
 
 
+def settings(folder: str) -> dict[str, Any]:
+    """Returns the settings that the phase in `folder` was trained with; empty if nothing was trained there."""
+    path = os.path.join(folder, "settings.json")
+    return read_json(path) if os.path.exists(path) else {}
+
+
 def check_settings(folder: str, settings: Mapping[str, Any]) -> None:
     """Checks that some of the settings are those that the phase in `folder` was trained with.
 

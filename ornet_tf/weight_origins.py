@@ -29,11 +29,12 @@ class Origins:
     The origin of a weight is the phase that has changed it last, or `PRETRAINED`.
     """
 
-    def __init__(self, pretrained: Collection[str]):
+    def __init__(self, pretrained: Collection[str] | None):
         """Begins before the first phase.
 
         Args:
-          pretrained: names of the backbone's layers whose weights come from a file.
+          pretrained: names of the backbone's layers whose weights come from a file. None where that does not matter any
+            more: what no phase has changed is taken as pretrained.
         """
         self._pretrained = pretrained
         self._phases: dict[str, dict[str, str]] = {}  # phase -> "part/layer/kind" -> origin
@@ -66,8 +67,9 @@ class Origins:
                 "('generator/',) leaves them out."
             )
         for part in method.parts.values():
+            # What a method has frozen runs as in inference; what it has not may have statistics that move.
             learns = prior is not None and prior.learns and part is prior.direction
-            if learns or any(id(v) in changed for v in part.weights):
+            if learns or (part.trainable and not (prior is not None and part is prior.direction)):
                 changed.update(id(v) for v in layers.statistics(part) if id(v) not in fixed)
         variables = named_variables(method.parts, trainable_only=False)
         here = {key: name for key, variable in variables.items() if id(variable) in changed}
@@ -92,7 +94,16 @@ class Origins:
                     f"{where}.init_from.{part} = {source!r}: {where.rpartition('.')[2]} has the parts "
                     f"{', '.join(method.parts)}, {phase} has {', '.join(self._shapes.get(phase, {})) or 'none'}."
                 )
-        lacking = [key for key in missing(method.parts, init_from, self._pretrained) if key not in changed]
+            there, here = self._shapes[phase][origin_part], _shapes(method.parts[part])
+            if there[: len(here)] != here:  # a part may be the beginning of another one
+                raise UserError(
+                    f"{where}.init_from.{part} = {source!r}: expected {len(here)} weights of the shapes of {part}, got "
+                    f"{len(there)} weights, or others. Name a part of the same model."
+                )
+        lacking = []
+        if self._pretrained is not None:
+            needless = {*changed, *getattr(method, "unused", ())}
+            lacking = [key for key in missing(method.parts, init_from, self._pretrained) if key not in needless]
         if lacking:
             part = lacking[0].partition("/")[0]
             advice = self._advice(part, _shapes(method.parts[part]), where)

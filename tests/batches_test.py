@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ornet_tf import detections, loaded
+from ornet_tf.errors import UserError
 from serving import batches
 from serving.errors import PictureRefusedError
 from tests import tiny_contract, tiny_export

@@ -200,6 +200,18 @@ def test_parts_are_handed_to_a_later_phase_under_another_name(tmp_path):
         np.testing.assert_array_equal(expected, actual)
 
 
+def test_several_parts_may_start_from_one(tmp_path):
+    trained = {"lower": part(), "upper": part(4)}
+    phase(tmp_path / "evaluator", trained)[0].save(1)
+    run_folder.finish(str(tmp_path / "evaluator"), steps=1)
+    heirs = {"lower": part(), "evaluator_lower": part(), "third": part(), "upper": part(4)}
+    sources = {**dict.fromkeys(("lower", "evaluator_lower", "third"), "evaluator.lower"), "upper": "evaluator.upper"}
+    checkpoints.load_parts(heirs, sources, str(tmp_path))
+    for name, source in sources.items():
+        for expected, actual in zip(weights(trained[source.split(".")[1]]), weights(heirs[name])):
+            np.testing.assert_array_equal(expected, actual)
+
+
 def test_what_cannot_be_handed_over_is_said(tmp_path):
     saved, _ = phase(tmp_path / "evaluator", {"lower": part()})
     saved.save(1)

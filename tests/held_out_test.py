@@ -9,6 +9,7 @@ from PIL import Image
 
 from ornet_tf import assemble, checkpoints, evaluate, evaluation_report, held_out, run_folder
 from ornet_tf.datasets import image_folder
+from ornet_tf.errors import UserError
 from ornet_tf.train import train
 from tests import tiny_folder
 
@@ -126,6 +127,16 @@ def test_a_training_image_under_another_name_is_said_in_the_table(copy):
     assert "1 test pictures have the pixels of a picture that the run was trained on." in evaluation_report.table(
         result
     )
+
+
+def test_a_test_split_that_was_trained_on_is_refused_whatever_its_names(copy):
+    config, folder = copy
+    of_train = image_folder.load("train", **config.dataset.options.to_dict()).images
+    of_test = image_folder.load("test", **config.dataset.options.to_dict()).images
+    for path, other in zip(of_test, of_train):
+        Image.open(other).save(path)
+    with pytest.raises(UserError, match=rf"{len(of_test)} of {len(of_test)} images of the test split were trained on"):
+        evaluate.evaluate(config, str(folder / "run"))
 
 
 def test_a_run_goes_on_in_another_place_but_not_with_other_images(copy):

@@ -32,6 +32,20 @@ def test_a_signal_whose_exception_was_lost_still_ends_as_interrupted(lost_as):
     assert isinstance(ended.value.__cause__, lost_as)
 
 
+def test_a_long_loop_can_ask_for_a_signal_whose_exception_was_lost():
+    interruption.check()
+    with pytest.raises(interruption.Interrupted, match="SIGINT"), interruption.listen():
+        interruption.check()
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except interruption.Interrupted:
+            pass  # as in C++ code that calls Python
+        interruption.check()
+        pytest.fail("not reached")
+    interruption.check()
+
+
 def test_a_signal_that_no_loop_answers_goes_to_the_listener_outside():
     with pytest.raises(interruption.Interrupted, match="SIGINT"), interruption.listen():
         with interruption.listen() as inner, inner.stops(lambda: None):  # too late: nothing looks at it any more

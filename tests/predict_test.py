@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ornet_tf import assemble, interruption, localizer, predict
+from ornet_tf import assemble, interruption, localizer, predict, run_folder
+from ornet_tf.errors import UserError
 from tests import broken_files, source_tree
 
 
@@ -108,6 +109,28 @@ def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, pictures):
     with pytest.MonkeyPatch.context() as patched:  # gone after it was found
         patched.setattr(predict, "find_pictures", list)
         assert predict.predict(*tiny_run, inputs)[1] == [(inputs[1], "file not found")]
+
+
+def test_two_runs_do_not_write_at_once(tiny_run, pictures):
+    config, workdir = tiny_run
+    said = "is in use: process .* predicts there"
+    with run_folder.lock(workdir, "predictions"), pytest.raises(UserError, match=said):
+        predict.predict(config, workdir, [str(pictures)])
+
+
+def test_overlays_of_an_earlier_run_are_no_input(tiny_run, tmp_path, caplog):
+    config, workdir = tiny_run
+    folder = pathlib.Path(workdir, "predictions")
+    folder.mkdir(exist_ok=True)
+    overlay, other = folder / "00007_x.png", tmp_path / "other.png"
+    for path in (overlay, other):
+        Image.new("RGB", (40, 30)).save(path)
+    results, _ = predict.predict(config, workdir, [str(overlay), str(other)])
+    assert [result["file"] for result in results] == [str(other)]
+    assert "1 pictures in" in caplog.text and "passed over: this run replaces them" in caplog.text
+    with pytest.raises(UserError, match="All pictures to predict on lie in .*predictions, which this run writes anew"):
+        predict.predict(config, workdir, [str(overlay)])
+    overlay.unlink()
 
 
 def test_chunks_hold_what_fits_decoded(tmp_path):

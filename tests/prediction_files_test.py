@@ -123,15 +123,28 @@ def test_a_disk_without_room_leaves_what_was_there_before(tmp_path):
             add(predictions, "a.jpg")
             add(predictions, "b.jpg", size=300)
     """)
-    assert "00001_b.png could not be written: File too large" in done.stderr
+    assert "The overlay of b.jpg could not be written to " in done.stderr
     assert f"the results of the 1 pictures before it stay in {tmp_path}" in done.stderr
     assert [entry["file"] for entry in listed(tmp_path)] == ["a.jpg"]
     assert names(tmp_path) == ["00000_a.png", "predictions.json"]
 
 
+def test_a_first_overlay_that_can_not_be_written_costs_nothing_of_an_earlier_run(tmp_path):
+    write(tmp_path, "a.jpg")
+    before = listed(tmp_path)
+    done = run(tmp_path, """
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        with writing(folder) as predictions:
+            add(predictions, "b.jpg", size=300)
+    """)
+    assert "The overlay of b.jpg could not be written to " in done.stderr
+    assert names(tmp_path) == ["00000_a.png", "predictions.json"]
+    assert listed(tmp_path) == before
+
+
 def test_a_folder_that_can_not_be_made_is_said(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file could not be written: "):
+    with pytest.raises(OSError, match="The overlay of .* could not be written to .*file: "):
         write(tmp_path / "file", "a.jpg")
 
 

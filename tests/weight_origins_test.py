@@ -1,9 +1,11 @@
+import shutil
+
 import pytest
 
 from ornet_tf import assemble, phase_check
 from ornet_tf import config as ornet
 from ornet_tf.errors import UserError
-from tests import tiny_prior
+from tests import tiny_prior, tiny_seeds
 
 
 def refused(config):
@@ -18,7 +20,6 @@ def refused(config):
         ("phase.stage_two", "direction", "stage_one.direction"),
         ("phase.stage_two", "evaluator_upper", "evaluator.upper"),
         ("phase.stage_two", "evaluator_lower", "evaluator.lower"),
-        ("phase.stage_two", "generator", "stage_one.generator"),
         ("phase.stage_one", "upper", "evaluator.upper"),
         ("evaluation.row.seed", "direction", "stage_two.direction"),  # the last one, which has stage one's
         ("evaluation.row.cam", "upper", "stage_one.upper"),
@@ -75,3 +76,41 @@ def test_a_prior_is_read_with_the_weights_that_it_was_learned_with_or_refused():
         other.trainable = ("upper/predictions",)
     said = refused(config)  # the statistics of its batch normalisation move
     assert "upper/block3_1_norm/moving_mean comes from other, there from evaluator" in said
+
+
+def test_a_source_of_another_model_is_refused_before_any_training():
+    config = tiny_prior.get_config()
+    config.phase.stage_two.init_from.lower = "stage_one.generator"
+    assert refused(config).startswith(
+        "config.phase.stage_two.init_from.lower = 'stage_one.generator': expected 10 weights of the shapes of lower, "
+    )
+
+
+def test_a_generator_may_be_trained_from_its_start_in_stage_two():
+    config = tiny_prior.get_config()
+    with config.unlocked():
+        config.phases = ("evaluator", "stage_two")
+        stage_two = config.phase.stage_two
+        stage_two.options.object_prior = False
+        del stage_two.losses["seed"]
+        stage_two.init_from = {
+            "lower": "evaluator.lower", "evaluator_lower": "evaluator.lower", "evaluator_upper": "evaluator.upper"
+        }
+        config.evaluation.rows = ("stage_two",)
+    phase_check.check(config, assemble.load_source(config, "train"))
+
+
+def test_a_row_that_is_added_later_reads_a_prior_with_its_own_weights_or_is_refused(tiny_run, tmp_path):
+    config = tiny_seeds.write(tiny_run[1], str(tmp_path / "run"))
+    with config.unlocked():
+        parts = {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"}
+        config.evaluation.row.seed = ornet.row("seed_scores", parts)
+    assemble.trained_method(config, "seed", str(tmp_path / "run"), 3)
+    later = config.copy_and_resolve_references()
+    with later.unlocked():
+        later.phase.later = config.phase.evaluator.copy_and_resolve_references()
+        later.phases = ("evaluator", "stage_one", "later", "stage_two")
+        later.evaluation.row.seed.init_from.upper = "later.upper"
+    shutil.copytree(tmp_path / "run" / "evaluator", tmp_path / "run" / "later")
+    with pytest.raises(UserError, match="row.seed.init_from: expected the weights that the object prior was learned"):
+        assemble.trained_method(later, "seed", str(tmp_path / "run"), 3)

@@ -35,6 +35,7 @@ class Protocol(typing.Protocol):
     what these parts make of images float32 [B, H, W, 3] in 0..255. Where it is known before, it comes in the batch. One
     that XLA can't compile says so by `can_be_compiled` = False.
     A method whose map can be that of the true label may also have `predict_for`, see `predict_known`.
+    One with weights that play no part says which by `unused`, a set of "part/layer/kind".
     One with an object prior has it as `prior`, see `ornet_tf.seeds.Seeds`: the features that the prior is learned from
     must come from weights that stay. None, or no such attribute, for none.
 

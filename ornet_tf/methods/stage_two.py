@@ -71,8 +71,9 @@ class Method:
         for name, part in self.parts.items():
             part.trainable = name == "generator"
         # The auxiliary head plays no part in stage two.
+        self.unused = {path for path in named_variables(self.parts, trainable_only=False) if "auxiliary" in path}
         self.trainable_variables = {
-            path: v for path, v in named_variables(self.parts).items() if "auxiliary" not in path
+            path: v for path, v in named_variables(self.parts).items() if path not in self.unused
         }
 
     def forward(self, batch, *, training):
