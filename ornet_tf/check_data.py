@@ -26,15 +26,17 @@ from ornet_tf import app, assemble, box_check, masks, picture_store
 from ornet_tf.datasets import SPLITS, MissingSplit, Source
 from ornet_tf.errors import UserError
 
+_HELP = {"--help", "-help", "--helpshort", "-helpshort", "--helpfull", "-helpfull", "-?"}  # flags of absl
 _SHOWN = 20  # names of each list in the text; JSON has all
 
 
 def start() -> None:
     """Runs the program of this module; the word `check` comes before the flags."""
-    if sys.argv[1:2] != ["check"]:
+    if sys.argv[1:2] == ["check"]:
+        del sys.argv[1]
+    elif not set(sys.argv[1:2]) & _HELP:
         sys.stderr.write("Error: expected `python -m ornet_tf.datasets check --config=FILE`.\n")
         sys.exit(1)
-    del sys.argv[1]
     app.run(
         main,
         takes_workdir=False,

@@ -20,7 +20,7 @@ def available() -> int:
         if "MemAvailable" in fields:
             found = int(fields["MemAvailable"].split()[0]) * 1024
     limit, used = (pathlib.Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory.current"))
-    if limit.exists() and limit.read_text().strip().isdigit():  # the limit of a container; else "max"
+    if limit.exists() and limit.read_text().strip().isdecimal():  # the limit of a container; else "max"
         stat = pathlib.Path("/sys/fs/cgroup/memory.stat")
         fields = dict(line.split() for line in stat.read_text().splitlines()) if stat.exists() else {}
         kept = int(used.read_text()) - int(fields.get("inactive_file", 0))  # files that were read can be dropped

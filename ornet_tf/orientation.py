@@ -6,6 +6,7 @@ What is stated elsewhere (XMP, a second segment, the eXIf chunk of a PNG) is not
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -41,26 +42,53 @@ def read(file: BinaryIO) -> int:
     Raises:
       OSError: if the file can't be read.
     """
+    for marker, span, content in _segments(file):
+        if marker == APP1 and content == NAME:
+            return _of_tiff(file.read(max(span - 10, 0)))
+    return 1
+
+
+def stored_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Reads the height and width of a JPEG file, as it is stored, from its first bytes; None if it states none.
+
+    Unlike Pillow's, this reader takes any size, and files whose tables are damaged.
+
+    Args:
+      file: the file, at its start.
+
+    Raises:
+      OSError: if the file can't be read.
+    """
+    for marker, _, content in _segments(file):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a frame: its precision, height, width
+            height, width = struct.unpack_from(">HH", content, 1)
+            return (height, width) if height and width else None
+    return None
+
+
+def _segments(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
+    """Yields the marker, the length with the marker, and the first 6 bytes of content of each segment of a JPEG file.
+
+    The file is then behind these 6 bytes. It ends at the image data, and where the file is malformed.
+    """
     if file.read(2) != bytes([0xFF, START]):
-        return 1
+        return
     at = 2
     for _ in range(MAX_SEGMENTS):
         file.seek(at)
         segment = file.read(10)
         if len(segment) < 10 or segment[0] != 0xFF:
-            return 1
+            return
         marker, span = segment[1], 2 + int.from_bytes(segment[2:4], "big")
-        if marker == APP1 and segment[4:] == NAME:
-            return _of_tiff(file.read(max(span - 10, 0)))
         if marker == 0xFF:  # a fill byte
             at += 1
         elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # no length follows
             at += 2
         elif marker in (0, END, IMAGE_DATA) or span < 4:
-            return 1
+            return
         else:
+            yield marker, span, segment[4:]
             at += span
-    return 1
 
 
 def _of_tiff(data: bytes) -> int:

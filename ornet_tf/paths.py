@@ -18,8 +18,8 @@ def local(path: str | os.PathLike, what: str) -> pathlib.Path:
       what: the option or flag that holds it, for the message.
 
     Raises:
-      UserError: if it is no path, is empty, as an unset variable is, or is a URL, which would be taken for a folder of
-        that name.
+      UserError: if it is no path, is empty, as an unset variable is, begins with the name of no user, or is a URL,
+        which would be taken for a folder of that name.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise UserError(f"{what}: expected a path, got {path!r}.")
@@ -28,7 +28,24 @@ def local(path: str | os.PathLike, what: str) -> pathlib.Path:
         raise UserError(f"{what}: expected a path, got an empty text; is a variable unset? The current folder is '.'.")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", text):
         raise UserError(f"{what}: expected a path of this machine, got {text!r}; URLs are not supported, mount it.")
-    return pathlib.Path(text).expanduser().absolute()
+    return pathlib.Path(at_home(text, what)).absolute()
+
+
+def at_home(path: str, what: str) -> str:
+    """Returns a path whose `~` or `~user` is replaced by the home folder.
+
+    Args:
+      path: as the user gave it, also a URL.
+      what: the option or flag that holds it, for the message.
+
+    Raises:
+      UserError: if nobody has that name: the path would be taken for a folder of it.
+    """
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        name = expanded.split("/")[0]
+        raise UserError(f"{what}: expected a path, got {path!r}; {name} is nobody's home. A folder {name} is ./{name}.")
+    return expanded
 
 
 def readable(path: str | os.PathLike) -> str:

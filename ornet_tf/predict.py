@@ -42,24 +42,32 @@ def main(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> None:
         raise UserError(f"{len(broken)} of {len(results) + len(broken)} pictures could not be read: {details}.")
 
 
-def find_pictures(inputs: Iterable[str]) -> list[str]:
-    """Returns the files among `inputs`, whatever their names, and those that `image_files.find` finds in the folders.
+def find_pictures(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Finds the files among `inputs`, whatever their names, and those that `image_files.find` finds in the folders.
+
+    Returns:
+      Their paths, and the (path, reason) pairs of folders below that can't be read.
 
     Raises:
       FileNotFoundError: if an input is neither.
       UserError: if there is no picture at all.
     """
-    found = []
+    found, unreadable = [], []
     for path in inputs:
         if os.path.isdir(path):
-            found += [os.path.join(path, name) for name in image_files.find(path).images]
+            below = image_files.find(path)
+            found += [os.path.join(path, name) for name in below.images]
+            unreadable += [(os.path.join(path, name), f"folder not read: {why}") for name, why in below.unreadable]
         elif os.path.isfile(path):
             found.append(path)
         else:
             raise FileNotFoundError(f"{path}: no such file or folder; give pictures (JPEG, PNG) or folders of them.")
     if not found:
-        raise UserError("No picture to predict on: name JPEG or PNG files, or folders of them, after the flags.")
-    return found
+        reasons = "".join(f" {paths.readable(path)} ({reason})." for path, reason in unreadable)
+        raise UserError(
+            f"No picture to predict on: name JPEG or PNG files, or folders of them, after the flags.{reasons}"
+        )
+    return found, unreadable
 
 
 def predict(
@@ -72,14 +80,15 @@ def predict(
 
     Returns:
       One dictionary per picture: file, box [ymin, xmin, ymax, xmax] in fractions of the upright picture, box_pixels,
-      score, class, class_name, overlay; and the (path, reason) pairs of pictures that can't be read or drawn. Bytes of
-      names that are not UTF-8 stand in file and overlay as `\xNN`.
+      score, class, class_name, overlay; and the (path, reason) pairs of pictures that can't be read or drawn, and of
+      folders that can't be read. Bytes of names that are not UTF-8 stand in file and overlay as `\xNN`.
 
     Raises:
       OSError: if something can't be written.
     """
+    found, unreadable = find_pictures(inputs)
     folder = os.path.join(workdir, "predictions")
-    found = _without_overlays(find_pictures(inputs), folder)
+    found = _without_overlays(found, folder)
     model = localizer.load(config, workdir)
     view = transforms.evaluation_view(resize=config.input.resize, crop=config.input.crop)
     limits = {key: config.export[key] for key in ("max_bytes", "max_pixels")}
@@ -107,7 +116,7 @@ def predict(
                     broken.append((path, why))
                 progress.update(len(predictions.entries) + len(broken) - progress.n)
         progress.update(len(found) - progress.n)
-    return predictions.entries, broken
+    return predictions.entries, broken + unreadable
 
 
 def _without_overlays(found: Sequence[str], folder: str) -> list[str]:

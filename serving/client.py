@@ -117,7 +117,7 @@ def run(
       UserError: if `batch_size` or `in_flight` is below 1.
     """
     failed = 0
-    taken = {pathlib.Path(path).resolve() for path in paths} if output_dir else set()
+    taken = {os.path.realpath(path) for path in paths} if output_dir else set()
     if output_dir:
         pathlib.Path(output_dir).mkdir(parents=True, exist_ok=True)
     answers = batches.localize_each(model, paths, signature=signature, batch_size=batch_size, in_flight=in_flight)
@@ -135,7 +135,7 @@ def run(
     return failed
 
 
-def _entry(path: str, answer: batches.Answer, output_dir: str, taken: set[pathlib.Path]) -> dict[str, Any]:
+def _entry(path: str, answer: batches.Answer, output_dir: str, taken: set[str]) -> dict[str, Any]:
     if isinstance(answer, Exception):
         return {"error": str(answer)}
     if answer.status:
@@ -152,15 +152,15 @@ def _entry(path: str, answer: batches.Answer, output_dir: str, taken: set[pathli
     return entry
 
 
-def _free_path(folder: pathlib.Path, path: str, taken: set[pathlib.Path]) -> pathlib.Path:
+def _free_path(folder: pathlib.Path, path: str, taken: set[str]) -> pathlib.Path:
     """Returns where a picture's overlay goes: never onto a picture that is asked about, nor onto another overlay."""
     stem = pathlib.Path(path).stem
     output = folder / file_name(stem, "_box.png")
     number = 2
-    while output.resolve() in taken:
+    while os.path.realpath(output) in taken:
         output = folder / file_name(stem, f"_box_{number}.png")
         number += 1
-    taken.add(output.resolve())
+    taken.add(os.path.realpath(output))
     return output
 
 

@@ -3,12 +3,17 @@ from __future__ import annotations
 
 import os
 import pathlib
+import subprocess
+import sys
+import tempfile
+import textwrap
 import unicodedata
 
 import pytest
 
 from ornet_tf import image_files, predict
 from ornet_tf.datasets import image_folder, imagenet, reid
+from tests import source_tree
 
 TAKEN = ["ape/1.jpg", "ape/2.JPEG", "ape/deep/er/3.PnG", "bee/4.jpg", "linked/5.jpg", "linked/sub/6.jpg", "bee/7.jpg"]
 PASSED_OVER = [
@@ -51,7 +56,8 @@ def below(root, paths):
 
 def test_training_and_prediction_see_the_same_files(tree):
     trained = image_folder.load("train", root=tree)
-    predicted = predict.find_pictures([str(tree)])
+    predicted, unreadable = predict.find_pictures([str(tree)])
+    assert unreadable == []
     assert below(tree, predicted) == below(tree, trained.images) == trained.names == sorted(TAKEN)
     assert trained.class_names == ["ape", "bee", "linked"]
     assert all(os.path.isfile(path) for path in predicted)
@@ -76,9 +82,9 @@ def test_what_is_passed_over_is_counted_and_logged(tree, caplog):
 
 def test_a_file_or_folder_that_is_named_is_always_taken(tree):
     hidden, other = str(tree / "ape" / "._1.jpg"), str(tree / "ape" / "notes.txt")
-    assert predict.find_pictures([hidden, other]) == [hidden, other]
+    assert predict.find_pictures([hidden, other]) == ([hidden, other], [])
     for folder in ("@eaDir", ".cache/bee", "__MACOSX"):
-        assert predict.find_pictures([str(tree / folder)])
+        assert predict.find_pictures([str(tree / folder)])[0]
     assert image_folder.load("train", root=tree / ".cache").names == ["bee/1.jpg"]
 
 
@@ -124,3 +130,108 @@ def test_split_folders_are_told_from_what_systems_left_beside_them(tmp_path):
 def test_a_folder_that_is_missing_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         image_files.find(tmp_path / "nowhere")
+
+
+def test_folders_that_link_to_each_other_are_looked_into_once(tmp_path, caplog):
+    folders = [tmp_path / f"{number:02d}" for number in range(50)]  # a system takes about 40 links in a path
+    for folder in folders:
+        make(folder, ["1.jpg"])
+    for folder in folders:
+        for other in folders:
+            (folder / f"to {other.name}").symlink_to(other, target_is_directory=True)
+    with caplog.at_level("INFO", logger="absl"):
+        found = image_files.find(tmp_path)
+    assert len(found.images) == 50 and all(os.path.isfile(tmp_path / name) for name in found.images)
+    assert len({os.path.realpath(tmp_path / name) for name in found.images}) == 50
+    assert found.images[:2] == ["00/1.jpg", "00/to 01/1.jpg"]  # the first in order of names
+    assert len(found.passed_over) == 50 * 50  # 50 folders and 50 * 50 links, of which one for each image was taken
+    assert "folders found before under another name" in caplog.text
+
+
+def test_links_to_folders_of_systems_are_passed_over(tmp_path):
+    make(tmp_path, ["ape/1.jpg", "ape/@eaDir/2.jpg", "store/ape/3.jpg"])
+    (tmp_path / "notea").symlink_to("ape/@eaDir", target_is_directory=True)
+    (tmp_path / "more").symlink_to("store/ape", target_is_directory=True)
+    found = image_files.find(tmp_path)
+    assert (found.images, found.passed_over) == (["ape/1.jpg", "more/3.jpg"], ["ape/@eaDir", "notea", "store/ape"])
+
+
+def test_what_is_no_file_is_said_truly(tmp_path, caplog):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with caplog.at_level("INFO", logger="absl"):
+        image_files.find(tmp_path)
+    assert "what is neither a file nor a folder (pipes, links that lead nowhere), such as 'pipe.jpg'" in caplog.text
+
+
+def test_a_tree_may_be_of_any_depth(tmp_path):
+    depth = 1100
+    for level in range(1, depth + 1):
+        (tmp_path / "/".join("a" * level)).mkdir()
+    file = tmp_path / "/".join("a" * depth) / "1.jpg"
+    file.touch()
+    try:
+        assert image_files.find(tmp_path).images == ["a/" * depth + "1.jpg"]
+    finally:  # what removes the tests' folders is not made for such trees
+        file.unlink()
+        for level in range(depth, 0, -1):
+            (tmp_path / "/".join("a" * level)).rmdir()
+
+
+@pytest.fixture
+def locked():
+    """A folder with a folder that nobody can read; pytest's own folders are closed to other users altogether."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        make(folder, ["cat/1.jpg", "cat/b/2.jpg", "cat/c/3.jpg", "dog/4.jpg"])
+        (folder / "cat" / "b").chmod(0)
+        yield folder
+        (folder / "cat" / "b").chmod(0o700)
+
+
+def as_another_user(folder, program):
+    """Runs a program that may not read everything, as the superuser may."""
+    before = """
+        import os, sys
+        from ornet_tf import image_files, predict
+        from ornet_tf.datasets import _files, image_folder
+        os.chdir(sys.argv[1])
+        os.geteuid() or os.setuid(65534)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(before) + textwrap.dedent(program), str(folder)],
+        cwd=source_tree.ROOT, check=False, timeout=120, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_folder_below_that_can_not_be_read_costs_what_is_in_it(locked):
+    program = """
+        print(image_files.find("."))
+        found, unreadable = predict.find_pictures(["."])
+        print(found, unreadable)
+        try:
+            predict.find_pictures(["cat/b"])
+        except PermissionError as error:
+            print("named itself:", error)
+    """
+    found, predicted, named = as_another_user(locked, program).splitlines()
+    images = ["cat/1.jpg", "cat/c/3.jpg", "dog/4.jpg"]
+    assert found == str(image_files.Found(images, [], [], [("cat/b", "Permission denied")]))
+    assert predicted == f"{[f'./{name}' for name in images]} [('./cat/b', 'folder not read: Permission denied')]"
+    assert named.startswith("named itself: [Errno 13]")
+
+
+def test_a_data_set_must_be_readable_as_a_whole(locked):
+    program = """
+        for load in (lambda: image_folder.load("train", root="."), lambda: _files.pictures("cat", folders=True)):
+            try:
+                load()
+            except Exception as error:
+                print(type(error).__name__, error)
+    """
+    lines = as_another_user(locked, program).splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.startswith("UserError ") and "cat/b: the folder can't be read: Permission denied; make it" in line

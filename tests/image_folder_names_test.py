@@ -26,6 +26,22 @@ def test_absolute_paths_below_the_folder_of_the_table_are_read(tmp_path, place):
     np.testing.assert_array_equal(np.concatenate(boxes), [[2, 1, 4, 3], [6, 5, 8, 7]])
 
 
+@pytest.mark.parametrize("place", ["", "test"])
+def test_absolute_paths_through_other_links_are_read(tmp_path, place):
+    root, store = tmp_path / "root", make(tmp_path / "store", "3.jpg")
+    make(root, "train/cat/1.jpg", "test/cat/2.jpg")
+    (root / "test" / "dog").symlink_to(store, target_is_directory=True)
+    (tmp_path / "alias").symlink_to(root, target_is_directory=True)
+    (tmp_path / "cats").symlink_to(root / "test" / "cat", target_is_directory=True)
+    rows = [f"{tmp_path}/alias/test/cat/2.jpg,1,2,3,4", f"{tmp_path}/alias/test/dog/3.jpg,5,6,7,8"]
+    (root / place / "boxes.csv").write_text(HEADER + "\n".join([*rows, f"{tmp_path}/cats/2.jpg,2,3,4,5"]))
+    boxes = image_folder.load("test", root=root).boxes
+    np.testing.assert_array_equal(np.concatenate(boxes), [[2, 1, 4, 3], [3, 2, 5, 4], [6, 5, 8, 7]])
+    (root / place / "boxes.csv").write_text(f"{HEADER}{tmp_path}/alias/\0/2.jpg,1,2,3,4")
+    with pytest.raises(UserError, match="line 2: expected a picture below|expected a CSV table"):
+        image_folder.load("test", root=root)
+
+
 @pytest.mark.parametrize("file", ["/elsewhere/test/cat/2.jpg", "C:\\\\pictures\\\\cat\\\\2.jpg", "{}/train/cat/9.jpg"])
 def test_absolute_paths_elsewhere_are_explained(tmp_path, file):
     make(tmp_path, "train/cat/1.jpg", "test/cat/2.jpg")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ornet_tf.datasets import image_folder
+from ornet_tf.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 HEADER = "file,xmin,ymin,xmax,ymax\n"
@@ -196,6 +197,19 @@ def test_a_table_asked_for_by_name_must_exist(tmp_path):
     assert image_folder.load("test", root=tmp_path).boxes is None
     with pytest.raises(FileNotFoundError, match="marks.csv"):
         image_folder.load("test", root=tmp_path, boxes_csv="marks.csv")
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+@pytest.mark.parametrize("name", ["boxes.csv", "test/boxes.csv", "test/marks.csv"])
+def test_what_has_the_name_of_a_table_and_is_none_is_refused(tmp_path, name, kind):
+    boxed(tmp_path)
+    if kind == "folder":
+        (tmp_path / "train" / name).mkdir(parents=True) if "/" not in name else (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).symlink_to("nowhere.csv")
+    said = {"folder": "a folder", "link": "a link that leads nowhere"}[kind]
+    with pytest.raises(UserError, match=f"{name}: expected a table of boxes, got {said}.*set boxes_csv"):
+        image_folder.load("test", root=tmp_path, boxes_csv=name.split("/")[-1])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from ornet_tf.errors import UserError
         ("file:///tmp/run", "URLs are not supported"),
         (None, "expected a path, got None"),
         (3, "expected a path, got 3"),
+        ("~nosuchuser/run", "got '~nosuchuser/run'; ~nosuchuser is nobody's home. A folder ~nosuchuser is ./~nosuchuser"),
     ],
 )
 def test_what_is_no_path_of_this_machine_is_refused(given, said):
@@ -30,6 +31,8 @@ def test_a_path_becomes_absolute(tmp_path, monkeypatch):
     assert paths.local("runs/a:b", "x") == tmp_path / "runs" / "a:b"
     assert paths.local(pathlib.Path("~/runs"), "x") == tmp_path / "home" / "runs"
     assert paths.local(".", "x") == tmp_path
+    assert paths.local("./~nosuchuser", "x") == tmp_path / "~nosuchuser"
+    assert paths.at_home("gs://bucket/~", "x") == "gs://bucket/~"
 
 
 def test_a_name_that_is_not_utf_8_becomes_text():

@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, pictures):
     assert broken == [(inputs[1], "1000000000000 bytes; at most 20000000 are read")]
     os.remove(inputs[1])
     with pytest.MonkeyPatch.context() as patched:  # gone after it was found
-        patched.setattr(predict, "find_pictures", list)
+        patched.setattr(predict, "find_pictures", lambda found: (found, []))
         assert predict.predict(*tiny_run, inputs)[1] == [(inputs[1], "file not found")]
 
 
@@ -131,6 +132,30 @@ def test_overlays_of_an_earlier_run_are_no_input(tiny_run, tmp_path, caplog):
     with pytest.raises(UserError, match="All pictures to predict on lie in .*predictions, which this run writes anew"):
         predict.predict(config, workdir, [str(overlay)])
     overlay.unlink()
+
+
+def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, pictures, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions"))
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users altogether
+        folder = pathlib.Path(name)
+        for place in (folder, folder / "locked"):
+            shutil.copytree(pictures, place / "pictures")
+        shutil.move(workdir, folder / "run")
+        for path in (folder, *folder.rglob("*")):
+            os.chmod(path, 0o777)
+        (folder / "locked").chmod(0)
+        flags = ["--config=tests/tiny_experiment.py", f"--workdir={folder / 'run'}"]
+        program = "import os; from ornet_tf import predict; os.geteuid() or os.setuid(65534); predict.start()"
+        done = subprocess.run(
+            [sys.executable, "-c", program, *flags, name],
+            cwd=source_tree.ROOT, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        (folder / "locked").chmod(0o700)
+        assert done.returncode == 1, done.stderr
+        assert len(list_of(folder / "run")) == 3
+        message = f"Error: 1 of 4 pictures could not be read: {folder}/locked (folder not read: Permission denied).\n"
+        assert done.stderr.endswith(message)
 
 
 def test_chunks_hold_what_fits_decoded(tmp_path):

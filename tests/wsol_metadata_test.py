@@ -80,6 +80,7 @@ def test_masks_are_no_boxes(options, caplog):
     ("name", "old", "new", "message"),
     [
         ("class_labels.txt", "083.JPEG,1", "083.JPEG,one", "class_labels.txt, line 1: expected '<picture>,<class>'"),
+        ("class_labels.txt", "083.JPEG,1", "083.JPEG,\u00b2", "class_labels.txt, line 1: expected '<picture>,<class>'"),
         ("class_labels.txt", "083.JPEG,1", "084.JPEG,1", "class_labels.txt: .*none for val/ILSVRC2012_val_00000083"),
         ("image_ids.txt", "val/", "/elsewhere/", "image_ids.txt, line 1: expected a file below .*'/elsewhere/ILSV"),
         ("image_ids.txt", "val/", "../", "image_ids.txt, line 1: expected a file below .*'../ILSVRC2012"),

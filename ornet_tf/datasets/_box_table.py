@@ -6,8 +6,9 @@ import math
 import pathlib
 import posixpath
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
+from ornet_tf.datasets import _files
 from ornet_tf.errors import UserError
 
 COLUMNS = ("file", "xmin", "ymin", "xmax", "ymax")
@@ -45,7 +46,7 @@ def read(path: pathlib.Path, *, prefix: str, known: Collection[str]) -> list[tup
             raise UserError(f"{where}: expected {len(header)} cells, got {len(row)}.")
         file, *cells = (row[place] for place in places)
         # Spaces around a cell are left out, unless the file's or its folder's name has them.
-        names = [_name(text, path.parent, prefix) for text in (file, file.strip())]
+        names = (name for text in (file, file.strip()) for name in _names(text, path.parent, prefix))
         name = next((name for name in names if name in known), None)
         if name is None:
             form = "; a path may be absolute, or relative to that folder"
@@ -56,12 +57,18 @@ def read(path: pathlib.Path, *, prefix: str, known: Collection[str]) -> list[tup
     return boxes
 
 
-def _name(file: str, folder: pathlib.Path, prefix: str) -> str:
-    """Returns the name of the picture that a table in `folder` calls `file`."""
-    file, parent = unicodedata.normalize("NFC", file), unicodedata.normalize("NFC", str(folder))
-    if posixpath.isabs(file):
-        file = posixpath.relpath(file, parent)
-    return posixpath.normpath(posixpath.join(prefix, file))
+def _names(file: str, folder: pathlib.Path, prefix: str) -> Iterator[str]:
+    """Yields what the picture may be named that a table in `folder` calls `file`."""
+
+    def name(below: str) -> str:
+        return posixpath.normpath(posixpath.join(prefix, unicodedata.normalize("NFC", below)))
+
+    if not posixpath.isabs(file):
+        yield name(file)
+        return
+    # The table may write the folder in another Unicode form.
+    yield name(posixpath.relpath(*(unicodedata.normalize("NFC", text) for text in (file, str(folder)))))
+    yield from map(name, _files.through_links(file, folder))
 
 
 def _box(cells: list[str], where: str) -> list[float]:

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import os
 import pathlib
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,14 +61,36 @@ def lines(path: pathlib.Path, *, layout: str) -> list[tuple[int, str]]:
     return [(number, line) for number, line in stripped if line]
 
 
+def find(path: pathlib.Path, *, depth: int | None = None) -> image_files.Found:
+    """Returns what `image_files.find` finds, if all folders can be read: a part of a data set is another data set.
+
+    Raises:
+      OSError: if the folder itself can't be read.
+      UserError: if one below can't be read.
+    """
+    found = image_files.find(path, depth=depth)
+    if found.unreadable:
+        name, reason = found.unreadable[0]
+        others = f", as {len(found.unreadable) - 1} others," if len(found.unreadable) > 1 else ""
+        raise UserError(
+            f"{paths.readable(path / name)}: the folder{others} can't be read: {reason}; make it readable for this "
+            "user, or move it out of the data set."
+        )
+    return found
+
+
 def pictures(path: pathlib.Path, *, folders: bool = False) -> list[str]:
     """Returns the sorted names of the JPEG and PNG files directly in a folder, or in the folders directly below it.
 
     Args:
       path: the folder.
       folders: whether to look into the folders below instead; their names stand before a slash.
+
+    Raises:
+      OSError: if the folder can't be read.
+      UserError: if one below can't be read.
     """
-    images = image_files.find(path, depth=1 if folders else 0).images
+    images = find(path, depth=1 if folders else 0).images
     return sorted(name for name in images if ("/" in name) == folders)
 
 
@@ -82,10 +105,26 @@ def below(file: str, folder: pathlib.Path, where: str) -> str:
     Raises:
       UserError: if the file does not lie below the folder.
     """
-    name = os.path.relpath(file, folder) if os.path.isabs(file) else posixpath.normpath(file)
-    if name in (".", "..") or name.startswith("../"):
+    if os.path.isabs(file):
+        names = itertools.chain([os.path.relpath(file, folder)], through_links(file, folder))
+    else:
+        names = [posixpath.normpath(file)]
+    name = next((name for name in names if name not in (".", "..") and not name.startswith("../")), None)
+    if name is None:
         raise UserError(f"{where}: expected a file below {folder}, or its path relative to that folder, got {file!r}.")
     return name
+
+
+def through_links(file: str, folder: str | os.PathLike) -> Iterator[str]:
+    """Yields what an absolute path may be below a folder that it reaches through other links than the folder's path.
+
+    The links of the path are followed part by part from its start, so that those in the folder stay in the name.
+    """
+    if "\0" in file:  # no path at all
+        return
+    real, whole = os.path.realpath(folder), pathlib.PurePath(file)
+    for start in (*reversed(whole.parents), whole):
+        yield os.path.relpath(os.path.join(os.path.realpath(start), whole.relative_to(start)), real)
 
 
 def expect_once(names: Iterable[str], where: str) -> None:

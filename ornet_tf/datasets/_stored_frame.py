@@ -33,7 +33,8 @@ def upright(
       boxes: for each float32 [M, 4] (ymin, xmin, ymax, xmax), half-open, in pixels.
       what: the data, for the log.
       sizes: for each the (height, width) that its annotation states, None where it states none: boxes are in the stored
-        frame where that is the size of the stored image. None for all: the boxes are in the stored frame.
+        frame where that is the size of the stored image. None for all: the boxes are in the stored frame. The size of
+        a square image does not tell; its boxes, too, are taken as those of the stored frame.
 
     Returns:
       For each image float32 [M, 4] in pixels of the upright image.
@@ -45,6 +46,7 @@ def upright(
         found = list(pool.map(lambda part: [(index, _orientation(paths[index])) for index in part], parts))
     turned = sorted((index, value) for part in found for index, value in part if value > 1)
     counts = {True: 0, False: 0, None: 0}
+    without_size = 0
     for index, value in turned:
         size = _size(paths[index])
         stated = size if sizes is None else sizes[index]
@@ -53,7 +55,10 @@ def upright(
             is_stored = True
         elif size is not None and stated == size[::-1] and value > 4:
             is_stored = False
-        counts[is_stored] += 1
+        if size is None:
+            without_size += 1
+        else:
+            counts[is_stored] += 1
         if is_stored:
             boxes[index] = orientation.upright_boxes(boxes[index], value, height=size[0], width=size[1])
     if turned:
@@ -65,6 +70,11 @@ def upright(
         logging.warning(
             "%s: EXIF turns %d images whose annotation states no size, or another than the image has; their boxes are "
             "taken as those of the upright image.", what, counts[None]
+        )
+    if without_size:
+        logging.warning(
+            "%s: EXIF turns %d images with boxes whose own size can't be read; their boxes are left as they are.",
+            what, without_size,
         )
     return boxes
 
@@ -81,5 +91,9 @@ def _size(path: str) -> tuple[int, int] | None:
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except UNREADABLE:
-        return None
+    except UNREADABLE:  # also what is too large for Pillow
+        try:
+            with open(path, "rb", buffering=4096) as file:
+                return orientation.stored_size(file)
+        except OSError:
+            return None

@@ -5,8 +5,9 @@
 
 The second layout is taken when all folders directly below root are named train, validation or test. A split without a
 folder of its own is then cut from train/, as it is from the whole set in the first layout. The case of a suffix does
-not matter, links are followed, hidden files and folders (their name starts with a dot) and folders of systems, such as
-@eaDir and __MACOSX, are passed over, and these and files with other suffixes are counted and logged.
+not matter. Links are followed; a folder that several lead to is looked into once, under the first name. Hidden files
+and folders (their name starts with a dot) and folders of systems, such as @eaDir and __MACOSX, are passed over; these
+and files with other suffixes are counted and logged.
 
 Boxes are read from boxes.csv in root, in a split folder, or both:
 
@@ -72,8 +73,8 @@ def load(
 
     Raises:
       FileNotFoundError: if root, or a table that was asked for by name, is missing.
-      UserError: for an unknown split, a path that is none, a folder that fits neither layout, classes whose names look
-        the same, a wrong fraction, a malformed table, or a split without pictures.
+      UserError: for an unknown split, a path that is none, a folder that can't be read or fits neither layout, classes
+        whose names look the same, a wrong fraction, a malformed table, or a split without pictures.
     """
     root = _files.folder(root, split, plugin="image_folder", layout="a folder of pictures for each class")
     if boxes_csv is not None:
@@ -145,7 +146,7 @@ def _pictures(root: pathlib.Path, folders: Sequence[str], table: str | None) -> 
     pictures: dict[str, _Picture] = {}
     ignored = []
     for folder in folders or ("",):
-        found = image_files.find(root / folder)
+        found = _files.find(root / folder)
         prefix = f"{folder}/" if folder else ""
         # Table and images that lie in no folder of a class, and what is no image.
         ignored += [prefix + file for file in found.others if file.rsplit("/", 1)[-1] != table]
@@ -187,13 +188,13 @@ def _boxes(
     root: pathlib.Path, table: str, folders: Sequence[str], chosen: Sequence[_Picture], known: set[str]
 ) -> list[np.ndarray] | None:
     """Returns float32 [M, 4] for each chosen picture; None where no table stands above them."""
-    if table != _TABLE and not any((root / folder / table).is_file() for folder in ("", *folders)):
+    if table != _TABLE and not any(_is_table(root / folder / table) for folder in ("", *folders)):
         raise FileNotFoundError(f"{root / table}: no such file, nor one in a split folder; correct boxes_csv.")
     of: dict[str, list[list[float]]] = {}
     found = False
     for folder in sorted({"", chosen[0].folder}):  # the pictures of one split all come from one folder
         path = root / folder / table
-        if path.is_file():
+        if _is_table(path):
             found = True
             for name, box in _box_table.read(path, prefix=folder, known=known):
                 of.setdefault(name, []).append(box)
@@ -203,3 +204,13 @@ def _boxes(
     if without:
         logging.info("%s: %d of %d pictures have no box in %s.", root, without, len(chosen), table)
     return [np.array(of.get(p.name, []), np.float32).reshape(-1, 4) for p in chosen]
+
+
+def _is_table(path: pathlib.Path) -> bool:
+    """Returns whether there is a table; raises UserError if something else has its name."""
+    if path.is_file():
+        return True
+    if os.path.lexists(path):
+        kind = "a folder" if path.is_dir() else "a link that leads nowhere, or no file"
+        raise UserError(f"{path}: expected a table of boxes, got {kind}; rename or remove it, or set boxes_csv=None.")
+    return False

@@ -179,7 +179,7 @@ def _from_development_kit(path: pathlib.Path) -> dict[str, str]:
         raise UserError(f"{meta}: expected synsets with ILSVRC2012_ID and WNID, got something else.") from None
     labels = {}
     for number, line in _files.lines(folder / _GROUND_TRUTH, layout="the development kit's ground truth"):
-        if not line.isdigit() or int(line) not in wnid_of:
+        if not line.isdecimal() or int(line) not in wnid_of:
             raise UserError(f"{folder / _GROUND_TRUTH}, line {number}: expected a number of meta.mat, got {line!r}.")
         labels[f"ILSVRC2012_val_{number:08d}"] = wnid_of[int(line)]
     return labels

@@ -122,7 +122,7 @@ def _listed(root: pathlib.Path, split: str) -> list[str]:
     for file in lists.files:
         for number, line in _files.lines(root / file, layout="a list of MSMT17's pictures"):
             words = line.split()
-            if len(words) != 2 or not words[1].isdigit():
+            if len(words) != 2 or not words[1].isdecimal():
                 raise UserError(f"{root / file}, line {number}: expected '<file> <person>', got {line!r}.")
             names.append(f"{folder}/{_files.below(words[0], root / folder, f'{root / file}, line {number}')}")
     _files.expect_once(names, " and ".join(str(root / file) for file in lists.files))

@@ -89,7 +89,7 @@ def _labels(root: pathlib.Path, path: pathlib.Path) -> dict[str, int]:
     labels = {}
     for number, line in _files.lines(path, layout=_LAYOUT):
         name, _, label = line.rpartition(",")
-        if not name or not label.strip().isdigit():
+        if not name or not label.strip().isdecimal():
             raise UserError(f"{path}, line {number}: expected '<picture>,<class>', got {line!r}.")
         name = _name(name, root, path, number)
         if labels.setdefault(name, int(label)) != int(label):
