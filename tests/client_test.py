@@ -93,9 +93,11 @@ def test_failures_are_named_and_the_others_go_on(older_url, tmp_path, capsys):
     good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
     (tmp_path / "text.png").write_bytes(b"no picture" * 2000)
     (tmp_path / "folder").mkdir()
-    names = ["missing.png", "text.png", "folder", "good.png"]
-    assert run([str(tmp_path / name) for name in names], older_url) == 3
-    missing, text, folder, last = lines(capsys)
+    (tmp_path / "itself.png").symlink_to("itself.png")
+    names = ["missing.png", "text.png", "folder", "itself.png", "good.png"]
+    assert run([str(tmp_path / name) for name in names], older_url, output_dir=tmp_path / "out") == 4
+    missing, text, folder, itself, last = lines(capsys)
+    assert itself["error"] == f"Cannot read {tmp_path / 'itself.png'}: Too many levels of symbolic links."
     assert missing == {
         "file": str(tmp_path / "missing.png"),
         "error": f"Cannot read {tmp_path / 'missing.png'}: No such file or directory.",

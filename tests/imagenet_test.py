@@ -8,6 +8,7 @@ from ornet_tf.errors import UserError
 from tests import config_source
 
 WNIDS = ("n01440764", "n01443537", "n02012849")
+TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 # Facts of ILSVRC2012: validation picture 83 is 500 x 375 and its box covers all of it; 87 is 120 x 90.
 VAL = {1: ("n02012849", [(111, 108, 441, 193)]), 83: ("n01440764", [(0, 0, 499, 374)]),
        87: ("n01443537", [(12, 0, 119, 89), (0, 1, 2, 3)])}  # fmt: skip
@@ -53,7 +54,7 @@ def development_kit(folder):
     table = np.array(rows, dtype=[("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]).reshape(-1, 1)
     scipy.io.savemat(folder / "devkit" / "data" / "meta.mat", {"synsets": table}, do_compression=True)
     lines = [str(numbers[VAL[n][0]]) if n in VAL else "1" for n in range(1, 101)]
-    (folder / "devkit" / "data" / "ILSVRC2012_validation_ground_truth.txt").write_text("\n".join(lines))
+    (folder / "devkit" / "data" / TRUTH).write_text("\n".join(lines))
     return folder / "devkit"
 
 
@@ -161,6 +162,8 @@ def edit(path, old, new):
          ValueError, "00000001.xml: expected an XML file"),
         (lambda t: edit(t / "Annotations/val/ILSVRC2012_val_00000001.xml", "111", ""), {"boxes": "{}/Annotations"},
          ValueError, "00000001.xml: expected numbers as ymin, xmin"),
+        (lambda t: (development_kit(t) / "data" / TRUTH).write_text("1\n\u00b2\n", "utf-8"),
+         {"val_labels": "{}/devkit"}, ValueError, "ground_truth.txt, line 2: expected a number of meta.mat"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_a_sentence(tree, break_it, options, error, message):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 
@@ -66,6 +67,17 @@ def test_few_bytes_of_a_file_are_read(pair):
     file = Counting(pair[0] + b"\0" * 10**6)
     assert orientation.read(file) == 1
     assert file.count < 200
+
+
+def test_the_stored_size_is_read_whatever_lies_before_it(pair):
+    files = [file for file, _ in fierce_jpegs.written_by_hand(*pair).values() if file.startswith(b"\xff\xd8")]
+    sizes = [orientation.stored_size(io.BytesIO(file)) for file in files]
+    assert {*sizes} == {(HEIGHT, WIDTH), None}
+    assert sizes.count(None) < 8 < 50 < len(files)  # too many segments, or others than segments
+    large = pair[0].replace(struct.pack(">HH", HEIGHT, WIDTH), struct.pack(">HH", 65500, 65501), 1)
+    assert orientation.stored_size(io.BytesIO(large)) == (65500, 65501)
+    for file in (b"", pair[1], pair[0][:100], pair[0].replace(struct.pack(">H", HEIGHT), b"\0\0", 1)):
+        assert orientation.stored_size(io.BytesIO(file)) is None
 
 
 @pytest.mark.parametrize("value", range(1, 9))

@@ -17,7 +17,7 @@ from ornet_tf.errors import UserError
         ("file:///tmp/run", "URLs are not supported"),
         (None, "expected a path, got None"),
         (3, "expected a path, got 3"),
-        ("~nosuchuser/run", "got '~nosuchuser/run'; ~nosuchuser is nobody's home. A folder ~nosuchuser is ./~nosuchuser"),
+        ("~nosuchuser/run", "got '~nosuchuser/run'; ~nosuchuser is nobody's home. A folder ~nos.* is ./~nosuchuser"),
     ],
 )
 def test_what_is_no_path_of_this_machine_is_refused(given, said):

@@ -1,6 +1,8 @@
 """Boxes of stored images follow their images when EXIF turns them: every data set, compared with decoded pixels."""
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -148,9 +150,20 @@ def test_an_annotation_without_a_size_or_with_another_is_left_with_a_warning(tmp
     assert "EXIF turns 8 images whose annotation states no size" in caplog.text
 
 
-def test_files_that_cannot_be_read_are_left_for_the_check_to_name(tmp_path, files):
+def test_files_that_pillow_does_not_open_are_turned_by_the_size_that_they_state(tmp_path, files, caplog):
+    large = [files[5].replace(struct.pack(">HH", HEIGHT, WIDTH), struct.pack(">HH", 20000, 30000), 1)]
+    with caplog.at_level("WARNING", logger="absl"):
+        source = dogs(tmp_path, large, [(20000, 30000)])
+    np.testing.assert_array_equal(source.boxes[0], [[XMIN, 20000 - YMAX, XMAX, 20000 - YMIN]])
+    assert "states no size" not in caplog.text
+
+
+def test_files_that_cannot_be_read_are_left_for_the_check_to_name(tmp_path, files, caplog):
     broken = [files[5][:60], b"", b"no image", files[7]]
-    source = dogs(tmp_path, broken, [(HEIGHT, WIDTH)] * 4)
+    with caplog.at_level("WARNING", logger="absl"):
+        source = dogs(tmp_path, broken, [(HEIGHT, WIDTH)] * 4)
+    assert "EXIF turns 1 images with boxes whose own size can't be read; their boxes are left" in caplog.text
+    assert "states no size" not in caplog.text
     (tmp_path / "Images" / "n01-Dog" / "1.jpg").unlink()
     for boxes in source.boxes[:3]:
         np.testing.assert_array_equal(boxes, [BOX])

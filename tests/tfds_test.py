@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from ornet_tf.datasets import tfds
+from ornet_tf.errors import UserError
 from tests.tiny_tfds import BOX, CLASSES, ORIENTATIONS, TinyBirds, fraction, picture
 
 library = pytest.importorskip("tensorflow_datasets")
@@ -115,6 +116,7 @@ def test_odd_pictures_are_kept_for_the_check_of_all_pictures(load):
         ({"splits": {"test": "tset"}}, ValueError, "expected a split of tiny_birds/1.0.0, got 'tset'"),
         ({"splits": {"testing": "test"}}, ValueError, "splits to name train, validation, test, got 'testing'"),
         ({"cache_dir": "gs://bucket/files"}, ValueError, "^tfds: cache_dir: expected a path of this machine, got 'gs:"),
+        ({"data_dir": "~nosuchuser/tfds"}, UserError, "^tfds: data_dir: .* ~nosuchuser is nobody's home"),
         ({"image_key": "picture"}, ValueError, "image_key .* kind Image .image, mask, depth., got 'picture', None"),
         ({"image_key": "label"}, ValueError, "image_key .* got 'label', ClassLabel"),
         ({"image_key": "depth"}, ValueError, "'depth' to be JPEG or PNG with whole numbers, got PNG of float32"),

@@ -137,5 +137,11 @@ def test_a_byte_order_mark_and_absolute_paths_change_nothing(options):
         lines = [f"{options['root']}/{line}" for line in path.read_text().splitlines()]
         path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
     after = wsol_metadata.load("test", **options)
+    alias = options["metadata"] / "alias"
+    alias.symlink_to(options["root"], target_is_directory=True)
+    for path in (options["metadata"] / "test").iterdir():
+        path.write_text(path.read_text().replace(str(options["root"]), str(alias)))
+    through_a_link = wsol_metadata.load("test", **options)
+    assert (through_a_link.names, through_a_link.images) == (before.names, before.images)
     assert (after.names, after.images) == (before.names, before.images)
     np.testing.assert_array_equal(np.concatenate(after.boxes), np.concatenate(before.boxes))

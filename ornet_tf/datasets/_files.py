@@ -61,7 +61,7 @@ def lines(path: pathlib.Path, *, layout: str) -> list[tuple[int, str]]:
     return [(number, line) for number, line in stripped if line]
 
 
-def find(path: pathlib.Path, *, depth: int | None = None) -> image_files.Found:
+def find(path: str | os.PathLike, *, depth: int | None = None) -> image_files.Found:
     """Returns what `image_files.find` finds, if all folders can be read: a part of a data set is another data set.
 
     Raises:
@@ -73,13 +73,13 @@ def find(path: pathlib.Path, *, depth: int | None = None) -> image_files.Found:
         name, reason = found.unreadable[0]
         others = f", as {len(found.unreadable) - 1} others," if len(found.unreadable) > 1 else ""
         raise UserError(
-            f"{paths.readable(path / name)}: the folder{others} can't be read: {reason}; make it readable for this "
+            f"{paths.readable(os.path.join(path, name))}: the folder{others} can't be read: {reason}; make it readable for this "
             "user, or move it out of the data set."
         )
     return found
 
 
-def pictures(path: pathlib.Path, *, folders: bool = False) -> list[str]:
+def pictures(path: str | os.PathLike, *, folders: bool = False) -> list[str]:
     """Returns the sorted names of the JPEG and PNG files directly in a folder, or in the folders directly below it.
 
     Args:
