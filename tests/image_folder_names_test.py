@@ -64,3 +64,18 @@ def test_classes_that_look_the_same_are_refused(tmp_path):
     make(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "test/cat /2.jpg")
     with pytest.raises(UserError, match="the folders 'cat' and 'cat ' differ in spaces only; rename or merge them"):
         image_folder.load("train", root=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+@pytest.mark.parametrize("name", ["boxes.csv", "marks.csv"])
+@pytest.mark.parametrize("place", ["", "test"])
+def test_what_has_the_name_of_a_table_and_is_none_is_refused(tmp_path, place, name, kind):
+    make(tmp_path / place, "cat/1.jpg")
+    path = tmp_path / place / name
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere.csv")
+    said = {"folder": "a folder", "link": "a link that leads nowhere"}[kind]
+    with pytest.raises(UserError, match=f"{name}: expected a table of boxes, got {said}.*set boxes_csv"):
+        image_folder.load("test", root=tmp_path, boxes_csv=name, test_fraction=0 if place else 0.999)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from ornet_tf.datasets import image_folder
-from ornet_tf.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 HEADER = "file,xmin,ymin,xmax,ymax\n"
@@ -197,21 +196,6 @@ def test_a_table_asked_for_by_name_must_exist(tmp_path):
     assert image_folder.load("test", root=tmp_path).boxes is None
     with pytest.raises(FileNotFoundError, match="marks.csv"):
         image_folder.load("test", root=tmp_path, boxes_csv="marks.csv")
-
-
-@pytest.mark.parametrize("kind", ["folder", "link"])
-@pytest.mark.parametrize("name", ["boxes.csv", "marks.csv"])
-@pytest.mark.parametrize("place", ["", "test"])
-def test_what_has_the_name_of_a_table_and_is_none_is_refused(tmp_path, place, name, kind):
-    make(tmp_path / place, "cat/1.jpg")
-    path = tmp_path / place / name
-    if kind == "folder":
-        path.mkdir()
-    else:
-        path.symlink_to("nowhere.csv")
-    said = {"folder": "a folder", "link": "a link that leads nowhere"}[kind]
-    with pytest.raises(UserError, match=f"{name}: expected a table of boxes, got {said}.*set boxes_csv"):
-        image_folder.load("test", root=tmp_path, boxes_csv=name, test_fraction=0 if place else 0.999)
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ def find(path: str | os.PathLike, *, depth: int | None = None) -> image_files.Fo
         name, reason = found.unreadable[0]
         others = f", as {len(found.unreadable) - 1} others," if len(found.unreadable) > 1 else ""
         raise UserError(
-            f"{paths.readable(os.path.join(path, name))}: the folder{others} can't be read: {reason}; make it readable for this "
-            "user, or move it out of the data set."
+            f"{paths.readable(os.path.join(path, name))}: the folder{others} can't be read: {reason}; make it readable "
+            "for this user, or move it out of the data set."
         )
     return found
 
