@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -51,6 +52,9 @@ _OF_TENSORFLOW = {
 }
 
 
+_OF_SYSTEM = {os.strerror(number) for number in errno.errorcode}
+
+
 def advice(error: Exception) -> str:
     """Returns what to do about a write that failed, by what the system says: half a sentence, without its stop.
 
@@ -75,12 +79,20 @@ def writing(failure: str, then: str = "") -> Iterator[None]:
     try:
         yield
     except (tf.errors.OpError, OSError) as error:
-        reason = error.message if isinstance(error, tf.errors.OpError) else error.strerror or str(error)
+        reason = _of_tensorflow(error) if isinstance(error, tf.errors.OpError) else error.strerror or str(error)
         remedy = advice(error)
         then = "" if remedy == _PLACE else then  # what is said of a folder may not be true of one that is gone
         raise OSError(
             f"{failure}: {str(reason).strip().splitlines()[0]}. {remedy} and start the same command again{then}."
         ) from error
+
+
+def _of_tensorflow(error: tf.errors.OpError) -> str:
+    """Returns what the system says, where the message ends with it; else all of it but the names of operations."""
+    text = (error.message or "").strip().partition("\n")[0]
+    text = re.sub(r"^(\{\{.*?\}\}\s*)+|\s*\[Op:\w+\]$", "", text)
+    last = text.rpartition("; ")[2]
+    return last if last in _OF_SYSTEM else text
 
 
 @contextlib.contextmanager
@@ -92,12 +104,15 @@ def whole(path: str | os.PathLike, then: str = "") -> Iterator[BinaryIO]:
       then: ends the sentence of an error, see `writing`.
 
     Raises:
-      OSError: if it can't be written; what was there stays.
+      OSError: if it can't be written, or something that is no file, such as a device, is there; that stays.
     """
     path = os.fspath(path)
-    aside = f"{path}.partial"
+    aside, failure = f"{path}.partial", f"{path} could not be written"
+    if os.path.lexists(path) and not os.path.isfile(path):
+        with writing(failure):
+            raise OSError(errno.EEXIST, "what is there is no file")
     try:
-        with writing(f"{path} could not be written", then):
+        with writing(failure, then):
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
             with open(aside, "wb") as file:
                 yield file

@@ -19,7 +19,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, checkpoints, durable, run_folder, training_data
+from ornet_tf import app, assemble, checkpoints, durable, paths, run_folder, training_data
 from ornet_tf.errors import UserError
 from ornet_tf.methods import named_variables
 
@@ -40,13 +40,14 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
     """Writes the weights of every finished phase to `path` and returns the phases' names.
 
     Raises:
-      UserError: if no phase is finished, or the configuration is not that of the run.
+      UserError: if `path` is no path, no phase is finished, or the configuration is not that of the run.
       OSError: if the file can't be written; one of that name stays as it was.
     """
+    path = str(paths.local(path, "FILE"))
     names = [name for name in config.phases if run_folder.is_finished(os.path.join(workdir, name))]
     if not names:
         raise UserError(f"No phase is finished in {workdir}: expected the --workdir of an ornet_tf.train run.")
-    if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+    if not os.path.isdir(os.path.dirname(path)):
         raise FileNotFoundError(f"{path} can't be written: its folder is missing. Make it, or name another file.")
     data = training_data.read(workdir)
     arrays: dict[str, np.ndarray] = {}
@@ -74,11 +75,12 @@ def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
     aside and renamed into place.
 
     Raises:
-      UserError: if `workdir` is not empty, the file is none of `pack`, or it does not fit the configuration.
+      UserError: if `workdir` is not empty, `path` is no path, the file is none of `pack`, or it does not fit the
+        configuration.
       FileNotFoundError: if there is no such file.
       OSError: if the run can't be written; nothing of it is left.
     """
-    workdir = os.path.abspath(workdir)
+    workdir, path = os.path.abspath(workdir), str(paths.local(path, "FILE"))
     if os.path.isdir(workdir) and os.listdir(workdir):
         raise UserError(f"{workdir} holds files already: choose another --workdir.")
     arrays, data, phases = _read(path)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ornet_tf import assemble, checkpoints, run_folder, training_data, weights
+from ornet_tf.errors import UserError
 from ornet_tf.methods import named_variables
 from ornet_tf.train import train
 from tests import tiny_seeds
@@ -138,6 +139,22 @@ def test_what_is_missing_is_named(tiny_run, tmp_path):
         weights.pack(tiny_run[0], str(tmp_path), str(tmp_path / "x.npz"))
     with pytest.raises(ValueError, match="Expected the arguments 'pack FILE' or 'unpack FILE', got 'pack'"):
         weights.main(*tiny_run, ["pack"])
+
+
+@pytest.mark.parametrize("action", [weights.pack, weights.unpack])
+def test_what_is_no_path_is_refused(tiny_run, tmp_path, action):
+    workdir = tiny_run[1] if action is weights.pack else str(tmp_path / "run")
+    with pytest.raises(UserError, match="^FILE: expected a path, got an empty text; is a variable unset?"):
+        action(tiny_run[0], workdir, "")
+    with pytest.raises(UserError, match="^FILE: expected a path of this machine, got 'gs://runs/a.npz'; URLs are not"):
+        action(tiny_run[0], workdir, "gs://runs/a.npz")
+
+
+def test_a_place_that_is_no_file_is_left_alone(tiny_run, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="fifo could not be written: what is there is no file"):
+        weights.pack(*tiny_run, str(tmp_path / "fifo"))
+    assert os.listdir(tmp_path) == ["fifo"] and (tmp_path / "fifo").is_fifo()
 
 
 def test_an_unfinished_phase_is_left_out(tiny_run, packed, tmp_path):
