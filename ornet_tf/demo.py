@@ -47,7 +47,7 @@ def _outcome(config: ConfigDict, workdir: str) -> tuple[dict[str, Any], dict[str
         "export": json.loads(config.export.to_json()),
     }
     if os.path.exists(path):
-        done = run_folder.read_json(path)
+        done = run_folder.read_json(path, {"made_of": dict, "result": dict, "answer": dict})
         if done["made_of"] == made_of:
             return done["result"], done["answer"]
     result = evaluate.evaluate(config, workdir)

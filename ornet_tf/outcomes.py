@@ -116,7 +116,7 @@ def _histogram(run: Run) -> np.ndarray:
     path = os.path.join(run.workdir, "evaluation", f"histogram_{run.row}.json")
     made_of = [run.result["trained"], run.result["split"], run.result["images"], BINS]
     if os.path.exists(path):
-        kept = run_folder.read_json(path)
+        kept = run_folder.read_json(path, {"made_of": list, "counts": [int]})
         if kept["made_of"] == made_of:
             return np.asarray(kept["counts"], np.int64)
     method, source = _method(run), _source(run)

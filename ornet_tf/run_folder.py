@@ -15,6 +15,14 @@ from absl import logging
 from ornet_tf import durable
 from ornet_tf.errors import UserError
 
+# What the files of a run hold at least: a type, a dictionary with some keys (`...` for any), or a list of one kind.
+_HOLDS: dict[str, Any] = {
+    "data.json": {"training_pictures": int, "class_names": [str]},
+    "checked_pictures.json": {...: {"fingerprint": str, "left_out": [str]}},
+    "settings.json": {...: object},
+    "finished.json": {"id": str},
+}
+
 
 @contextlib.contextmanager
 def lock(workdir: str, process: str = "", *, use: str = "trains there") -> Iterator[None]:
@@ -126,17 +134,36 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return "; ".join(f"{key} was {before.get(key)!r}, now {now.get(key)!r}" for key in changed)
 
 
-def read_json(path: str) -> Any:
+def read_json(path: str, holds: Any = None) -> Any:
     """Returns what `write_json` stored.
 
+    Args:
+      path: of the file.
+      holds: what it holds at least, in the form of `_HOLDS`; None for what a file of this name in a run's folder does.
+
     Raises:
-      UserError: if it is no JSON file.
+      UserError: if it is no JSON file, or holds something else.
     """
     with open(path, encoding="utf-8") as file:
         try:
-            return json.load(file)
+            value = json.load(file)
         except ValueError as error:
             raise UserError(f"{path} can't be read ({error}): bring it back or remove it.") from error
+    if not _has(value, _HOLDS.get(os.path.basename(path), object) if holds is None else holds):
+        raise UserError(f"{path} holds something else than was written there: bring it back or remove it.")
+    return value
+
+
+def _has(value: Any, expected: Any) -> bool:
+    if isinstance(expected, list):
+        return isinstance(value, list) and all(_has(one, expected[0]) for one in value)
+    if not isinstance(expected, dict):
+        return isinstance(value, expected)
+    if not isinstance(value, dict):
+        return False
+    if ... in expected:
+        return all(_has(one, expected[...]) for one in value.values())
+    return all(key in value and _has(value[key], kind) for key, kind in expected.items())
 
 
 def write_json(path: str, value: Any) -> None:

@@ -1,15 +1,18 @@
 import json
+import os
 import re
 import subprocess
 import sys
 
 import pytest
 
-from ornet_tf import run_folder
+from ornet_tf import run_folder, training_data
+from ornet_tf.errors import UserError
 
 
 def test_a_folder_in_use_is_refused_and_its_user_named(tmp_path):
-    program = """import sys; from ornet_tf import run_folder
+    program = """import sys; from ornet_tf import run_folder, training_data
+from ornet_tf.errors import UserError
 with run_folder.lock(sys.argv[1]): print('in', flush=True); input()"""
     with subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -50,6 +53,43 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(ValueError):
         run_folder.write_json(str(path), loop())
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+READERS = {
+    "data.json": lambda folder: training_data.class_names(folder),
+    "finished.json": run_folder.end,
+    "settings.json": lambda folder: run_folder.check_settings(folder, {"seed": 0}),
+    "checked_pictures.json": lambda folder: run_folder.read_json(os.path.join(folder, "checked_pictures.json")),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((name, content) for name in READERS for content in ("[]", "3", "null", '"a"', "{")),
+        ("data.json", "{}"),
+        ("data.json", '{"training_pictures": 3, "class_names": "cat"}'),
+        ("data.json", '{"training_pictures": 3, "class_names": [3]}'),
+        ("finished.json", "{}"),
+        ("finished.json", '{"id": 3}'),
+        ("checked_pictures.json", '{"train": 3}'),
+        ("checked_pictures.json", '{"train": {}}'),
+        ("checked_pictures.json", '{"train": {"fingerprint": "a", "left_out": 3}}'),
+    ],
+)
+def test_a_file_that_holds_something_else_is_named(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    message = rf"^{re.escape(str(tmp_path / name))} (holds something|can't be read).*: bring it back or remove it\.$"
+    with pytest.raises(UserError, match=message):
+        READERS[name](str(tmp_path))
+
+
+def test_a_file_of_another_name_may_hold_anything_but_what_is_asked_for(tmp_path):
+    path = str(tmp_path / "a.json")
+    run_folder.write_json(path, [1, 2])
+    assert run_folder.read_json(path) == run_folder.read_json(path, [int]) == [1, 2]
+    with pytest.raises(UserError, match="a.json holds something else"):
+        run_folder.read_json(path, {"counts": [int]})
 
 
 def loop():
