@@ -20,7 +20,8 @@ def check(config: ConfigDict, class_names: Sequence[str]) -> None:
       class_names: of the training pictures.
 
     Raises:
-      UserError: if there is one class and no phase has a loss without that need. If one has, the others are logged.
+      UserError: if there is one class and no phase has a loss without that need whose weight is not 0. If one has, the
+        others are logged.
     """
     if len(class_names) != 1:
         return
@@ -28,7 +29,7 @@ def check(config: ConfigDict, class_names: Sequence[str]) -> None:
         name for name in config.phases
         if all(
             getattr(registry.find("losses", term.plugin), "needs_classes", False)
-            for term in config.phase[name].losses.values()
+            for term in config.phase[name].losses.values() if term.weight
         )
     ]
     if len(idle) == len(config.phases):

@@ -40,6 +40,16 @@ def test_a_seed_learns_and_the_other_phases_are_named(caplog):
     assert "stage" not in caplog.text
 
 
+def test_a_loss_without_weight_learns_nothing():
+    config = few_pictures.get_config()
+    for phase in config.phase.values():
+        for term in phase.losses.values():
+            if not getattr(registry.find("losses", term.plugin), "needs_classes", False):
+                term.weight = 0.0
+    with pytest.raises(UserError, match="'cat': evaluator, stage_one, stage_two would learn nothing"):
+        one_class.check(config, ["cat"])
+
+
 def test_two_classes_are_no_matter(caplog):
     with caplog.at_level("WARNING", logger="absl"):
         one_class.check(tiny_experiment.get_config(), ["cat", "dog"])
