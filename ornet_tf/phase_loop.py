@@ -19,6 +19,7 @@ from ornet_tf.training_step import Steps, TrainingStep
 
 # From this share of its time spent waiting for pictures a run is called bound by them.
 INPUT_BOUND = 0.1
+_NAMED = 3  # how many variables that are not finite stand in a sentence
 
 
 class PhaseLoop:
@@ -70,7 +71,7 @@ class PhaseLoop:
         """Restores the newest checkpoint and returns its step, 0 without one.
 
         Raises:
-          ValueError: see `PhaseCheckpoints.restore`.
+          UserError: see `PhaseCheckpoints.restore`.
         """
         step, record = self._checkpoints.restore()
         if record:
@@ -175,7 +176,9 @@ class PhaseLoop:
         advice = "A smaller learning rate or a warm-up usually helps."
         if not terms and done.not_finite:  # weights and losses are all right: it is the features
             advice = "precision = 'float32' or 'bfloat16' helps where features overflow in float16."
-        terms += [f"{name} is not finite" for name in done.not_finite]
+        terms += [f"{name} is not finite" for name in done.not_finite[:_NAMED]]
+        if len(done.not_finite) > _NAMED:  # hundreds of statistics, one after the other, once one is not
+            terms.append(f"{len(done.not_finite) - _NAMED} more are not finite")
         if terms:
             raise NotFiniteError(
                 f"Phase {self._name}, step {first_step + len(done.values) - 1}: {', '.join(terms)}. Training stopped; "

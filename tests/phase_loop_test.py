@@ -71,7 +71,7 @@ def make(step, record, looks=None, **options):
 
 def run(loop, folder, first_step=0):
     with PhaseSummaries(str(folder), {}, first_step=first_step) as summaries:
-        loop.run(None, summaries, interruption.Interruption(), first_step=first_step)
+        loop.run(None, summaries, interruption.Interruption(interruption.GOES_ON), first_step=first_step)
 
 
 def lines(folder):
@@ -129,6 +129,13 @@ def test_sums_that_are_not_finite_end_the_phase_although_its_losses_are(tmp_path
     assert record.saved == []
 
 
+def test_of_hundreds_of_sums_that_are_not_finite_three_are_named(tmp_path):
+    names = [f"upper/norm_{number}/moving_mean" for number in range(200)]
+    said = r"step 3: (upper/norm_[012]/moving_mean is not finite, ){3}197 more are not finite\. Training"
+    with pytest.raises(NotFiniteError, match=said):
+        run(make(CountingStep(not_finite=names), Record()), tmp_path)
+
+
 @pytest.mark.parametrize(("waiting", "bound"), [(0.5, "input"), (0.01, "compute")])
 def test_facts_say_what_bounds_the_speed(tmp_path, caplog, waiting, bound):
     loop = make(CountingStep(waiting=waiting), Record())
@@ -141,7 +148,7 @@ def test_facts_say_what_bounds_the_speed(tmp_path, caplog, waiting, bound):
 
 def test_a_process_that_does_not_log_looks_and_saves_all_the_same(tmp_path):
     record, looks = Record(), Looks()
-    make(CountingStep(), record, looks).run(None, None, interruption.Interruption(), first_step=0)
+    make(CountingStep(), record, looks).run(None, None, interruption.Interruption(interruption.GOES_ON), first_step=0)
     assert [number for number, _ in record.saved] == [8, 10]
     assert looks.count == 2
     assert not os.listdir(tmp_path)
