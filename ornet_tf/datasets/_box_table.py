@@ -76,6 +76,8 @@ def _box(cells: list[str], where: str) -> list[float]:
         xmin, ymin, xmax, ymax = map(float, cells)
     except ValueError:
         raise UserError(f"{where}: expected four numbers, got {','.join(cells)}.") from None
-    if not (math.isfinite(xmin + ymin + xmax + ymax) and xmin < xmax and ymin < ymax):
+    if not all(map(math.isfinite, (xmin, ymin, xmax, ymax))):
+        raise UserError(f"{where}: expected four finite numbers, got {','.join(cells)}.")
+    if not (xmin < xmax and ymin < ymax):
         raise UserError(f"{where}: expected xmin < xmax and ymin < ymax, got {','.join(cells)}.")
     return [ymin, xmin, ymax, xmax]
