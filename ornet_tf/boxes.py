@@ -41,7 +41,8 @@ def from_maps(
       float32 [B, T, 4].
 
     Raises:
-      ValueError: for an unknown rule, a backend that is not there, or if the shapes are not those above.
+      UserError: for a backend that is not there.
+      ValueError: for an unknown rule, or if the shapes are not those above.
     """
     if rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}.")

@@ -58,7 +58,7 @@ def usable(source: Source, *, broken_images: str, broken: list[tuple[str, str]] 
       The source itself if every picture can be used; with "skip", else, a source without the broken ones.
 
     Raises:
-      ValueError: with "stop", if pictures are broken: the message lists all of them; with "skip", if none is left.
+      UserError: with "stop", if pictures are broken: the message lists all of them; with "skip", if none is left.
     """
     if broken_images not in BROKEN_IMAGES:
         raise ValueError(f"broken_images must be one of {', '.join(BROKEN_IMAGES)}; got {broken_images!r}.")
@@ -115,7 +115,8 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
       [b], "key": int64 [b, 2]} with b = B / total; see `randomness.key`.
 
     Raises:
-      ValueError: if an argument is out of range, or memory or disk do not suffice for the cache.
+      UserError: if memory or disk do not suffice for the cache.
+      ValueError: if an argument is out of range.
       OSError: if the cache can't be written.
     """
     transforms.check_sizes(resize=resize, crop=crop)

@@ -62,7 +62,7 @@ class ExampleDropout(keras.layers.Layer):
         """Keeps the share of elements that are dropped; what is kept grows by 1 / (1 - rate).
 
         Raises:
-          ValueError: unless 0 <= rate < 1.
+          UserError: unless 0 <= rate < 1.
         """
         super().__init__(**options)
         if not 0.0 <= rate < 1.0:

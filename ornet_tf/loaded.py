@@ -46,8 +46,8 @@ class LoadedModel:
 
         Raises:
           OSError: if a file cannot be read.
-          TypeError: if something is no picture, or `images` is one; ValueError if its shape is none, the export has no
-            such signature, or its signature gives no detections.
+          TypeError: if something is no picture, or `images` is one; ValueError if its shape is none.
+          UserError: if the export has no such signature, or its signature gives no detections.
           PictureRefusedError: a UserError, if a picture cannot be decoded and the export is one from before `status`.
         """
         encoding.expect_several(images)

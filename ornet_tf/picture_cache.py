@@ -71,7 +71,7 @@ def holder(source: Source, *, side: int, kind: str, folder: str = "") -> Callabl
       folder: where "disk" keeps its file, which later runs find again; a changed data set gets another file.
 
     Raises:
-      ValueError: if memory or disk have no room, or "disk" has no folder.
+      UserError: if memory or disk have no room, or "disk" has no folder.
       tf.errors.OpError: if a picture cannot be read or decoded.
     """
     key = (id(source), side, kind, folder)

@@ -23,7 +23,7 @@ def make_strategy() -> tf.distribute.Strategy:
     that TensorFlow computes.
 
     Raises:
-      ValueError: if TF_CONFIG can't be used.
+      UserError: if TF_CONFIG can't be used.
     """
     if not _cluster():
         return local_strategy()
@@ -71,7 +71,7 @@ def check_replicas(strategy: tf.distribute.Strategy, *, batch_size: int, accumul
     """Checks what the number of replicas allows.
 
     Raises:
-      ValueError: if the batch can't be split evenly, or XLA is asked for on several replicas.
+      UserError: if the batch can't be split evenly, or XLA is asked for on several replicas.
     """
     replicas = strategy.num_replicas_in_sync
     if batch_size % (replicas * accumulate):
@@ -118,7 +118,7 @@ def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, str]) -> None:
       facts: name -> text; the same names in every process.
 
     Raises:
-      ValueError: if the texts of a name differ.
+      UserError: if the texts of a name differ.
     """
     if not name(strategy):
         return

@@ -34,7 +34,7 @@ def read(path: pathlib.Path) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: if the file is missing.
-      ValueError: if it is not a MATLAB file of version 5.
+      UserError: if it is not a MATLAB file of version 5.
     """
     data = path.read_bytes()
     if data.startswith(b"MATLAB 7.3"):

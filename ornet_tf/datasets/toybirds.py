@@ -80,7 +80,7 @@ def load(
       The pictures as PNG files (bytes), uint8 [image_size, image_size, 3] each, and a tight box and a mask of each.
 
     Raises:
-      ValueError: if the split or the value of an option is not one of the above.
+      UserError: if the split or the value of an option is not one of the above.
     """
     options = dict(locals())
     count, style = _checked(options)

@@ -30,7 +30,8 @@ def erase(
       The erased map, of the shape and dtype of `activation_map`.
 
     Raises:
-      ValueError: if an option is out of range, or the map has another shape.
+      UserError: if an option is out of range.
+      ValueError: if the map has another shape.
     """
     return attentive.erase(
         activation_map, keys, probability=probability, side=(2.0, 2.0), candidate_threshold=candidate_threshold,

@@ -32,7 +32,8 @@ def erase(
       The erased map, of the shape and dtype of `activation_map`.
 
     Raises:
-      ValueError: if an option is out of range, or the map has another shape.
+      UserError: if an option is out of range.
+      ValueError: if the map has another shape.
     """
     check("probability", probability)
     check("side", side, count=2, largest=2.0)

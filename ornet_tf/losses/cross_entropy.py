@@ -22,7 +22,8 @@ def loss(logits: tf.Tensor, labels: tf.Tensor, *, label_smoothing: float = 0.0) 
       float32 [B], at least 0.
 
     Raises:
-      ValueError: if label_smoothing is out of range, or logits are not [B, K].
+      UserError: if label_smoothing is out of range.
+      ValueError: if logits are not [B, K].
       TypeError: if labels are no integers.
     """
     if not isinstance(label_smoothing, numbers.Real):

@@ -26,7 +26,8 @@ def loss(activation_map: tf.Tensor, seed_map: tf.Tensor, *, label_smoothing: flo
       float32 [B], at least 0.
 
     Raises:
-      ValueError: if label_smoothing is out of range, or the maps have other shapes.
+      UserError: if label_smoothing is out of range.
+      ValueError: if the maps have other shapes.
     """
     if not isinstance(label_smoothing, numbers.Real) or not 0.0 <= label_smoothing < 1.0:
         raise UserError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}.")

@@ -29,7 +29,8 @@ def loss(activation_map: tf.Tensor, *, mu: float = 0.5, sigma: float = 0.1) -> t
       float32 [B] in 0..log 2.
 
     Raises:
-      UserError: if an option is out of range, or the map has another shape.
+      UserError: if an option is out of range.
+      ValueError: if the map has another shape.
     """
     for name, value in (("mu", mu), ("sigma", sigma)):
         if not isinstance(value, numbers.Real):

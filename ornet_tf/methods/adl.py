@@ -68,7 +68,7 @@ class Method(cam.Method):
           gamma: threshold of the drop mask, in shares of the highest attention, 0..1; 0.8 is the paper's with VGG16.
 
         Raises:
-          ValueError: if an option is out of range, there is no such layer, or CAM can't be read from the backbone.
+          UserError: if an option is out of range, there is no such layer, or CAM can't be read from the backbone.
         """
         for name, value in (("drop_rate", drop_rate), ("gamma", gamma)):
             if not 0 <= value <= 1:

@@ -43,14 +43,14 @@ class Study(typing.Protocol):
         """Returns the phase of `config.phases` that is varied; those before it are trained once.
 
         Raises:
-          ValueError: if the experiment has none.
+          UserError: if the experiment has none.
         """
 
     def variants(self, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Returns label -> changes, path in the configuration -> value; see `variants.vary`.
 
         Raises:
-          ValueError: if the experiment lacks what is to be varied.
+          UserError: if the experiment lacks what is to be varied.
         """
 
     def draw(self, rows: Mapping[str, Outcome], variants: Mapping[str, Outcome]) -> np.ndarray | None:
