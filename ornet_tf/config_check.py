@@ -1,11 +1,25 @@
 """The check of a whole configuration before any work: every name, option and reference."""
 from __future__ import annotations
 
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import addons_components, input_pipeline, option_types, paths, picture_cache, registry, seeds
+from ornet_tf import (
+    addons_components,
+    generator,
+    input_pipeline,
+    methods,
+    option_types,
+    paths,
+    picture_cache,
+    registry,
+    seeds,
+)
 from ornet_tf import config as ornet
 from ornet_tf.errors import UserError
 
@@ -20,12 +34,12 @@ def validate(config: ConfigDict) -> None:
       UserError: one sentence with the config path, what was expected and what came.
     """
     _kinds(config, ornet.default(), "config")
-    for name, phase in config.phase.items():
-        _kinds(phase, ornet.phase(name), f"config.phase.{name}")
-        for term, fields in phase.losses.items():
-            _kinds(fields, ornet.loss(""), f"config.phase.{name}.losses.{term}")
-    for name, row in config.evaluation.row.items():
-        _kinds(row, ornet.row(name), f"config.evaluation.row.{name}")
+    for _, phase, where in _members(config.phase, "config.phase"):
+        _kinds(phase, ornet.phase(""), where)
+        for _, fields, path in _members(phase.losses, f"{where}.losses"):
+            _kinds(fields, ornet.loss(""), path)
+    for _, row, where in _members(config.evaluation.row, "config.evaluation.row"):
+        _kinds(row, ornet.row(""), where)
     if not 0 <= config.seed < 2**31:
         raise UserError(f"config.seed: expected a whole number from 0 to 2147483647, got {config.seed}.")
     _plugin("datasets", config.dataset, "config.dataset")
@@ -39,22 +53,14 @@ def validate(config: ConfigDict) -> None:
     if config.input.cache_dir:  # "" is the folder of the run
         paths.local(config.input.cache_dir, "config.input.cache_dir")
     seeds.check_options(**config.object_prior)
-    known: list[str] = []
-    for name in config.phases:
-        if name not in config.phase:
-            raise UserError(f"config.phases: no config.phase.{name}; choose from {', '.join(config.phase)}.")
-        _phase(config, name, known)
-        known.append(name)
+    generator.check_options("config.generator", **config.generator)
+    _phases_and_rows(config)
     counts = ("steps_per_loop", "checkpoint_every", "keep_checkpoints", "summary_every")
     _positive(config.training, "config.training", *counts)
+    _not_negative(config.training, "config.training", "summary_images")
     evaluation = config.evaluation
-    for name in (*evaluation.rows, evaluation.classifier, *evaluation.own_classes, config.export.row):
-        if name in evaluation.row:
-            _method(evaluation.row[name], f"config.evaluation.row.{name}", known)
-        elif name not in known:
-            choices = ", ".join([*known, *evaluation.row])
-            raise UserError(f"config.evaluation: {name!r} is neither a phase nor a row; choose from {choices}.")
     _positive(evaluation, "config.evaluation", "batch_size")
+    _not_negative(evaluation, "config.evaluation", "bootstrap_samples", "cases", "pictures")
     for key in ("threshold", "iou_threshold"):
         if not 0 < evaluation[key] < 1:
             raise UserError(f"config.evaluation.{key}: expected a number between 0 and 1, got {evaluation[key]!r}.")
@@ -72,6 +78,43 @@ def validate(config: ConfigDict) -> None:
             addons_components.use_addons(evaluation.components)
         except UserError as error:
             raise UserError(f"config.evaluation.{error}") from error
+
+
+def _phases_and_rows(config: ConfigDict) -> None:
+    _texts(config.phases, "config.phases")
+    if not config.phases:
+        raise UserError(f"config.phases is empty: expected at least one of {', '.join(config.phase)}.")
+    known: list[str] = []
+    for name in config.phases:
+        if name not in config.phase:
+            raise UserError(f"config.phases: no config.phase.{name}; choose from {', '.join(config.phase)}.")
+        if name in known:
+            raise UserError(f"config.phases: expected each phase once, got {name!r} twice.")
+        _phase(config, name, known)
+        known.append(name)
+    evaluation = config.evaluation
+    for key in ("rows", "own_classes"):
+        _texts(evaluation[key], f"config.evaluation.{key}")
+    for name in (*evaluation.rows, evaluation.classifier, *evaluation.own_classes, config.export.row):
+        if name in evaluation.row:
+            _method(config, evaluation.row[name], f"config.evaluation.row.{name}", known)
+        elif name not in known:
+            choices = ", ".join([*known, *evaluation.row])
+            raise UserError(f"config.evaluation: {name!r} is neither a phase nor a row; choose from {choices}.")
+
+
+def _members(sections: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any, str]]:
+    """Yields the name, the section and the config path of each section in a section."""
+    for name, section in sections.items():
+        if expected := option_types.wrong(section, ConfigDict()):
+            raise UserError(f"{where}.{name}: expected {expected}, got {section!r}.")
+        yield name, section, f"{where}.{name}"
+
+
+def _texts(values: Any, where: str) -> None:
+    for value in values:
+        if not isinstance(value, str):
+            raise UserError(f"{where}: expected texts, got {value!r} among them.")
 
 
 def _kinds(section: Any, default: Any, where: str) -> None:
@@ -92,15 +135,17 @@ def _kinds(section: Any, default: Any, where: str) -> None:
 
 def _plugin(family: str, section: ConfigDict, where: str, given: tuple[str, ...] = ()) -> None:
     entry = registry.find(family, section.name, where=f"{where}.name")
-    registry.check_options(entry, {**section.options, **dict.fromkeys(given, 1)}, where=f"{where}.options")
+    registry.check_options(entry, section.options, where=f"{where}.options", given=given)
 
 
 def _phase(config: ConfigDict, name: str, known: list[str]) -> None:
     section, where = config.phase[name], f"config.phase.{name}"
-    _method(section, where, known)
+    _method(config, section, where, known)
     _positive(section, where, "epochs", "batch_size", "learning_rate", "accumulate")
     _choice(section.schedule, ("cosine", "constant"), f"{where}.schedule")
     _choice(section.precision, ("float32", "bfloat16", "float16"), f"{where}.precision")
+    _not_negative(section, where, "warmup_steps")
+    _expressions(section, where)
     if section.reuse_frozen and section.random_crop and config.input.crop != config.input.resize:
         views = f"with random crops of {config.input.crop} of {config.input.resize} pixels a picture has too many views"
         raise UserError(f"{where}.reuse_frozen: expected False unless random_crop is, got True: {views} to keep.")
@@ -113,15 +158,54 @@ def _phase(config: ConfigDict, name: str, known: list[str]) -> None:
         path = f"{where}.losses.{term}"
         entry = registry.find("losses", fields.plugin, where=f"{path}.plugin")
         registry.check_options(entry, fields.options, where=f"{path}.options")
+        _inputs(entry, fields.inputs, f"{path}.inputs")
+        if not -math.inf < fields.weight < math.inf:
+            raise UserError(f"{path}.weight: expected a finite number, got {fields.weight!r}.")
         if not 0 <= fields.ramp <= 1:
             raise UserError(f"{path}.ramp: expected a share of the phase, 0..1, got {fields.ramp!r}.")
 
 
-def _method(section: ConfigDict, where: str, known: list[str]) -> None:
+def _inputs(loss: Callable[..., Any], names: Any, where: str) -> None:
+    """Checks that a loss gets as many tensors as it has parameters for; which tensors there are, a method knows."""
+    _texts(names, where)
+    parameters = inspect.signature(loss).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return
+    tensors = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    least = sum(p.default is p.empty for p in tensors)
+    if not least <= len(names) <= len(tensors):
+        expected = f"the name of a tensor for each of {', '.join(p.name for p in tensors)}"
+        raise UserError(f"{where}: expected {expected}; got {', '.join(names) or 'none'}.")
+
+
+def _expressions(section: ConfigDict, where: str) -> None:
+    """Checks the regular expressions for variables."""
+    for pair in section.rate_factors:
+        is_pair = isinstance(pair, (list, tuple)) and len(pair) == 2
+        is_factor = is_pair and not option_types.wrong(pair[1], float) and 0 <= pair[1] < math.inf
+        if not is_factor:
+            expected = "pairs of a regular expression and a number of at least 0"
+            raise UserError(f"{where}.rate_factors: expected {expected}, got {pair!r} among them.")
+    for key, patterns in (("trainable", section.trainable), ("rate_factors", [p for p, _ in section.rate_factors])):
+        _texts(patterns, f"{where}.{key}")
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except (re.error, OverflowError) as error:  # the second for a number of repetitions
+                raise UserError(f"{where}.{key}: expected a regular expression, got {pattern!r}: {error}.") from error
+
+
+def _method(config: ConfigDict, section: ConfigDict, where: str, known: list[str]) -> None:
     entry = registry.find("methods", section.method, where=f"{where}.method")
     registry.check_options(entry, section.options, where=f"{where}.options")
+    try:
+        methods.check_ranges(entry, section.options.to_dict())
+    except UserError as error:
+        raise UserError(f"{where}.options.{error}") from error
+    registry.check_options(generator.build, section.generator, where=f"{where}.generator", given=("num_classes",))
+    generator.check_options(f"{where}.generator", **{**config.generator, **section.generator})
     for part, source in section.init_from.items():
-        if source.split(".")[0] not in known or source.count(".") != 1:
+        if not isinstance(source, str) or source.split(".")[0] not in known or source.count(".") != 1:
             raise UserError(
                 f"{where}.init_from.{part}: expected 'phase.part' with an earlier phase "
                 f"({', '.join(known) or 'none'}), got {source!r}."
@@ -131,19 +215,24 @@ def _method(section: ConfigDict, where: str, known: list[str]) -> None:
 def _protocols(evaluation: ConfigDict) -> None:
     if not evaluation.protocols:
         raise UserError("config.evaluation.protocols: expected at least one, got none.")
-    for name in (*evaluation.protocols, *evaluation.protocol_options):
+    _texts(evaluation.protocols, "config.evaluation.protocols")
+    path = "config.evaluation.protocol_options"
+    given = {name: options for name, options, _ in _members(evaluation.protocol_options, path)}
+    for name in (*evaluation.protocols, *given):
         entry = registry.find("protocols", name, where="config.evaluation.protocols")
-        options = evaluation.protocol_options.get(name, {})
-        registry.check_options(entry, options, where=f"config.evaluation.protocol_options.{name}")
-    for key in ("bootstrap_samples", "cases"):
-        if evaluation[key] < 0:
-            raise UserError(f"config.evaluation.{key}: expected at least 0, got {evaluation[key]!r}.")
+        registry.check_options(entry, given.get(name, {}), where=f"{path}.{name}")
 
 
 def _positive(section: ConfigDict, where: str, *keys: str) -> None:
     for key in keys:
-        if not section[key] > 0:
+        if not 0 < section[key] < math.inf:
             raise UserError(f"{where}.{key}: expected a positive number, got {section[key]!r}.")
+
+
+def _not_negative(section: ConfigDict, where: str, *keys: str) -> None:
+    for key in keys:
+        if section[key] < 0:
+            raise UserError(f"{where}.{key}: expected at least 0, got {section[key]!r}.")
 
 
 def _choice(value: Any, choices: tuple[str, ...], where: str) -> None:

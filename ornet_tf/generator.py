@@ -6,6 +6,7 @@ the rest of the generator. The weights and the functions are those of the paper.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -13,6 +14,36 @@ import tensorflow as tf
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from ornet_tf.layers import batch_norm, conv_norm_relu
+
+_MOST_LEVELS, _MOST_CHANNELS = 20, 2**20  # far beyond what memory holds
+
+
+def check_options(where: str, *, base_width: int, depth: int, growth: float, map_gain: float) -> None:
+    """Checks the values of the options of `build`.
+
+    Args:
+      where: the config path of the options.
+      base_width: see `build`, as all that follow.
+      depth: see there.
+      growth: see there.
+      map_gain: see there.
+
+    Raises:
+      UserError: if a number is out of range, or a level would have no channel, or far too many.
+    """
+    if not 1 <= depth <= _MOST_LEVELS:
+        raise UserError(f"{where}.depth: expected a whole number from 1 to {_MOST_LEVELS}, got {depth!r}.")
+    if not 1 <= base_width <= _MOST_CHANNELS:
+        raise UserError(f"{where}.base_width: expected a whole number from 1 to {_MOST_CHANNELS}, got {base_width!r}.")
+    for key, value in (("growth", growth), ("map_gain", map_gain)):
+        if not 0 < value < math.inf:
+            raise UserError(f"{where}.{key}: expected a positive number, got {value!r}.")
+    doublings = math.log2(base_width) + depth * math.log2(growth)  # the power itself may be too large for a float
+    if not 0 <= round(doublings, 6) <= math.log2(_MOST_CHANNELS):
+        raise UserError(
+            f"{where}.growth: expected base_width * growth ** depth to be 1 to {_MOST_CHANNELS} channels, got "
+            f"{base_width!r} * {growth!r} ** {depth!r}."
+        )
 
 
 def build(
@@ -40,8 +71,9 @@ def build(
       [B, h, w, k] (Eq. 2), "logits": [B, k] of the auxiliary head (Eq. 4)}.
 
     Raises:
-      UserError: if h or w is not a multiple of 2 ** depth.
+      UserError: if an option is out of range, or h or w is not a multiple of 2 ** depth.
     """
+    check_options("generator", base_width=base_width, depth=depth, growth=growth, map_gain=map_gain)
     height, width, _ = feature_shape
     if height % 2**depth or width % 2**depth:
         raise UserError(

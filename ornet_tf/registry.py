@@ -9,7 +9,7 @@ import importlib
 import inspect
 import pathlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from ornet_tf import option_types
@@ -70,15 +70,23 @@ def find(family: str, name: str, *, where: str = "") -> Callable[..., Any]:
     return getattr(module, ENTRY_POINTS[family])
 
 
-def check_options(entry: Callable[..., Any], options: Mapping[str, Any], *, where: str) -> None:
+def check_options(
+    entry: Callable[..., Any], options: Mapping[str, Any], *, where: str, given: Collection[str] = ()
+) -> None:
     """Checks options against the keyword-only parameters of a plug-in.
+
+    Args:
+      entry: the plug-in.
+      options: to check.
+      where: the config path of the options.
+      given: parameters that the program gives itself, so that they are no options.
 
     Raises:
       UserError: for an option that is no such parameter, one of another kind than its annotation says, or a required
         one that is missing.
     """
     parameters = inspect.signature(entry).parameters
-    allowed = {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    allowed = {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY and n not in given}
     for key in options:
         if key not in allowed:
             hint = f" It is called {RENAMED[key]} now." if key in RENAMED else did_you_mean(key, allowed)

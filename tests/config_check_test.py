@@ -2,6 +2,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from ornet_tf.config_check import validate
+from ornet_tf.errors import UserError
 from tests import tiny_experiment
 
 
@@ -56,6 +57,60 @@ from tests import tiny_experiment
         ("generator.depth", None, r"config.generator.depth: expected a whole number, got None"),
         ("object_prior.threshold", 1.0, r"object_prior.threshold: expected at least 0 and below 1, got 1.0"),
         ("seed", -1, r"config.seed: expected a whole number from 0 to 2147483647, got -1"),
+        ("phase", {"evaluator": 3}, r"config.phase.evaluator: expected a dictionary, got 3"),
+        ("phase.stage_two.losses.area", 3, r"config.phase.stage_two.losses.area: expected a dictionary, got 3"),
+        ("evaluation.row.cam", 3, r"config.evaluation.row.cam: expected a dictionary, got 3"),
+        ("evaluation.protocol_options.wsol_v1", 3, r"protocol_options.wsol_v1: expected a dictionary, got 3"),
+        ("phases", (), r"config.phases is empty: expected at least one of evaluator, stage_one, stage_two"),
+        ("phases", ("evaluator", "evaluator"), r"config.phases: expected each phase once, got 'evaluator' twice"),
+        ("phases", (3,), r"config.phases: expected texts, got 3 among them"),
+        ("evaluation.rows", (["cam"],), r"config.evaluation.rows: expected texts, got \['cam'\] among them"),
+        ("evaluation.own_classes", (3,), r"config.evaluation.own_classes: expected texts, got 3 among them"),
+        ("evaluation.protocols", (3,), r"config.evaluation.protocols: expected texts, got 3 among them"),
+        ("evaluation.pictures", -1, r"config.evaluation.pictures: expected at least 0, got -1"),
+        ("training.summary_images", -1, r"config.training.summary_images: expected at least 0, got -1"),
+        ("training.steps_per_loop", 0, r"config.training.steps_per_loop: expected a positive number, got 0"),
+        ("training.keep_checkpoints", 0, r"config.training.keep_checkpoints: expected a positive number, got 0"),
+        ("generator.foo", 1, r"config.generator.foo: unknown option"),
+        ("generator.base_width", 0, r"config.generator.base_width: expected a whole number from 1 to 1048576, got 0"),
+        ("generator.depth", 0, r"config.generator.depth: expected a whole number from 1 to 20, got 0"),
+        ("generator.depth", -1, r"config.generator.depth: expected a whole number from 1 to 20, got -1"),
+        ("generator.growth", -2.0, r"config.generator.growth: expected a positive number, got -2.0"),
+        ("generator.growth", 1e300, r"config.generator.growth: expected base_width .* got 4 \* 1e\+300 \*\* 2"),
+        ("generator.growth", 0.1, r"config.generator.growth: expected base_width \* growth .* got 4 \* 0.1 \*\* 2"),
+        ("generator.map_gain", float("nan"), r"config.generator.map_gain: expected a positive number, got nan"),
+        ("phase.stage_one.generator", {"foo": 1}, r"config.phase.stage_one.generator.foo: unknown option"),
+        ("phase.stage_one.generator", {"num_classes": 3}, r"stage_one.generator.num_classes: unknown option"),
+        ("phase.stage_one.generator", {"depth": "two"}, r"one.generator.depth: expected a whole number, got 'two'"),
+        ("phase.stage_one.generator", {"depth": 0}, r"config.phase.stage_one.generator.depth: expected .* got 0"),
+        ("evaluation.row.cam.generator", {"foo": 1}, r"config.evaluation.row.cam.generator.foo: unknown option"),
+        ("backbone.options.image_size", 32, r"config.backbone.options.image_size: unknown option"),
+        ("phase.stage_one.warmup_steps", -5, r"config.phase.stage_one.warmup_steps: expected at least 0, got -5"),
+        ("phase.stage_one.epochs", float("inf"), r"config.phase.stage_one.epochs: expected a positive number, got inf"),
+        ("phase.stage_one.epochs", float("nan"), r"config.phase.stage_one.epochs: expected a positive number, got nan"),
+        ("phase.stage_one.learning_rate", float("inf"), r"one.learning_rate: expected a positive number, got inf"),
+        ("phase.stage_one.trainable", (1,), r"config.phase.stage_one.trainable: expected texts, got 1 among them"),
+        ("phase.stage_one.trainable", ("(",), r"stage_one.trainable: expected a regular expression, got '\(': missing"),
+        ("phase.stage_one.rate_factors", ("upper/",), r"rate_factors: expected pairs .*, got 'upper/' among them"),
+        ("phase.stage_one.rate_factors", (("a", "x"),), r"rate_factors: expected pairs .*, got \('a', 'x'\) among"),
+        ("phase.stage_one.rate_factors", (("a", -1),), r"rate_factors: expected pairs .*, got \('a', -1\) among them"),
+        ("phase.stage_one.rate_factors", ((3, 1.0),), r"stage_one.rate_factors: expected texts, got 3 among them"),
+        ("phase.stage_one.rate_factors", (("(", 1.0),), r"stage_one.rate_factors: expected a regular expression"),
+        ("phase.stage_two.init_from.lower", 3, r"stage_two.init_from.lower: expected 'phase.part' .*, got 3"),
+        ("phase.stage_two.losses.area.weight", float("nan"), r"losses.area.weight: expected a finite number, got nan"),
+        ("phase.stage_two.losses.area.inputs", (), r"area.inputs: expected .* for each of activation_map; got none"),
+        ("phase.stage_two.losses.area.inputs", (3,), r"losses.area.inputs: expected texts, got 3 among them"),
+        (
+            "phase.stage_one.losses.classification.inputs",
+            ("logits", "label", "key"),
+            r"config.phase.stage_one.losses.classification.inputs: expected .* logits, labels; got logits, label, key",
+        ),
+        ("phase.evaluator.options.mask_cells", 0, r"phase.evaluator.options.mask_cells: expected at least 1, got 0"),
+        ("phase.evaluator.options.mask_probability", 2.0, r"evaluator.options.mask_probability: expected 0..1, got 2"),
+        ("phase.stage_two.options.erasing", "atentive", r"two.options.erasing: no plug-in 'atentive'.*'attentive'"),
+        ("phase.stage_two.options.erasing_options", {"foo": 1}, r"two.options.erasing_options.foo: unknown option"),
+        ("phase.stage_one.options.object_prior", True, r"stage_one.options.object_prior: expected freeze_lower = True"),
+        ("evaluation.row.cam.options.classes", "all", r"row.cam.options.classes: expected one of predicted, label"),
         ("export.max_pixels", -1, r"config.export.max_pixels: expected a positive number, got -1"),
     ],
 )
@@ -68,7 +123,7 @@ def test_what_is_wrong_is_said_before_any_work(path, value, message):
     # As a file that gives whole sections anew can do it.
     with config.unlocked(), config.ignore_type():
         section[key] = value
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         validate(config)
 
 

@@ -133,7 +133,7 @@ def test_the_teacher_judges_the_picture_less_the_erased_pixels():
 
 
 def test_a_wrong_erasing_option_is_said_when_the_method_is_built():
-    with pytest.raises(ValueError, match="stage_two erasing_options.sides: unknown option.*Did you mean 'side'"):
+    with pytest.raises(ValueError, match="erasing_options.sides: unknown option.*Did you mean 'side'"):
         registry.find("methods", "stage_two")(BUILDERS, erasing_options={"sides": 1})
 
 

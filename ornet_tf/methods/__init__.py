@@ -1,6 +1,7 @@
 """Methods. A plug-in defines the class `Method(builders, *, options...)`; see `Protocol` for what it must have."""
 from __future__ import annotations
 
+import contextlib
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,9 +29,32 @@ class Builders(typing.NamedTuple):
     object_prior: Callable[..., Any]
 
 
+class _Begun(Exception):
+    """A method has begun to build its parts."""
+
+
+def check_ranges(method: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Lets a method check the values of its options, which it does before it builds a part: none is built.
+
+    Args:
+      method: the class.
+      options: that `registry.check_options` has passed.
+
+    Raises:
+      UserError: if a value is out of range; the message begins with the option's name.
+    """
+
+    def begin(*_, **__):
+        raise _Begun
+
+    with contextlib.suppress(_Begun):
+        method(Builders(begin, begin, begin), **options)
+
+
 class Protocol(typing.Protocol):
     """What the training loop, evaluation, prediction and export need of a method; nothing else may be used of it.
 
+    A method checks the values of its options before it calls a builder: see `check_ranges`.
     A method with frozen parts that see the pictures as they come may also have `frozen(images) -> dict of tensors`:
     what these parts make of images float32 [B, H, W, 3] in 0..255. Where it is known before, it comes in the batch. One
     that XLA can't compile says so by `can_be_compiled` = False.
@@ -159,7 +183,7 @@ class ClassifierMap:
           classes: the class that the map is of: "predicted", or "label" for the true one, which evaluation alone knows.
 
         Raises:
-          ValueError: if `classes` is something else.
+          UserError: if `classes` is something else.
         """
         if classes not in CLASSES:
             raise UserError(f"classes: expected one of {', '.join(CLASSES)}, got {classes!r}.")
@@ -186,7 +210,7 @@ class ClassifierMap:
         """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K].
 
         Raises:
-          ValueError: if the map should be that of the label.
+          UserError: if the map should be that of the label.
         """
         if self._classes == "label":
             raise UserError(

@@ -31,9 +31,14 @@ class Method:
             then.
           mask_probability: share of training pictures that get a random mask, 0..1.
           mask_cells: the random field has this many cells along each side; fewer cells, larger blobs.
+
+        Raises:
+          UserError: if an option is out of range.
         """
         if not 0 <= mask_probability <= 1:
             raise UserError(f"mask_probability: expected 0..1, got {mask_probability}.")
+        if mask_cells < 1:
+            raise UserError(f"mask_cells: expected at least 1, got {mask_cells}.")
         normalize, lower, self._upper, _ = builders.backbone()
         self._low_level = LowLevel(normalize, lower, frozen=freeze_lower)
         if freeze_lower and not mask_probability:

@@ -1,6 +1,7 @@
 """Hide-and-Seek (Singh and Lee, ICCV 2017): a classifier trained on pictures with hidden patches, and its CAM."""
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -38,7 +39,7 @@ class Method(cam.Method):
         """
         if not 0 <= hide_probability <= 1:
             raise UserError(f"hide_probability: expected 0..1, got {hide_probability!r}.")
-        if not patch_sizes or any(size < 0 or size != int(size) for size in patch_sizes):
+        if not patch_sizes or any(not isinstance(size, numbers.Integral) or size < 0 for size in patch_sizes):
             raise UserError(f"patch_sizes: expected sides in whole pixels (0 for no patches), got {patch_sizes!r}.")
         super().__init__(builders)
         self._patch_sizes, self._hide_probability = tuple(patch_sizes), hide_probability

@@ -37,6 +37,8 @@ class Method:
         Raises:
           UserError: if an option is out of range.
         """
+        if object_prior and not freeze_lower:
+            raise UserError("object_prior: expected freeze_lower = True; seeds are read from features that stay.")
         self._background = background
         normalize, lower, self._upper, _ = builders.backbone()
         self._low_level = LowLevel(normalize, lower, frozen=freeze_lower)
@@ -46,8 +48,6 @@ class Method:
         self.parts = {"lower": lower, "generator": self._generator, "upper": self._upper}
         self.prior = builders.object_prior(lower, self._upper, learns=True) if object_prior else None
         if self.prior is not None:
-            if not freeze_lower:
-                raise UserError("object_prior: expected freeze_lower = True; seeds are read from features that stay.")
             self.parts["direction"] = self.prior.direction
         self.can_be_compiled = self.prior is None  # components have dynamic shapes inside
         self.trainable_variables = named_variables(self.parts)

@@ -50,8 +50,8 @@ class Method:
         self._erase = None
         self._erasing_options = dict(erasing_options or {})
         if erasing is not None:
-            self._erase = registry.find("erasing", erasing, where="stage_two erasing")
-            registry.check_options(self._erase, self._erasing_options, where="stage_two erasing_options")
+            self._erase = registry.find("erasing", erasing, where="erasing")
+            registry.check_options(self._erase, self._erasing_options, where="erasing_options")
         self._upsampling = upsampling
         self._teacher = teacher
         self._normalize, lower, _, _ = builders.backbone()
