@@ -189,18 +189,7 @@ def test_a_process_that_is_not_the_chief_takes_part_and_leaves_nothing(tmp_path)
     assert not os.listdir(tmp_path)
 
 
-def test_parts_are_handed_to_a_later_phase_under_another_name(tmp_path):
-    trained = {"lower": part(), "upper": part(4)}
-    saved, _ = phase(tmp_path / "evaluator", trained)
-    saved.save(1)
-    run_folder.finish(str(tmp_path / "evaluator"), steps=1)
-    heirs = {"evaluator_upper": part(4), "generator": part()}
-    checkpoints.load_parts(heirs, {"evaluator_upper": "evaluator.upper"}, str(tmp_path))
-    for expected, actual in zip(weights(trained["upper"]), weights(heirs["evaluator_upper"])):
-        np.testing.assert_array_equal(expected, actual)
-
-
-def test_several_parts_may_start_from_one(tmp_path):
+def test_parts_are_handed_to_a_later_phase_under_other_names_several_from_one_as_well(tmp_path):
     trained = {"lower": part(), "upper": part(4)}
     phase(tmp_path / "evaluator", trained)[0].save(1)
     run_folder.finish(str(tmp_path / "evaluator"), steps=1)
