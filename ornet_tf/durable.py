@@ -1,4 +1,7 @@
-"""Files that are there, whole, after a process was killed or a machine has lost its power."""
+"""Files that are there, whole, after a process was killed or a machine has lost its power.
+
+TensorFlow is not imported: its errors are known by their names, so that data sets can write without it.
+"""
 from __future__ import annotations
 
 import contextlib
@@ -9,8 +12,6 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
-
-import tensorflow as tf
 
 # What a truncated, overwritten or foreign file of arrays makes of reading it.
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
@@ -43,15 +44,13 @@ _ADVICE = {
 }
 # TensorFlow puts what the system says into its message, so that the number is known; this is for messages without.
 _OF_TENSORFLOW = {
-    tf.errors.NotFoundError: errno.ENOENT,
-    tf.errors.PermissionDeniedError: errno.EACCES,
-    tf.errors.ResourceExhaustedError: errno.ENOSPC,
-    tf.errors.FailedPreconditionError: errno.ENOTDIR,
-    tf.errors.AlreadyExistsError: errno.EEXIST,
-    tf.errors.DataLossError: errno.EIO,
+    "NotFoundError": errno.ENOENT,
+    "PermissionDeniedError": errno.EACCES,
+    "ResourceExhaustedError": errno.ENOSPC,
+    "FailedPreconditionError": errno.ENOTDIR,
+    "AlreadyExistsError": errno.EEXIST,
+    "DataLossError": errno.EIO,
 }
-
-
 _OF_SYSTEM = {os.strerror(number) for number in errno.errorcode}
 
 
@@ -65,7 +64,7 @@ def advice(error: Exception) -> str:
         number = error.errno
     else:
         said = [number for number in _ADVICE if os.strerror(number) in str(error)]
-        number = said[0] if said else _OF_TENSORFLOW.get(type(error))
+        number = said[0] if said else _OF_TENSORFLOW.get(type(error).__name__)
     return _ADVICE.get(number, "Mend that or choose another place")
 
 
@@ -78,8 +77,13 @@ def writing(failure: str, then: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (tf.errors.OpError, OSError) as error:
-        reason = _of_tensorflow(error) if isinstance(error, tf.errors.OpError) else error.strerror or str(error)
+    except Exception as error:
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+        elif any(kind.__name__ == "OpError" for kind in type(error).__mro__):
+            reason = _of_tensorflow(error)
+        else:
+            raise
         remedy = advice(error)
         then = "" if remedy == _PLACE else then  # what is said of a folder may not be true of one that is gone
         raise OSError(
@@ -87,7 +91,7 @@ def writing(failure: str, then: str = "") -> Iterator[None]:
         ) from error
 
 
-def _of_tensorflow(error: tf.errors.OpError) -> str:
+def _of_tensorflow(error: Exception) -> str:
     """Returns what the system says, where the message ends with it; else all of it but the names of operations."""
     text = (error.message or "").strip().partition("\n")[0]
     text = re.sub(r"^(\{\{.*?\}\}\s*)+|\s*\[Op:\w+\]$", "", text)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.erasing import attentive
+from ornet_tf.errors import UserError
 from tests.tiny_maps import keys, map_with_peak, random_maps
 
 STRATEGIES = registry.choices("erasing")
@@ -203,22 +204,22 @@ def test_gradient_passes_kept_pixels_unchanged_and_dropped_ones_not_at_all(adapt
 
 
 @pytest.mark.parametrize(
-    "options, error, says",
+    "options, says",
     [
-        ({"probability": 1.5}, ValueError, "probability must be a number between 0 and 1, got 1.5"),
-        ({"probability": float("nan")}, ValueError, "probability must be a number between 0 and 1, got nan"),
-        ({"drop_probability": -0.1}, ValueError, "drop_probability must be a number between 0 and 1"),
-        ({"drop_probability": "0.5"}, TypeError, "drop_probability must be a number, got '0.5'"),
-        ({"side": (0.8, 0.4)}, ValueError, r"side must be two numbers .* between 0 and 2 with min <= max"),
-        ({"side": (4, 28)}, ValueError, r"side must be two numbers .* between 0 and 2 .* got \(4, 28\)"),
-        ({"side": 0.5}, TypeError, r"side must be two numbers \(min, max\), got 0.5"),
-        ({"side": (0.1, 0.2, 0.3)}, TypeError, r"side must be two numbers"),
-        ({"candidate_threshold": (0.0, 1.1)}, ValueError, "candidate_threshold must be two numbers"),
-        ({"adaptive": "no"}, TypeError, "adaptive must be True or False, got 'no'"),
+        ({"probability": 1.5}, "probability must be a number between 0 and 1, got 1.5"),
+        ({"probability": float("nan")}, "probability must be a number between 0 and 1, got nan"),
+        ({"drop_probability": -0.1}, "drop_probability must be a number between 0 and 1"),
+        ({"drop_probability": "0.5"}, "drop_probability must be a number, got '0.5'"),
+        ({"side": (0.8, 0.4)}, r"side must be two numbers .* between 0 and 2 with min <= max"),
+        ({"side": (4, 28)}, r"side must be two numbers .* between 0 and 2 .* got \(4, 28\)"),
+        ({"side": 0.5}, r"side must be two numbers \(min, max\), got 0.5"),
+        ({"side": (0.1, 0.2, 0.3)}, r"side must be two numbers"),
+        ({"candidate_threshold": (0.0, 1.1)}, "candidate_threshold must be two numbers"),
+        ({"adaptive": "no"}, "adaptive must be True or False, got 'no'"),
     ],
 )
-def test_wrong_options_are_named(options, error, says):
-    with pytest.raises(error, match=says):
+def test_wrong_options_are_named(options, says):
+    with pytest.raises(UserError, match=says):
         attentive.erase(random_maps(2, 4, 4), keys(2), **options)
 
 
