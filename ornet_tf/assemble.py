@@ -180,6 +180,7 @@ def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int
     shaping["input"] = {key: shaping["input"][key] for key in ("resize", "crop")}
     phases = checkpoints.sources(section.init_from) if is_row else [name]
     for phase in phases:
+        run_folder.check_origin(workdir, phase)
         run_folder.check_settings(os.path.join(workdir, phase), shaping)
     if not is_row:
         own = {"generator": config.generator.to_dict(), "phase": {"generator": section.generator.to_dict()}}

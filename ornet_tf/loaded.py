@@ -24,10 +24,11 @@ class LoadedModel:
         self.path = pathlib.Path(path)
         try:
             self._model = SavedModel(path)
-        except OSError:
-            raise
         except Exception as error:  # a damaged SavedModel fails in many ways, some of protobuf's own
-            raise UserError(f"The SavedModel in {path} does not load: {short(str(error))}") from error
+            if isinstance(error, OSError) and error.errno:  # the system's; TensorFlow's have no number
+                raise
+            first, _, _ = str(error).strip().partition("\n")
+            raise UserError(f"The SavedModel in {path} does not load; export it anew: {short(first)}") from error
         self._takes_pixels = "image_tensor" in self._model.metadata()
 
     def localize(

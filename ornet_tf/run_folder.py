@@ -110,6 +110,20 @@ def settings(folder: str) -> dict[str, Any]:
     return read_json(path) if os.path.exists(path) else {}
 
 
+def check_origin(workdir: str, phase: str) -> None:
+    """Checks that the phases that a phase started from are those that are in the workdir now.
+
+    Raises:
+      UserError: if one of them was trained again since.
+    """
+    for origin, trained in settings(os.path.join(workdir, phase)).get("starts_from", {}).items():
+        if run_id(workdir, origin) not in ("", trained):
+            raise UserError(
+                f"{os.path.join(workdir, phase)} was trained from another {origin} than the one that is there now, "
+                f"which was trained again since. Remove that folder, and train {phase} again."
+            )
+
+
 def check_settings(folder: str, settings: Mapping[str, Any]) -> None:
     """Checks that some of the settings are those that the phase in `folder` was trained with.
 

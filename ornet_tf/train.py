@@ -136,6 +136,8 @@ def _claim(run: _Run, name: str, allow_changes: bool) -> dict:
     }
     if workers.is_chief(run.strategy):
         learned = checkpoints.latest(folder) is not None
+        if learned and not allow_changes:
+            run_folder.check_origin(run.workdir, name)
         run_folder.claim(folder, settings, learned=learned, allow_changes=allow_changes)
     return settings
 

@@ -8,6 +8,7 @@ import pytest
 
 import ornet_tf
 from ornet_tf import loaded
+from ornet_tf.errors import UserError
 from serving.errors import PictureRefusedError
 from tests import source_tree, tiny_contract, tiny_export
 
@@ -116,10 +117,18 @@ def test_what_is_no_export(base, tmp_path):
     shutil.copytree(base / "3", tmp_path / "1")
     graph = (tmp_path / "1" / "saved_model.pb").read_bytes()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"damaged" + graph)
-    with pytest.raises(ValueError, match=r"The SavedModel in .*1 does not load: "):
+    with pytest.raises(ValueError, match=r"The SavedModel in .*1 does not load; export it anew: "):
         loaded.load(tmp_path)
 
 
 def test_the_package_imports_nothing_heavy():
     program = "import sys, ornet_tf; sys.exit(bool({'tensorflow', 'keras', 'numpy', 'PIL'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], cwd=source_tree.ROOT, check=False).returncode == 0
+
+
+def test_an_export_whose_variables_are_gone_is_said_in_a_sentence(tmp_path):
+    tiny_contract.write(tmp_path / "1")
+    shutil.rmtree(tmp_path / "1" / "variables")
+    with pytest.raises(UserError, match="The SavedModel in .*1 does not load; export it anew: ") as error:
+        loaded.load(tmp_path)
+    assert "experimental_io_device" not in str(error.value)

@@ -11,8 +11,7 @@ from ornet_tf.errors import UserError
 
 
 def test_a_folder_in_use_is_refused_and_its_user_named(tmp_path):
-    program = """import sys; from ornet_tf import run_folder, training_data
-from ornet_tf.errors import UserError
+    program = """import sys; from ornet_tf import run_folder
 with run_folder.lock(sys.argv[1]): print('in', flush=True); input()"""
     with subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -96,3 +95,14 @@ def loop():
     endless = {}
     endless["self"] = endless
     return endless
+
+
+def test_a_phase_that_started_from_one_that_was_trained_again_is_refused(tmp_path):
+    run_folder.finish(str(tmp_path / "stage_one"))
+    start = {"starts_from": {"stage_one": run_folder.run_id(str(tmp_path), "stage_one")}}
+    run_folder.claim(str(tmp_path / "stage_two"), start, learned=False)
+    run_folder.check_origin(str(tmp_path), "stage_two")
+    run_folder.check_origin(str(tmp_path), "stage_one")  # which started from none
+    run_folder.finish(str(tmp_path / "stage_one"))  # again
+    with pytest.raises(UserError, match="stage_two was trained from another stage_one than the one that is there now"):
+        run_folder.check_origin(str(tmp_path), "stage_two")
