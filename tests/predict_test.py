@@ -136,7 +136,7 @@ def test_overlays_of_an_earlier_run_are_no_input(tiny_run, tmp_path, caplog):
 
 def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, pictures, tmp_path):
     workdir = tmp_path / "run"
-    shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions"))
+    shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions", "evaluation"))
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users altogether
         folder = pathlib.Path(name)
         for place in (folder, folder / "locked"):
