@@ -8,7 +8,9 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, randomness, training_step, winograd
+from ornet_tf import build, randomness
+from ornet_tf.models import winograd
+from ornet_tf.training import phases, step
 
 # What GPUs have their rate for. The rest of a step is element by element, and bound by memory.
 PRODUCTS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul", "BatchMatMulV2")
@@ -66,12 +68,12 @@ class Step:
           num_classes: K.
           batch_size: of the step, whatever the phase has.
         """
-        config = assemble.without_start_weights(config)
+        config = build.without_start_weights(config)
         section, devices = config.phase[name], tf.config.list_logical_devices("GPU")[:1] or ["CPU:0"]
         self._strategy, self._batch_size = tf.distribute.MirroredStrategy(devices), batch_size
         with self._strategy.scope():
-            method, trained = assemble.build_phase(config, name, num_classes, steps=100)
-        self._step = training_step.TrainingStep(
+            method, trained = phases.build_phase(config, name, num_classes, steps=100)
+        self._step = step.TrainingStep(
             self._strategy, method, trained, section.losses.to_dict(), steps=100, batch_size=batch_size,
             scale_loss=section.precision == "float16",
         )

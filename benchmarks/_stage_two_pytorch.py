@@ -50,7 +50,7 @@ def double(before: int, width: int) -> nn.Sequential:
 
 
 class Generator(nn.Module):
-    """The generator of ornet_tf/generator.py: features to activation map."""
+    """The generator of ornet_tf/models/generator.py: features to activation map."""
 
     def __init__(self, classes: int):
         super().__init__()

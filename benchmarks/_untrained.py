@@ -7,7 +7,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ornet_tf import assemble, config, export, gate, images, localizer, methods, transforms
+from ornet_tf import build, config, methods
+from ornet_tf.data import decoding, file_checks, transforms
+from ornet_tf.inference import localizer, saved_model
 
 _HEIGHT, _WIDTH = 375, 500  # of pictures, in pixels: those of many photographs in data sets
 
@@ -21,7 +23,7 @@ def method_and_localizer(size: int, classes: int) -> tuple[methods.Protocol, loc
     experiment = config.default()
     experiment.backbone.options.weights = None
     experiment.input.update({"resize": _resize(size), "crop": size})
-    method = assemble.build_method(experiment, experiment.phase.stage_two, classes)
+    method = build.build_method(experiment, experiment.phase.stage_two, classes)
     model = localizer.Localizer(
         method,
         [f"class {i}" for i in range(classes)],
@@ -35,18 +37,18 @@ def method_and_localizer(size: int, classes: int) -> tuple[methods.Protocol, loc
 
 def save(model: localizer.Localizer, folder: str) -> None:
     """Writes the SavedModel that an export of this localizer is."""
-    export._save(model, {"weights": "random"}, folder)
+    saved_model._save(model, {"weights": "random"}, folder)
 
 
 def views(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
     """Returns what the export's graph sees of files, string [N]: float32 [N, size, size, 3] in 0..255."""
     view = transforms.evaluation_view(resize=_resize(size), crop=size)
-    limits = {"max_bytes": gate.MAX_BYTES, "max_pixels": gate.MAX_PIXELS}
+    limits = {"max_bytes": file_checks.MAX_BYTES, "max_pixels": file_checks.MAX_PIXELS}
 
     def seen(image):
         return transforms.apply(image, view, resize=_resize(size), crop=size)
 
-    return images.decode_each(image_bytes, seen, [size, size, 3], **limits)[0]
+    return decoding.decode_each(image_bytes, seen, [size, size, 3], **limits)[0]
 
 
 def jpegs(count: int) -> list[bytes]:

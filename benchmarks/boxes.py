@@ -28,9 +28,9 @@ import tensorflow as tf
 from absl import app, flags
 from scipy import ndimage
 
-from ornet_tf import addons_components, boxes, components
 from ornet_tf.compat import addons_connected_components
-from ornet_tf.metrics import THRESHOLDS
+from ornet_tf.maps import addons_components, boxes, components
+from ornet_tf.metrics._localization_metrics import THRESHOLDS
 
 _MAPS = flags.DEFINE_integer("maps", 1000, "how many maps to a batch", lower_bound=1)
 _SIZE = flags.DEFINE_integer("size", 56, "height and width of a map in pixels", lower_bound=2)

@@ -28,7 +28,7 @@ _STAGE = flags.DEFINE_enum("stage", "one", ["one", "two"], "whose losses a child
 def direct_heads(x, num_classes: int):
     """Maps features [B, h, w, c] to the activation map and the auxiliary logits by way of the class maps."""
     from ornet_tf.compat import keras
-    from ornet_tf.layers import batch_norm
+    from ornet_tf.models.layers import batch_norm
 
     class_maps = keras.layers.Conv2D(num_classes, 1)(x)
     score = keras.layers.Conv2D(1, 3, padding="same", use_bias=False)(class_maps)
@@ -40,8 +40,8 @@ def work(num_classes: int):
     """Returns the function that computes the form's losses and gradients once."""
     import tensorflow as tf
 
-    from ornet_tf import generator
     from ornet_tf.compat import keras
+    from ornet_tf.models import generator
 
     inputs = keras.Input((_SIZE.value, _SIZE.value, _CHANNELS.value))
     if _FORM.value == "direct":

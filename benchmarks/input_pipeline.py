@@ -28,8 +28,8 @@ import tensorflow as tf
 from absl import app, flags
 
 from benchmarks import _memory
-from ornet_tf import input_pipeline
-from ornet_tf.datasets import Source
+from ornet_tf.data import input_pipeline
+from ornet_tf.data.source import Source
 
 _DATA = flags.DEFINE_string("data", os.environ.get("ORNET_CUB10", ""), "folder with JPEGs, anywhere below it")
 _PICTURES = flags.DEFINE_integer("pictures", 1600, "how many pictures to a run", lower_bound=1)

@@ -25,6 +25,7 @@ from absl import app, flags, logging
 from benchmarks import _untrained
 from ornet_tf import config, methods, registry
 from ornet_tf.compat import keras
+from ornet_tf.maps import rescale
 
 _SIZE = flags.DEFINE_integer("size", 224, "side of the view in pixels, a multiple of 32", lower_bound=32)
 _CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
@@ -70,7 +71,7 @@ def classifier_sides(classifier: keras.Model) -> dict[str, Side]:
             score = tf.reduce_max(logits, axis=-1)
         weights = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
         cam = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
-        return methods.rescale(tf.image.resize(cam, [_SIZE.value, _SIZE.value]))[..., 0]
+        return rescale.rescale(tf.image.resize(cam, [_SIZE.value, _SIZE.value]))[..., 0]
 
     return {_FORWARD: lambda files: forward(files).numpy(), _GRAPH: lambda files: grad_cam(files).numpy()}
 

@@ -64,7 +64,9 @@ def tensorflow_side():
     """Returns functions that compute steps, or forward passes of VGG16, with TensorFlow."""
     import tensorflow as tf
 
-    from ornet_tf import assemble, config, optimizers, randomness, training_step
+    from ornet_tf import build, config, randomness
+    from ornet_tf.training import optimizers
+    from ornet_tf.training.step import TrainingStep
 
     experiment = config.default()
     experiment.backbone.options.weights = None
@@ -72,9 +74,9 @@ def tensorflow_side():
     section = experiment.phase.stage_two
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
-        method = assemble.build_method(experiment, section, _CLASSES.value)
+        method = build.build_method(experiment, section, _CLASSES.value)
         trained = optimizers.make_optimizers(method.trainable_variables, schedule=1e-4)
-    step = training_step.TrainingStep(
+    step = TrainingStep(
         strategy, method, trained, section.losses.to_dict(), steps=10**6, batch_size=_BATCH.value
     )
     images, labels = pictures()

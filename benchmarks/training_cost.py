@@ -17,7 +17,8 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from benchmarks import _flops
-from ornet_tf import assemble, config_check
+from ornet_tf import config_check
+from ornet_tf.training import phases
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the experiment; --config.a.b=value replaces a value of it")
 _PICTURES = flags.DEFINE_integer("pictures", None, "pictures in the training split", lower_bound=1)
@@ -38,7 +39,7 @@ def main(_) -> None:
     config = _CONFIG.value
     try:
         config_check.validate(config)
-        steps = {name: assemble.total_steps(config.phase[name], range(_PICTURES.value)) for name in config.phases}
+        steps = {name: phases.total_steps(config.phase[name], range(_PICTURES.value)) for name in config.phases}
     except (ValueError, TypeError) as error:
         sys.exit(f"Error: --config or --pictures={_PICTURES.value}: {error}")
     print(

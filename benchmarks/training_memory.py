@@ -32,8 +32,11 @@ def child(phase: str) -> None:
     """Trains some steps and prints the seconds of one and the peak memory in MiB."""
     import tensorflow as tf
 
-    from ornet_tf import assemble, config, input_pipeline, optimizers, training_step
-    from ornet_tf.datasets import Source
+    from ornet_tf import build, config
+    from ornet_tf.data import input_pipeline
+    from ornet_tf.data.source import Source
+    from ornet_tf.training import optimizers
+    from ornet_tf.training.step import TrainingStep
 
     experiment = config.default()
     experiment.backbone.options.weights = None
@@ -48,9 +51,9 @@ def child(phase: str) -> None:
     source = Source([str(number) for number in range(_CLASSES.value)], [path] * count, names, labels)
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
-        method = assemble.build_method(experiment, section, _CLASSES.value)
+        method = build.build_method(experiment, section, _CLASSES.value)
         trained = optimizers.make_optimizers(method.trainable_variables, schedule=1e-4)
-    step = training_step.TrainingStep(
+    step = TrainingStep(
         strategy, method, trained, section.losses.to_dict(), steps=100, batch_size=_BATCH.value,
         accumulate=_ACCUMULATE.value,
     )

@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 # Python itself says so until that line: "-m" stands for the program's path, which is looked for. No other program's
 # signals are touched.
 if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].startswith(f"{__name__}."):
-    from ornet_tf import interruption
+    from ornet_tf.runs import interruption
 
     interruption.end_at_once()
 
@@ -24,8 +24,8 @@ if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].startswith(f"{__name
 def load(path):
     """Returns the export in the folder `path` (a version, or the folder above: its newest), ready for `.localize`.
 
-    See `ornet_tf.loaded.load`.
+    See `ornet_tf.inference.loaded.load`.
     """
-    from ornet_tf import loaded  # TensorFlow takes seconds to import, the package nothing
+    from ornet_tf.inference import loaded  # TensorFlow takes seconds to import, the package nothing
 
     return loaded.load(path)

@@ -11,10 +11,12 @@ import tensorflow as tf
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from ornet_tf import images, interruption, paths, registry
+from ornet_tf import paths, registry
 from ornet_tf.compat import keras
 from ornet_tf.config_check import validate
+from ornet_tf.data import decoding
 from ornet_tf.errors import UserError
+from ornet_tf.runs import interruption
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -105,8 +107,8 @@ def for_user(error: Exception) -> str:
     if isinstance(error, (UserError, OSError)):
         return str(error)
     if isinstance(error, tf.errors.OpError):
-        if images.is_refusal(error):
-            return f"A picture can't be used: {images.reason(error)}. It has changed since the pictures were checked."
+        if decoding.is_refusal(error):
+            return f"A picture can't be used: {decoding.reason(error)}. It has changed since the pictures were checked."
         if isinstance(error, tf.errors.ResourceExhaustedError):
             return f"Memory or disk does not suffice: {error.message}"
         if isinstance(error, _OF_ENVIRONMENT) or error.message.endswith(_OF_SYSTEM):

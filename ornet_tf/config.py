@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import gate
+from ornet_tf.data import file_checks
 from ornet_tf.errors import UserError
 
 
@@ -73,7 +73,7 @@ def default() -> ConfigDict:
             },
             "backbone": {"name": "vgg16", "options": {"split": "block2_pool", "weights": "imagenet", "head": "gap"}},
             "generator": {"base_width": 64, "depth": 3, "growth": 2.0, "map_gain": 1.0},
-            # Of the seeds that methods with the option `object_prior` learn from; see ornet_tf/seeds.py.
+            # Of the seeds that methods with the option `object_prior` learn from; see ornet_tf/models/object_prior.py.
             "object_prior": {
                 "threshold": 0.3,  # on the scores, 0..1: the largest region above it is the seed
                 "low_level_weight": 0.5,  # of the low-level features in the scores, where the last ones have 1
@@ -94,8 +94,8 @@ def default() -> ConfigDict:
                 # this row and box_rule on evaluation.threshold_split.
                 "threshold": "fixed",
                 "max_boxes": 1,  # most boxes of a picture in an export; more than one need box_rule = "largest"
-                "max_bytes": gate.MAX_BYTES,  # the largest file that is read
-                "max_pixels": gate.MAX_PIXELS,  # the largest height x width that is decoded
+                "max_bytes": file_checks.MAX_BYTES,  # the largest file that is read
+                "max_pixels": file_checks.MAX_PIXELS,  # the largest height x width that is decoded
             },
         }
     )

@@ -9,19 +9,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import (
-    addons_components,
-    generator,
-    input_pipeline,
-    methods,
-    option_types,
-    paths,
-    picture_cache,
-    registry,
-    seeds,
-)
 from ornet_tf import config as ornet
+from ornet_tf import methods, option_types, paths, registry
+from ornet_tf.data import image_cache, input_pipeline
 from ornet_tf.errors import UserError
+from ornet_tf.maps import addons_components
+from ornet_tf.models import generator, object_prior
 
 # Sections whose names are the user's, or a plug-in's.
 _OPEN = ("options", "phase", "losses", "init_from", "row", "protocol_options")
@@ -49,10 +42,10 @@ def validate(config: ConfigDict) -> None:
         most = config.input.resize
         raise UserError(f"config.input.crop: expected at most resize = {most}, got {config.input.crop}.")
     _choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
-    _choice(config.input.cache, picture_cache.KINDS, "config.input.cache")
+    _choice(config.input.cache, image_cache.KINDS, "config.input.cache")
     if config.input.cache_dir:  # "" is the folder of the run
         paths.local(config.input.cache_dir, "config.input.cache_dir")
-    seeds.check_options(**config.object_prior)
+    object_prior.check_options(**config.object_prior)
     generator.check_options("config.generator", **config.generator)
     _phases_and_rows(config)
     counts = ("steps_per_loop", "checkpoint_every", "keep_checkpoints", "summary_every")

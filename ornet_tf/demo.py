@@ -14,8 +14,12 @@ from typing import Any
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, assemble, durable, evaluate, evaluation_report, export, interruption, run_folder
-from ornet_tf.train import train
+from ornet_tf import app, atomic_write
+from ornet_tf.data import loading
+from ornet_tf.evaluation import measurement, report
+from ornet_tf.inference import saved_model
+from ornet_tf.runs import interruption, run_folder
+from ornet_tf.training.phases import train
 from serving import client, local_server, overlay
 
 
@@ -24,7 +28,7 @@ def main(config: ConfigDict, workdir: str) -> None:
     started = time.time()
     train(config, workdir)
     result, answer = _outcome(config, workdir)
-    table = evaluation_report.table(result)
+    table = report.table(result)
     logging.info("%s\nThe server's answer to a held-out picture: %s", table, json.dumps(answer))
     logging.info(
         "Done in %.0f s. Look at:\n  %s  the table\n  %s  picture, map, box (red) and ground truth (green)\n"
@@ -50,8 +54,8 @@ def _outcome(config: ConfigDict, workdir: str) -> tuple[dict[str, Any], dict[str
         done = run_folder.read_json(path, {"made_of": dict, "result": dict, "answer": dict})
         if done["made_of"] == made_of:
             return done["result"], done["answer"]
-    result = evaluate.evaluate(config, workdir)
-    answer = ask(config, os.path.dirname(export.export(config, workdir)), os.path.join(workdir, "rest"))
+    result = measurement.evaluate(config, workdir)
+    answer = ask(config, os.path.dirname(saved_model.export(config, workdir)), os.path.join(workdir, "rest"))
     run_folder.write_json(path, {"made_of": made_of, "result": result, "answer": answer})
     return result, answer
 
@@ -63,13 +67,13 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
       The answer: file, box [ymin, xmin, ymax, xmax] in fractions of the upright picture, score, class, class_name;
       box is None and nothing follows where no object was found.
     """
-    source = assemble.load_source(config, config.evaluation.split).select([0])
-    with durable.writing(f"{folder} could not be made"):
+    source = loading.load_source(config, config.evaluation.split).select([0])
+    with atomic_write.writing(f"{folder} could not be made"):
         os.makedirs(folder, exist_ok=True)
     picture = source.images[0]
     if isinstance(picture, bytes):
         picture = os.path.join(folder, "held_out.png")
-        with durable.whole(picture) as file:
+        with atomic_write.whole(picture) as file:
             file.write(source.images[0])
     with local_server.running(base, "ornet") as url:
         found = client.localize(url, [picture])[0]

@@ -16,19 +16,12 @@ from absl import logging
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ornet_tf import (
-    app,
-    image_files,
-    images,
-    interruption,
-    localizer,
-    paths,
-    prediction_files,
-    run_folder,
-    transforms,
-    visualize,
-)
+from ornet_tf import app, paths
+from ornet_tf.data import decoding, image_files, transforms
 from ornet_tf.errors import UserError
+from ornet_tf.inference import localizer, prediction_files
+from ornet_tf.maps import visualize
+from ornet_tf.runs import interruption, run_folder
 
 _CHUNK_BYTES = 2**27  # of pictures that are in the graph at once, encoded and decoded
 
@@ -111,7 +104,7 @@ def predict(
                         predictions.add(path, {"file": paths.readable(path), **_entry(row, overlay.size)}, overlay)
                         del overlay  # as large as the picture; the name would keep it until the next one is drawn
                     except (tf.errors.OpError, MemoryError) as error:
-                        why = images.reason(error)
+                        why = decoding.reason(error)
                 if why:
                     broken.append((path, why))
                 progress.update(len(predictions.entries) + len(broken) - progress.n)
@@ -144,7 +137,7 @@ def _chunks(
         try:
             encoded = _read(path, max_bytes)
         except OSError as error:
-            broken.append((path, images.reason(error)))
+            broken.append((path, decoding.reason(error)))
             continue
         needed = len(encoded) + _decoded_bytes(encoded)
         if chunk and (len(chunk) == most or needed > left):
@@ -174,7 +167,7 @@ def _decoded_bytes(encoded: bytes) -> int:
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _size(encoded):
-    return images.size(encoded)
+    return decoding.size(encoded)
 
 
 def _entry(row: Mapping[str, np.ndarray], size: tuple[int, int]) -> dict[str, Any]:
@@ -201,7 +194,7 @@ def _draw(
     seen = transforms.boxes_out_of_view(tf.constant([[0.0, 0.0, 1.0, 1.0]]), view).numpy()[0]
     # Pixels have no name of their own here: each copy of a photograph is gone before the next one is made.
     canvas = Image.fromarray(
-        visualize.overlay(images.decode(encoded, **limits).numpy(), row["activation_map"], extent=seen)
+        visualize.overlay(decoding.decode(encoded, **limits).numpy(), row["activation_map"], extent=seen)
     )
     visualize.outline(canvas, row["detection_boxes"][0])
     return canvas

@@ -6,9 +6,9 @@ import concurrent.futures
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from ornet_tf import encoding
-from ornet_tf.detections import Detections
 from ornet_tf.errors import UserError
+from ornet_tf.inference import encoding
+from ornet_tf.inference.detections import Detections
 from serving.errors import PictureRefusedError
 
 # A batch is full at this many bytes of files, so that large pictures are sent by ones and twos.
@@ -18,7 +18,7 @@ Answer = Detections | Exception
 
 
 class Model(Protocol):
-    """What is asked: `RestModel`, `GrpcModel`, `ornet_tf.loaded.LoadedModel`. Usable from several threads."""
+    """What is asked: `RestModel`, `GrpcModel`, `ornet_tf.inference.loaded.LoadedModel`. Usable from several threads."""
 
     def localize(self, images: Sequence[encoding.Picture], *, signature: str) -> list[Detections]:
         """Finds the objects in each picture."""

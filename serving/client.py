@@ -18,9 +18,9 @@ from typing import Any
 import tqdm
 from absl import app, flags
 
-from ornet_tf import encoding
-from ornet_tf.detections import Detections
 from ornet_tf.errors import UserError
+from ornet_tf.inference import encoding
+from ornet_tf.inference.detections import Detections
 from ornet_tf.paths import file_name, readable
 from serving import addresses, batches, overlay
 from serving.errors import PictureRefusedError
@@ -53,7 +53,7 @@ def connect(address: str, *, timeout: float = 30.0, retries: Retries | None = No
         from serving.grpc_client import GrpcModel
 
         return GrpcModel(address, timeout=timeout, retries=retries)
-    from ornet_tf import loaded
+    from ornet_tf.inference import loaded
 
     return loaded.load(address)
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 import ornet_tf  # noqa: F401 - sets what TensorFlow reads when it is imported
-from ornet_tf import detections, encoding
 from ornet_tf.errors import MissingPackageError, UserError
+from ornet_tf.inference import detections, encoding
 from serving import addresses
 from serving.errors import PictureRefusedError, short
 from serving.retries import Retries, TemporaryError
@@ -62,7 +62,7 @@ class GrpcModel:
     def localize(
         self, images: Sequence[encoding.Picture], *, signature: str = "serving_default"
     ) -> list[detections.Detections]:
-        """Finds the objects in each picture, in one request; see `ornet_tf.loaded.LoadedModel.localize`.
+        """Finds the objects in each picture, in one request; see `ornet_tf.inference.loaded.LoadedModel.localize`.
 
         Raises:
           OSError: if a file cannot be read.

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ornet_tf import orientation, visualize
+from ornet_tf.data import orientation
+from ornet_tf.data.pillow_errors import UNREADABLE
+from ornet_tf.maps import visualize
 from ornet_tf.paths import readable
-from ornet_tf.pillow_errors import UNREADABLE
 
 
 def draw(path: str | os.PathLike, boxes: Sequence[Sequence[float]], text: str, output: str | os.PathLike) -> None:

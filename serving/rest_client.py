@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import requests
 
-from ornet_tf import detections, encoding
 from ornet_tf.errors import UserError
+from ornet_tf.inference import detections, encoding
 from serving import addresses
 from serving.errors import PictureRefusedError, short
 from serving.retries import Retries, TemporaryError
@@ -51,7 +51,7 @@ class RestModel:
     def localize(
         self, images: Sequence[encoding.Picture], *, signature: str = "serving_default"
     ) -> list[detections.Detections]:
-        """Finds the objects in each picture, in one request; see `ornet_tf.loaded.LoadedModel.localize`.
+        """Finds the objects in each picture, in one request; see `ornet_tf.inference.loaded.LoadedModel.localize`.
 
         Raises:
           OSError: if a file cannot be read.

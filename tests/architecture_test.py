@@ -155,7 +155,7 @@ def test_rules_leave_the_rest_alone(rule, source):
 
 def test_one_loop_computes_all_gradients_that_train():
     # Grad-CAM's map is made of a gradient: part of its forward pass, of maps by which nothing is trained.
-    allowed = ("ornet_tf/training_step.py", "ornet_tf/methods/grad_cam.py")
+    allowed = ("ornet_tf/training/step.py", "ornet_tf/methods/grad_cam.py")
     expect_none(violations(gradients, source_tree.modules("ornet_tf"), allowed))
     assert [len(gradients(source_tree.tree(path))) for path in allowed] == [1, 1]
 

@@ -4,8 +4,8 @@ import threading
 import numpy as np
 import pytest
 
-from ornet_tf import detections, loaded
 from ornet_tf.errors import UserError
+from ornet_tf.inference import detections, loaded
 from serving import batches
 from serving.errors import PictureRefusedError
 from tests import tiny_contract, tiny_export

@@ -9,7 +9,7 @@ import socket
 import pytest
 from PIL import Image
 
-from ornet_tf import encoding
+from ornet_tf.inference import encoding
 from serving import client, local_server
 from serving.errors import PictureRefusedError
 from tests import damaged_metadata, tiny_contract, tiny_export

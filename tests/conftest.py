@@ -40,7 +40,7 @@ def encode():
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
     """The configuration and the workdir of the tiny experiment, trained once for all tests."""
-    from ornet_tf.train import train
+    from ornet_tf.training.phases import train
 
     config = tiny_experiment.get_config()
     workdir = str(tmp_path_factory.mktemp("tiny_run"))

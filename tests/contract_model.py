@@ -3,7 +3,7 @@ import pathlib
 
 import tensorflow as tf
 
-from ornet_tf import export, localizer
+from ornet_tf.inference import localizer, saved_model
 from tests import tiny_export
 
 CLASS_NAMES = ("red", "grün", "blue")
@@ -63,7 +63,7 @@ def write(path, *, offset=0.0, gate=None):
     if gate is not None:
         module.gate_file = tf.saved_model.Asset(str(gate))  # the module's own: only then is its path kept up to date
         module.gate = _Gate(module.gate_file)
-    signatures = {**export._signatures(module), **{name: getattr(module.others, name) for name in _OTHERS}}
+    signatures = {**saved_model._signatures(module), **{name: getattr(module.others, name) for name in _OTHERS}}
     if gate is not None:
         signatures = {name: signatures[name] for name in ("image_tensor", "numbers")}
     tf.saved_model.save(module, str(path), signatures=signatures)

@@ -3,14 +3,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import assemble, export
+from ornet_tf import build
+from ornet_tf.inference import saved_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module", name="exported")
 def _exported(tiny_run):
-    return export.export(*tiny_run)
+    return saved_model.export(*tiny_run)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_operations_that_converters_lack_are_those_that_are_named(exported, sign
 
 def test_the_network_converts_and_computes_the_same(tiny_run):
     config, workdir = tiny_run
-    method = assemble.trained_method(config, config.export.row, workdir, 3)
+    method = build.trained_method(config, config.export.row, workdir, 3)
     view = tf.TensorSpec([1, config.input.crop, config.input.crop, 3], tf.float32)
     network = tf.function(method.predict).get_concrete_function(view)
     model = tf.lite.TFLiteConverter.from_concrete_functions([network], method.parts["generator"]).convert()

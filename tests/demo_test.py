@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import assemble, demo, localizer
+from ornet_tf import demo
+from ornet_tf.data import loading
+from ornet_tf.inference import localizer
 
 
 @pytest.mark.slow
@@ -14,7 +16,7 @@ def test_the_main_job_runs_once_from_end_to_end_and_answers_over_rest(tiny_run):
     demo.main(config, workdir)
     with open(os.path.join(workdir, "rest", "answer.json"), encoding="utf-8") as file:
         answer = json.load(file)
-    held_out = assemble.load_split(config, "test").images[0]
+    held_out = loading.load_split(config, "test").images[0]
     model = localizer.load(config, workdir)
     expected = model.localize(tf.constant([held_out]))
     np.testing.assert_allclose(answer["box"], expected["detection_boxes"][0, 0], atol=1e-4)

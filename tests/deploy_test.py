@@ -6,7 +6,8 @@ import subprocess
 import pytest
 import yaml
 
-from ornet_tf import gate, warm_up
+from ornet_tf.data import file_checks
+from ornet_tf.inference import warm_up
 from tests import source_tree
 
 DEPLOY = source_tree.ROOT / "serving" / "deploy"
@@ -242,7 +243,7 @@ def test_the_readme_names_every_file():
 
 def test_the_proxy_takes_the_largest_picture():
     limit = int(re.search(r"client_max_body_size (\d+)m;", NGINX)[1]) * 2**20
-    assert gate.MAX_BYTES * 4 / 3 < limit < gate.MAX_BYTES * 2
+    assert file_checks.MAX_BYTES * 4 / 3 < limit < file_checks.MAX_BYTES * 2
     held = int(re.search(r"limit_conn requests (\d+);", NGINX)[1]) * limit
     assert held <= 2**30  # the sizes of /tmp below
     assert COMPOSE["proxy"]["tmpfs"] == ["/tmp:size=1g"]

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ornet_tf import loaded
+from ornet_tf.inference import loaded
 from serving import client, local_server
 from serving.errors import PictureRefusedError
 from tests import tiny_contract

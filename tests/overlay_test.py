@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image, UnidentifiedImageError
 
-from ornet_tf import images
+from ornet_tf.data import decoding
 from serving import overlay
-from tests import broken_files, damaged_metadata, fierce_jpegs, source_tree, tiny_export
+from tests import broken_files, damaged_metadata, source_tree, tiny_export
+from tests.data import fierce_jpegs
 
 
 @pytest.mark.parametrize(("name", "height", "width"), [("turned.jpg", 80, 60), ("as_it_is.png", 60, 80)])
@@ -45,7 +46,7 @@ def test_every_fierce_file_is_turned_as_the_graph_turns_it(tmp_path):
     for file in files + damaged:
         (tmp_path / "a.jpg").write_bytes(file)
         try:
-            decoded = images.decode(file).numpy().astype(int)
+            decoded = decoding.decode(file).numpy().astype(int)
             overlay.draw(tmp_path / "a.jpg", np.zeros([0, 4]), "", tmp_path / "out.png")
         except (tf.errors.InvalidArgumentError, UnidentifiedImageError):
             assert file in damaged  # those written by hand can all be read

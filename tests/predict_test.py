@@ -11,14 +11,17 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ornet_tf import assemble, interruption, localizer, predict, run_folder
+from ornet_tf import predict
+from ornet_tf.data import loading
 from ornet_tf.errors import UserError
+from ornet_tf.inference import localizer
+from ornet_tf.runs import interruption, run_folder
 from tests import broken_files, source_tree
 
 
 @pytest.fixture
 def pictures(tiny_run, tmp_path):
-    source = assemble.load_split(tiny_run[0], "test")
+    source = loading.load_split(tiny_run[0], "test")
     folder = tmp_path / "pictures" / "inner"
     folder.mkdir(parents=True)
     for index in range(3):

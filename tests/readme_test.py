@@ -39,16 +39,16 @@ def test_the_kubernetes_job_starts_each_worker_with_its_place_in_the_cluster():
 
 
 def test_the_cluster_of_the_example_is_one(monkeypatch):
-    from ornet_tf import workers
+    from ornet_tf.runs import distribution
 
     text, = re.findall(r"^TF_CONFIG='(.*?)'", source_tree.text("README.md"), re.M)
     monkeypatch.setenv("TF_CONFIG", text)
-    assert workers._cluster() == json.loads(text)["cluster"]
+    assert distribution._cluster() == json.loads(text)["cluster"]
 
 
 def test_the_small_network_to_try_things_out_is_small():
     from configs import image_folder
-    from ornet_tf import assemble
+    from ornet_tf import build
 
     text, = re.findall(r"small network without pretrained weights:\s+`(.*?)`", source_tree.text("README.md"), re.S)
     config = image_folder.get_config()
@@ -58,5 +58,5 @@ def test_the_small_network_to_try_things_out_is_small():
         section = functools.reduce(getattr, section.split(".")[1:], config)
         section[key] = value if key == "name" else ast.literal_eval(value)
     assert config.backbone.name == "vgg_small"
-    parts = assemble.build_method(config, config.phase.stage_two, 3).parts
+    parts = build.build_method(config, config.phase.stage_two, 3).parts
     assert sum(part.count_params() for part in parts.values()) < 200_000

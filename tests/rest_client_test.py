@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ornet_tf import loaded
+from ornet_tf.inference import loaded
 from serving import local_server, rest_client
 from serving.errors import PictureRefusedError
 from tests import faulty_http, models_config, tiny_contract

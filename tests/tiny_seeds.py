@@ -7,8 +7,9 @@ import shutil
 import numpy as np
 from ml_collections import ConfigDict
 
-from ornet_tf import assemble, checkpoints, config_check
+from ornet_tf import build, config_check
 from ornet_tf import config as ornet
+from ornet_tf.runs import checkpoints
 from tests import tiny_experiment
 
 STAGES = ("stage_one", "stage_two")
@@ -39,7 +40,7 @@ def write(trained: str, workdir: str) -> ConfigDict:
     rng = np.random.default_rng(0)
     for name in STAGES:
         folder = os.path.join(workdir, name)
-        method = assemble.build_method(config, config.phase[name], 3)
+        method = build.build_method(config, config.phase[name], 3)
         known = {part: f"{name}.{part}" for part in method.parts if part != "direction"}
         checkpoints.load_parts({part: method.parts[part] for part in known}, known, trained)
         (sums,) = method.parts["direction"].get_weights()

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf import assemble, boxes, export, weights
-from ornet_tf.methods import named_variables
+from ornet_tf import build
+from ornet_tf.data import loading
+from ornet_tf.inference import saved_model
+from ornet_tf.maps import boxes
+from ornet_tf.models.variables import named_variables
+from ornet_tf.training import weights_file
 from tests import source_tree
 
 PEER = os.environ.get("ORNET_PEER_PYTHON")
@@ -35,7 +39,7 @@ def peer(*arguments):
 
 @pytest.fixture(scope="module")
 def pictures(tiny_run):
-    return np.array(assemble.load_split(tiny_run[0], "test").images, dtype="S")
+    return np.array(loading.load_split(tiny_run[0], "test").images, dtype="S")
 
 
 def answer(saved_model, pictures):
@@ -57,7 +61,7 @@ def exported(request, tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     config.evaluation.box_rule = request.param
-    return export.export(config, workdir)
+    return saved_model.export(config, workdir)
 
 
 def test_the_other_stack_answers_alike_from_our_export(exported, pictures, tmp_path):
@@ -72,16 +76,16 @@ def test_weights_go_there_and_back_and_its_export_answers_alike(tiny_run, pictur
     config, workdir = tiny_run
     packed, returned = str(tmp_path / "packed.npz"), str(tmp_path / "returned.npz")
     theirs = f"--workdir={tmp_path / 'theirs'}"
-    weights.pack(config, workdir, packed)
+    weights_file.pack(config, workdir, packed)
     peer("-m", "ornet_tf.weights", CONFIG, theirs, "unpack", packed)
     peer("-m", "ornet_tf.export", CONFIG, theirs)
     peer("-m", "ornet_tf.weights", CONFIG, theirs, "pack", returned)
-    ours = export.export(config, workdir)
+    ours = saved_model.export(config, workdir)
     expect_same(answer(str(tmp_path / "theirs" / "export" / "1"), pictures), answer(ours, pictures))
-    weights.unpack(config, str(tmp_path / "ours"), returned)
+    weights_file.unpack(config, str(tmp_path / "ours"), returned)
     for name in config.phases:
         before, after = (
-            named_variables(assemble.trained_method(config, name, folder, 3).parts, trainable_only=False)
+            named_variables(build.trained_method(config, name, folder, 3).parts, trainable_only=False)
             for folder in (workdir, str(tmp_path / "ours"))
         )
         for key in before:

@@ -9,7 +9,7 @@ from ornet_tf import paths
 from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
-from ornet_tf.layers import CaffeNormalization, Conv3x3, ExampleDropout
+from ornet_tf.models.layers import CaffeNormalization, Conv3x3, ExampleDropout
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # (convolutions, filters)
 HEADS = ("gap", "fully_connected")

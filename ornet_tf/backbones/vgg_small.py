@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
-from ornet_tf.layers import ExampleDropout, conv_norm_relu
+from ornet_tf.models.layers import ExampleDropout, conv_norm_relu
 
 
 def build(

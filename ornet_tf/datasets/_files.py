@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ornet_tf import image_files, paths
-from ornet_tf.datasets import SPLITS
+from ornet_tf import paths
+from ornet_tf.data import image_files
+from ornet_tf.data.source import SPLITS
 from ornet_tf.errors import UserError
 
 

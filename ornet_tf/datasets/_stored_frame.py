@@ -13,8 +13,8 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from ornet_tf import orientation
-from ornet_tf.pillow_errors import UNREADABLE
+from ornet_tf.data import orientation
+from ornet_tf.data.pillow_errors import UNREADABLE
 
 _THREADS = 16  # for file systems that take long to answer
 

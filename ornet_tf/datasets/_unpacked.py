@@ -15,10 +15,11 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from ornet_tf import durable, orientation
-from ornet_tf.datasets import Source
+from ornet_tf import atomic_write
+from ornet_tf.data import orientation
+from ornet_tf.data.pillow_errors import UNREADABLE
+from ornet_tf.data.source import Source
 from ornet_tf.errors import UserError
-from ornet_tf.pillow_errors import UNREADABLE
 
 LAYOUT = 2  # change it when what `write` leaves changes
 
@@ -52,18 +53,18 @@ def write(
       UserError: for pictures in other formats, a label that is no class, boxes that are no fractions, or no examples.
     """
     sentence = f"{what}: {folder} could not be written", ", with another cache_dir"
-    with durable.writing(*sentence):
+    with atomic_write.writing(*sentence):
         folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f"{folder.name}.partial-*"):
         logging.warning("%s was left by a run that was stopped; remove it, unless one is writing it now.", left)
     aside = folder.with_name(f"{folder.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
-        with durable.writing(*sentence):
+        with atomic_write.writing(*sentence):
             aside.mkdir()
         index = _write_pictures(examples, aside, len(class_names), what)
-        with durable.writing(*sentence):
+        with atomic_write.writing(*sentence):
             np.savez(aside / _INDEX, class_names=np.array(class_names, np.str_), **index)
-            durable.place(str(aside), str(folder))
+            atomic_write.place(str(aside), str(folder))
     except OSError:
         if not exists(folder):  # else another process wrote the same meanwhile
             raise
@@ -88,7 +89,7 @@ def _write_pictures(
         if number + 1 == _GIVE_UP_AFTER:
             _check_kinds(kinds, what)
         path = folder / _name(number, kind)
-        with durable.writing(f"{what}: {path} could not be written", ", with another cache_dir"):
+        with atomic_write.writing(f"{what}: {path} could not be written", ", with another cache_dir"):
             if number % 1000 == 0:
                 path.parent.mkdir()
             path.write_bytes(encoded)

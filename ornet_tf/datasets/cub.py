@@ -26,7 +26,8 @@ import numpy as np
 from absl import logging
 
 from ornet_tf import paths
-from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _stored_frame
+from ornet_tf.data.source import MissingSplit, Source
+from ornet_tf.datasets import _files, _held_out, _stored_frame
 from ornet_tf.errors import UserError
 
 _LAYOUT = "root to hold images.txt, the other listings and images/ of CUB-200-2011"

@@ -18,10 +18,11 @@ import numpy as np
 from absl import logging
 from PIL import Image, JpegImagePlugin
 
-from ornet_tf import durable, paths
-from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _stored_frame
+from ornet_tf import atomic_write, paths
+from ornet_tf.data.pillow_errors import UNREADABLE
+from ornet_tf.data.source import MissingSplit, Source
+from ornet_tf.datasets import _files, _held_out, _stored_frame
 from ornet_tf.errors import UserError
-from ornet_tf.pillow_errors import UNREADABLE
 
 LEVELS = ("variant", "family", "manufacturer")
 BANNER = 20  # rows
@@ -124,7 +125,7 @@ def _boxes(path: pathlib.Path, pictures: list[str]) -> list[np.ndarray]:
 def _without_banner(files: list[str], folder: str | os.PathLike) -> list[str]:
     """Returns the paths of copies without the banner, after making those that are not there."""
     target = paths.local(folder, "fgvc_aircraft: banner_free")
-    with durable.writing(f"{target} could not be made"):
+    with atomic_write.writing(f"{target} could not be made"):
         target.mkdir(parents=True, exist_ok=True)
     copies = [str(target / os.path.basename(file)) for file in files]
     missing = [pair for pair in zip(files, copies) if not os.path.exists(pair[1])]
@@ -152,7 +153,7 @@ def _cut(path: str, copy: str) -> None:
     except FileNotFoundError:
         return
     except UNREADABLE:
-        with durable.writing(f"{copy} could not be written"):
+        with atomic_write.writing(f"{copy} could not be written"):
             pathlib.Path(aside).write_bytes(pathlib.Path(path).read_bytes())
-    with durable.writing(f"{copy} could not be written"):
-        durable.replace(aside, copy)
+    with atomic_write.writing(f"{copy} could not be written"):
+        atomic_write.replace(aside, copy)

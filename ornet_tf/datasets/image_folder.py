@@ -30,8 +30,10 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from ornet_tf import image_files, paths
-from ornet_tf.datasets import SPLITS, MissingSplit, Source, _box_table, _files
+from ornet_tf import paths
+from ornet_tf.data import image_files
+from ornet_tf.data.source import SPLITS, MissingSplit, Source
+from ornet_tf.datasets import _box_table, _files
 from ornet_tf.errors import UserError
 
 _TABLE = "boxes.csv"

@@ -22,8 +22,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from ornet_tf import image_files, paths
-from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _matlab, _pascal_voc, _stored_frame
+from ornet_tf import paths
+from ornet_tf.data import image_files
+from ornet_tf.data.source import MissingSplit, Source
+from ornet_tf.datasets import _files, _held_out, _matlab, _pascal_voc, _stored_frame
 from ornet_tf.errors import UserError
 
 _LAYOUT = "the folder that holds train/ and val/ (ILSVRC/Data/CLS-LOC in Kaggle's archive)"

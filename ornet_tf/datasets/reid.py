@@ -19,7 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from ornet_tf.datasets import MissingSplit, Source, _files, _held_out
+from ornet_tf.data.source import MissingSplit, Source
+from ornet_tf.datasets import _files, _held_out
 from ornet_tf.errors import UserError
 
 # Of Market-1501's file names: pictures without a whole person, and persons that are in no query.

@@ -16,7 +16,8 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from ornet_tf.datasets import MissingSplit, Source, _files, _held_out, _matlab, _pascal_voc, _stored_frame
+from ornet_tf.data.source import MissingSplit, Source
+from ornet_tf.datasets import _files, _held_out, _matlab, _pascal_voc, _stored_frame
 from ornet_tf.errors import UserError
 
 _LAYOUT = "root to hold Images/, Annotation/ and train_list.mat of Stanford Dogs"

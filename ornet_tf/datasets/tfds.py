@@ -19,7 +19,8 @@ import numpy as np
 from absl import logging
 
 from ornet_tf import paths
-from ornet_tf.datasets import SPLITS, MissingSplit, Source, _unpacked
+from ornet_tf.data.source import SPLITS, MissingSplit, Source
+from ornet_tf.datasets import _unpacked
 from ornet_tf.errors import MissingPackageError, UserError
 
 DEFAULT_SPLITS = types.MappingProxyType({"train": "train", "validation": None, "test": "test"})

@@ -24,8 +24,8 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from ornet_tf import durable, paths
-from ornet_tf.datasets import SPLITS, Source
+from ornet_tf import atomic_write, paths
+from ornet_tf.data.source import SPLITS, Source
 from ornet_tf.datasets import _toybirds_drawing as drawing
 from ornet_tf.errors import UserError
 
@@ -232,12 +232,12 @@ def _write_cache(path: pathlib.Path | None, arrays: Mapping[str, np.ndarray]) ->
     if path is None:
         return
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with durable.writing(f"toybirds: {path} could not be written", ", with another cache_dir or none"):
+    with atomic_write.writing(f"toybirds: {path} could not be written", ", with another cache_dir or none"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with aside.open("wb") as file:
                 np.savez(file, **arrays)
-            durable.replace(str(aside), str(path))
+            atomic_write.replace(str(aside), str(path))
         finally:
             with contextlib.suppress(OSError):  # its folder may be a file
                 aside.unlink()

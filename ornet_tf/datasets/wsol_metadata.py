@@ -18,7 +18,8 @@ import numpy as np
 from absl import logging
 
 from ornet_tf import paths
-from ornet_tf.datasets import MissingSplit, Source, _files, _pascal_voc, _stored_frame
+from ornet_tf.data.source import MissingSplit, Source
+from ornet_tf.datasets import _files, _pascal_voc, _stored_frame
 from ornet_tf.errors import UserError
 
 _FOLDERS = {"train": ("train", "train-weaksup"), "validation": ("val", "train-fullsup"), "test": ("test",)}

@@ -8,10 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from ornet_tf import layers
 from ornet_tf.backbones import Backbone
-from ornet_tf.compat import keras, variable_path
+from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
+from ornet_tf.maps.rescale import rescale
 
 
 class Builders(typing.NamedTuple):
@@ -21,7 +21,7 @@ class Builders(typing.NamedTuple):
       backbone: returns a new backbone with its start weights.
       generator: returns a new activation map generator for features of the given shape (h, w, C).
       object_prior: returns a new object prior for the classifier with the given `lower` and `upper` part, which learns
-        from them with `learns=True`; see `ornet_tf.seeds.Seeds`.
+        from them with `learns=True`; see `ornet_tf.models.object_prior.Seeds`.
     """
 
     backbone: Callable[[], Backbone]
@@ -60,8 +60,8 @@ class Protocol(typing.Protocol):
     that XLA can't compile says so by `can_be_compiled` = False.
     A method whose map can be that of the true label may also have `predict_for`, see `predict_known`.
     One with weights that play no part says which by `unused`, a set of "part/layer/kind".
-    One with an object prior has it as `prior`, see `ornet_tf.seeds.Seeds`: the features that the prior is learned from
-    must come from weights that stay. None, or no such attribute, for none.
+    One with an object prior has it as `prior`, see `ornet_tf.models.object_prior`: the features that the prior is
+    learned from must come from weights that stay. None, or no such attribute, for none.
 
     Attributes:
       parts: name -> functional model: what is stored in checkpoints and handed from phase to phase.
@@ -86,33 +86,6 @@ class Protocol(typing.Protocol):
 
         A method that knows no classes leaves "logits" out; one that knows no places leaves "activation_map" out.
         """
-
-
-def named_variables(parts: Mapping[str, keras.Model], *, trainable_only: bool = True) -> dict[str, tf.Variable]:
-    """Returns the variables of functional models by "part/layer/kind", such as "generator/map_norm/gamma".
-
-    Args:
-      parts: name -> model.
-      trainable_only: whether what is not trained, such as moving statistics, is left out.
-
-    Raises:
-      ValueError: if two variables share a name.
-    """
-    named: dict[str, tf.Variable] = {}
-    for name, part in parts.items():
-        for variable in part.trainable_variables if trainable_only else part.weights:
-            # What Keras puts before the layer's name differs between its versions.
-            key = "/".join([name, *variable_path(variable).split("/")[-2:]])
-            if key in named:
-                raise ValueError(f"Two variables are called {key}; give the layers of {name} names of their own.")
-            named[key] = variable
-    return named
-
-
-def named_statistics(parts: Mapping[str, keras.Model]) -> dict[str, tf.Variable]:
-    """Returns by "part/layer/kind" what training changes without gradients; see `ornet_tf.layers.statistics`."""
-    moving = {id(variable) for part in parts.values() for variable in layers.statistics(part)}
-    return {path: v for path, v in named_variables(parts, trainable_only=False).items() if id(v) in moving}
 
 
 class LowLevel:
@@ -160,13 +133,6 @@ def predicted_classes(logits: tf.Tensor) -> tf.Tensor:
     `tf.argmax` does not say which of equal values it takes, `tf.math.top_k` does.
     """
     return tf.math.top_k(logits, k=1).indices[:, 0]
-
-
-def rescale(activation_map: tf.Tensor) -> tf.Tensor:
-    """Rescales each map [B, h, w, 1] to 0..1 by its own minimum and maximum; a constant map becomes 0."""
-    low = tf.reduce_min(activation_map, axis=(1, 2, 3), keepdims=True)
-    high = tf.reduce_max(activation_map, axis=(1, 2, 3), keepdims=True)
-    return tf.math.divide_no_nan(activation_map - low, high - low)
 
 
 CLASSES = ("predicted", "label")  # whose map a method reads

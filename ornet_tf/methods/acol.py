@@ -5,7 +5,9 @@ import tensorflow as tf
 
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, named_variables, predicted_classes, rescale
+from ornet_tf.maps.rescale import rescale
+from ornet_tf.methods import Builders, predicted_classes
+from ornet_tf.models.variables import named_variables
 
 
 class Method:

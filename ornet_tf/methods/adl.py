@@ -8,8 +8,9 @@ import tensorflow as tf
 from ornet_tf import randomness
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
-from ornet_tf.layers import insert_after
-from ornet_tf.methods import Builders, cam, named_variables
+from ornet_tf.methods import Builders, cam
+from ornet_tf.models.layers import insert_after
+from ornet_tf.models.variables import named_variables
 
 
 class AttentionBasedDropout(keras.layers.Layer):

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from ornet_tf import randomness
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, cam, named_variables
+from ornet_tf.methods import Builders, cam
+from ornet_tf.models.variables import named_variables
 
 
 class Method(cam.Method):

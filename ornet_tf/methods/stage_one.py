@@ -4,7 +4,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, LowLevel, named_variables
+from ornet_tf.methods import Builders, LowLevel
+from ornet_tf.models.variables import named_variables
 
 
 class Method:
@@ -27,10 +28,10 @@ class Method:
           builders: see `Builders`.
           freeze_lower: whether `lower` keeps the weights that it starts from, so that `reuse_frozen` can be set.
           object_prior: whether training also gives the seed, the target of a `seed_agreement` loss (see
-            `ornet_tf.seeds` and config.object_prior). Choose features that know objects: ImageNet's weights and a deep
-            split. They must stay as they are: set `freeze_lower`, and leave `upper` out of the phase's `trainable`;
-            its batch normalisation keeps its statistics. There is a part `direction` then, which takes in what the
-            last features of objects have in common.
+            `ornet_tf.models.object_prior` and config.object_prior). Choose features that know objects: ImageNet's
+            weights and a deep split. They must stay as they are: set `freeze_lower`, and leave `upper` out of the
+            phase's `trainable`; its batch normalisation keeps its statistics. There is a part `direction` then, which
+            takes in what the last features of objects have in common.
           background: whether training also gives how much the last features respond where the map is off, for a
             `background_suppression` loss.
 

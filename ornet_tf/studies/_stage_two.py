@@ -4,9 +4,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ornet_tf import study_charts
 from ornet_tf.errors import UserError
-from ornet_tf.studies import REMOVED
+from ornet_tf.reproduction import study_charts
+from ornet_tf.reproduction.study import REMOVED
 
 _WEIGHTED_ENTROPY = ("weighted_entropy", "entropy")
 

@@ -1,7 +1,7 @@
 """The paper's Fig. 4: activation values of stage one and of stage two."""
 from __future__ import annotations
 
-from ornet_tf import study_charts
+from ornet_tf.reproduction import study_charts
 from ornet_tf.studies import _stage_two
 
 

@@ -1,7 +1,7 @@
 """The paper's Fig. 6: maps and boxes on pictures."""
 from __future__ import annotations
 
-from ornet_tf import outcomes
+from ornet_tf.reproduction import outcomes
 from ornet_tf.studies import _stage_two
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import inspect
 
-from ornet_tf import registry, study_charts
+from ornet_tf import registry
+from ornet_tf.reproduction import study_charts
 from ornet_tf.studies import _stage_two
 
 _STRATEGIES = ("random", "above_threshold", "restricted_rectangle", "attentive")

@@ -1,7 +1,7 @@
 """The paper's Table 3: what each component of stage two adds."""
 from __future__ import annotations
 
-from ornet_tf import study_charts
+from ornet_tf.reproduction import study_charts
 from ornet_tf.studies import _stage_two
 
 

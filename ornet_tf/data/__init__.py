@@ -1,0 +1,1 @@
+"""Images, boxes and masks: from files to batches."""

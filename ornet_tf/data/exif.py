@@ -1,0 +1,91 @@
+"""The EXIF orientation of JPEG files, read and undone inside the graph. Whatever a file states, nothing here fails.
+
+`orientation` does the same without TensorFlow: what is changed here has to be changed there.
+"""
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ornet_tf.data import jpeg_segments
+from ornet_tf.data.orientation import APP1, LONG, NAME, SHORT, TAG
+
+
+def orientation(encoded: tf.Tensor) -> tf.Tensor:
+    """Reads the EXIF orientation of a JPEG file.
+
+    Args:
+      encoded: scalar string, the bytes of the file.
+
+    Returns:
+      Scalar int32 in 1..8; 1 (upright) if the file states none or states it in a malformed way.
+    """
+
+    def read():
+        start, length = _exif_segment(encoded)
+        return tf.cond(length > 0, lambda: _tiff_orientation(tf.strings.substr(encoded, start, length)),
+                       lambda: tf.constant(1))
+
+    # Most files hold no EXIF data. To search the bytes for its name is faster than to walk all segments.
+    parts = tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=NAME, maxsplit=1)
+    return tf.cond(tf.size(parts.values) > 1, read, lambda: tf.constant(1))
+
+
+def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Undoes an EXIF orientation.
+
+    Args:
+      image: [H, W, 3] as stored.
+      orientation: scalar int32 in 1..8.
+
+    Returns:
+      [H, W, 3], or [W, H, 3] for orientations 5..8.
+    """
+
+    def turned():
+        # 1..4 are no flip, left-right, both, up-down; 5..8 are the same after a transposition.
+        transposed = tf.cond(orientation > 4, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+        flips = (orientation - 1) % 4
+        axes = tf.boolean_mask([0, 1], tf.stack([flips >= 2, tf.logical_or(flips == 1, flips == 2)]))
+        return tf.reverse(transposed, axes)
+
+    return tf.cond(orientation > 1, turned, lambda: image)  # a reversal along no axis still moves every pixel
+
+
+def _exif_segment(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns start and length of the EXIF data of a JPEG, scalar int32; length 0 if there is none."""
+
+    def is_exif(marker, at):
+        return tf.logical_and(tf.equal(marker, APP1), tf.equal(tf.strings.substr(encoded, at + 4, len(NAME)), NAME))
+
+    at, span = tf.unstack(jpeg_segments.first(encoded, is_exif))
+    return at + 4 + len(NAME), tf.maximum(span - 4 - len(NAME), 0)
+
+
+def _tiff_orientation(exif: tf.Tensor) -> tf.Tensor:
+    """Reads the orientation from the first directory of EXIF data (a TIFF structure); scalar int32 in 1..8."""
+    data = tf.cast(tf.io.decode_raw(exif, tf.uint8), tf.int64)
+    size = tf.size(data, tf.int64)
+    data = tf.concat([data, tf.zeros([16], tf.int64)], 0)  # padded: every read below stays inside, whatever is stated
+    order = tf.strings.substr(exif, 0, 2)
+    little = tf.equal(order, b"II")
+
+    def number(at, digits):
+        return _number(tf.ensure_shape(data[at:at + digits], [digits]), little)
+
+    first = tf.minimum(number(4, 4), size)
+    room = tf.minimum(number(first, 2), (size - tf.minimum(first + 2, size)) // 12)
+    entries = tf.reshape(data[first + 2:first + 2 + 12 * room], [room, 12])  # each: tag 2, kind 2, count 4, value 4
+    tag, kind = _number(entries[:, :2], little), _number(entries[:, 2:4], little)
+    is_long = tf.equal(kind, LONG)
+    value = tf.where(is_long, _number(entries[:, 8:], little), _number(entries[:, 8:10], little))
+    found = tf.logical_and(tf.equal(tag, TAG), tf.logical_or(is_long, tf.equal(kind, SHORT)))
+    value = tf.concat([tf.boolean_mask(value, found), [1]], 0)[0]
+    is_tiff = tf.logical_and(tf.equal(number(2, 2), 42), tf.logical_or(little, tf.equal(order, b"MM")))
+    is_valid = tf.reduce_all([is_tiff, value >= 1, value <= 8])
+    return tf.where(is_valid, tf.cast(value, tf.int32), 1)
+
+
+def _number(digits: tf.Tensor, little_endian: tf.Tensor) -> tf.Tensor:
+    """Reads int64 [..., n] bytes as unsigned numbers, int64 [...]."""
+    weights = tf.constant([256**i for i in range(digits.shape[-1])], tf.int64)
+    return tf.reduce_sum(digits * tf.where(little_endian, weights, weights[::-1]), axis=-1)

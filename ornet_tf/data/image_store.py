@@ -1,0 +1,124 @@
+"""The pictures of a source by their index, in the graph: read and decoded anew each time."""
+from __future__ import annotations
+
+import os
+import typing
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from ornet_tf.data import decoding, main_memory, transforms
+from ornet_tf.data.source import Source
+
+
+def each(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
+    """Maps a function without Python control flow on tensors over a dataset, in parallel and in order."""
+    # Autograph has nothing to convert here; looking for it takes a second for each program.
+    return dataset.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True)
+
+
+def reader(source: Source, *, masks: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from a picture's index, scalar int64, to its encoded file or its mask's, scalar string.
+
+    Raises:
+      TypeError: unless the source holds either paths or encoded files.
+    """
+    field = "masks" if masks else "images"
+    files = list(getattr(source, field))
+    kinds = {str if isinstance(file, str) else bytes if isinstance(file, bytes) else None for file in files}
+    if None in kinds or len(kinds) > 1:
+        kind = "must be all paths (str) or all encoded files (bytes)"
+        raise TypeError(f"Source.{field} {kind}; got others or a mixture.")
+    files = main_memory.constant(files, tf.string)
+    if kinds == {bytes}:
+        return lambda index: files[index]
+    return lambda index: tf.io.read_file(files[index])
+
+
+def decoder(source: Source, *, side: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from a picture's index to uint8 [side, side, 3], read and decoded at each call."""
+    read = reader(source)
+    return lambda index: transforms.resized(decoding.decode(read(index)), side)
+
+
+class Measured(typing.NamedTuple):
+    """What is known of the N pictures of a source once all of them were read.
+
+    Attributes:
+      sizes: int64 [N, 2], height and width of the upright pictures, zeros for those that cannot be used.
+      broken: (name, reason) of each of these, in the order of the source.
+      digests: int64 [N], of the upright pixels: equal for equal pictures, whatever their files are called and however
+        they were compressed without loss; zeros where only headers were read.
+    """
+
+    sizes: np.ndarray
+    broken: list[tuple[str, str]]
+    digests: np.ndarray
+
+
+def measure(source: Source, *, headers_only: bool = False) -> Measured:
+    """Reads and decodes every picture of a source, in parallel.
+
+    Args:
+      source: the pictures.
+      headers_only: whether to read sizes from the headers instead; then damage behind them is not found.
+    """
+
+    def facts(encoded):
+        if headers_only:
+            return tf.concat([decoding.size(encoded), [0]], axis=0)
+        image = decoding.decode(encoded)
+        return tf.concat([tf.shape(image, tf.int64)[:2], _digest(image)[tf.newaxis]], axis=0)
+
+    found, failed = examine(source, facts, count=3)
+    return Measured(found[:, :2], [(source.names[index], why) for index, why in failed], found[:, 2])
+
+
+def _digest(image: tf.Tensor) -> tf.Tensor:
+    """Returns FarmHash64 of a picture's pixels and shape, scalar int64; it is the same on every machine."""
+    pixels = tf.bitcast(tf.fingerprint(tf.reshape(image, [1, -1]))[0], tf.int64)
+    height, width, _ = tf.unstack(tf.shape(image, tf.int64))
+    return tf.bitwise.bitwise_xor(pixels, height * 2**32 + width)
+
+
+def name_digests(names: Sequence[str]) -> np.ndarray:
+    """Returns FarmHash64 of each name, int64 [N], the same on every machine."""
+    encoded = main_memory.constant([os.fsencode(name) for name in names], tf.string)
+    return tf.strings.to_hash_bucket_fast(encoded, 2**63 - 1).numpy()
+
+
+def examine(
+    source: Source, function: Callable[[tf.Tensor], tf.Tensor], *, count: int, masks: bool = False
+) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    """Computes numbers of every picture of a source, or of every mask, in parallel.
+
+    Args:
+      source: the pictures.
+      function: from an encoded file, scalar string, to integers [K]; the first of the numbers is not 0.
+      count: K.
+      masks: whether the files are the masks.
+
+    Returns:
+      int64 [N, K], zeros for files that cannot be used; and (index, reason) of each of these, in order.
+    """
+    read = reader(source, masks=masks)
+
+    def of_index(index):
+        return index, function(read(index))
+
+    numbers = np.zeros([len(source), count], np.int64)
+    examined = each(tf.data.Dataset.range(len(source)), of_index)
+    for indices, some in examined.ignore_errors().batch(256).as_numpy_iterator():
+        numbers[indices] = some
+    failed = []
+    for index in np.flatnonzero(numbers[:, 0] == 0).tolist():
+        try:
+            of_index(tf.constant(index, tf.int64))  # outside of a graph, where errors say more
+            why = "could be read only at the second attempt"
+        except tf.errors.OpError as error:
+            why = decoding.reason(error)
+        failed.append((index, why))
+    logging.info("Checked %d %s; %d cannot be used.", len(source), "masks" if masks else "pictures", len(failed))
+    return numbers, failed

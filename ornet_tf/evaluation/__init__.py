@@ -1,0 +1,1 @@
+"""Evaluation of a trained run: rows side by side, their report."""

@@ -1,0 +1,159 @@
+"""What an evaluation leaves to read: result.json, table.md, per_image.csv and .parquet, cases.md and pictures.png."""
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow
+import tensorflow as tf
+from ml_collections import ConfigDict
+from PIL import Image
+from pyarrow import parquet
+
+from ornet_tf import atomic_write, methods, metrics, registry
+from ornet_tf.data import loading
+from ornet_tf.data.source import Source
+from ornet_tf.maps import boxes, visualize
+from ornet_tf.runs import run_folder
+
+Columns = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]  # row -> name of the figures -> column -> [N]
+
+
+def write(
+    folder: str,
+    result: Mapping[str, Any],
+    source: Source,
+    measured: Mapping[str, Mapping[str, metrics.Protocol]],
+    *,
+    cases: int,
+) -> None:
+    """Writes everything but the pictures.
+
+    per_image.parquet has the columns of per_image.csv, with their types and all digits.
+
+    Args:
+      folder: where to; it is made if it is not there.
+      result: what result.json gets.
+      source: the pictures that were evaluated.
+      measured: row -> protocol, of these pictures.
+      cases: how many of the worst and of the best pictures of each row are listed.
+    """
+    columns = {
+        row: {name: values for p in of_row.values() for name, values in p.per_image().items()}
+        for row, of_row in measured.items()
+    }
+    run_folder.write_json(os.path.join(folder, "result.json"), result)
+    for name, text in (("table.md", table(result)), ("cases.md", _cases(result, source, columns, cases))):
+        run_folder.write_text(os.path.join(folder, name), text)
+    cells = _per_image(source, columns, main_figures(result))
+    _write_csv(os.path.join(folder, "per_image.csv"), cells)
+    with atomic_write.whole(os.path.join(folder, "per_image.parquet")) as file:
+        parquet.write_table(pyarrow.table(cells), file)
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Returns a Markdown table of a result for each set of figures."""
+    lines = []
+    for name, titles in result["protocols"].items():
+        protocol = registry.find("protocols", name)
+        for title in titles:
+            rows = {
+                row: protocol.cells(figures[title], result["threshold_split"])
+                for row, figures in result["rows"].items()
+            }
+            lines += [f"{_counted(result, title)}, {protocol.titles[title]} (percent)", ""]
+            head = list(next(iter(rows.values()), {}))
+            lines += [f"| row | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
+            lines += [f"| {row} | {' | '.join(cells.values())} |" for row, cells in rows.items()]
+            lines.append("")
+    for split, count in result.get("images_trained_on", {}).items():
+        if count or count is None:
+            known = f"{count} {split} pictures have" if count else f"It is not known which {split} pictures have"
+            lines += [f"{known} the pixels of a picture that the run was trained on.", ""]
+    if result["bootstrap_samples"]:
+        lines += [f"In square brackets: 95 % intervals of {result['bootstrap_samples']} bootstrap samples.", ""]
+    return "\n".join(lines)
+
+
+def _counted(result: Mapping[str, Any], title: str) -> str:
+    """Returns the pictures that figures were measured on, and those that their thresholds were chosen on."""
+    of_row = [figures[title] for figures in result["rows"].values()]
+    text = metrics.counted(of_row[0] if of_row else result, result["split"])
+    elsewhere = result.get("chosen_on", {}).get(title)
+    if elsewhere:
+        text += f", chosen thresholds from {metrics.counted(elsewhere, result['threshold_split'])}"
+    return text
+
+
+def main_figures(result: Mapping[str, Any]) -> str:
+    """Returns the name of the figures that columns are called after without saying so."""
+    names = [title for titles in result["protocols"].values() for title in titles]
+    return result["box_rule"] if result["box_rule"] in names else names[0]
+
+
+def _per_image(source: Source, columns: Columns, main: str) -> dict[str, np.ndarray]:
+    """Returns a table with a line per picture: its name, class, and the columns of each row; the rank only once."""
+    cells: dict[str, np.ndarray] = {"name": np.asarray(source.names), "label": np.asarray(source.labels)}
+    for row, figures in columns.items():
+        for name, of_picture in sorted(figures.items(), key=lambda item: item[0] != main):
+            for column, values in of_picture.items():
+                key = column if column == "rank" else f"{column}_{row}" + ("" if name == main else f"_{name}")
+                cells[key] = values
+    return cells
+
+
+def _write_csv(path: str, cells: Mapping[str, np.ndarray]) -> None:
+    with atomic_write.whole(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+        writer = csv.writer(text)
+        writer.writerow(cells)
+        for line in zip(*cells.values()):
+            writer.writerow([f"{cell:.4f}" if isinstance(cell, np.floating) else cell for cell in line])
+
+
+def _cases(result: Mapping[str, Any], source: Source, columns: Columns, count: int) -> str:
+    """Returns Markdown lists of each row's worst and best pictures; of equal ones the earlier comes first."""
+    main = main_figures(result)
+    lines = []
+    for row, figures in columns.items():
+        column, values = next(iter(figures[main].items()))
+        known = np.flatnonzero(~np.isnan(values))
+        for title, order in (("Worst", 1), ("Best", -1)):
+            chosen = known[np.argsort(order * values[known], kind="stable")][:count]
+            lines += [f"## {row}: {title.lower()} of {len(known)} pictures ({main})", ""]
+            lines += [f"| {title} | {column} | class |", "|---|---|---|"]
+            for index in chosen:
+                class_name = source.class_names[int(source.labels[index])]
+                lines.append(f"| {source.names[index]} | {values[index]:.3f} | {class_name} |")
+            lines.append("")
+    return "\n".join(lines) if count else ""
+
+
+def write_pictures(path: str, config: ConfigDict, models: Mapping[str, methods.Protocol], source: Source) -> None:
+    """Draws pictures of the split with each row's map, its box at the fixed threshold and the ground truth."""
+    options = config.evaluation
+    count = min(options.pictures, len(source))
+    if not count:
+        return
+    chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
+    find_boxes = tf.function(boxes.from_maps, reduce_retracing=True)
+    panels = []
+    for batch in loading.evaluation_batches(config, chosen):
+        rows = []
+        for name in options.rows:
+            outputs = methods.predict_known(models[name], batch["image"], batch["label"])
+            maps = outputs.get("activation_map")
+            if maps is not None:
+                found = find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule)
+                rows.append((name, maps.numpy(), found.numpy()))
+        for index, image in enumerate(batch["image"].numpy().astype(np.uint8)):
+            truth = batch["boxes"][index].numpy()
+            panels.append(
+                [visualize.panel(image, maps[index], found[index], truth, caption=name) for name, maps, found in rows]
+            )
+    sheet = Image.fromarray(visualize.grid(panels, title=f"{options.split}: boxes at {options.threshold}"))
+    with atomic_write.whole(path) as file:
+        sheet.save(file, "PNG")

@@ -1,0 +1,110 @@
+"""An export without any server: loaded into this process and asked like one that is served."""
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from ornet_tf.errors import UserError
+from ornet_tf.inference import detections, encoding
+from serving import model_store
+from serving.errors import Code, PictureRefusedError, RequestError, short
+
+
+class LoadedModel:
+    """One version of an exported model. Its methods may be called from several threads at once."""
+
+    def __init__(self, path: str | os.PathLike):
+        """Loads the SavedModel in the version folder `path`; see `load`."""
+        # TensorFlow takes seconds to import: a path that holds no export is answered before.
+        from serving.saved_model import SavedModel
+
+        self.path = pathlib.Path(path)
+        try:
+            self._model = SavedModel(path)
+        except Exception as error:  # a damaged SavedModel fails in many ways, some of protobuf's own
+            if isinstance(error, OSError) and error.errno:  # the system's; TensorFlow's have no number
+                raise
+            first, _, _ = str(error).strip().partition("\n")
+            raise UserError(f"The SavedModel in {path} does not load; export it anew: {short(first)}") from error
+        self._takes_pixels = "image_tensor" in self._model.metadata()
+
+    def localize(
+        self, images: Sequence[encoding.Picture], *, signature: str = "serving_default", batch_size: int = 16
+    ) -> list[detections.Detections]:
+        """Finds the objects in each picture.
+
+        Args:
+          images: paths or bytes of JPEG or PNG files, or RGB uint8 [H, W, 3].
+          signature: one that takes encoded pictures: `serving_default`, `localize` (boxes only), `activation_map` (the
+            map as uint8) or `activation_map_float`.
+          batch_size: the most pictures that are in the graph at once.
+
+        Returns:
+          One result per picture, in order. A picture that cannot be decoded has a `status` and no objects.
+
+        Raises:
+          OSError: if a file cannot be read.
+          TypeError: if something is no picture, or `images` is one; ValueError if its shape is none.
+          UserError: if the export has no such signature, or its signature gives no detections.
+          PictureRefusedError: a UserError, if a picture cannot be decoded and the export is one from before `status`.
+        """
+        encoding.expect_several(images)
+        results = []
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            pixels = _stack(batch) if self._takes_pixels and signature == "serving_default" else None
+            if pixels is not None:  # the same pixels in the graph, without a PNG's way there
+                outputs = self._run("image_tensor", pixels)
+            else:
+                outputs = self._run(signature, np.array([encoding.encode(image) for image in batch], object))
+            with detections.expected_from(f"{signature!r} of {self.path}"):
+                results += detections.from_outputs(outputs, len(batch))
+        return results
+
+    def _run(self, signature: str, pictures: np.ndarray) -> dict[str, np.ndarray]:
+        try:
+            inputs = self._model.inputs(signature)
+            if list(inputs.values()) != ["uint8" if pictures.dtype == np.uint8 else "string"]:
+                raise UserError(
+                    f"Expected a signature of encoded pictures, but {signature!r} of {self.path} takes "
+                    f"{', '.join(f'{name} ({kind})' for name, kind in sorted(inputs.items()))}; name another."
+                )
+            return self._model.run(signature, dict.fromkeys(inputs, pictures))
+        except RequestError as error:
+            kind = PictureRefusedError if error.code == Code.INVALID_ARGUMENT else UserError
+            raise kind(f"The model in {self.path} refuses: {short(error.message)}") from None
+
+    def close(self) -> None:
+        """Does nothing: the model goes with the last reference to it. Models behind a server have the same method."""
+
+
+def _stack(images: Sequence[encoding.Picture]) -> np.ndarray | None:
+    """Returns the pixels of pictures of one size, uint8 [N, H, W, 3]; None if the pictures are something else."""
+    first = images[0]
+    are_alike = all(isinstance(i, np.ndarray) and i.dtype == np.uint8 and i.shape == first.shape for i in images)
+    return np.stack(images) if are_alike and first.size and first.ndim == 3 and first.shape[-1] == 3 else None
+
+
+def load(path: str | os.PathLike) -> LoadedModel:
+    """Returns an exported model, to be asked without a server.
+
+    Args:
+      path: a version's folder, such as runs/mine/export/2, or the folder above, which stands for its newest version.
+
+    Raises:
+      FileNotFoundError: if there is no export.
+      UserError: if it does not load.
+    """
+    folder = pathlib.Path(path)
+    if not (folder / "saved_model.pb").is_file():
+        versions = model_store.find_versions(folder) if folder.is_dir() else {}
+        if not versions:
+            raise FileNotFoundError(
+                f"Expected an export, a folder with saved_model.pb or numbered folders of that kind, in {path}, but "
+                "found none; python -m ornet_tf.export writes one."
+            )
+        folder = versions[max(versions)]
+    return LoadedModel(folder)

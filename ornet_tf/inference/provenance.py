@@ -1,0 +1,39 @@
+"""Where an export comes from: what it was trained on and with, and by what rule its boxes are drawn."""
+from __future__ import annotations
+
+import datetime
+import os
+from typing import Any
+
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+import ornet_tf
+from ornet_tf.inference import threshold
+from ornet_tf.runs import code_version, run_folder, training_data
+
+FILE = "provenance.json"
+
+
+def of_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
+    """Returns what there is to say of an export of the run in `workdir`: a JSON object.
+
+    Raises:
+      UserError: if a file of the run can't be read.
+    """
+    evaluation = config.evaluation
+    ends = {name: run_folder.end(os.path.join(workdir, name)) for name in config.phases}
+    return {
+        "threshold": threshold.decide(config, workdir),
+        "threshold_chosen": threshold.explain(config, workdir),
+        "box_rule": evaluation.box_rule,
+        "max_boxes": config.export.max_boxes,
+        "row": config.export.row,
+        "data": {"name": config.dataset.name, **training_data.read(workdir)},
+        "phases": {name: end for name, end in ends.items() if end},
+        "config": config.to_dict(),
+        "ornet_tf": ornet_tf.__version__,
+        "commit": code_version.commit(),
+        "tensorflow": tf.__version__,
+        "exported": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,1 @@
+"""Activation maps: components, boxes, drawings."""

@@ -1,0 +1,48 @@
+"""This project's convention: boxes with half-open edges in the evaluation view, for both rules of `boxes.RULES`.
+
+The map is cut as it is predicted, at its own resolution: > threshold. A box ends at the far edge of its last pixel, the
+truth is clipped to the view, and an overlap of exactly `iou_threshold` is enough.
+"""
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ornet_tf.maps import boxes
+from ornet_tf.metrics import Settings, _localization
+from ornet_tf.metrics._localization_metrics import THRESHOLDS
+
+
+class Protocol:
+    """CorLoc, LocErr and ClsErr at the fixed threshold, at 0.05, 0.1 ... 0.95, and at a chosen one."""
+
+    titles = {"tight": "tight box of all pixels above the threshold", "largest": "largest connected component"}
+    needs_masks = False
+
+    def __init__(self, settings: Settings):
+        """Takes `settings.threshold`, `iou_threshold`, `components` and `bootstrap`."""
+        self._thresholds = sorted({*THRESHOLDS, settings.threshold})
+        self._components = settings.components
+        self._rules = {rule: _localization.Accumulator(settings, thresholds=self._thresholds) for rule in boxes.RULES}
+
+    def measure(self, activation_map, truth):
+        """Returns the boxes of each rule, [B, T, 4]."""
+        thresholds = tf.constant(self._thresholds, tf.float32)
+        return {
+            rule: boxes.from_maps(activation_map, thresholds, rule=rule, backend=self._components)
+            for rule in self._rules
+        }
+
+    def update(self, measured, truth):
+        """Adds a batch."""
+        for rule, accumulator in self._rules.items():
+            accumulator.update(measured[rule], truth["boxes"], truth)
+
+    def summary(self, chosen_on=None):
+        """Returns the figures of each rule."""
+        return {rule: a.summary(chosen_on and chosen_on[rule]) for rule, a in self._rules.items()}
+
+    def per_image(self):
+        """Returns the columns of each rule."""
+        return {rule: accumulator.per_image() for rule, accumulator in self._rules.items()}
+
+    cells = staticmethod(_localization.cells)

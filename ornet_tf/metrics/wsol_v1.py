@@ -1,0 +1,27 @@
+"""MaxBoxAcc of wsolevaluation: the contour with the largest area, overlap of a half. See `_max_box_accuracy`."""
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ornet_tf.maps import contours
+from ornet_tf.metrics import Settings, _max_box_accuracy
+
+
+class Protocol(_max_box_accuracy.MaxBoxAccuracy):
+    """MaxBoxAcc, in percent."""
+
+    titles = {"wsol_v1": "MaxBoxAcc of wsolevaluation: largest contour, overlap 0.5"}
+
+    def __init__(self, settings: Settings, *, interval: float = 0.001):
+        """Takes `settings.image_size` and `bootstrap`.
+
+        Args:
+          settings: of the evaluation.
+          interval: between two thresholds; the original has 0.001, on its command line 0.01.
+        """
+        super().__init__(settings, (50,), interval)
+
+    def overlaps(self, levels, count, truth):
+        """Returns the overlap of the box of the largest contour."""
+        found = _max_box_accuracy.boxes_of(contours.largest_extents(levels, count), self._size)
+        return _max_box_accuracy.best_iou(found, truth[:, tf.newaxis])

@@ -1,0 +1,1 @@
+"""Models and layers that methods are made of."""

@@ -1,0 +1,139 @@
+"""Small layers that several models share."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import tensorflow as tf
+
+from ornet_tf import randomness
+from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
+from ornet_tf.models import winograd
+
+# RGB means of ImageNet that VGG16's released weights expect to be subtracted (Simonyan and Zisserman, ICLR 2015).
+IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
+
+
+class CaffeNormalization(keras.layers.Layer):
+    """RGB 0..255 -> BGR minus the ImageNet mean: the input that VGG16's released weights were trained on."""
+
+    def call(self, inputs):  # noqa: D102 - of the base class
+        return inputs[..., ::-1] - tf.constant(IMAGENET_MEAN_RGB[::-1], inputs.dtype)
+
+    def compute_output_shape(self, input_shape):  # noqa: D102 - of the base class
+        return input_shape
+
+
+class Conv3x3(keras.layers.Conv2D):
+    """A 3x3 convolution with stride 1 and zeros around; while frozen, faster inside `winograd.preferred`."""
+
+    def __init__(self, filters: int, **options):
+        """Takes the options of `Conv2D` other than kernel size, strides, padding, dilation, groups and layout."""
+        super().__init__(filters, 3, padding="same", data_format="channels_last", **options)
+
+    def get_config(self):  # noqa: D102 - of the base class
+        fixed = ("kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups")
+        return {key: value for key, value in super().get_config().items() if key not in fixed}
+
+    def call(self, inputs):  # noqa: D102 - of the base class
+        is_fit = not self.trainable and self.compute_dtype == "float32"
+        if not (is_fit and winograd.is_faster(inputs.shape[-1], self.filters)):
+            return super().call(inputs)
+        outputs = winograd.convolve(inputs, tf.convert_to_tensor(self.kernel))
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
+        return self.activation(outputs)
+
+
+def freeze_convolutions(model: keras.Model, trained: Iterable[tf.Variable]) -> None:
+    """Freezes the layers `Conv3x3` of a model that have none of the `trained` variables: they are computed faster."""
+    trained = {id(variable) for variable in trained}
+    for layer in model.layers:
+        if isinstance(layer, Conv3x3) and not trained.intersection(map(id, layer.weights)):
+            layer.trainable = False
+
+
+class ExampleDropout(keras.layers.Layer):
+    """Dropout whose choice is a function of each example's key; Keras's own draws from a state that replicas share.
+
+    In training it has to be called inside `randomness.examples`; in inference it does nothing.
+    """
+
+    def __init__(self, rate: float, **options):
+        """Keeps the share of elements that are dropped; what is kept grows by 1 / (1 - rate).
+
+        Raises:
+          UserError: unless 0 <= rate < 1.
+        """
+        super().__init__(**options)
+        if not 0.0 <= rate < 1.0:
+            raise UserError(f"dropout: expected a rate of at least 0 and below 1, got {rate!r}.")
+        self._rate = rate
+
+    def call(self, inputs, training=None):  # noqa: D102 - of the base class
+        if not training or not self._rate:
+            return inputs
+        keys = randomness.keys_of_examples()
+        if keys is None:
+            raise ValueError(f"{self.name}: training with dropout has to happen inside `randomness.examples(keys)`.")
+        kept = randomness.uniform_like(inputs, keys, f"dropout/{self.name}") >= self._rate
+        return tf.where(kept, inputs / (1.0 - self._rate), tf.zeros_like(inputs))
+
+    def compute_output_shape(self, input_shape):  # noqa: D102 - of the base class
+        return input_shape
+
+
+def batch_norm(name: str, **options) -> keras.layers.BatchNormalization:
+    """Returns a batch normalisation whose statistics span all replicas of the strategy in scope.
+
+    With one replica the plain, fused form is used: it computes the same and is faster on CPU.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=replicas > 1, name=name, **options)
+
+
+def conv_norm_relu(x, filters: int, name: str):
+    """Applies a 3x3 convolution without bias, batch normalisation and ReLU: [B, h, w, c] -> [B, h, w, filters]."""
+    x = keras.layers.Conv2D(
+        filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
+    )(x)
+    x = batch_norm(f"{name}_norm")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def statistics(model: keras.Model) -> list[tf.Variable]:
+    """Returns the variables of a functional model that training changes without gradients.
+
+    These are the moving mean and variance of batch normalisation, and what layers of this package call `statistics`.
+    """
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += statistics(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            found += [layer.moving_mean, layer.moving_variance]
+        else:
+            found += getattr(layer, "statistics", [])
+    return found
+
+
+def insert_after(model: keras.Model, inserted: Mapping[str, keras.layers.Layer]) -> keras.Model:
+    """Returns a functional model that computes what `model` does, with further layers between its own.
+
+    Args:
+      model: a functional model whose layers are each called once, with tensors only; it stays as it is, and shares its
+        layers and their weights with the new one.
+      inserted: name of a layer of `model` -> the layer that its output goes through.
+    """
+    after = {id(tensor): tensor for tensor in model.inputs}  # of the model's tensors by identity: what they become
+    # Read before any layer is called again: then there would be two inputs and two outputs.
+    calls = [(layer, layer.input, layer.output) for layer in model.layers if not _is_input(layer)]
+    for layer, inputs, output in calls:
+        x = layer(tf.nest.map_structure(lambda tensor: after[id(tensor)], inputs))
+        after[id(output)] = inserted[layer.name](x) if layer.name in inserted else x
+    outputs = tf.nest.map_structure(lambda tensor: after[id(tensor)], model.output)
+    return keras.Model(model.inputs, outputs, name=model.name)
+
+
+def _is_input(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.InputLayer)

@@ -1,0 +1,1 @@
+"""Studies of the paper: variants, their outcomes, charts and the report."""

@@ -1,0 +1,188 @@
+"""What came out of trained and evaluated runs: figures, each picture's result, histograms of maps, pictures with boxes.
+
+A row of an evaluation is a `Run`; the runs of one row or variant with several seeds are an `Outcome`.
+"""
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import re
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from ornet_tf import build, methods
+from ornet_tf.data import loading
+from ornet_tf.data.source import Source
+from ornet_tf.evaluation import report
+from ornet_tf.maps import boxes, visualize
+from ornet_tf.metrics import _failure_kinds
+from ornet_tf.runs import run_folder, training_data
+
+BINS = 50  # of a histogram of map values, from 0 to 1
+_NO_FIGURE = re.compile(r"(iou_|best_)?threshold")  # settings and thresholds, which no mean is taken of
+
+
+class Run(typing.NamedTuple):
+    """One row of one evaluation.
+
+    Attributes:
+      config: the configuration that it was trained and evaluated with.
+      workdir: the folder of the run.
+      row: the evaluated row.
+      result: what result.json holds.
+    """
+
+    config: ConfigDict
+    workdir: str
+    row: str
+    result: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """The name of the figures that are looked at: those of the box rule, or of the first protocol."""
+        return report.main_figures(self.result)
+
+    def summary(self) -> Mapping[str, Any]:
+        """Returns the figures of the row."""
+        return self.result["rows"][self.row][self.title]
+
+    def figures(self) -> dict[str, tuple[float, list[float] | None]]:
+        """Returns each figure in percent with its interval, or None where it has none."""
+        summary = self.summary()
+        return {
+            key: (value, summary.get(f"{key}_interval"))
+            for key, value in summary.items()
+            if isinstance(value, float) and not _NO_FIGURE.match(key)
+        }
+
+    def per_image(self) -> dict[str, np.ndarray]:
+        """Returns the columns of per_image.csv of this row, by their names without the row's."""
+        with open(os.path.join(self.workdir, "evaluation", "per_image.csv"), encoding="utf-8", newline="") as file:
+            lines = csv.reader(file)
+            columns = dict(zip(next(lines), zip(*lines)))
+        ending = f"_{self.row}"
+        own = {key[: -len(ending)]: values for key, values in columns.items() if key.endswith(ending)}
+        return {key: np.asarray(values, np.float64) for key, values in own.items()}
+
+
+class Outcome(typing.NamedTuple):
+    """A row or variant with each seed; `label` is what tables and charts call it."""
+
+    label: str
+    runs: tuple[Run, ...]
+
+    def mean(self, key: str) -> float | None:
+        """Returns the mean of a figure over the seeds; None where a run does not have it."""
+        values = [run.figures()[key][0] for run in self.runs if key in run.figures()]
+        return float(np.mean(values)) if len(values) == len(self.runs) else None
+
+    def range(self, key: str) -> tuple[float, float] | None:
+        """Returns the interval of the only seed, or mean minus and plus standard deviation of several."""
+        values = [run.figures()[key] for run in self.runs if key in run.figures()]
+        if len(values) == 1 and values[0][1] is not None:
+            return tuple(values[0][1])
+        if len(values) < 2:
+            return None
+        mean, spread = np.mean([v for v, _ in values]), np.std([v for v, _ in values], ddof=1)
+        return float(mean - spread), float(mean + spread)
+
+    def failures(self) -> dict[str, float]:
+        """Returns the percentage of pictures with a right box and with each kind of failure, over all seeds.
+
+        Empty where the protocol does not know boxes at a fixed threshold.
+        """
+        total: dict[str, int] = {}
+        for run in self.runs:
+            columns = run.per_image()
+            if "coverage" not in columns:
+                return {}
+            counts = _failure_kinds.count(columns["right"], columns["coverage"], columns["precision"])
+            total = {kind: total.get(kind, 0) + count for kind, count in counts.items()}
+        pictures = sum(total.values())
+        return {kind: 100.0 * count / pictures for kind, count in total.items()} if pictures else {}
+
+    def histogram(self) -> np.ndarray:
+        """Returns the percentage of map pixels in each of `BINS` bins from 0 to 1, over all pictures and seeds; [BINS].
+
+        The maps are those of the evaluated split, at their own resolution.
+        """
+        counts = sum(_histogram(run) for run in self.runs)
+        return 100.0 * counts / counts.sum()
+
+
+def _histogram(run: Run) -> np.ndarray:
+    """Returns the counts of a run, int64 [BINS]; they are kept beside its evaluation."""
+    path = os.path.join(run.workdir, "evaluation", f"histogram_{run.row}.json")
+    made_of = [run.result["trained"], run.result["split"], run.result["images"], BINS]
+    if os.path.exists(path):
+        kept = run_folder.read_json(path, {"made_of": list, "counts": [int]})
+        if kept["made_of"] == made_of:
+            return np.asarray(kept["counts"], np.int64)
+    method, source = _method(run), _source(run)
+
+    @tf.function(reduce_retracing=True)
+    def count(images, labels):
+        maps = methods.predict_known(method, images, labels)["activation_map"]
+        return tf.histogram_fixed_width(maps, [0.0, 1.0], BINS, tf.int64)
+
+    batches = loading.evaluation_batches(run.config, source)
+    counts = sum(count(batch["image"], batch["label"]).numpy() for batch in batches)
+    run_folder.write_json(path, {"made_of": made_of, "counts": counts.tolist()})
+    return counts
+
+
+def gallery(outcomes: list[Outcome], count: int) -> np.ndarray | None:
+    """Draws pictures spread evenly over the evaluated split, with the map and the box of each outcome's first seed.
+
+    Args:
+      outcomes: the columns.
+      count: how many pictures, the lines.
+
+    Returns:
+      uint8 [H, W, 3], or None for no picture.
+    """
+    first = outcomes[0].runs[0]
+    source = _source(first)
+    count = min(count, len(source))
+    if not count:
+        return None
+    chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
+    options = first.config.evaluation
+    panels: list[list[np.ndarray]] = [[] for _ in range(count)]
+    for outcome in outcomes:
+        run = outcome.runs[0]
+        method, line = _method(run), 0
+        for batch in loading.evaluation_batches(run.config, chosen):
+            maps = methods.predict_known(method, batch["image"], batch["label"])["activation_map"]
+            found = boxes.from_maps(maps, tf.constant([options.threshold]), rule=options.box_rule).numpy()
+            pictures, truth = batch["image"].numpy().astype(np.uint8), batch["boxes"].numpy()
+            for index, picture in enumerate(pictures):
+                panel = visualize.panel(
+                    picture, maps[index].numpy(), found[index], truth[index], caption=outcome.label
+                )
+                panels[line].append(panel)
+                line += 1
+    return visualize.grid(panels, title=f"{options.split}: boxes at {options.threshold:g}, {options.box_rule}")
+
+
+def _method(run: Run):
+    return build.trained_method(run.config, run.row, run.workdir, len(training_data.class_names(run.workdir)))
+
+
+_loaded: dict[str, Source] = {}  # the split that was asked for last: variants have the same pictures
+
+
+def _source(run: Run) -> Source:
+    """Returns the evaluated split without masks, as evaluation has seen it."""
+    key = f"{run.config.evaluation.split} {run.config.dataset.to_json_best_effort()} {run.config.input.broken_images}"
+    if key not in _loaded:
+        source = loading.load_split(run.config, run.config.evaluation.split)
+        _loaded.clear()
+        _loaded[key] = dataclasses.replace(source, masks=None)
+    return _loaded[key]

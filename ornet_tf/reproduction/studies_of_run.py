@@ -1,0 +1,62 @@
+"""Makes studies: trains and evaluates the variants that are missing, and writes the report."""
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from absl import logging
+from ml_collections import ConfigDict
+
+from ornet_tf import registry
+from ornet_tf.reproduction import study_report
+from ornet_tf.reproduction.outcomes import Outcome, Run
+from ornet_tf.reproduction.study import Study
+from ornet_tf.reproduction.variants import Trainer
+
+
+def reproduce(config: ConfigDict, workdir: str, names: Sequence[str], seeds: Sequence[int]) -> str:
+    """Trains and evaluates what the studies need and is not there yet, and writes the report.
+
+    Args:
+      config: the experiment, which `ornet_tf.config_check.validate` has passed.
+      workdir: the folder of all variants; the report is in `<workdir>/report`.
+      names: of studies.
+      seeds: each variant is trained with each of them.
+
+    Returns:
+      The path of index.html.
+
+    Raises:
+      UserError: if the experiment lacks what a study varies or compares with, before anything is trained.
+    """
+    prepared = []
+    for name in names:
+        study = registry.find("studies", name)()
+        trainers = [_trainer(config, workdir, study, seed) for seed in seeds]
+        trainers[0].check(list(study.variants(config).values()), study.rows)
+        prepared.append((name, study, trainers))
+    folder = os.path.join(workdir, "report")
+    for name, study, trainers in prepared:
+        logging.info("Study %s: %s", name, study.title)
+        rows: dict[str, list[Run]] = {row: [] for row in study.rows}
+        variants: dict[str, list[Run]] = {label: [] for label in study.variants(config)}
+        for trainer in trainers:
+            for row, run in trainer.rows(study.rows).items():
+                rows[row].append(run)
+            for label, changes in study.variants(config).items():
+                variants[label].append(trainer.variant(changes))
+        shown = study_report.make(
+            name,
+            study,
+            {row: Outcome(row.replace("_", " "), tuple(runs)) for row, runs in rows.items()},
+            {label: Outcome(label, tuple(runs)) for label, runs in variants.items()},
+        )
+        study_report.write(folder, shown)
+        logging.info("%s", study_report.markdown(shown))
+    return os.path.join(folder, "index.html")
+
+
+def _trainer(config: ConfigDict, workdir: str, study: Study, seed: int) -> Trainer:
+    seeded = config.copy_and_resolve_references()
+    seeded.seed = seed
+    return Trainer(seeded, workdir, study.phase(config))

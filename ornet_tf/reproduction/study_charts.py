@@ -1,0 +1,194 @@
+"""Charts and tables of outcomes: what studies and their reports show."""
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ornet_tf.metrics import number
+from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.reproduction import charts
+from ornet_tf.reproduction.charts import Series
+from ornet_tf.reproduction.outcomes import BINS, Outcome
+
+_KEY = "corloc"  # what is compared where the protocol has it
+
+
+class Table(typing.NamedTuple):
+    """A table in words and in numbers.
+
+    Attributes:
+      title: one line.
+      head: the columns, the first of which holds labels.
+      lines: cells as they are read.
+      numbers: for CSV: a line per line, name of the column -> number; the label is "label".
+    """
+
+    title: str
+    head: list[str]
+    lines: list[list[str]]
+    numbers: list[dict[str, object]]
+
+
+def score(outcomes: Sequence[Outcome]) -> str:
+    """Returns the figure that is compared: CorLoc at the fixed threshold, or the first one of the protocol."""
+    known = list(outcomes[0].runs[0].figures())
+    return _KEY if _KEY in known or not known else known[0]
+
+
+def words(key: str) -> str:
+    """Returns a figure's name for people."""
+    return key.replace("corloc", "CorLoc").replace("locerr", "LocErr").replace("clserr", "ClsErr").replace("_", " ")
+
+
+def score_bars(outcomes: Sequence[Outcome], title: str) -> np.ndarray | None:
+    """Draws the score of each outcome with its interval; None where no picture has truth."""
+    key = score(outcomes)
+    shown = [outcome for outcome in outcomes if outcome.mean(key) is not None]
+    if not shown:
+        return None
+    return charts.bars([o.label for o in shown], [_series("", shown, key)], title=title, x_label=_percent(key))
+
+
+def score_curve(x: Sequence[float], outcomes: Sequence[Outcome], title: str, x_label: str) -> np.ndarray | None:
+    """Draws the score and the best one over thresholds against a number, one for each outcome."""
+    key = score(outcomes)
+    keys = [k for k in (key, f"{key}_best_on_evaluated_data") if all(o.mean(k) is not None for o in outcomes)]
+    if not keys:
+        return None
+    series = [_series(words(k), outcomes, k, x) for k in keys]
+    return charts.lines(series, title=title, x_label=x_label, y_label="percent")
+
+
+def _series(name: str, outcomes: Sequence[Outcome], key: str, x: Sequence[float] = ()) -> Series:
+    ranges = [outcome.range(key) for outcome in outcomes]
+    low, high = zip(*ranges) if all(ranges) else (None, None)
+    return Series(name, x, [outcome.mean(key) for outcome in outcomes], low, high)
+
+
+def histograms(outcomes: Sequence[Outcome], title: str) -> np.ndarray:
+    """Draws the values of each outcome's maps."""
+    edges = np.linspace(0.0, 1.0, BINS + 1)
+    series = [Series(outcome.label, edges, outcome.histogram()) for outcome in outcomes]
+    return charts.lines(series, title=title, x_label="activation value", y_label="percent of the pixels", steps=True)
+
+
+def threshold_curves(outcomes: Sequence[Outcome], title: str) -> np.ndarray | None:
+    """Draws CorLoc against the threshold on the map, the mean over seeds; None where the protocol has no such curve."""
+    table = thresholds_table(outcomes)
+    if table is None:
+        return None
+    places = [line["threshold"] for line in table.numbers]
+    series = [Series(label, places, [line[label] for line in table.numbers]) for label in table.head[1:]]
+    return charts.lines(series, title=title, x_label="threshold on the map", y_label=_percent(_KEY))
+
+
+def failure_bars(outcomes: Sequence[Outcome], title: str) -> np.ndarray | None:
+    """Draws how many boxes are right and how many fail in each way; None where that is not known."""
+    shares = {outcome.label: outcome.failures() for outcome in outcomes}
+    shares = {label: share for label, share in shares.items() if share}
+    if not shares:
+        return None
+    kinds = list(next(iter(shares.values())))
+    parts = [Series(kind, (), [share[kind] for share in shares.values()]) for kind in kinds]
+    return charts.bars(list(shares), parts, title=title, x_label="percent of the pictures")
+
+
+def figures_table(outcomes: Sequence[Outcome]) -> Table:
+    """Returns every figure: with the interval of one seed, or as mean and standard deviation of several."""
+    keys = list(dict.fromkeys(key for outcome in outcomes for run in outcome.runs for key in run.figures()))
+    several = len(outcomes[0].runs) > 1
+    lines, numbers = [], []
+    for outcome in outcomes:
+        values = {"label": outcome.label, "seeds": len(outcome.runs)}
+        cells = [outcome.label]
+        for key in keys:
+            mean, ends = outcome.mean(key), outcome.range(key)
+            values[key] = mean
+            if ends:
+                values[f"{key}_low"], values[f"{key}_high"] = ends
+            cells.append(f"{mean:.1f} ± {(ends[1] - ends[0]) / 2:.1f}" if several and ends else number(mean, ends))
+        lines.append(cells)
+        numbers.append(values)
+    what = "mean ± standard deviation of the seeds" if several else "in square brackets 95 % bootstrap intervals"
+    return Table(f"Figures in percent; {what}", ["", *map(words, keys)], lines, numbers)
+
+
+def differences_table(outcomes: Sequence[Outcome], reference: Outcome) -> Table | None:
+    """Returns the paired difference of each outcome to the reference, with each seed and on the mean over them.
+
+    A seed's interval is that of the difference picture by picture, of bootstrap samples (95 %); None where results of
+    pictures are not right or wrong.
+    """
+    def right(outcome):
+        return [run.per_image().get("right") for run in outcome.runs]
+
+    base, lines, numbers = right(reference), [], []
+    seeds = [run.config.seed for run in reference.runs]
+    for outcome in outcomes:
+        own = right(outcome)
+        if outcome is reference or any(column is None for column in (*own, *base)):
+            continue
+        values, cells, means = {"label": outcome.label}, [outcome.label], []
+        for seed, mine, other, run in zip(seeds, own, base, outcome.runs):
+            differences = (mine - other)[~np.isnan(mine)]
+            if not len(differences):
+                return None
+            bootstrap = Bootstrap(run.result["bootstrap_samples"], seed=seed)
+            sums = bootstrap.sums(differences)
+            ends = None if sums is None else bootstrap.interval(100 * sums / len(differences))
+            means.append(100 * differences.mean())
+            values[f"seed_{seed}"] = means[-1]
+            if ends:
+                values[f"seed_{seed}_low"], values[f"seed_{seed}_high"] = ends
+            cells.append(number(means[-1], ends))
+        values["mean"] = float(np.mean(means))
+        spread = f" ± {np.std(means, ddof=1):.1f}" if len(means) > 1 else ""
+        lines.append([*cells, f"{values['mean']:.1f}{spread}"])
+        numbers.append(values)
+    head = ["", *(f"seed {seed}" for seed in seeds), "mean"]
+    title = f"Right boxes: difference to “{reference.label}” in points, picture by picture"
+    return Table(title, head, lines, numbers) if lines else None
+
+
+def thresholds_table(outcomes: Sequence[Outcome]) -> Table | None:
+    """Returns the numbers of `threshold_curves`."""
+    curves = {}
+    for outcome in outcomes:
+        found = [run.summary().get("corloc_by_threshold") for run in outcome.runs]
+        if all(found):
+            curves[outcome.label] = np.mean(found, axis=0)
+    if not curves:
+        return None
+    places = outcomes[0].runs[0].summary()["thresholds"]
+    return _by_place(f"{_percent(_KEY)} by threshold on the map", "threshold", places, curves)
+
+
+def histograms_table(outcomes: Sequence[Outcome]) -> Table:
+    """Returns the numbers of `histograms`, at the lower ends of the bins."""
+    edges = np.linspace(0.0, 1.0, BINS + 1)[:-1].round(6)
+    columns = {outcome.label: outcome.histogram() for outcome in outcomes}
+    return _by_place("Activation values, percent of the pixels by lower end of the bin", "from", edges, columns)
+
+
+def _by_place(title: str, axis: str, places: Sequence[float], columns: Mapping[str, Sequence[float]]) -> Table:
+    lines = [[f"{p:g}", *(f"{c[i]:.1f}" for c in columns.values())] for i, p in enumerate(places)]
+    numbers = [{axis: float(p), **{k: float(c[i]) for k, c in columns.items()}} for i, p in enumerate(places)]
+    return Table(title, [axis, *columns], lines, numbers)
+
+
+def failures_table(outcomes: Sequence[Outcome]) -> Table | None:
+    """Returns the percentage of pictures with each kind of failure; None where that is not known."""
+    shares = {outcome.label: outcome.failures() for outcome in outcomes}
+    shares = {label: share for label, share in shares.items() if share}
+    if not shares:
+        return None
+    kinds = list(next(iter(shares.values())))
+    lines = [[label, *(f"{share[kind]:.1f}" for kind in kinds)] for label, share in shares.items()]
+    numbers = [{"label": label, **share} for label, share in shares.items()]
+    return Table("Failures by kind, percent of the pictures", ["", *kinds], lines, numbers)
+
+
+def _percent(key: str) -> str:
+    return f"{words(key)} in percent"

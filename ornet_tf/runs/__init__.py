@@ -1,0 +1,1 @@
+"""A run's folder and processes: checkpoints, locks, origins of weights, distribution, interruption."""

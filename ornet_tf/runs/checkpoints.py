@@ -1,0 +1,219 @@
+"""Checkpoints of a phase: saving, resuming, and handing named parts to later phases."""
+from __future__ import annotations
+
+import collections
+import contextlib
+import glob
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+from absl import logging
+
+from ornet_tf import atomic_write
+from ornet_tf.compat import keras
+from ornet_tf.errors import NotFiniteError, UserError
+from ornet_tf.runs import checkpoint_reading, run_folder
+
+
+class _Record(tf.train.experimental.PythonState):
+    """What a checkpoint remembers that is no tensor: a JSON value."""
+
+    def __init__(self):
+        self.value: Any = None
+
+    def serialize(self):
+        return json.dumps(self.value)
+
+    def deserialize(self, string_value):
+        self.value = json.loads(string_value)
+
+
+class PhaseCheckpoints:
+    """The checkpoints of one phase: `<folder>/checkpoints/step-<step>`.
+
+    Which there are is read from their index files, which come into being last; no other file has to be right.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        parts: Mapping[str, keras.Model],
+        optimizers: Sequence[Any],
+        *,
+        keep: int,
+        state: Mapping[str, tf.Variable] | None = None,
+        is_chief: bool = True,
+    ):
+        """Tracks what a phase needs to go on.
+
+        Args:
+          folder: the phase's folder.
+          parts: name -> model.
+          optimizers: built optimisers, so that their slots are restored at once.
+          keep: how many of the newest checkpoints stay on disk.
+          state: name -> what else changes while the phase is trained.
+          is_chief: whether this process writes the checkpoint that stays. All have to take part in saving.
+        """
+        self._folder, self._parts, self._keep, self._is_chief = folder, dict(parts), keep, is_chief
+        self._record = _Record()
+        self._checkpoint = tf.train.Checkpoint(
+            **parts,
+            **{f"optimizer_{i}": o for i, o in enumerate(optimizers)},
+            **(state or {}),
+            step=tf.Variable(0, dtype=tf.int64),
+            record=self._record,
+        )
+
+    def restore(self) -> tuple[int, Any]:
+        """Restores the newest checkpoint that can be read; without one nothing changes.
+
+        Returns:
+          Its step and the record that was saved with it; (0, None) without one.
+
+        Raises:
+          UserError: if no checkpoint can be read, or the newest is of another model.
+        """
+        damaged = []
+        for path in reversed(_paths(self._folder)):
+            try:
+                checkpoint_reading.check_parts(self._parts, path)
+                checkpoint_reading.restore(self._checkpoint, path, partial=False)
+            except checkpoint_reading.DamagedCheckpointError as error:
+                logging.warning("%s", error)
+                damaged.append(path)
+                continue
+            if damaged:
+                logging.warning("Training goes on from %s instead.", path)
+            return int(tf.convert_to_tensor(self._checkpoint.step)), self._record.value
+        if damaged:
+            raise UserError(
+                f"No checkpoint of {self._folder} can be read ({', '.join(map(os.path.basename, damaged))}): bring one "
+                "back, or remove that folder to train the phase from its start."
+            )
+        return 0, None
+
+    def save(self, step: int, record: Any = None) -> None:
+        """Writes a checkpoint and removes the ones beyond `keep`.
+
+        Args:
+          step: the number of steps made.
+          record: a JSON value to be had back from `restore`.
+
+        Raises:
+          OSError: if it can't be written; the checkpoints before it stay.
+        """
+        self._checkpoint.step.assign(step)
+        self._record.value = record
+        if not self._is_chief:  # variables that are read from all hosts have to be read on all
+            with _writing(step, tempfile.gettempdir()), tempfile.TemporaryDirectory() as aside:
+                self._checkpoint.write(os.path.join(aside, "step"))
+            return
+        folder = os.path.join(self._folder, "checkpoints")
+        path, aside = os.path.join(folder, f"step-{step}"), os.path.join(folder, "partial")
+        with _writing(step, folder):
+            os.makedirs(folder, exist_ok=True)
+            try:
+                self._checkpoint.write(aside)
+                # The index last: TensorFlow opens it under its name before it is whole.
+                for name in sorted(glob.glob(f"{glob.escape(aside)}.*")):
+                    atomic_write.replace(name, path + name[len(aside) :])
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    _remove(aside)
+                raise
+        # Later steps are damaged and will be made again; what a killed save left has no index.
+        kept = [old for old in _paths(self._folder) if _step(old) <= step][-self._keep :]
+        for other in {re.sub(r"(step-\d+|partial).*", r"\1", name) for name in os.listdir(folder)}:
+            if other.startswith(("step-", "partial")) and os.path.join(folder, other) not in kept:
+                _remove(os.path.join(folder, other))
+
+
+def _writing(step: int, folder: str):
+    return atomic_write.writing(
+        f"The checkpoint of step {step} could not be written to {folder}", "; the checkpoints before it are intact"
+    )
+
+
+def _paths(folder: str) -> list[str]:
+    """Returns the paths of a phase's checkpoints, the newest last."""
+    folder = os.path.join(folder, "checkpoints")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    steps = sorted(int(found.group(1)) for found in map(re.compile(r"step-(\d+)\.index$").match, names) if found)
+    return [os.path.join(folder, f"step-{step}") for step in steps]
+
+
+def _step(path: str) -> int:
+    return int(path.rpartition("-")[2])
+
+
+def _remove(path: str) -> None:
+    """Removes the files of a checkpoint, whole or not: first the one without which it does not exist."""
+    for name in [f"{path}.index", *glob.glob(f"{glob.escape(path)}.*"), *glob.glob(f"{glob.escape(path)}_temp/*")]:
+        if os.path.exists(name):
+            os.remove(name)
+    if os.path.isdir(f"{path}_temp"):
+        os.rmdir(f"{path}_temp")
+
+
+def latest(folder: str) -> str | None:
+    """Returns the path of the phase's newest checkpoint, or None."""
+    return _paths(folder)[-1] if _paths(folder) else None
+
+
+def sources(init_from: Mapping[str, str]) -> list[str]:
+    """Returns the phases that "phase.part" references name, in order."""
+    return sorted({source.split(".")[0] for source in init_from.values()})
+
+
+def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], workdir: str) -> None:
+    """Gives parts the weights that other phases ended with.
+
+    Args:
+      parts: name -> model, to be changed in place.
+      sources: name of a part -> "phase.part".
+      workdir: the run's folder, which holds a folder for each phase.
+
+    Raises:
+      UserError: if a phase is not finished, or its part does not fit.
+      NotFiniteError: if a weight is NaN or infinite.
+    """
+    unknown = sorted(set(sources) - set(parts))
+    if unknown:
+        raise UserError(f"init_from: no part {unknown[0]!r}; this method's parts are {', '.join(parts)}.")
+    # A source may serve several parts, as stage two's `lower` and `evaluator_lower`; a checkpoint fills one at a time.
+    rounds: dict[tuple[str, int], dict[str, keras.Model]] = collections.defaultdict(dict)
+    served: collections.Counter[str] = collections.Counter()
+    for name, source in sources.items():
+        phase, part = source.split(".")
+        rounds[phase, served[source]][part] = parts[name]
+        served[source] += 1
+    for (phase, _), models in rounds.items():
+        folder = os.path.join(workdir, phase)
+        path = latest(folder)
+        if path is None or not run_folder.is_finished(folder):
+            raise UserError(f"Phase {phase!r} is not finished in {workdir}; train it to its end with ornet_tf.train.")
+        try:
+            checkpoint_reading.check_parts(models, path)
+            checkpoint_reading.restore(tf.train.Checkpoint(**models), path, partial=True)
+        except checkpoint_reading.DamagedCheckpointError as error:
+            raise UserError(
+                f"{error} Bring it back, or remove it together with {folder}/finished.json: ornet_tf.train then trains "
+                "the end of the phase again, from the checkpoint before."
+            ) from error
+        for part, model in models.items():
+            _check_finite(model, f"{phase}.{part}", folder)
+
+
+def _check_finite(model: keras.Model, part: str, folder: str) -> None:
+    floats = [weight for weight in model.weights if tf.as_dtype(weight.dtype).is_floating]
+    broken = [weight.name for weight in floats if not bool(tf.reduce_all(tf.math.is_finite(weight)))]
+    if broken:
+        raise NotFiniteError(
+            f"{len(broken)} of {len(floats)} weights of {part} are NaN or infinite, such as {broken[0]}: its training "
+            f"has diverged. Look at the losses in {folder}, remove it, and train it again with a lower learning_rate."
+        )

@@ -1,0 +1,154 @@
+"""The processes and devices of a run: one process with all its GPUs, or the hosts that TF_CONFIG names."""
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+
+import tensorflow as tf
+from absl import logging
+
+from ornet_tf.errors import UserError
+from ornet_tf.runs.interruption import Interrupted
+
+
+def make_strategy() -> tf.distribute.Strategy:
+    """Returns MultiWorkerMirroredStrategy where TF_CONFIG names a cluster, else MirroredStrategy.
+
+    Either takes all GPUs of the host, or its CPU where there is none. With TF_CONFIG it has to come before anything
+    that TensorFlow computes.
+
+    Raises:
+      UserError: if TF_CONFIG can't be used.
+    """
+    if not _cluster():
+        return local_strategy()
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise UserError(f"TF_CONFIG: the cluster {_cluster()} can't be joined: {error}") from error
+
+
+def local_strategy() -> tf.distribute.Strategy:
+    """Returns MirroredStrategy over all GPUs of this host, or its CPU where there is none."""
+    return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or ["CPU:0"])
+
+
+def _cluster() -> dict:
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        return {}
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        if cluster and not 0 <= int(task["index"]) < len(cluster[task["type"]]):
+            raise ValueError(f"task {task['index']} of {len(cluster[task['type']])}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            'TF_CONFIG: expected {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}, '
+            f"got {text!r} ({error})."
+        ) from error
+    return cluster
+
+
+def name(strategy: tf.distribute.Strategy) -> str:
+    """Returns the name of this process among those of the run, such as `worker-1`; empty where it is the only one."""
+    resolver = strategy.cluster_resolver
+    return f"{resolver.task_type}-{resolver.task_id}" if resolver and resolver.task_type else ""
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Returns whether this process is the one that writes checkpoints, logs and results."""
+    names = _cluster()
+    return name(strategy) in ("", "chief-0" if "chief" in names else "worker-0")
+
+
+def check_replicas(strategy: tf.distribute.Strategy, *, batch_size: int, accumulate: int, xla: bool) -> None:
+    """Checks what the number of replicas allows.
+
+    Raises:
+      UserError: if the batch can't be split evenly, or XLA is asked for on several replicas.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % (replicas * accumulate):
+        raise UserError(
+            f"batch_size: expected a multiple of the {replicas} devices times accumulate = {accumulate}, "
+            f"got {batch_size}."
+        )
+    if xla and replicas > 1:  # batch statistics that span replicas can't be compiled
+        raise UserError(f"xla: expected False with {replicas} devices, got True.")
+
+
+# What collective operations fail with when a process is gone; all else is this process's own error.
+_LOST = (
+    tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
+)
+_LOST_INTERNAL = re.compile("collective|remote|connection|grpc", re.IGNORECASE)
+
+
+@contextlib.contextmanager
+def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Turns what TensorFlow says when another process of the run is gone into a sentence.
+
+    Raises:
+      Interrupted: that sentence; the run can go on.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        is_internal = isinstance(error, tf.errors.InternalError) and _LOST_INTERNAL.search(error.message)
+        if not name(strategy) or not (is_internal or isinstance(error, _LOST)):
+            raise
+        logging.debug("The error in full:", exc_info=True)
+        raise Interrupted(
+            f"{name(strategy)} can't go on without the others, of which one has ended or can't be reached. Look what "
+            "that one said; then start all of them again: they go on from the last checkpoint."
+        ) from error
+
+
+def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, str]) -> None:
+    """Checks that what should be the same in every process of the run is the same.
+
+    Args:
+      strategy: of the run.
+      facts: name -> text; the same names in every process.
+
+    Raises:
+      UserError: if the texts of a name differ.
+    """
+    if not name(strategy):
+        return
+    marks = tf.constant([[zlib.crc32(text.encode()) % 2**31 for text in facts.values()]], tf.int32)
+
+    @tf.function
+    def gather():
+        return strategy.run(lambda: tf.distribute.get_replica_context().all_gather(marks, axis=0))
+
+    found = strategy.experimental_local_results(gather())[0].numpy()
+    different = [fact for fact, column in zip(facts, found.T) if len(set(column.tolist())) > 1]
+    if different:
+        raise UserError(
+            f"The processes of this run differ in: {', '.join(different)}. Start all of them with the same command and "
+            "data, and with a --workdir that all of them share."
+        )
+
+
+def meet(strategy: tf.distribute.Strategy) -> None:
+    """Waits until every process of the run is here."""
+    if name(strategy):
+        for sum_of_all in strategy.experimental_local_results(_adder(strategy)()):
+            sum_of_all.numpy()
+
+
+@functools.cache
+def _adder(strategy: tf.distribute.Strategy):
+    @tf.function
+    def add():
+        context = tf.distribute.get_replica_context
+        return strategy.run(lambda: context().all_reduce(tf.distribute.ReduceOp.SUM, tf.constant(1.0)))
+
+    return add

@@ -1,0 +1,44 @@
+"""The check of all phases and evaluation rows, each built once, before the first phase is trained."""
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from ornet_tf import build
+from ornet_tf.data.source import Source
+from ornet_tf.errors import UserError
+from ornet_tf.runs import checkpoints, weight_origins
+from ornet_tf.training import frozen_features, one_class
+
+
+def check(config: ConfigDict, source: Source) -> None:
+    """Builds every phase and row once, so that what is wrong in the last one is said before the first is trained.
+
+    Args:
+      config: the whole configuration.
+      source: the training pictures.
+
+    Raises:
+      UserError: if an option, a part or an expression for variables does not fit, or a part has no weights.
+    """
+    one_class.check(config, source.class_names)
+    num_classes = len(source.class_names)
+    origins = weight_origins.Origins(build.pretrained_layers(config, num_classes))
+    config = build.without_start_weights(config)
+    for name, method, trained in build.build_phases(config, num_classes):
+        section, where = config.phase[name], f"config.phase.{name}"
+        if section.batch_size > len(source):
+            raise UserError(
+                f"{where}.batch_size: expected at most the {len(source)} training pictures, got {section.batch_size}."
+            )
+        if section.reuse_frozen:
+            frozen_features.check(method, where=f"{where}.")
+        if section.xla and not getattr(method, "can_be_compiled", True):
+            raise UserError(f"{where}.xla: expected False, as a seed can't be computed by XLA, got True.")
+        origins.add_phase(name, method, section.init_from, trained, where=where)
+    evaluation = config.evaluation
+    for name in dict.fromkeys((*evaluation.rows, evaluation.classifier, config.export.row)):
+        row = evaluation.row.get(name)
+        # A study trains a part of an experiment's phases at a time.
+        if row is not None and {*checkpoints.sources(row.init_from)} <= {*config.phases}:
+            method = build.build_method(config, row, num_classes)
+            origins.check_row(method, row.init_from, where=f"config.evaluation.row.{name}")

@@ -1,0 +1,232 @@
+"""Trains the phases of an experiment, one after the other; a run that was stopped goes on at its last checkpoint."""
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import typing
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from ml_collections import ConfigDict
+
+from ornet_tf import build
+from ornet_tf.compat import keras
+from ornet_tf.data import input_pipeline, loading
+from ornet_tf.data.source import Source
+from ornet_tf.errors import UserError
+from ornet_tf.models import layers
+from ornet_tf.runs import checkpoints, code_version, distribution, interruption, run_folder
+from ornet_tf.training import phase_check, training_images
+from ornet_tf.training.frozen_features import FrozenOutputs
+from ornet_tf.training.loop import PhaseLoop
+from ornet_tf.training.optimizers import make_optimizers, make_schedule
+from ornet_tf.training.preview import Preview
+from ornet_tf.training.step import TrainingStep
+from ornet_tf.training.summaries import PhaseSummaries
+
+
+class _Run(typing.NamedTuple):
+    """What the phases of a run have in common."""
+
+    config: ConfigDict
+    workdir: str
+    strategy: tf.distribute.Strategy
+    signals: interruption.Interruption
+    profile: bool
+
+
+def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = False, profile: bool = False) -> None:
+    """Trains the phases in order, each in its own folder of `workdir`.
+
+    Args:
+      config: the configuration, which `ornet_tf.config_check.validate` has passed.
+      workdir: the folder of the run.
+      allow_changed_settings: whether to go on with other settings than those that the run was started with.
+      profile: whether to record some steps of each phase for TensorBoard's profiler.
+
+    Raises:
+      UserError: if the folder is in use or holds a run with other settings, or pictures are broken.
+      OSError: if a checkpoint can't be written.
+      NotFiniteError: if a loss or a gradient stops being finite.
+      Interrupted: after SIGTERM or SIGINT, once the step is saved, or if another worker of the run is gone.
+    """
+    with contextlib.ExitStack() as held:
+        # TensorFlow takes SIGTERM for itself when a cluster is joined: only what listens after that hears it.
+        strategy = distribution.make_strategy()
+        signals = held.enter_context(interruption.listen())
+        _check_replicas(config, strategy)
+        process = "" if distribution.is_chief(strategy) else distribution.name(strategy)
+        held.enter_context(run_folder.lock(workdir, process))
+        held.enter_context(distribution.together(strategy))
+        run = _Run(config, workdir, strategy, signals, profile)
+        distribution.agree(strategy, {
+            "config": config.to_json_best_effort(sort_keys=True),
+            "finished phases": " ".join(p for p in config.phases if run_folder.is_finished(os.path.join(workdir, p))),
+        })
+        source, commit = None, code_version.commit()
+        for name in config.phases:
+            settings = _claim(run, name, allow_changed_settings)
+            distribution.meet(strategy)
+            if run_folder.is_finished(os.path.join(workdir, name)):
+                logging.info("Phase %s is finished already.", name)
+                continue
+            if source is None:
+                source = training_images.load(config, workdir, strategy)
+                phase_check.check(config, source)
+            facts = _train_phase(run, name, source, settings)
+            if distribution.is_chief(strategy):
+                run_folder.finish(os.path.join(workdir, name), commit=commit, **facts)
+            distribution.meet(strategy)
+
+
+def _check_replicas(config: ConfigDict, strategy: tf.distribute.Strategy) -> None:
+    for name in config.phases:
+        try:
+            options = {key: config.phase[name][key] for key in ("batch_size", "accumulate", "xla")}
+            distribution.check_replicas(strategy, **options)
+        except UserError as error:
+            raise UserError(f"config.phase.{name}.{error}") from error
+
+
+def _claim(run: _Run, name: str, allow_changes: bool) -> dict:
+    """Returns the settings that a phase is bound to, once they are stored or known to be the stored ones."""
+    section, folder = run.config.phase[name], os.path.join(run.workdir, name)
+    settings = {
+        "seed": run.config.seed,
+        **{key: run.config[key].to_dict() for key in ("dataset", "backbone", "generator")},
+        # Where decoded pictures are kept changes nothing that is learned.
+        "input": {k: v for k, v in run.config.input.to_dict().items() if k not in ("cache", "cache_dir")},
+        "phase": section.to_dict(),
+        **({"object_prior": run.config.object_prior.to_dict()} if section.options.get("object_prior") else {}),
+        # A phase that was trained anew makes the phases that started from it outdated.
+        "starts_from": {p: run_folder.run_id(run.workdir, p) for p in checkpoints.sources(section.init_from)},
+    }
+    if distribution.is_chief(run.strategy):
+        learned = checkpoints.latest(folder) is not None
+        if learned and not allow_changes:
+            run_folder.check_origin(run.workdir, name)
+        run_folder.claim(folder, settings, learned=learned, allow_changes=allow_changes)
+    return settings
+
+
+def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
+    """Builds, resumes and trains one phase; returns what there is to say of it."""
+    config, strategy, section = run.config, run.strategy, run.config.phase[name]
+    folder = os.path.join(run.workdir, name)
+    # Start weights depend on seed and phase alone, not on what this process did before.
+    keras.utils.set_random_seed((config.seed + zlib.crc32(name.encode())) % 2**31)
+    steps = total_steps(section, source)
+    gc.collect()  # what the phase before has kept of the pictures hangs on its graphs, which refer to each other
+    with strategy.scope():
+        method, optimizers = build_phase(config, name, len(source.class_names), steps=steps)
+    training_step = TrainingStep(
+        strategy,
+        method,
+        optimizers,
+        section.losses.to_dict(),
+        steps=steps,
+        batch_size=section.batch_size,
+        accumulate=section.accumulate,
+        scale_loss=section.precision == "float16",
+        xla=section.xla,
+    )
+    is_chief = distribution.is_chief(strategy)
+    saved = checkpoints.PhaseCheckpoints(
+        folder,
+        method.parts,
+        [optimizer for optimizer, _ in optimizers],
+        keep=config.training.keep_checkpoints,
+        state=training_step.state,
+        is_chief=is_chief,
+    )
+    options = config.evaluation
+    loop = PhaseLoop(
+        training_step,
+        saved,
+        Preview(method, _fixed_pictures(config, source), threshold=options.threshold, box_rule=options.box_rule),
+        name=name,
+        steps=steps,
+        batch_size=section.batch_size,
+        learning_rate=lambda: float(tf.convert_to_tensor(optimizers[0][0].learning_rate)),
+        profile_to=os.path.join(folder, "tensorboard") if run.profile and is_chief else "",
+        **{key: config.training[key] for key in ("steps_per_loop", "checkpoint_every", "summary_every")},
+    )
+    step = loop.resume()
+    distribution.agree(strategy, {"step of the newest checkpoint": str(step)})
+    if step == 0:
+        checkpoints.load_parts(method.parts, section.init_from, run.workdir)
+    if section.reuse_frozen:
+        views = {key: config.input[key] for key in ("resize", "crop", "horizontal_flip")}
+        training_step.reuse(FrozenOutputs(method, source, random_crop=section.random_crop, **views))
+    # Not with the ids of other trainings: what is shown is a function of configuration and seed.
+    shown = {key: value for key, value in settings.items() if key != "starts_from"}
+    watched = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()
+    with watched as summaries:
+        loop.run(_batches(run, section, source, step), summaries, run.signals, first_step=step)
+    return loop.facts()
+
+
+def _fixed_pictures(config: ConfigDict, source: Source) -> np.ndarray:
+    """Returns pictures spread over the training split, in the evaluation view: float32 [n, C, C, 3] in 0..255."""
+    count, crop = min(config.training.summary_images, len(source)), config.input.crop
+    if not count:
+        return np.zeros([0, crop, crop, 3], np.float32)
+    chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
+    return np.concatenate([batch["image"] for batch in loading.evaluation_batches(config, chosen).as_numpy_iterator()])
+
+
+def _batches(run: _Run, section: ConfigDict, source: Source, first_step: int):
+    """Returns the iterator over the strategy's batches from a step on."""
+    options = run.config.input
+
+    def of_this_process(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        local = context.num_replicas_in_sync // context.num_input_pipelines
+        return input_pipeline.training_batches(
+            source,
+            batch_size=section.batch_size,
+            seed=run.config.seed,
+            first_step=first_step,
+            random_crop=section.random_crop,
+            share=input_pipeline.Share(context.input_pipeline_id * local, local, context.num_replicas_in_sync),
+            cache_dir=options.cache_dir or os.path.join(run.workdir, "cache"),
+            **{key: options[key] for key in ("resize", "crop", "horizontal_flip", "cache")},
+        )
+
+    return iter(run.strategy.distribute_datasets_from_function(of_this_process))
+
+
+def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):
+    """Builds what a phase trains, in the scope of the strategy that it is called in.
+
+    Args:
+      config: the whole configuration.
+      name: of the phase.
+      num_classes: K.
+      steps: of the phase, which the learning rate depends on.
+
+    Returns:
+      The method with its parts' start weights, and its (optimiser, variables) pairs.
+
+    Raises:
+      UserError: if an option or an expression for variables does not fit.
+    """
+    section = config.phase[name]
+    method = build.build_method(config, section, num_classes, precision=section.precision)
+    optimizers = make_optimizers(
+        method.trainable_variables,
+        schedule=make_schedule(section.learning_rate, section.schedule, section.warmup_steps, steps),
+        rate_factors=section.rate_factors,
+        trainable=section.trainable,
+    )
+    for part in method.parts.values():
+        layers.freeze_convolutions(part, [v for _, members in optimizers for v in members])
+    return method, optimizers
+
+
+def total_steps(section: Mapping, source: Source) -> int:
+    """Returns the steps of a phase: its epochs over the training pictures, at least one."""
+    return max(1, round(section["epochs"] * input_pipeline.steps_per_epoch(source, section["batch_size"])))

@@ -1,0 +1,247 @@
+import errno
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ornet_tf import atomic_write
+from ornet_tf.data import image_cache
+from ornet_tf.data.source import Source
+from ornet_tf.datasets import _unpacked, fgvc_aircraft, toybirds
+from ornet_tf.inference import prediction_files, saved_model
+from ornet_tf.runs import run_folder
+from ornet_tf.training import weights_file
+from tests import broken_files
+
+
+def test_a_file_takes_the_place_of_another_one_once_it_is_on_the_disk(tmp_path, monkeypatch):
+    aside, path = tmp_path / "aside", tmp_path / "file"
+    aside.write_text("new")
+    path.write_text("old")
+    seen, fsync = [], os.fsync
+
+    def watch(descriptor):
+        seen.append((os.readlink(f"/proc/self/fd/{descriptor}"), path.read_text()))
+        fsync(descriptor)
+
+    if os.path.exists("/proc/self/fd"):
+        monkeypatch.setattr(os, "fsync", watch)
+    atomic_write.replace(str(aside), str(path))
+    assert path.read_text() == "new"
+    assert not aside.exists()
+    assert seen in ([], [(str(aside), "old"), (str(tmp_path), "new")])
+
+
+def test_what_is_not_there_is_an_error_and_the_old_file_stays(tmp_path):
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(FileNotFoundError):
+        atomic_write.replace(str(tmp_path / "aside"), str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_what_fails_while_writing_is_said():
+    sentence = "^Failed: No space left on device. Free some space and start the same command again: so.$"
+    said = os.strerror(errno.ENOSPC)
+    for error in (OSError(errno.ENOSPC, said), tf.errors.UnknownError(None, None, f"{said}\n[[node]]")):
+        with pytest.raises(OSError, match=sentence), atomic_write.writing("Failed", ": so"):
+            raise error
+
+
+def test_an_error_without_a_number_is_said_as_it_is():
+    sentence = "^It failed: no luck. Mend that or choose another place and start the same command again.$"
+    with pytest.raises(OSError, match=sentence), atomic_write.writing("It failed"):
+        raise OSError("no luck")
+
+
+def message(write, *arguments):
+    """Returns the sentence of a write that fails."""
+    with pytest.raises(OSError) as caught, atomic_write.writing("It failed"):
+        write(*arguments)
+    return str(caught.value)
+
+
+def of_tensorflow(path):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(b"a" * 100000)
+
+
+@pytest.mark.parametrize("write", [lambda path: path.write_bytes(b"a" * 100000), of_tensorflow])
+def test_the_advice_follows_what_is_wrong(tmp_path, write):
+    (tmp_path / "file").write_text("")
+    removed = "Its folder was removed, or is a file: bring it back or choose another one and start"
+    assert removed in message(write, tmp_path / "gone" / "a")
+    assert removed in message(write, tmp_path / "file" / "a")
+    assert "Something is in the way, there or in the place of its folder: move it" in message(write, tmp_path)
+    assert "Choose a shorter path" in message(write, tmp_path / ("a" * 300))
+    if os.path.exists("/dev/full"):
+        assert "No space left on device. Free some space and start" in message(write, pathlib.Path("/dev/full"))
+
+
+@pytest.mark.parametrize(
+    ("before", "advice"),
+    [
+        ("os.chmod(folder, 0o500); os.geteuid() or os.setuid(65534)", "Make the place writable for this user"),
+        ("resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))", r"Raise the limit of file sizes \(ulimit -f\)"),
+        ("resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))", r"Raise the limit of open files \(ulimit -n\)"),
+    ],
+)
+def test_the_advice_follows_rights_and_limits(tmp_path, before, advice):
+    program = f"""
+        import os, resource, signal
+        from ornet_tf import durable
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        folder = {str(tmp_path)!r}
+        {before}
+        try:
+            with durable.whole(os.path.join(folder, "a")) as file:
+                file.write(b"a" * 1000)
+        except OSError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=120, capture_output=True, text=True
+    )
+    assert re.search(advice, done.stdout), done.stdout
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (tf.errors.NotFoundError, "Its folder was removed"),
+        (tf.errors.PermissionDeniedError, "Make the place writable"),
+        (tf.errors.ResourceExhaustedError, "Free some space"),
+        (tf.errors.FailedPreconditionError, "Its folder was removed, or is a file"),
+        (tf.errors.DataLossError, "The disk or the way to it fails"),
+        (tf.errors.InternalError, "Mend that or choose another place"),
+    ],
+)
+def test_an_error_of_tensorflow_that_does_not_say_what_the_system_said_has_advice_by_its_kind(error, advice):
+    assert atomic_write.advice(error(None, None, "something")).startswith(advice)
+
+
+def test_a_whole_file_takes_the_place_of_another_one_or_leaves_it(tmp_path):
+    path = tmp_path / "new" / "file"
+    with atomic_write.whole(path) as file:
+        file.write(b"one")
+    with pytest.raises(RuntimeError), atomic_write.whole(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_bytes() == b"one" and os.listdir(path.parent) == ["file"]
+    if os.path.exists("/dev/full"):
+        (path.parent / "file.partial").symlink_to("/dev/full")
+        sentence = "file could not be written: No space left on device. Free some space"
+        with pytest.raises(OSError, match=sentence), atomic_write.whole(path) as file:
+            file.write(b"two")
+        assert path.read_bytes() == b"one" and os.listdir(path.parent) == ["file"]
+
+
+def test_files_and_folders_can_be_synced(tmp_path):
+    (tmp_path / "file").write_text("a")
+    atomic_write.sync([str(tmp_path / "file"), str(tmp_path)])
+    with pytest.raises(FileNotFoundError):
+        atomic_write.sync([str(tmp_path / "none")])
+
+
+@pytest.fixture(name="calls")
+def _calls(monkeypatch):
+    """What was synced, and what was renamed to what, in order."""
+    if not os.path.exists("/proc/self/fd"):
+        pytest.skip("tells what a descriptor is open on")
+    calls, fsync = [], os.fsync
+
+    def watch(descriptor):
+        calls.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    def watched(rename):
+        def watch(source, target):
+            held = [str(path) for path in pathlib.Path(source).rglob("*")]
+            rename(source, target)
+            calls.append(("rename", str(source), str(target), [str(source), *held]))
+
+        return watch
+
+    monkeypatch.setattr(os, "fsync", watch)
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+    return calls
+
+
+def expect_durable(calls, path):
+    """Expects that all that was renamed to `path` was synced before, and its folder afterwards."""
+    (at,) = (i for i, call in enumerate(calls) if call[0] == "rename" and call[2] == str(path))
+    before = {call[1] for call in calls[:at] if call[0] == "sync"}
+    assert not set(calls[at][3]) - before
+    assert ("sync", os.path.dirname(path)) in calls[at + 1 :]
+
+
+def test_a_folder_takes_its_place_once_all_of_it_is_on_the_disk(tmp_path, calls):
+    aside = tmp_path / "aside"
+    (aside / "inner" / "empty").mkdir(parents=True)
+    for name in ("a", "inner/b"):
+        (aside / name).write_text(name)
+    (aside / "link").symlink_to("nowhere")
+    atomic_write.place(str(aside), str(tmp_path / "1"))
+    assert (tmp_path / "1" / "inner" / "b").read_text() == "inner/b" and not aside.exists()
+    synced = [call[1] for call in calls if call[0] == "sync"]
+    assert synced == [str(aside / n) for n in ("inner/empty", "inner/b", "inner", "a")] + [str(aside), str(tmp_path)]
+    assert calls[-2][:3] == ("rename", str(aside), str(tmp_path / "1"))
+    aside.mkdir()
+    with pytest.raises(OSError, match="not empty"):
+        atomic_write.place(str(aside), str(tmp_path / "1"))
+    assert (tmp_path / "1" / "a").exists()
+
+
+def test_exports_are_durable_and_old_ones_are_gone_before_they_are_emptied(tiny_run, tmp_path, calls):
+    config, workdir = tiny_run
+    shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    (tmp_path / "run" / "export" / "1").mkdir(parents=True)
+    calls.clear()
+    path = saved_model.export(config, str(tmp_path / "run"), keep=1)
+    expect_durable(calls, path)
+    number = next(i for i, call in enumerate(calls) if call[1].endswith("/export/1"))
+    removed = os.path.dirname(calls[number][2])
+    assert calls[number + 1 :] == [("sync", removed), ("sync", os.path.dirname(path))]
+
+
+def test_packed_and_unpacked_weights_are_durable(tiny_run, tmp_path, calls):
+    config, workdir = tiny_run
+    weights_file.pack(config, workdir, str(tmp_path / "run.npz"))
+    expect_durable(calls, tmp_path / "run.npz")
+    weights_file.unpack(config, str(tmp_path / "run"), str(tmp_path / "run.npz"))
+    expect_durable(calls, tmp_path / "run")
+
+
+def test_what_is_made_of_data_sets_is_durable(tmp_path, calls):
+    picture = broken_files.encode(Image.new("RGB", (30, 40)), "JPEG")
+    example = (picture, 0, np.zeros([0, 4], np.float32))
+    _unpacked.write([example], tmp_path / "unpacked", class_names=["a"], what="x")
+    expect_durable(calls, tmp_path / "unpacked")
+    toybirds.load("test", image_size=32, num_classes=3, test_count=3, cache_dir=tmp_path)
+    (cache,) = tmp_path.glob("toybirds-*.npz")
+    expect_durable(calls, cache)
+    (tmp_path / "a.jpg").write_bytes(picture)
+    fgvc_aircraft._cut(str(tmp_path / "a.jpg"), str(tmp_path / "copy.jpg"))
+    expect_durable(calls, tmp_path / "copy.jpg")
+    source = Source(["a"], [picture], ["a"], np.zeros(1, np.int32), None)
+    held = image_cache.holder(source, side=8, kind="disk", folder=str(tmp_path))
+    assert held(0).shape == (8, 8, 3)
+    (cache,) = tmp_path.glob("pictures-8-*.rgb")
+    expect_durable(calls, cache)
+
+
+def test_records_of_a_run_and_predictions_are_durable(tmp_path, calls):
+    run_folder.write_json(str(tmp_path / "a.json"), 1)
+    expect_durable(calls, tmp_path / "a.json")
+    with prediction_files.writing(str(tmp_path)) as predictions:
+        predictions.add("a.jpg", {}, Image.new("RGB", (3, 3)))
+    expect_durable(calls, tmp_path / "predictions.json")

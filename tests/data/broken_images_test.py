@@ -1,0 +1,78 @@
+"""What `input_pipeline` says and does about pictures that cannot be used."""
+import numpy as np
+import pytest
+
+from ornet_tf.data import input_pipeline
+from ornet_tf.data.source import Source
+
+
+def source_of(files):
+    labels = np.arange(len(files)) % 3
+    return Source(["a", "b", "c"], files, [f"{i}.jpg" for i in range(len(files))], labels)
+
+
+def first_batch(source, **options):
+    more = {"seed": 5, "resize": 12, "crop": 10, "horizontal_flip": True, "cache": "memory"}
+    return next(input_pipeline.training_batches(source, **more, **options).as_numpy_iterator())
+
+
+@pytest.fixture(scope="module")
+def good(encode):
+    """A PNG and a JPEG file."""
+    pixels = np.random.default_rng(7).integers(0, 256, (30, 40, 3), np.uint8)
+    return encode(pixels), encode(pixels, "JPEG")
+
+
+@pytest.fixture
+def broken(good, tmp_path):
+    """A source with five broken files among six good ones, and what is wrong with them."""
+    png, jpeg = good
+    gif = b"GIF89a" + b"\0" * 30
+    contents = [png, jpeg[:400], jpeg, b"", png, b"no picture\n", jpeg, gif, png, None, jpeg]
+    paths = [tmp_path / f"{i}.jpg" for i in range(len(contents))]
+    for path, content in zip(paths, contents):
+        if content is not None:
+            path.write_bytes(content)
+    return source_of([str(path) for path in paths]), [
+        ("1.jpg", "truncated or damaged JPEG"),
+        ("3.jpg", "an empty file"),
+        ("5.jpg", "neither JPEG nor PNG"),
+        ("7.jpg", "a GIF; only JPEG and PNG are read"),
+        ("9.jpg", "file not found"),
+    ]
+
+
+def test_broken_pictures_are_listed_in_order(broken, good):
+    assert input_pipeline.check(broken[0]) == broken[1]
+    assert input_pipeline.check(source_of(good)) == []
+
+
+def test_broken_pictures_stop_the_work_with_the_whole_list(broken):
+    with pytest.raises(ValueError, match="5 of 11 pictures cannot be used") as caught:
+        input_pipeline.usable(broken[0], broken_images="stop")
+    for name, why in broken[1]:
+        assert f"\n  {name}: {why}" in str(caught.value)
+
+
+def test_broken_pictures_are_left_out_and_logged(broken, caplog):
+    with caplog.at_level("WARNING", logger="absl"):
+        rest = input_pipeline.usable(broken[0], broken_images="skip")
+    assert rest.names == [f"{i}.jpg" for i in (0, 2, 4, 6, 8, 10)]
+    np.testing.assert_array_equal(rest.labels, broken[0].labels[[0, 2, 4, 6, 8, 10]])
+    assert "3.jpg: an empty file" in caplog.text
+    assert sorted(first_batch(rest, batch_size=6)["index"]) == list(range(6))
+
+
+def test_good_sources_come_back_as_they_are_and_empty_ones_not_at_all(good):
+    source = source_of(good)
+    for choice in input_pipeline.BROKEN_IMAGES:
+        assert input_pipeline.usable(source, broken_images=choice) is source
+    with pytest.raises(ValueError, match="No usable picture is left"):
+        input_pipeline.usable(source_of([b"x", b""]), broken_images="skip")
+    with pytest.raises(ValueError, match="one of stop, skip; got 'ignore'"):
+        input_pipeline.usable(source, broken_images="ignore")
+
+
+def test_a_broken_picture_that_was_not_checked_is_named_when_pictures_are_held(broken):
+    with pytest.raises(ValueError, match="7.jpg: a GIF"):
+        first_batch(broken[0], batch_size=4)

@@ -1,0 +1,149 @@
+"""The report on a data set: what is counted, what is found broken, and how the program ends."""
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ornet_tf import config as ornet
+from ornet_tf.data import box_check, check_report
+from ornet_tf.data.source import Source
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def tree(tmp_path, encode):
+    """A folder of pictures with split folders: two broken files, boxes of every kind, one picture in two splits."""
+    def picture(seed, kind="PNG", **options):
+        return encode(np.random.default_rng(seed).integers(0, 256, (30, 40, 3), np.uint8), kind, **options)
+
+    files = {
+        "train/crane/a.png": picture(0), "train/crane/b.png": picture(1), "train/wren/c.jpg": picture(2, "JPEG"),
+        "train/wren/d.jpg": picture(3, "JPEG")[:300], "train/wren/e.png": b"",
+        "test/crane/f.png": picture(4), "test/crane/g.png": picture(5), "test/wren/h.png": picture(1),
+        "test/wren/i.jpg": picture(6, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"),
+        "test/wren/j.png": b"GIF89a" + bytes(40),
+    }  # fmt: skip
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    rows = [
+        "crane/f.png,0,0,40,30", "crane/f.png,-1,0,20,30.5",  # the whole picture; outside by a pixel at most
+        "crane/g.png,0,0,41.5,30", "crane/g.png,5,28,10,33",  # outside by 1.5 and by 3 pixels
+        "wren/i.jpg,0,0,30,40",  # upright it is 40 high and 30 wide
+        "wren/j.png,0,0,999,999",  # of a picture without size
+    ]  # fmt: skip
+    (tmp_path / "test" / "boxes.csv").write_text("\n".join(["file,xmin,ymin,xmax,ymax", *rows]))
+    return tmp_path
+
+
+def config_of(root, **options):
+    config = ornet.default()
+    config.dataset.options = {"root": str(root), **options}
+    return config
+
+
+def test_a_report_holds_counts_broken_files_and_wrong_boxes(tree):
+    report = check_report.look(config_of(tree), duplicates=True)
+    train, validation, test = (report["splits"][split] for split in ("train", "validation", "test"))
+    assert {key: train[key] for key in ("pictures", "classes", "smallest", "largest", "boxes")} == {
+        "pictures": 5, "classes": 2, "smallest": {"class": "crane", "pictures": 2},
+        "largest": {"class": "wren", "pictures": 3}, "boxes": None,
+    }  # fmt: skip
+    assert train["broken"] == [
+        {"name": "train/wren/d.jpg", "reason": "truncated or damaged JPEG"},
+        {"name": "train/wren/e.png", "reason": "an empty file"},
+    ]
+    assert "validation split has no pictures" in validation["missing"]
+    assert test["broken"] == [{"name": "test/wren/j.png", "reason": "a GIF; only JPEG and PNG are read"}]
+    boxes = test["boxes"]
+    assert (boxes["boxes"], boxes["without"], boxes["no_area"]) == (6, ["test/wren/h.png"], [])
+    assert boxes["outside"] == [
+        {"name": "test/crane/g.png", "box": [0.0, 0.0, 30.0, 41.5], "size": [30, 40], "pixels": 1.5},
+        {"name": "test/crane/g.png", "box": [28.0, 5.0, 33.0, 10.0], "size": [30, 40], "pixels": 3.0},
+    ]
+    assert report["duplicates"] == [["train/train/crane/b.png", "test/test/wren/h.png"]]
+    assert report["problems"] == 2 + 1 + 2 + 1
+
+
+def test_boxes_without_area_are_found_whatever_they_hold():
+    boxes = [[[3, 3, 3, 9]], [[5, 6, 4, 8], [0, 0, 1, 1]], [[0, 0, np.nan, 2]], []]
+    boxes = [np.array(rows, np.float32).reshape(-1, 4) for rows in boxes]
+    source = Source(["a"], [b""] * 4, list("abcd"), np.zeros(4, np.int32), boxes)
+    found = box_check.look_at(source, np.full([4, 2], 10))
+    assert [one["name"] for one in found["no_area"]] == ["a", "b", "c"]
+    assert (found["boxes"], found["without"], found["outside"]) == (4, ["d"], [])
+    empty = box_check.look_at(source.select([3]), np.full([1, 2], 10))
+    assert empty == {"boxes": 0, "without": ["d"], "no_area": [], "outside": []}
+
+
+def test_only_content_makes_a_duplicate(tmp_path):
+    files = {"a": b"one", "b": b"two", "c": b"three"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    paths = [str(tmp_path / name) for name in (*files, "missing")]
+    train = Source(["x"], paths, ["a", "b", "c", "missing"], np.zeros(4, int))
+    # As long as b, twice c, and what is in no other split, twice.
+    others = Source(["x"], [b"owt", b"three", b"three", b"four!!", b"four!!"], list("pqrst"), np.zeros(5, int))
+    assert check_report.in_several_splits({"train": train, "test": others}) == [["train/c", "test/q", "test/r"]]
+    assert check_report.in_several_splits({"train": train}) == []
+
+
+def test_the_text_names_what_is_wrong_and_shortens_long_lists(tree):
+    text = check_report.text(check_report.look(config_of(tree), duplicates=True))
+    for line in (
+        "train: 5 pictures, 2 classes (smallest 'crane' with 2, largest 'wren' with 3)",
+        "    train/wren/e.png: an empty file",
+        "  6 boxes in 4 of 5 pictures",
+        "    test/crane/g.png: ymin 28, xmin 5, ymax 33, xmax 10 in 30 x 40 (height x width), 3 pixels outside",
+        "  train/train/crane/b.png = test/test/wren/h.png",
+        "6 problems.",
+    ):
+        assert line in text.split("\n")
+    broken = [{"name": f"{i}.jpg", "reason": "an empty file"} for i in range(50)]
+    sizes = {key: {"class": "a", "pictures": 50} for key in ("smallest", "largest")}
+    found = {"pictures": 50, "classes": 1, **sizes, "broken": broken, "boxes": None, "masks": None}
+    text = check_report.text({"dataset": "x", "splits": {"train": found}, "problems": 50})
+    assert "files that cannot be used: 50" in text and "and 30 more" in text and "20.jpg" not in text
+
+
+def test_a_data_set_that_cannot_be_loaded_is_a_problem(tmp_path):
+    report = check_report.look(config_of(tmp_path / "nowhere"), ["test"])
+    assert report["problems"] == 1
+    assert "nowhere: no such folder" in report["splits"]["test"]["error"]
+    assert "test: Error: " in check_report.text(report)
+
+
+def run(tmp_path, *arguments):
+    config = tmp_path / "experiment.py"
+    config.write_text(
+        "from ornet_tf import config as ornet\n\ndef get_config():\n  config = ornet.default()\n"
+        f"  config.dataset.options = {{'root': {str(tmp_path / 'pictures')!r}}}\n  return config\n"
+    )
+    command = [sys.executable, "-m", "ornet_tf.datasets", *arguments]
+    return subprocess.run(
+        [*command, f"--config={config}"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.slow
+def test_the_program_reports_and_its_status_says_whether_something_is_broken(tmp_path, tree, encode):
+    good = encode(np.zeros([8, 8, 3], np.uint8))
+    (tmp_path / "pictures" / "train" / "wren").mkdir(parents=True)
+    (tmp_path / "pictures" / "train" / "wren" / "1.png").write_bytes(good)
+    done = run(tmp_path, "check")
+    assert (done.returncode, done.stdout.split("\n")[-2]) == (0, "No problems.")
+    (tmp_path / "pictures" / "train" / "wren" / "2.png").write_bytes(good[:40])
+    done = run(tmp_path, "check", "--split=train", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["splits"]["train"]["broken"][0]["name"] == "train/wren/2.png"
+    done = run(tmp_path, "check", "--split=test")
+    assert done.returncode == 1 and "the test split has no pictures" in done.stdout
+    done = run(tmp_path, "--help")
+    assert "--split:" in done.stdout and "python -m ornet_tf.datasets check" in done.stdout
+    assert "Error" not in done.stderr
+    done = run(tmp_path, "chekc")
+    assert done.returncode == 1 and "expected `python -m ornet_tf.datasets check --config=FILE`" in done.stderr

@@ -1,0 +1,184 @@
+"""`images.decode_each` against `images.decode`: what one file is costs no other row."""
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ornet_tf.data import decoding, file_checks, transforms
+from tests import broken_files
+from tests.data import fierce_jpegs
+
+SIDE = 20
+
+
+def view(pixels):
+    return transforms.apply(pixels, transforms.evaluation_view(resize=SIDE, crop=SIDE), resize=SIDE, crop=SIDE)
+
+
+@pytest.fixture(scope="module", name="each")
+def _each():
+    """`decode_each` in a graph that does not know the number of files."""
+    spec = [tf.TensorSpec([None], tf.string)]
+    return tf.function(lambda files: decoding.decode_each(files, view, [SIDE, SIDE, 3]), input_signature=spec)
+
+
+@pytest.fixture(scope="module", name="alone")
+def _alone():
+    in_graph = tf.function(view, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
+    return lambda file, **limits: in_graph(decoding.decode(file, **limits)).numpy()
+
+
+@pytest.fixture(scope="module", name="good")
+def _good():
+    return broken_files.good_files(np.random.default_rng(3))
+
+
+def refused():
+    """Every kind of file that can't be read, and its words."""
+    rng = np.random.default_rng(4)
+    jpeg = broken_files.encode(broken_files.picture(rng, 30, 40), "JPEG", progressive=True)
+    png = broken_files.encode(broken_files.picture(rng, 30, 40), "PNG")
+    broken_data = png[:60] + bytes(255 - byte for byte in png[60:70]) + png[70:]
+    return {
+        b"": "an empty file",
+        b"\xff": "neither JPEG nor PNG",
+        b"no picture": "neither JPEG nor PNG",
+        file_checks.JPEG: "truncated or damaged JPEG",
+        file_checks.PNG: "truncated or damaged PNG",
+        jpeg[:25]: "truncated or damaged JPEG",  # no header
+        jpeg[: len(jpeg) // 2]: "truncated or damaged JPEG",
+        jpeg[:-2]: "truncated or damaged JPEG",
+        png[: len(png) // 2]: "truncated or damaged PNG",
+        png[:-4]: "truncated or damaged PNG",
+        broken_data: "truncated or damaged PNG",
+        broken_files.encode(broken_files.picture(rng, 30, 40), "GIF"): "a GIF; only JPEG and PNG are read",
+        broken_files.encode(broken_files.picture(rng, 30, 40), "BMP"): "a BMP; only JPEG and PNG are read",
+        broken_files.blank_png(0, 9): "a picture without pixels",
+        broken_files.blank_png(8000, 7000): "8000 x 7000 pixels (height x width); at most 50000000 are read",
+        jpeg + b"\0" * file_checks.MAX_BYTES: f"{len(jpeg) + file_checks.MAX_BYTES} bytes; at most 20000000 are read",
+        broken_files.with_scans(jpeg, 1000): "a JPEG of too many scans",
+        broken_files.with_texts(png, 20): "a PNG of too many compressed texts",
+        **unread_kinds(jpeg),
+    }
+
+
+def unread_kinds(jpeg):
+    """JPEG files of kinds that no decode op reads, also behind metadata with a thumbnail of an ordinary kind."""
+    ordinary = "only baseline and progressive ones are read"
+    thumbnail = fierce_jpegs.segment(b"Exif\0\0" + fierce_jpegs.tiff(fierce_jpegs.entry(1)) + jpeg)
+    return {
+        broken_files.with_frame(jpeg, 0xC1, 12): "a JPEG with 12 bits per channel; only 8 are read",
+        broken_files.with_frame(jpeg, 0xC2, 12): "a JPEG with 12 bits per channel; only 8 are read",
+        broken_files.with_frame(jpeg, 0xC3): f"a lossless JPEG; {ordinary}",
+        broken_files.with_frame(jpeg, 0xC3, 16): f"a lossless JPEG; {ordinary}",
+        broken_files.with_frame(jpeg, 0xCB): f"a lossless JPEG; {ordinary}",
+        broken_files.with_frame(jpeg, 0xC5): f"a hierarchical JPEG; {ordinary}",
+        broken_files.with_frame(jpeg, 0xC0, 9): "truncated or damaged JPEG",
+        broken_files.with_frame(jpeg, 0xC1, 12)[:-400]: "a JPEG with 12 bits per channel; only 8 are read",
+        fierce_jpegs.with_segments(broken_files.with_frame(jpeg, 0xC1, 12), thumbnail):
+            "a JPEG with 12 bits per channel; only 8 are read",
+        fierce_jpegs.with_segments(jpeg[:-2], thumbnail): "truncated or damaged JPEG",
+    }
+
+
+def test_good_files_are_what_decode_makes_of_them_to_the_bit(each, alone, good):
+    values, status = each(tf.constant(good))
+    assert set(status.numpy()) == {b""}
+    for value, file in zip(values.numpy(), good):
+        np.testing.assert_array_equal(value, alone(file))
+
+
+def test_all_kinds_of_broken_files_among_good_ones_keep_their_places(each, alone, good):
+    cases = [*refused().items(), *((file, "") for file in good[:12])]
+    cases = [cases[i] for i in np.random.default_rng(5).permutation(len(cases))]
+    values, status = each(tf.constant([file for file, _ in cases]))
+    assert [why.decode() for why in status.numpy()] == [why for _, why in cases]
+    for value, (file, why) in zip(values.numpy(), cases):
+        np.testing.assert_array_equal(value, 0 if why else alone(file))
+
+
+def test_words_are_those_of_reason():
+    for file, why in refused().items():
+        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+            decoding.decode(file)
+        assert decoding.reason(caught.value) == why
+
+
+def test_nothing_but_broken_files(each):
+    files = list(refused())
+    values, status = each(tf.constant(files))
+    assert not values.numpy().any() and all(status.numpy())
+    assert values.shape == (len(files), SIDE, SIDE, 3)
+
+
+def test_one_file_and_none(each, alone, good):
+    for file, why in ((good[1], b""), (good[2], b""), (b"x", b"neither JPEG nor PNG")):
+        values, status = each(tf.constant([file]))
+        assert (values.shape, status.numpy().tolist()) == ((1, SIDE, SIDE, 3), [why])
+        np.testing.assert_array_equal(values[0], 0 if why else alone(file))
+    values, status = each(tf.constant([], tf.string))
+    assert (values.shape, status.shape, status.dtype) == ((0, SIDE, SIDE, 3), (0,), tf.string)
+
+
+def test_black_pictures_are_no_broken_ones(each):
+    black = broken_files.encode(Image.new("RGB", (5, 4)), "PNG")
+    _, status = each(tf.constant([black, b""]))
+    assert status.numpy().tolist() == [b"", b"an empty file"]
+
+
+def test_turned_pictures_are_upright(each):
+    pixels = np.zeros([SIDE, SIDE, 3], np.uint8)
+    pixels[: SIDE // 2, : SIDE // 2] = 255  # the upper left corner
+    turned = {6: (0, 1), 3: (1, 1), 8: (1, 0), 1: (0, 0)}  # by the orientation: where it comes to lie, below, right
+    files = []
+    for orientation in turned:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        files.append(broken_files.encode(Image.fromarray(pixels), "JPEG", exif=exif.tobytes(), quality=95))
+    values, _ = each(tf.constant(files))
+    for value, (below, right) in zip(values.numpy(), turned.values()):
+        quarter = value.reshape(2, SIDE // 2, 2, SIDE // 2, 3).mean((1, 3, 4))
+        assert np.unravel_index(quarter.argmax(), (2, 2)) == (below, right)
+        assert quarter[below, right] > 240 and quarter.sum() < 260
+
+
+def test_limits_are_those_that_are_given(alone):
+    small, large = broken_files.blank_png(30, 40), broken_files.blank_png(31, 40)
+    long = broken_files.with_texts(small, 3)
+    limits = {"max_pixels": 1200, "max_bytes": len(long) - 1}
+    each = tf.function(lambda files: decoding.decode_each(files, view, [SIDE, SIDE, 3], **limits))
+    _, status = each(tf.constant([large, small, long]))
+    assert [why.decode() for why in status.numpy()] == [
+        "31 x 40 pixels (height x width); at most 1200 are read",
+        "",
+        f"{len(long)} bytes; at most {len(long) - 1} are read",
+    ]
+
+
+def test_a_saved_model_does_the_same_with_tensorflow_ops_alone(each, good, tmp_path):
+    module = tf.Module()
+    module.each = each
+    tf.saved_model.save(module, str(tmp_path))
+    files = tf.constant([good[0], b"x", good[1], good[3][:-13], *good[4:8]])
+    for one, other in zip(tf.saved_model.load(str(tmp_path)).each(files), each(files)):
+        np.testing.assert_array_equal(one, other)
+    graph = each.get_concrete_function().graph.as_graph_def()
+    used = {node.op for nodes in [graph.node, *(f.node_def for f in graph.library.function)] for node in nodes}
+    assert {"DecodeJpeg", "ExtractJpegShape"} <= used
+    assert not {op for op in used if "Py" in op}
+
+
+def test_only_single_operations_are_prepared_in_each_call(each):
+    """A data set's function is made ready anew whenever it runs: that of a whole picture took 100 times as long."""
+    graph = each.get_concrete_function().graph.as_graph_def()
+    functions = {function.signature.name: function for function in graph.library.function}
+    mapped = [
+        node.attr["f"].func.name
+        for nodes in [graph.node, *(f.node_def for f in graph.library.function)]
+        for node in nodes
+        if node.op in ("MapDataset", "ParallelMapDatasetV2")
+    ]
+    assert len(mapped) == 2
+    for name in mapped:
+        assert len(functions[name].node_def) < 12
+        assert not [node.op for node in functions[name].node_def if node.op in ("If", "While", "StatelessIf")]

@@ -1,0 +1,216 @@
+"""Sends broken pictures among good ones through the graph of an export, in a process that is watched.
+
+A picture that can't be read must cost its own row only: no crash, no hang, no growing memory; good rows stay the same
+to the last bit, bad ones have zeros and words, and what is read is what `images.decode` reads.
+
+  python -m tests.data.fuzz_images --cases=10000
+"""
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import re
+import select
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+
+from ornet_tf.data import decoding
+from ornet_tf.inference import localizer, saved_model
+from tests import broken_files
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SIDE = 32
+MOST_IN_BATCH = 12
+GROWTH = 100  # MiB; what allocators keep differs by some dozens
+# Large blocks go back to the system as soon as they are freed: what is left is in use.
+ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144", "MALLOC_ARENA_MAX": "2"}
+
+
+class Brightness:
+    """A method without weights: each pixel of the map is the brightest of 4 x 4. Nothing is rounded, in any order."""
+
+    parts = {}
+
+    def predict(self, pictures):
+        """Returns "activation_map" and "logits", as every method does."""
+        brightness = tf.reduce_max(pictures, axis=-1, keepdims=True) / 256.0
+        return {
+            "activation_map": tf.nn.max_pool2d(brightness, 4, 4, "VALID"),
+            "logits": tf.reduce_mean(pictures, axis=(1, 2)),
+        }
+
+
+class Paths:
+    """Two ways into the graph: `decode_each` in a function, and an export that was saved and loaded."""
+
+    def __init__(self, folder):
+        model = localizer.Localizer(
+            Brightness(), ["red", "green", "blue"], resize=SIDE + 4, crop=SIDE, threshold=0.5, box_rule="largest"
+        )
+        saved_model._save(model, {}, folder)
+        self._loaded = tf.saved_model.load(folder)
+        self._see = tf.function(model._seen, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
+        self._of_graph = tf.function(model._views_of_files, input_signature=[tf.TensorSpec([None], tf.string)])
+
+    def answer(self, files, *, saved):
+        """Returns a row of numbers and the status for each file."""
+        if saved:
+            outputs = self._loaded.signatures["activation_map_float"](image_bytes=tf.constant(files))
+            return outputs["activation_map"].numpy(), outputs["status"].numpy()
+        values, status = self._of_graph(tf.constant(files))
+        return values.numpy(), status.numpy()
+
+    def alone(self, file, *, saved):
+        """Returns what `images.decode` makes of a file: the row of numbers, or None; and the words."""
+        try:
+            view = self._see(decoding.decode(file))[tf.newaxis]
+        except tf.errors.InvalidArgumentError as error:
+            return None, decoding.reason(error)
+        return (Brightness().predict(view)["activation_map"][..., 0] if saved else view)[0].numpy(), ""
+
+
+def batch_of(number, seed, good):
+    """Returns [(kind, bytes, whether it must be refused)] of one batch: a function of its number and the seed."""
+    rng = np.random.default_rng([seed, number])
+    rows = [("good", good[i], False) for i in rng.integers(0, len(good), rng.integers(1, 4))]
+    for _ in range(rng.integers(0, MOST_IN_BATCH - 3)):
+        file, other = (good[i] for i in rng.integers(0, len(good), 2))
+        rows.append(broken_files.broken(rng, file, other))
+    if number < 20:  # large pictures at once: what allocators keep of them is there before growth is counted
+        rows.append(("nearly too many pixels", broken_files.blank_png(7000, 7000), False))
+    return [rows[i] for i in rng.permutation(len(rows))]
+
+
+def mistakes(paths, rows, *, saved):
+    """Returns the status of each row, and a line for everything that is wrong with the answer."""
+    values, status = paths.answer([file for _, file, _ in rows], saved=saved)
+    status, found = [why.decode() for why in status], []
+    for place, ((kind, file, must_fail), value, why) in enumerate(zip(rows, values, status)):
+        expected, words = paths.alone(file, saved=saved)
+        for is_wrong, what in (
+            (why != words, f"says {why!r}, alone {words!r}"),
+            (kind == "good" and why, f"refuses a good file: {why!r}"),
+            (must_fail and not why, "reads what is no picture"),
+            (why and value.any(), "has numbers in a refused row"),
+            (expected is not None and not np.array_equal(value, expected), "has other numbers than alone"),
+        ):
+            if is_wrong:
+                found.append(f"row {place}, {kind}, {len(file)} bytes: {what}")
+    return status, found
+
+
+def answer_all(cases, seed, first, data):
+    """Answers batches until there were so many cases; prints a line of JSON before and after each."""
+    good = broken_files.good_files(np.random.default_rng(seed), data)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Paths(folder)
+        number = first
+        while cases > 0:
+            print(json.dumps({"begins": number}), flush=True)
+            rows = batch_of(number, seed, good)
+            status, wrong = mistakes(paths, rows, saved=bool(number % 2))
+            kinds = [kind for kind, _, _ in rows]
+            print(json.dumps({"outcomes": list(zip(kinds, status)), "wrong": wrong}), flush=True)
+            cases, number = cases - len(rows), number + 1
+
+
+def lines_of(process, seconds):
+    """Yields what the process prints, line by line.
+
+    Raises:
+      TimeoutError: if it prints nothing for so long.
+    """
+    left = b""
+    while True:
+        if not select.select([process.stdout], [], [], seconds)[0]:
+            raise TimeoutError(f"no answer for {seconds} s")
+        read = os.read(process.stdout.fileno(), 65536)
+        if not read:
+            return
+        *whole, left = (left + read).split(b"\n")
+        yield from map(json.loads, whole)
+
+
+def memory(process):
+    """Returns the resident memory of a process in MiB: now, and at its peak."""
+    lines = pathlib.Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return [int(fields[name].split()[0]) // 1024 if name in fields else 0 for name in ("VmRSS", "VmHWM")]
+
+
+def watch(cases, seed, first, data, seconds):
+    """Runs all cases in a process of its own; returns the outcomes, what went wrong, and the memory seen."""
+    command = [sys.executable, "-m", "tests.data.fuzz_images", "--inside", f"--cases={cases}", f"--seed={seed}"]
+    outcomes, wrong, sizes, batch = collections.Counter(), [], [], None
+    with tempfile.TemporaryFile() as errors, subprocess.Popen(
+        [*command, f"--first={first}", f"--data={data}"],
+        cwd=ROOT, env={**os.environ, **ALLOCATION}, stdout=subprocess.PIPE, stderr=errors,
+    ) as process:
+        try:
+            for line in lines_of(process, seconds):
+                batch = line.get("begins", batch)
+                outcomes.update(tuple(outcome) for outcome in line.get("outcomes", ()))
+                wrong += [f"batch {batch}: {what}" for what in line.get("wrong", ())]
+                with contextlib.suppress(OSError):  # the process may have ended meanwhile
+                    sizes.append((sum(outcomes.values()), *memory(process)))
+        except TimeoutError as error:
+            process.kill()
+            wrong.append(f"batch {batch}: {error}")
+        if process.wait() and not wrong:
+            errors.seek(0)
+            tail = errors.read().decode("utf-8", "replace")[-2000:]
+            wrong.append(f"batch {batch}: the process ended with status {process.returncode}: {tail}")
+    return outcomes, wrong, sizes
+
+
+def report(outcomes, wrong, sizes):
+    """Returns the lines of the report, and whether all is well."""
+    lines = ["| kind | cases | read | refused | as |", "|---|---|---|---|---|"]
+    for kind in ("good", *broken_files.KINDS):
+        counts = collections.Counter({why: n for (of, why), n in outcomes.items() if of == kind})
+        words = collections.Counter()
+        for why, count in counts.items():  # sizes and lengths differ from file to file
+            words[re.sub(r"\d+", "#", why)] += count if why else 0
+        shown = "; ".join(f"{n} {why}" for why, n in words.most_common(4) if n)
+        total = sum(counts.values())
+        lines.append(f"| {kind} | {total} | {counts['']} | {total - counts['']} | {shown} |")
+    thousands = range(1000, sizes[-1][0] if sizes else 0, 1000)
+    curve = [next(size for cases, size, _ in sizes if cases >= least) for least in thousands]
+    if curve:
+        curve.append(sizes[-1][1])
+        shown = ", ".join(map(str, curve))
+        lines.append(f"Memory after each 1,000 cases and at the end: {shown} MiB; peak {sizes[-1][2]} MiB.")
+        if curve[-1] - curve[0] > GROWTH:
+            wrong = [*wrong, f"memory grew by {curve[-1] - curve[0]} MiB, more than {GROWTH}"]
+    total = sum(outcomes.values())
+    lines += wrong or [f"{total} cases: no crash, no hang{', no growing memory' * bool(curve)}; every row is right."]
+    return lines, not wrong and total > 0
+
+
+def main(_) -> None:
+    """Prints a table of outcomes and a verdict; exit status 1 if anything is wrong."""
+    arguments = (_CASES.value, _SEED.value, _FIRST.value, _DATA.value)
+    if _INSIDE.value:
+        answer_all(*arguments)
+        return
+    lines, is_well = report(*watch(*arguments, _SECONDS.value))
+    print("\n".join(lines))
+    sys.exit(0 if is_well else 1)
+
+
+if __name__ == "__main__":
+    _CASES = flags.DEFINE_integer("cases", 10_000, "pictures that are sent", lower_bound=1)
+    _SEED = flags.DEFINE_integer("seed", 0, "of the pictures and of how they are broken")
+    _FIRST = flags.DEFINE_integer("first", 0, "number of the first batch: to see one again", lower_bound=0)
+    _DATA = flags.DEFINE_string("data", os.environ.get("ORNET_CUB10", ""), "folder with more good pictures")
+    _SECONDS = flags.DEFINE_integer("seconds", 120, "what counts as a hang", lower_bound=1)
+    _INSIDE = flags.DEFINE_bool("inside", False, "be the process that is watched")
+    app.run(main)

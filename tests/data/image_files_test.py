@@ -1,0 +1,238 @@
+"""One walk: data sets and prediction see the same files, whatever lies between them."""
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import textwrap
+import unicodedata
+
+import pytest
+
+from ornet_tf import predict
+from ornet_tf.data import image_files
+from ornet_tf.datasets import image_folder, imagenet, reid
+from tests import source_tree
+
+TAKEN = ["ape/1.jpg", "ape/2.JPEG", "ape/deep/er/3.PnG", "bee/4.jpg", "linked/5.jpg", "linked/sub/6.jpg", "bee/7.jpg"]
+PASSED_OVER = [
+    "ape/._1.jpg", "ape/.hidden.png", "ape/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "@eaDir/9.jpg", "__MACOSX/ape/._1.jpg",
+    "__MACOSX/ape/1.jpg", "ape/__macosx/1.jpg", "#recycle/1.jpg", "bee/@Recycle/1.jpg", "$RECYCLE.BIN/a/1.jpg",
+    ".cache/bee/1.jpg", "bee/.ipynb_checkpoints/4-checkpoint.jpg",
+]  # fmt: skip
+OTHERS = ["ape/notes.txt", "bee/Thumbs.db", "ape/1.jpg@SynoEAStream"]
+
+
+def make(root, names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"never opened here")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A folder of classes as they come from phones, servers and archives, with links of all kinds."""
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    make(elsewhere, ["5.jpg", "sub/6.jpg", "7.jpg", ".8.jpg"])
+    (elsewhere / "7.jpg").rename(tmp_path / "seven.jpg")
+    make(root, [name for name in TAKEN if not name.startswith("linked/") and name != "bee/7.jpg"])
+    make(root, [*PASSED_OVER, *OTHERS])
+    (root / "linked").symlink_to(elsewhere, target_is_directory=True)
+    (root / "bee" / "7.jpg").symlink_to(tmp_path / "seven.jpg")
+    (root / "bee" / "nowhere.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (root / "bee" / "itself.jpg").symlink_to(root / "bee" / "itself.jpg")
+    (root / "bee" / "itself").symlink_to(root / "bee" / "itself")
+    (root / "ape" / "up").symlink_to(root, target_is_directory=True)
+    (elsewhere / "back").symlink_to(root / "linked", target_is_directory=True)
+    os.mkfifo(root / "bee" / "pipe.jpg")
+    return root
+
+
+def below(root, paths):
+    return [os.path.relpath(path, root) for path in paths]
+
+
+def test_training_and_prediction_see_the_same_files(tree):
+    trained = image_folder.load("train", root=tree)
+    predicted, unreadable = predict.find_pictures([str(tree)])
+    assert unreadable == []
+    assert below(tree, predicted) == below(tree, trained.images) == trained.names == sorted(TAKEN)
+    assert trained.class_names == ["ape", "bee", "linked"]
+    assert all(os.path.isfile(path) for path in predicted)
+
+
+def test_what_is_passed_over_is_counted_and_logged(tree, caplog):
+    with caplog.at_level("INFO", logger="absl"):
+        found = image_files.find(tree)
+    assert sorted(found.others) == sorted(OTHERS)
+    assert set(found.passed_over) == {
+        "ape/._1.jpg", "ape/.hidden.png", "ape/@eaDir", "@eaDir", "__MACOSX", "ape/__macosx", "#recycle",
+        "bee/@Recycle", "$RECYCLE.BIN", ".cache", "bee/.ipynb_checkpoints", "bee/nowhere.jpg", "bee/itself.jpg",
+        "bee/itself", "ape/up", "linked/back", "linked/.8.jpg", "bee/pipe.jpg",
+    }  # fmt: skip
+    assert len(found.passed_over) == 18
+    assert f"{tree}: passed over 18 hidden images and folders" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", logger="absl"):
+        image_files.find(tree / "ape" / "deep")
+    assert not caplog.text
+
+
+def test_a_file_or_folder_that_is_named_is_always_taken(tree):
+    hidden, other = str(tree / "ape" / "._1.jpg"), str(tree / "ape" / "notes.txt")
+    assert predict.find_pictures([hidden, other]) == ([hidden, other], [])
+    for folder in ("@eaDir", ".cache/bee", "__MACOSX"):
+        assert predict.find_pictures([str(tree / folder)])[0]
+    assert image_folder.load("train", root=tree / ".cache").names == ["bee/1.jpg"]
+
+
+def test_the_order_is_that_of_composed_characters(tmp_path):
+    names = ["a/1.jpg", "a-b/1.jpg", "a.jpg", "z\u00e4/1.jpg", "zb/1.jpg", "\u00e9.jpg"]
+    orders = []
+    for form in ("NFC", "NFD"):
+        make(tmp_path / form, [unicodedata.normalize(form, name) for name in reversed(names)])
+        orders.append([unicodedata.normalize("NFC", name) for name in image_files.find(tmp_path / form).images])
+    assert orders[0] == orders[1] == sorted(names)
+
+
+def test_names_that_are_no_utf_8_are_found(tmp_path, caplog):
+    for name in (b"caf\xe9.png", b".caf\xe9.png"):
+        pathlib.Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).write_bytes(b"")
+    with caplog.at_level("INFO", logger="absl"):
+        assert image_files.find(tmp_path).images == ["caf\udce9.png"]
+    assert "such as '.caf\\udce9.png'" in caplog.text
+
+
+def test_the_depth_of_the_search_can_be_bounded(tmp_path):
+    make(tmp_path, ["1.jpg", "a/2.jpg", "a/b/3.jpg", "a/b/c/4.jpg"])
+    found = [image_files.find(tmp_path, depth=depth).images for depth in (0, 1, 2, None)]
+    assert [len(images) for images in found] == [1, 2, 3, 4]
+
+
+def test_data_sets_of_one_level_pass_over_the_same(tmp_path):
+    thumbnails = ["train/n01/@eaDir/n01_1.JPEG/thumb.jpg", "train/@eaDir/n01_1.jpg", "train/n01/._n01_1.JPEG"]
+    make(tmp_path, ["train/n01/n01_1.JPEG", *thumbnails, "val/n01/v_1.JPEG", "val/@eaDir/v_1.JPEG", "val/n01/._v.jpg"])
+    for split, names in (("train", ["train/n01/n01_1.JPEG"]), ("test", ["val/n01/v_1.JPEG"])):
+        source = imagenet.load(split, root=tmp_path)
+        assert (source.names, source.class_names) == (names, ["n01"])
+    make(tmp_path, ["bounding_box_train/0002_c1s1_000451_03.jpg", "bounding_box_train/._0002_c1s1_000451_03.jpg"])
+    make(tmp_path, ["bounding_box_train/@eaDir/0003_c1s1_000451_03.jpg"])
+    assert reid.load("train", root=tmp_path).names == ["bounding_box_train/0002_c1s1_000451_03.jpg"]
+
+
+def test_split_folders_are_told_from_what_systems_left_beside_them(tmp_path):
+    make(tmp_path, ["train/cat/1.jpg", "test/cat/2.jpg", "@eaDir/1.jpg", "__MACOSX/train/cat/._1.jpg"])
+    assert image_folder.load("test", root=tmp_path).names == ["test/cat/2.jpg"]
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        image_files.find(tmp_path / "nowhere")
+
+
+def test_folders_that_link_to_each_other_are_looked_into_once(tmp_path, caplog):
+    folders = [tmp_path / f"{number:02d}" for number in range(50)]  # a system takes about 40 links in a path
+    for folder in folders:
+        make(folder, ["1.jpg"])
+    for folder in folders:
+        for other in folders:
+            (folder / f"to {other.name}").symlink_to(other, target_is_directory=True)
+    with caplog.at_level("INFO", logger="absl"):
+        found = image_files.find(tmp_path)
+    assert len(found.images) == 50 and all(os.path.isfile(tmp_path / name) for name in found.images)
+    assert len({os.path.realpath(tmp_path / name) for name in found.images}) == 50
+    assert found.images[:2] == ["00/1.jpg", "00/to 01/1.jpg"]  # the first in order of names
+    assert len(found.passed_over) == 50 * 50  # 50 folders and 50 * 50 links, of which one for each image was taken
+    assert "folders found before under another name" in caplog.text
+
+
+def test_links_to_folders_of_systems_are_passed_over(tmp_path):
+    make(tmp_path, ["ape/1.jpg", "ape/@eaDir/2.jpg", "store/ape/3.jpg"])
+    (tmp_path / "notea").symlink_to("ape/@eaDir", target_is_directory=True)
+    (tmp_path / "more").symlink_to("store/ape", target_is_directory=True)
+    found = image_files.find(tmp_path)
+    assert (found.images, found.passed_over) == (["ape/1.jpg", "more/3.jpg"], ["ape/@eaDir", "notea", "store/ape"])
+
+
+def test_what_is_no_file_is_said_truly(tmp_path, caplog):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with caplog.at_level("INFO", logger="absl"):
+        image_files.find(tmp_path)
+    assert "what is neither a file nor a folder (pipes, links that lead nowhere), such as 'pipe.jpg'" in caplog.text
+
+
+def test_a_tree_may_be_of_any_depth(tmp_path):
+    depth = 1100
+    for level in range(1, depth + 1):
+        (tmp_path / "/".join("a" * level)).mkdir()
+    file = tmp_path / "/".join("a" * depth) / "1.jpg"
+    file.touch()
+    try:
+        assert image_files.find(tmp_path).images == ["a/" * depth + "1.jpg"]
+    finally:  # what removes the tests' folders is not made for such trees
+        file.unlink()
+        for level in range(depth, 0, -1):
+            (tmp_path / "/".join("a" * level)).rmdir()
+
+
+@pytest.fixture
+def locked():
+    """A folder with a folder that nobody can read; pytest's own folders are closed to other users altogether."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        make(folder, ["cat/1.jpg", "cat/b/2.jpg", "cat/c/3.jpg", "dog/4.jpg"])
+        (folder / "cat" / "b").chmod(0)
+        yield folder
+        (folder / "cat" / "b").chmod(0o700)
+
+
+def as_another_user(folder, program):
+    """Runs a program that may not read everything, as the superuser may."""
+    before = """
+        import os, sys
+        from ornet_tf import image_files, predict
+        from ornet_tf.datasets import _files, image_folder
+        os.chdir(sys.argv[1])
+        os.geteuid() or os.setuid(65534)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(before) + textwrap.dedent(program), str(folder)],
+        cwd=source_tree.ROOT, check=False, timeout=120, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_folder_below_that_can_not_be_read_costs_what_is_in_it(locked):
+    program = """
+        print(image_files.find("."))
+        found, unreadable = predict.find_pictures(["."])
+        print(found, unreadable)
+        try:
+            predict.find_pictures(["cat/b"])
+        except PermissionError as error:
+            print("named itself:", error)
+    """
+    found, predicted, named = as_another_user(locked, program).splitlines()
+    images = ["cat/1.jpg", "cat/c/3.jpg", "dog/4.jpg"]
+    assert found == str(image_files.Found(images, [], [], [("cat/b", "Permission denied")]))
+    assert predicted == f"{[f'./{name}' for name in images]} [('./cat/b', 'folder not read: Permission denied')]"
+    assert named.startswith("named itself: [Errno 13]")
+
+
+def test_a_data_set_must_be_readable_as_a_whole(locked):
+    program = """
+        for load in (lambda: image_folder.load("train", root="."), lambda: _files.pictures("cat", folders=True)):
+            try:
+                load()
+            except Exception as error:
+                print(type(error).__name__, error)
+    """
+    lines = as_another_user(locked, program).splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.startswith("UserError ") and "cat/b: the folder can't be read: Permission denied; make it" in line

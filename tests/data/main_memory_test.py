@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf.data import main_memory
+
+
+def test_there_is_some():
+    assert 0 < main_memory.available() < 2**50
+
+
+def test_more_than_is_available_is_refused(monkeypatch):
+    monkeypatch.setattr(main_memory, "available", lambda: 39)
+    with pytest.raises(ValueError, match=r"The table needs 40 bytes of memory \(0.00 GiB\), and 39 are .*Shrink it"):
+        main_memory.take((5, 2), np.float32, what="The table", remedy="Shrink it.")
+    monkeypatch.setattr(main_memory, "available", lambda: 40)
+    assert main_memory.take((5, 2), np.float32, what="The table", remedy="Shrink it.").tolist() == [[0, 0]] * 5
+
+
+@pytest.mark.parametrize("dtype", [tf.uint8, tf.float16, tf.bfloat16, tf.float32])
+def test_a_tensor_shares_the_memory_of_its_block(dtype):
+    block = main_memory.take((3, 5), dtype.as_numpy_dtype, what="", remedy="")
+    tensor = main_memory.as_tensor(block)
+    assert (tensor.dtype, tensor.shape) == (dtype, [3, 5])
+    block[1, 2] = 7
+    assert float(tensor[1, 2]) == 7
+
+
+def test_a_constant_lies_in_main_memory():
+    made = main_memory.constant([1, 2], tf.int64)
+    assert made.dtype == tf.int64
+    assert "CPU:0" in made.device

@@ -1,0 +1,146 @@
+"""Masks that are missing, broken, empty or of another size: the report on the data, and evaluations that need them."""
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ornet_tf import check_data
+from ornet_tf import config as ornet
+from ornet_tf.data import check_report, loading, masks
+from ornet_tf.evaluation import measurement
+from ornet_tf.training import training_images
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SIZE = (20, 30)  # height, width
+NAMES = [f"001.Wren/{letter}.jpg" for letter in "abcdef"]
+
+
+@pytest.fixture
+def tree(tmp_path, encode):
+    """CUB's layout: one picture to train on and six to test on, of which each has a mask with object."""
+    def write(name, content):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+
+    names = ["001.Wren/trained.jpg", *NAMES]
+    for name in names:
+        write(f"images/{name}", encode(np.zeros([*SIZE, 3], np.uint8), "JPEG"))
+    for row, name in enumerate(NAMES):
+        mask = np.zeros(SIZE, np.uint8)
+        mask[row] = 255
+        write(f"segmentations/{name[:-4]}.png", encode(mask))
+    rows = {
+        "classes": ["1 001.Wren"], "images": [f"{i} {name}" for i, name in enumerate(names)],
+        "image_class_labels": [f"{i} 1" for i in range(7)], "train_test_split": [f"{i} {int(not i)}" for i in range(7)],
+        "bounding_boxes": [f"{i} 0 0 3 3" for i in range(7)],
+    }  # fmt: skip
+    for name, lines in rows.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    return tmp_path
+
+
+@pytest.fixture
+def spoiled(tree, encode):
+    """The tree with four masks that can't be used, one in each way."""
+    folder = tree / "segmentations" / "001.Wren"
+    (folder / "a.png").unlink()
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:60])
+    (folder / "c.png").write_bytes(encode(np.full([30, 20], 255, np.uint8)))
+    (folder / "d.png").write_bytes(encode(np.full(SIZE, 127, np.uint8)))  # the brightest grey that is no object
+    return tree
+
+
+def config_of(root, *protocols):
+    config = ornet.default()
+    config.dataset = {"name": "cub", "options": {"root": str(root)}}
+    config.evaluation.protocols = protocols or ("half_open",)
+    return config
+
+
+def test_a_report_tells_how_many_pictures_have_a_mask_and_which_masks_have_to_be_mended(spoiled):
+    report = check_report.look(config_of(spoiled), ["train", "test"])
+    assert report["splits"]["train"]["masks"] is None
+    assert report["splits"]["test"]["masks"] == {
+        "masks": 5, "without": NAMES[:1], "broken": [{"name": NAMES[1], "reason": "truncated or damaged PNG"}],
+        "wrong_size": [{"name": NAMES[2], "size": [30, 20], "picture_size": [20, 30]}], "empty": [NAMES[3]],
+    }  # fmt: skip
+    assert report["problems"] == 3
+    lines = check_report.text(report).split("\n")
+    at = lines.index("  5 of 6 pictures have a mask")
+    assert lines[at + 1 :] == [
+        "  masks that cannot be used: 1", f"    {NAMES[1]}: truncated or damaged PNG",
+        "  masks of another size than their picture: 1",
+        f"    {NAMES[2]}: 30 x 20 (height x width), its picture 20 x 30",
+        "  masks without object (no pixel is brighter than half of the range): 1", f"    {NAMES[3]}",
+        "  pictures without a mask: 1", f"    {NAMES[0]}",
+        "", "3 problems.", "",
+    ]  # fmt: skip
+    assert "  no masks" in lines[:at]
+
+
+def test_headers_tell_sizes_and_a_picture_without_size_tells_nothing_of_its_mask(spoiled, encode):
+    (spoiled / "images" / NAMES[2]).write_bytes(b"")
+    (spoiled / "segmentations" / NAMES[4]).with_suffix(".png").write_bytes(b"GIF89a" + bytes(40))
+    (spoiled / "segmentations" / NAMES[5]).with_suffix(".png").write_bytes(encode(np.zeros([5, 6], np.uint8)))
+    found = check_report.look(config_of(spoiled), ["test"], headers_only=True)["splits"]["test"]["masks"]
+    assert found == {
+        "masks": 5, "without": NAMES[:1], "broken": [{"name": NAMES[4], "reason": "a GIF; only JPEG and PNG are read"}],
+        "wrong_size": [{"name": NAMES[5], "size": [5, 6], "picture_size": [20, 30]}], "empty": [],
+    }  # fmt: skip
+
+
+def test_the_status_says_whether_a_mask_has_to_be_mended(tree, spoiled, capsys):
+    options = {"split": "test", "duplicates": False, "headers_only": False, "json": True}
+    with pytest.raises(SystemExit) as ended:
+        check_data.main(config_of(spoiled), **options)
+    assert ended.value.code == 1
+    assert json.loads(capsys.readouterr().out)["splits"]["test"]["masks"]["empty"] == [NAMES[3]]
+    good = (tree / "segmentations" / NAMES[4]).with_suffix(".png").read_bytes()
+    for name in NAMES[1:4]:  # the first one stays without, which is no problem
+        (tree / "segmentations" / name).with_suffix(".png").write_bytes(good)
+    check_data.main(config_of(tree), **{**options, "json": False})
+    assert "pictures without a mask: 1" in capsys.readouterr().out
+
+
+def test_an_evaluation_that_needs_masks_lists_all_that_cannot_be_used_before_anything_else(spoiled, tmp_path):
+    folder = spoiled / "segmentations" / "001.Wren"
+    expected = (
+        "3 of 6 masks cannot be used; pxap needs a mask for each picture, a JPEG or PNG of the picture's size:\n"
+        f"  {folder / 'a.png'}: file not found\n"
+        f"  {folder / 'b.png'}: truncated or damaged PNG\n"
+        f"  {folder / 'c.png'}: 30 x 20 (height x width), its picture 20 x 30\n"
+        "Repair or add them, or leave pxap out of config.evaluation.protocols."
+    )
+    config = config_of(spoiled, "half_open", "pxap")
+    with pytest.raises(ValueError) as caught:  # the folder of a run is not even looked at
+        measurement.evaluate(config, str(tmp_path / "nowhere"))
+    assert str(caught.value) == expected
+    with pytest.raises(ValueError) as caught:  # nor is anything trained
+        training_images.load_and_check(config, str(tmp_path))
+    assert str(caught.value) == f"The test split: {expected}"
+    assert len(loading.load_split(config_of(spoiled), "test")) == 6  # nothing else needs them
+
+
+def test_an_empty_mask_is_background_and_logged(tree, encode, caplog):
+    source = loading.load_split(config_of(tree), "test").select([3, 4])
+    with open(source.masks[0], "wb") as file:
+        file.write(encode(np.zeros(SIZE, np.uint8)))
+    with caplog.at_level("WARNING", logger="absl"):
+        masks.check(source, ["pxap"])
+    assert f"all background: {NAMES[3]}." in caplog.text
+
+
+@pytest.mark.slow
+def test_the_program_ends_with_that_sentence(spoiled, tmp_path):
+    config = tmp_path / "experiment.py"
+    config.write_text(
+        "from tests.data.masks_test import config_of\n\ndef get_config():\n"
+        f"  return config_of({str(spoiled)!r}, 'pxap')\n"
+    )
+    command = [sys.executable, "-m", "ornet_tf.evaluate", f"--config={config}", f"--workdir={tmp_path / 'run'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "Error: 3 of 6 masks cannot be used; pxap needs a mask for each picture" in done.stderr

@@ -1,0 +1,36 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from ornet_tf.data.pillow_errors import UNREADABLE
+from tests import broken_files, damaged_metadata
+
+
+def read(file):
+    """Reads as our code does: header, EXIF, orientation, pixels; returns the error's class, or None."""
+    try:
+        with Image.open(io.BytesIO(file)) as picture:
+            picture.getexif()
+            np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    except UNREADABLE as error:
+        return type(error)
+    return None
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_whatever_is_damaged_is_one_of_them():
+    files = [*damaged_metadata.kinds().values(), *damaged_metadata.mutated(np.random.default_rng(0), 2000)]
+    rng = np.random.default_rng(1)
+    good = broken_files.good_files(rng)
+    files += [broken_files.broken(rng, good[i % len(good)], good[0])[1] for i in range(300)]
+    found = {read(file) for file in files}
+    assert len(found - {None}) >= 5  # or nothing would be shown: these are not all OSError
+    assert {SyntaxError, TypeError} <= found
+    assert None in found
+
+
+def test_what_is_no_picture_s_fault_is_none_of_them():
+    for error in (KeyboardInterrupt, SystemExit, NameError, ImportError):
+        assert not issubclass(error, UNREADABLE)

@@ -1,0 +1,217 @@
+"""Tests of the toybirds data set: its sources, what they depend on, its cache and its errors."""
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ornet_tf import registry
+from ornet_tf.data.source import SPLITS
+from ornet_tf.datasets import _toybirds_drawing as drawing
+from ornet_tf.datasets import toybirds
+from ornet_tf.errors import UserError
+
+
+def _pictures(source) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(io.BytesIO(image))) for image in source.images])
+
+
+def _loop_box(mask):
+    """The tight half-open box of one mask, one pixel after the other."""
+    ys, xs = zip(*[(y, x) for y in range(mask.shape[0]) for x in range(mask.shape[1]) if mask[y, x]])
+    return [min(ys), min(xs), max(ys) + 1, max(xs) + 1]
+
+
+def test_registry_finds_it_and_not_its_drawing():
+    assert registry.find("datasets", "toybirds") is toybirds.load
+    assert not [name for name in registry.choices("datasets") if "drawing" in name]
+    registry.check_options(toybirds.load, {"seed": 1, "image_size": 64}, where="config.dataset")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_source(split):
+    source = toybirds.load(split, train_count=13, validation_count=14, test_count=15, image_size=48)
+    count = {"train": 13, "validation": 14, "test": 15}[split]
+    assert len(source) == count and len(set(source.names)) == count
+    assert source.names[0].startswith(split)
+    assert source.labels.dtype == np.int32
+    assert all(isinstance(image, bytes) and image.startswith(b"\x89PNG\r\n\x1a\n") for image in source.images)
+    assert _pictures(source).shape == (count, 48, 48, 3)
+    if split == "train":
+        assert source.boxes is None
+    else:
+        assert [box.shape for box in source.boxes] == [(1, 4)] * count
+        assert {box.dtype for box in source.boxes} == {np.dtype(np.float32)}
+
+
+def test_default_counts_and_classes():
+    sizes = [len(toybirds.masks(split, image_size=32)) for split in SPLITS]
+    assert sizes == [10000, 500, 1000]
+    source = toybirds.load("validation")
+    assert len(source.class_names) == 6
+    assert np.ptp(np.bincount(source.labels, minlength=6)) <= 1
+
+
+@pytest.mark.parametrize("classes", [2, 5, 12, 20])
+def test_classes_are_balanced_and_have_names(classes):
+    source = toybirds.load("test", num_classes=classes, test_count=3 * classes + 1)
+    assert len(set(source.class_names)) == classes
+    counts = np.bincount(source.labels, minlength=classes)
+    assert counts.sum() == 3 * classes + 1 and counts.min() == 3 and counts.max() == 4
+
+
+def test_same_options_same_bytes_and_seeds_splits_and_indices_differ():
+    def images(split="test", seed=3):
+        return toybirds.load(split, seed=seed, train_count=20, validation_count=20, test_count=20).images
+
+    assert images() == images()
+    everything = [*images(), *images(seed=4), *images("train"), *images("validation"), *images("train", seed=4)]
+    assert len(set(everything)) == len(everything)
+
+
+def test_counts_do_not_change_pictures():
+    few = toybirds.load("test", test_count=5)
+    many = toybirds.load("test", test_count=37, train_count=1, validation_count=2)
+    assert list(many.images[:5]) == list(few.images)
+    np.testing.assert_array_equal(many.labels[:5], few.labels)
+    np.testing.assert_array_equal(np.stack(many.boxes[:5]), np.stack(few.boxes))
+    np.testing.assert_array_equal(
+        toybirds.masks("test", test_count=37)[:5], toybirds.masks("test", test_count=5)
+    )
+
+
+@pytest.mark.parametrize("size", [64, 33])
+def test_boxes_are_the_tight_boxes_of_the_masks(size):
+    source = toybirds.load("test", test_count=30, image_size=size)
+    masks = toybirds.masks("test", test_count=30, image_size=size)
+    assert masks.dtype == np.uint8 and masks.shape == (30, size, size)
+    for mask, box in zip(masks, source.boxes):
+        assert set(np.unique(mask)) == {0, drawing.BODY, drawing.HEAD}
+        assert box.tolist() == [_loop_box(mask)]
+    stored = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in source.masks])
+    np.testing.assert_array_equal(stored, 255 * (masks > 0))
+    assert toybirds.load("train", train_count=2, image_size=size).masks is None
+
+
+def _assert_equal(a, b):
+    assert list(a.images) == list(b.images) and list(a.names) == list(b.names)
+    assert list(a.class_names) == list(b.class_names)
+    assert a.masks == b.masks
+    np.testing.assert_array_equal(a.labels, b.labels)
+    assert (a.boxes is None) == (b.boxes is None)
+    if a.boxes is not None:
+        np.testing.assert_array_equal(np.stack(a.boxes), np.stack(b.boxes))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_cache_round_trip(tmp_path, split):
+    options = {"train_count": 20, "test_count": 20}
+    folder = tmp_path / "new" / "folder"
+    plain = toybirds.load(split, **options)
+    _assert_equal(toybirds.load(split, cache_dir=str(folder), **options), plain)
+    (file,) = folder.iterdir()
+    assert file.name.startswith(f"toybirds-{split}-") and file.suffix == ".npz"
+    written = file.stat().st_mtime_ns
+    _assert_equal(toybirds.load(split, cache_dir=str(folder), **options), plain)
+    assert [f.stat().st_mtime_ns for f in folder.iterdir()] == [written]
+
+
+def test_cache_is_read_and_not_made_again(tmp_path):
+    toybirds.load("test", test_count=4, cache_dir=str(tmp_path))
+    (file,) = tmp_path.iterdir()
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    arrays["boxes"] = arrays["boxes"] + 1000
+    np.savez(file, **arrays)
+    assert np.min(toybirds.load("test", test_count=4, cache_dir=str(tmp_path)).boxes) >= 1000
+
+
+def test_every_option_has_its_own_cache_file(tmp_path):
+    changes = [
+        {}, {"seed": 1}, {"image_size": 65}, {"num_classes": 7}, {"test_count": 3}, {"head_blank_probability": 0.5},
+        {"body_noise_probability": 0.5}, {"body_hue_deviation": 15.5}, {"distractor_count": 6},
+    ]  # fmt: skip
+    for change in changes:
+        toybirds.load("test", cache_dir=str(tmp_path), **{"test_count": 2, **change})
+    assert len(list(tmp_path.iterdir())) == len(changes)
+    toybirds.load("test", cache_dir=str(tmp_path), test_count=2, train_count=5, validation_count=6)
+    assert len(list(tmp_path.iterdir())) == len(changes)
+
+
+def _flip_a_byte(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+def _other_arrays(content):
+    del content
+    buffer = io.BytesIO()
+    np.savez(buffer, encoded=np.zeros(3, np.uint8), sizes=np.ones(3, np.int64), boxes=np.zeros((3, 4), np.int32))
+    return buffer.getvalue()
+
+
+def _no_arrays(content):
+    del content
+    buffer = io.BytesIO()
+    np.savez(buffer, something=np.zeros(3))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda c: c[: len(c) // 2], lambda c: c[:-1], lambda c: b"", lambda c: b"no archive", _flip_a_byte, _other_arrays,
+     _no_arrays],
+    ids=["half", "one byte short", "empty", "text", "a flipped byte", "other arrays", "no arrays"],
+)  # fmt: skip
+def test_a_spoilt_cache_is_made_again_with_a_warning(tmp_path, caplog, spoil):
+    plain = toybirds.load("validation", validation_count=8, cache_dir=str(tmp_path))
+    (file,) = tmp_path.iterdir()
+    good = file.read_bytes()
+    file.write_bytes(spoil(good))
+    with caplog.at_level("WARNING"):
+        _assert_equal(toybirds.load("validation", validation_count=8, cache_dir=str(tmp_path)), plain)
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert str(file) in warning
+    caplog.clear()
+    with caplog.at_level("WARNING"):
+        _assert_equal(toybirds.load("validation", validation_count=8, cache_dir=str(tmp_path)), plain)
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
+    assert [f.name for f in tmp_path.iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"split": "training"}, ValueError, ["split", "train, validation, test", "'training'"]),
+        ({"seed": -1}, ValueError, ["seed", "at least 0", "-1"]),
+        ({"seed": "0"}, UserError, ["seed", "an integer", "'0'"]),
+        ({"image_size": 31}, ValueError, ["image_size", "at least 32", "31"]),
+        ({"image_size": 64.5}, UserError, ["image_size", "an integer", "64.5"]),
+        ({"num_classes": 1}, ValueError, ["num_classes", "from 2 to 20", "1"]),
+        ({"num_classes": 21}, ValueError, ["num_classes", "from 2 to 20", "21"]),
+        ({"num_classes": True}, UserError, ["num_classes", "an integer", "True"]),
+        ({"train_count": 0}, ValueError, ["train_count", "at least 1", "0"]),
+        ({"test_count": None}, UserError, ["test_count", "an integer", "None"]),
+        ({"validation_count": -5}, ValueError, ["validation_count", "at least 1", "-5"]),
+        ({"head_blank_probability": 1.5}, ValueError, ["head_blank_probability", "from 0 to 1", "1.5"]),
+        ({"body_noise_probability": "no"}, UserError, ["body_noise_probability", "a number", "'no'"]),
+        ({"body_noise_probability": float("nan")}, ValueError, ["body_noise_probability", "from 0 to 1", "nan"]),
+        ({"body_hue_deviation": -1}, ValueError, ["body_hue_deviation", "from 0 to 180", "-1"]),
+        ({"distractor_count": -1}, ValueError, ["distractor_count", "at least 0", "-1"]),
+    ],
+)
+@pytest.mark.parametrize("function", [toybirds.load, toybirds.masks])
+def test_wrong_options_are_named(function, options, error, words):
+    with pytest.raises(error) as raised:
+        function(**{"split": "test", **options})
+    message = str(raised.value)
+    assert message.startswith("toybirds: ") and message.endswith(".")
+    for word in words:
+        assert word in message
+
+
+def test_masks_refuse_unknown_options():
+    with pytest.raises(TypeError, match="num_clases"):
+        toybirds.masks("test", num_clases=3)

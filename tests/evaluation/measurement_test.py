@@ -1,0 +1,250 @@
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ornet_tf import build
+from ornet_tf.data import loading
+from ornet_tf.datasets import toybirds
+from ornet_tf.errors import NotFiniteError
+from ornet_tf.evaluation import measurement, report
+from ornet_tf.maps import addons_components, boxes, components
+from tests import source_tree, strategies, tiny_experiment
+
+ROWS = ["centre_box", "mean_features", "cam", "stage_one", "stage_two"]
+
+
+@pytest.fixture(scope="module")
+def result(tiny_run):
+    config, workdir = tiny_run
+    return measurement.evaluate(config, workdir)
+
+
+@pytest.mark.slow
+def test_the_program_is_not_warned_of_retracing(tiny_run, tmp_path):
+    workdir = shutil.copytree(tiny_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    command = [sys.executable, "-m", "ornet_tf.evaluate", "--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
+    done = subprocess.run(
+        [*command, "--config.evaluation.pictures=2"], cwd=source_tree.ROOT, capture_output=True, text=True, check=True,
+        timeout=600,
+    )
+    assert "Everything is in" in done.stderr
+    assert "retracing" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_row_is_evaluated_on_every_picture_under_both_box_rules(result):
+    assert list(result["rows"]) == ROWS
+    for rules in result["rows"].values():
+        assert set(rules) == {"tight", "largest"}
+        assert all(summary["images"] == 18 for summary in rules.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("choice", "there", "expected"), [("auto", True, "addons"), ("auto", False, "native"), ("native", True, "native")]
+)
+def test_components_come_from_the_addons_where_they_are_and_are_asked_for(
+    tiny_run, tmp_path, monkeypatch, choice, there, expected
+):
+    workdir = str(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    calls = []
+
+    def largest_extents(levels, count):
+        calls.append("addons")
+        return components.largest_extents(levels, count)
+
+    monkeypatch.setattr(addons_components, "addons_connected_components", lambda: (lambda _: _) if there else None)
+    monkeypatch.setattr(addons_components, "largest_extents", largest_extents)
+    config = tiny_run[0].copy_and_resolve_references()
+    config.evaluation.update({"components": choice, "rows": ("stage_two",), "pictures": 0})
+    assert measurement.evaluate(config, workdir)["components"] == expected
+    assert bool(calls) is (expected == "addons")
+
+
+@pytest.mark.slow
+def test_two_devices_count_every_picture_once_like_one(tiny_run):
+    config, workdir = tiny_run
+    config = config.copy_and_resolve_references()
+    rows = ("cam", "stage_two")
+    config.evaluation.update({"rows": rows, "protocols": ("half_open", "wsol_v2")})
+    source = loading.load_split(config, "test")
+    on_devices = []
+    for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
+        strategy = strategies.mirrored(*devices)
+        with strategy.scope():
+            methods = {name: build.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
+        on_devices.append(measurement.DistributedRows(config, strategy, methods))
+    for batch_size in (8, 17):  # the last batch holds 2 and 1: one for each device, and none for one
+        config.evaluation.batch_size = batch_size
+        measured = [measurement.measure(distributed, source, "test") for distributed in on_devices]
+        for row in rows:
+            for name, one in measured[0][row].items():
+                check_that_figures_are_the_same(one, measured[1][row][name])
+
+
+def check_that_figures_are_the_same(one, two):
+    for title, figures in one.summary().items():
+        assert figures["images"] == 18
+        assert figures == two.summary()[title]
+        for column, values in one.per_image()[title].items():
+            np.testing.assert_allclose(values, two.per_image()[title][column], atol=1e-5)
+
+
+@pytest.mark.parametrize("devices", [pytest.param(["CPU:0"], marks=pytest.mark.slow), ["CPU:0", "CPU:1"]])
+def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
+    traces = []
+
+    class Method:
+        """A free map."""
+
+        parts = {}
+
+        def predict(self, images):
+            traces.append(images.shape)
+            return {"activation_map": images[..., :1] / 255, "logits": tf.reduce_mean(images, [1, 2])}
+
+    config = tiny_experiment.get_config()
+    config.evaluation.update({"rows": ("free",), "batch_size": 17})  # 12 and 18 pictures: once one device gets none
+    strategy, models = strategies.mirrored(*devices), {"free": Method(), "evaluator": Method()}
+    rows = measurement.DistributedRows(config, strategy, models)
+
+    def figures(split, source, expected_traces):
+        traces.clear()
+        measured = measurement.measure(rows, source, split)["free"]["half_open"].summary()
+        assert len(traces) == expected_traces * len(models) * len(devices)
+        assert measured["tight"]["images"] == len(source)
+        return measured
+
+    validation, test = (loading.load_split(config, split) for split in ("validation", "test"))
+    figures("validation", validation, 1)
+    of_test = figures("test", test, 0)
+    twice = dataclasses.replace(test, boxes=[np.repeat(some, 2, axis=0) for some in test.boxes])
+    assert figures("more boxes", twice, 1) == of_test
+    assert figures("test", test, 0) == of_test
+    # What was traced on another split measures as well as what is traced on this one.
+    fresh = measurement.DistributedRows(config, strategy, models)
+    fresh = measurement.measure(fresh, test, "test")["free"]["half_open"]
+    assert fresh.summary() == of_test
+
+
+def test_a_map_that_is_no_number_is_not_measured():
+    class Method:
+        """The logits of the first picture are all right, and the map of the second is not."""
+
+        parts = {}
+
+        def predict(self, images):
+            first = tf.range(tf.shape(images)[0])[:, tf.newaxis, tf.newaxis, tf.newaxis] < 1
+            return {
+                "activation_map": tf.where(first, images[..., :1] / 255, np.nan),
+                "logits": tf.reduce_mean(images, [1, 2]),
+            }
+
+    config = tiny_experiment.get_config()
+    config.evaluation.update({"rows": ("free",), "protocols": ("wsol_v1",)})  # which makes zeros of them
+    rows = measurement.DistributedRows(config, strategies.mirrored("CPU:0"), {"free": Method()})
+    source = loading.load_split(config, "test")
+    message = f"map or the logits of free are NaN or infinite for 7 of 8 pictures, such as {source.names[1]}: .* run"
+    with pytest.raises(NotFiniteError, match=message):
+        measurement.measure(rows, source, "test")
+
+
+def test_corloc_is_what_a_loop_over_pictures_counts(result, tiny_run):
+    config, workdir = tiny_run
+    source = loading.load_split(config, "test")
+    method = build.trained_method(config, "stage_two", workdir, 3)
+    hits = 0
+    for batch in loading.evaluation_batches(config, source).as_numpy_iterator():
+        maps = method.predict(batch["image"])["activation_map"].numpy()
+        for activation_map, truth in zip(maps[..., 0], batch["boxes"]):
+            rows, columns = np.nonzero(activation_map > 0.5)
+            h, w = activation_map.shape
+            box = [0, 0, 1, 1]
+            if rows.size:
+                box = [rows.min() / h, columns.min() / w, (rows.max() + 1) / h, (columns.max() + 1) / w]
+            hits += max(float(boxes.iou(np.float32(box), np.float32(t))) for t in truth) >= 0.5
+    assert result["rows"]["stage_two"]["tight"]["corloc"] == pytest.approx(100 * hits / 18)
+
+
+def test_the_class_of_every_row_is_the_evaluators(result, tiny_run):
+    config, workdir = tiny_run
+    method = build.trained_method(config, "evaluator", workdir, 3)
+    source = loading.load_split(config, "test")
+    wrong = 0
+    for batch in loading.evaluation_batches(config, source).as_numpy_iterator():
+        wrong += np.sum(method.predict(batch["image"])["logits"].numpy().argmax(axis=1) != batch["label"])
+    for rules in result["rows"].values():
+        assert rules["tight"]["clserr_top1"] == pytest.approx(100 * wrong / 18)
+        assert rules["tight"]["clserr_top5"] == 0  # of three classes
+
+
+def test_the_threshold_chosen_on_the_other_split_is_reported_beside_the_best(result):
+    for rules in result["rows"].values():
+        for summary in rules.values():
+            index = summary["thresholds"].index(summary["threshold_chosen"])
+            assert summary["corloc_at_chosen_threshold"] == summary["corloc_by_threshold"][index]
+            assert summary["corloc_at_chosen_threshold"] <= summary["corloc_best_on_evaluated_data"]
+
+
+def test_files_are_written(result, tiny_run):
+    folder = os.path.join(tiny_run[1], "evaluation")
+    with open(os.path.join(folder, "result.json"), encoding="utf-8") as file:
+        assert json.load(file)["rows"] == json.loads(json.dumps(result["rows"]))
+    with open(os.path.join(folder, "per_image.csv"), encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 18
+    hits = np.mean([float(line["iou_stage_two"]) >= 0.5 for line in lines])
+    assert 100 * hits == pytest.approx(result["rows"]["stage_two"]["tight"]["corloc"])
+    with open(os.path.join(folder, "table.md"), encoding="utf-8") as file:
+        assert file.read() == report.table(result)
+    with Image.open(os.path.join(folder, "pictures.png")) as pictures:
+        assert pictures.width > 300
+
+
+def test_all_conventions_are_reported_side_by_side(tiny_run, tmp_path):
+    config, workdir = tiny_run[0].copy_and_resolve_references(), str(shutil.copytree(tiny_run[1], tmp_path / "run"))
+    names = ("wsol_v1", "wsol_v2", "ornet", "pxap")
+    rows = ("cam", "cam_true_label")
+    config.evaluation.update({"protocols": names, "rows": rows, "pictures": 1, "bootstrap_samples": 100})
+    result = rows.evaluate(config, workdir)
+    figures = result["rows"]["cam"]
+    assert list(figures) == list(names)
+    masks = np.stack([image > 0 for image in masks_of(config)])
+    assert figures["pxap"]["object_share"] == pytest.approx(100 * masks.mean())
+    assert figures["wsol_v1"]["maxboxacc"] <= figures["wsol_v2"]["maxboxacc_by_iou"]["50"]
+    assert set(figures["wsol_v2"]["thresholds_chosen"]) == {"30", "50", "70"}
+    with open(os.path.join(workdir, "evaluation", "per_image.csv"), encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    differs = {True: [], False: []}  # the precision of pixels needs no threshold, so that it differs with the map alone
+    for line in lines:
+        of_label, of_predicted = (float(line[f"precision_{row}_pxap"]) for row in ("cam_true_label", "cam"))
+        differs[line["rank"] == "0"].append(abs(of_label - of_predicted) > 2e-4)
+    assert len(differs[True]) > 2 and not any(differs[True])  # the predicted class is the label
+    assert len(differs[False]) > 2 and all(differs[False])
+
+
+def masks_of(config):
+    """The masks of the test split as evaluation has to see them, uint8."""
+    options, input_size = config.dataset.options.to_dict(), config.input
+    start = (input_size.resize - input_size.crop) // 2
+    places = (start + np.arange(input_size.crop)) * options["image_size"] // input_size.resize
+    return toybirds.masks("test", **options)[:, places][:, :, places]
+
+
+def test_a_convention_that_needs_masks_says_so_where_there_are_none(tiny_run, monkeypatch):
+    config = tiny_run[0].copy_and_resolve_references()
+    config.evaluation.protocols = ("half_open", "pxap")
+    load = loading.load_source
+    monkeypatch.setattr(
+        build, "load_source", lambda *arguments: dataclasses.replace(load(*arguments), masks=None)
+    )
+    with pytest.raises(ValueError, match="pxap needs masks, and the test split of toybirds has none; leave it out"):
+        measurement.evaluate(config, tiny_run[1])

@@ -1,0 +1,41 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ornet_tf.inference import encoding
+
+
+def test_paths_and_bytes_stay_as_they_are(tmp_path):
+    (tmp_path / "a").write_bytes(b"content")
+    assert [encoding.encode(p) for p in (tmp_path / "a", str(tmp_path / "a"), b"content")] == [b"content"] * 3
+    assert [encoding.size(p) for p in (tmp_path / "a", b"content", tmp_path / "missing")] == [7, 7, 0]
+
+
+def test_pixels_keep_their_values():
+    pixels = np.random.default_rng(0).integers(0, 256, [5, 7, 3], np.uint8)
+    with Image.open(io.BytesIO(encoding.encode(pixels))) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), pixels)
+    assert encoding.size(pixels) == 105
+
+
+@pytest.mark.parametrize(
+    ("picture", "error", "message"),
+    [
+        (np.zeros([4, 4], np.uint8), ValueError, r"as \[H, W, 3\], but got \[4, 4\]"),
+        (np.zeros([0, 4, 3], np.uint8), ValueError, r"but got \[0, 4, 3\]"),
+        (np.zeros([4, 4, 3], np.float32), TypeError, "but got float32; convert it first"),
+        (3, TypeError, "Expected a path, bytes or uint8 pixels of a picture, but got int"),
+    ],
+)
+def test_what_is_no_picture(picture, error, message):
+    with pytest.raises(error, match=message):
+        encoding.encode(picture)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^Cannot read .*nothing: No such file or directory\.$"):
+        encoding.encode(tmp_path / "nothing")
+    with pytest.raises(OSError, match=r"^Cannot read "):
+        encoding.encode(tmp_path)

@@ -1,0 +1,224 @@
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from ornet_tf.data import loading
+from ornet_tf.inference import localizer, provenance, saved_model, warm_up
+from ornet_tf.runs import training_data
+from tests.signatures import SIGNATURES, expect_same
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run):
+    return saved_model.export(*tiny_run)
+
+
+def test_versions_count_up_and_nothing_half_done_is_left(exported, tiny_run):
+    base, first = os.path.dirname(exported), int(os.path.basename(exported))
+    assert first >= 1
+    assert os.path.basename(saved_model.export(*tiny_run)) == str(first + 1)
+    assert saved_model.versions(base)[-2:] == [first, first + 1]
+    assert sorted(os.listdir(base)) == [str(version) for version in saved_model.versions(base)]
+
+
+@pytest.fixture(name="unexported")
+def _unexported(tiny_run, tmp_path):
+    """The configuration and a copy of the workdir that has no exports yet."""
+    config, workdir = tiny_run
+    shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    return config, str(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_old_versions_go_and_whatever_is_no_version_stays(unexported, tmp_path):
+    base = tmp_path / "run" / "export"
+    for name in ("2", "007", "10", "withdrawn-12", "²"):
+        (base / name).mkdir(parents=True)
+        (base / name / "saved_model.pb").touch()
+    (base / "notes").write_text("mine")
+    assert os.path.basename(saved_model.export(*unexported, keep=3)) == "11"
+    assert sorted(os.listdir(base)) == sorted(["007", "10", "11", "withdrawn-12", "²", "notes"])
+    assert saved_model.versions(str(base)) == [7, 10, 11]
+    assert os.path.basename(saved_model.export(*unexported)) == "12"
+    assert saved_model.versions(str(base)) == [7, 10, 11, 12]
+    assert os.path.basename(saved_model.export(*unexported, keep=1)) == "13"
+    assert saved_model.versions(str(base)) == [13]
+
+
+@pytest.mark.slow
+def test_the_program_logs_no_names_of_weights(unexported):
+    command = [sys.executable, "-m", "ornet_tf.export", "--config=tests/tiny_experiment.py"]
+    done = subprocess.run(
+        [*command, f"--workdir={unexported[1]}"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+    )
+    assert "Exported to" in done.stderr
+    assert "input name" not in done.stderr and "retracing" not in done.stderr
+    assert max(map(len, done.stderr.splitlines())) < 500
+
+
+def test_the_newest_version_is_never_removed(tiny_run):
+    for keep in (0, -1):
+        with pytest.raises(ValueError, match=f"Expected to keep at least 1 version, got {keep}"):
+            saved_model.export(*tiny_run, keep=keep)
+
+
+@pytest.mark.slow
+def test_a_version_that_cannot_be_removed_does_not_hide_that_the_new_one_is_there(unexported, tmp_path, monkeypatch):
+    remove = shutil.rmtree
+
+    def fail(path, *args, **kwargs):
+        if "removed-" in str(path):
+            raise PermissionError(13, "Permission denied", path)
+        remove(path, *args, **kwargs)
+
+    base = tmp_path / "run" / "export"
+    (base / "4").mkdir(parents=True)
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    with pytest.raises(OSError, match="/5 is in place, but an older version could not be removed: .*Permission denied"):
+        saved_model.export(*unexported, keep=1)
+    assert saved_model.versions(str(base)) == [5]
+
+
+@pytest.mark.slow
+def test_the_program_keeps_as_many_as_it_is_told(unexported, tmp_path):
+    (tmp_path / "run" / "export" / "4").mkdir(parents=True)
+    command = [sys.executable, "-m", "ornet_tf.export", "--config=tests/tiny_experiment.py"]
+    for keep, status, left in (("0", 1, ["4"]), ("1", 0, ["5"])):
+        arguments = [f"--workdir={unexported[1]}", f"--keep={keep}"]
+        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True)
+        assert (done.returncode, os.listdir(tmp_path / "run" / "export")) == (status, left), done.stderr
+
+
+def test_signatures_are_as_documented(exported):
+    signatures = tf.saved_model.load(exported).signatures
+    assert set(signatures) == set(SIGNATURES)
+    for name, (takes, gives) in SIGNATURES.items():
+        outputs = signatures[name].structured_outputs
+        assert {key: (spec.dtype.name, spec.shape.as_list()) for key, spec in outputs.items()} == gives, name
+        ((key, spec),) = signatures[name].structured_input_signature[1].items()
+        assert (key, spec.dtype.name, spec.shape.as_list()) == takes, name
+
+
+@pytest.fixture(scope="module", name="files")
+def _files(tiny_run):
+    pictures = list(loading.load_split(tiny_run[0], "test").images)
+    return [*pictures[:3], b"no picture", *pictures[3:]]
+
+
+def test_all_signatures_answer_what_prediction_answers(exported, tiny_run, files):
+    model = localizer.load(*tiny_run)
+    expected = model.localize(tf.constant(files))
+    maps = expected.pop("activation_map")
+    signatures = tf.saved_model.load(exported).signatures
+    served = {name: signatures[name](image_bytes=tf.constant(files)) for name in set(SIGNATURES) - {"image_tensor"}}
+    expect_same(served["serving_default"], expected)
+    expect_same(served["activation_map_float"], {**expected, "activation_map": maps})
+    expect_same(served["localize"], {name: expected[name] for name in SIGNATURES["localize"][1]})
+    pngs = served["activation_map"].pop("activation_map_bytes")
+    expect_same(served["activation_map"], expected)
+    rounded = np.rint(np.asarray(served["activation_map_float"]["activation_map"], np.float64) * 255)
+    for png, grey in zip(pngs.numpy(), rounded):
+        decoded = tf.io.decode_png(png)
+        assert decoded.shape == (8, 8, 1)
+        np.testing.assert_array_equal(decoded[..., 0], grey)
+    pixels = np.stack([tf.io.decode_png(file) for file in files[:3]])
+    expect_same(
+        signatures["image_tensor"](image_tensor=tf.constant(pixels)),
+        {name: value[:3] for name, value in expected.items()},
+    )
+
+
+def in_session(path, signature, files):
+    """Answers as TensorFlow Serving does, by a session; returns the outputs and the names of what was computed."""
+    tf1 = tf.compat.v1
+    with tf1.Session(graph=tf.Graph()) as session:
+        loaded = tf1.saved_model.load(session, ["serve"], path).signature_def[signature]
+        trace = tf1.RunMetadata()
+        outputs = session.run(
+            {name: tensor.name for name, tensor in loaded.outputs.items()},
+            {loaded.inputs["image_bytes"].name: files},
+            options=tf1.RunOptions(trace_level=tf1.RunOptions.FULL_TRACE),
+            run_metadata=trace,
+        )
+    names = {node.node_name for device in trace.step_stats.dev_stats for node in device.node_stats}
+    return outputs, {name for name in names if "ReadVariableOp" not in name and "VarHandleOp" not in name}
+
+
+def parts_in(names):
+    """Returns the calls of models of the tiny experiment among the names of operations, such as lower_1."""
+    return {found.group(1) for name in names if (found := re.search(r"/((?:lower|generator|upper)(?:_\d+)?)/", name))}
+
+
+@pytest.mark.filterwarnings("ignore")  # what a session needs is deprecated
+def test_a_session_gives_the_same_and_boxes_alone_do_without_the_evaluator(exported, files):
+    """TensorFlow Serving restores variables by name, not as Python objects."""
+    whole, computed = in_session(exported, "serving_default", files)
+    found, of_boxes = in_session(exported, "localize", files)
+    expected = tf.saved_model.load(exported).signatures["serving_default"](image_bytes=tf.constant(files))
+    expect_same(whole, expected)
+    expect_same(found, {name: expected[name] for name in found})
+    kinds = [sorted(re.sub(r"_\d+", "", part) for part in parts_in(names)) for names in (computed, of_boxes)]
+    assert set(kinds[0]) == {"generator", "lower", "upper"}
+    assert kinds[1] == ["generator", "lower"]  # one call each: not the evaluator's low layers either
+
+
+def test_each_variable_is_saved_once(exported):
+    saved = saved_model_pb2.SavedModel.FromString((pathlib.Path(exported) / "saved_model.pb").read_bytes())
+    handles = [node.attr["shared_name"].s for node in saved.meta_graphs[0].graph_def.node if node.op == "VarHandleOp"]
+    stored = [name for name, _ in tf.train.list_variables(os.path.join(exported, "variables", "variables"))]
+    weights = [name for name in stored if not name.startswith("_CHECKPOINTABLE")]
+    assert 0 < len(set(handles)) == len(handles) <= len(weights) + 1  # one counts saves
+
+
+def test_where_it_comes_from_lies_beside_the_graph(exported, tiny_run):
+    config, _ = tiny_run
+    facts = json.loads((pathlib.Path(exported) / "assets" / provenance.FILE).read_text(encoding="utf-8"))
+    assert (facts["threshold"], facts["box_rule"], facts["row"]) == (0.5, "tight", "stage_two")
+    assert facts["data"]["class_names"] == training_data.class_names(tiny_run[1])
+    assert facts["config"]["input"]["crop"] == config.input.crop
+    assert (pathlib.Path(exported) / warm_up.PATH).stat().st_size > 0
+
+
+def test_class_names_are_part_of_the_graph(unexported, files, tmp_path):
+    path = saved_model.export(*unexported)
+    before = tf.saved_model.load(path).signatures["serving_default"](image_bytes=tf.constant(files))
+    shutil.move(path, tmp_path / "alone")
+    (tmp_path / "run" / "data.json").write_text("{}")  # nothing of the run is read any more
+    after = tf.saved_model.load(str(tmp_path / "alone")).signatures["serving_default"](image_bytes=tf.constant(files))
+    expect_same(after, before)
+    assert set(after["detection_class_names"].numpy().ravel()) - {b""}
+
+
+def test_only_stock_ops_are_used(exported):
+    saved = saved_model_pb2.SavedModel.FromString((pathlib.Path(exported) / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    used = {node.op for node in graph.node} | {node.op for f in graph.library.function for node in f.node_def}
+    assert {"DecodeJpeg", "Conv2D"} <= used
+    assert not used & {"PyFunc", "EagerPyFunc", "PyFuncStateless"}
+    assert not {op for op in used if op.startswith("Addons")}
+
+
+@pytest.mark.slow
+def test_a_failed_export_leaves_the_versions_that_are_there(exported, tiny_run, monkeypatch):
+    base = os.path.dirname(exported)
+    saved_model.export(*tiny_run)  # so that there is an older one, which --keep=1 must not take
+    before = sorted(os.listdir(base))
+
+    def fail(*_args, **_kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(OSError, match="could not be written to .*No space left on device"):
+        saved_model.export(*tiny_run, keep=1)
+    assert sorted(os.listdir(base)) == before

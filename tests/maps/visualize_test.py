@@ -1,0 +1,194 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ornet_tf.maps import visualize
+
+RED, GREEN, RIM = (255, 0, 0), (0, 255, 0), (30, 30, 30)
+
+
+def picture(height, width, seed=0):
+    return np.random.default_rng(seed).integers(60, 200, (height, width, 3)).astype(np.uint8)
+
+
+def same(pixels, colour):
+    return np.all(pixels == colour, axis=-1)
+
+
+def luminance(colours):
+    linear = np.where(colours <= 10, colours / 3294.6, ((colours / 255 + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_heatmap_goes_from_dark_to_bright():
+    colours = visualize.heatmap(np.linspace(0, 1, 101)[np.newaxis])
+    assert colours.dtype == np.uint8
+    assert colours.shape == (1, 101, 3)
+    np.testing.assert_array_equal(colours[0, [0, -1]], [[68, 1, 84], [253, 231, 37]])
+    lightness = np.cbrt(luminance(colours[0].astype(float)))
+    assert np.all(np.diff(lightness) > 0)
+    assert np.diff(lightness).max() < 3 * np.diff(lightness).min()  # even steps to the eye
+
+
+def test_heatmap_clips_and_takes_a_channel_axis():
+    colours = visualize.heatmap(np.array([[[-3.0], [0.0]], [[np.nan], [7.0]]]))
+    np.testing.assert_array_equal(colours[..., 0], [[68, 68], [68, 253]])
+
+
+def test_overlay_blends_between_picture_and_map():
+    image = picture(20, 30)
+    activation_map = np.full([5, 6, 1], 0.4)  # 102 of 255
+    np.testing.assert_array_equal(visualize.overlay(image, activation_map, alpha=0), image)
+    colour = visualize.heatmap([[0.4]])[0, 0].astype(float)
+    assert same(visualize.overlay(image, activation_map, alpha=1), colour).all()
+    blended = visualize.overlay(image, activation_map, alpha=0.25)
+    np.testing.assert_allclose(blended, 0.75 * image + 0.25 * colour, atol=0.5 + 1e-9)
+
+
+def test_overlay_puts_the_map_where_it_belongs():
+    activation_map = np.zeros([4, 8])
+    activation_map[3, 1] = 1.0
+    brightness = visualize.overlay(np.zeros([40, 80, 3], np.uint8), activation_map, alpha=1.0)[..., 1]
+    np.testing.assert_array_equal(np.unravel_index(np.argmax(brightness[:, ::-1]), (40, 80))[0] // 10, 3)
+    y, x = np.nonzero(brightness > 200)
+    assert (y.min() >= 30, x.min() // 10, x.max() // 10) == (True, 1, 1)
+
+
+def test_overlay_puts_the_map_onto_the_part_of_the_picture_that_it_covers():
+    image = picture(40, 80)
+    drawn = visualize.overlay(image, np.ones([3, 3]), alpha=1.0, extent=(0.25, 0.5, 0.75, 0.625))
+    inside = np.zeros([40, 80], bool)
+    inside[10:30, 40:50] = True
+    low, high = visualize.heatmap([[0.0, 1.0]])[0]
+    np.testing.assert_array_equal(drawn, np.where(inside[..., np.newaxis], high, low))
+    for extent in ((0.4, 0.4, 0.6, 0.6), (0.9, 0.9, 1.0, 1.0)):  # of a picture in which that is no pixel
+        assert visualize.overlay(picture(1, 2), np.ones([3, 3]), extent=extent).shape == (1, 2, 3)
+
+
+def test_overlay_of_a_large_picture_needs_little_more_than_the_picture():
+    image = np.zeros([2000, 3000, 3], np.uint8)
+    tracemalloc.start()
+    visualize.overlay(image, np.ones([7, 7]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * image.nbytes
+
+
+def test_an_outline_is_that_of_draw_boxes_on_the_picture_itself():
+    image, boxes = picture(20, 40), [[0.25, 0.1, 0.75, 0.5], [0, 0, 0.2, 0.9]]
+    canvas = Image.fromarray(image)
+    visualize.outline(canvas, boxes, colour=GREEN, width=3)
+    np.testing.assert_array_equal(canvas, visualize.draw_boxes(image, boxes, colour=GREEN, width=3))
+
+
+def test_boxes_are_drawn_inside_their_edges_on_a_copy():
+    image = picture(20, 40)
+    before = image.copy()
+    drawn = visualize.draw_boxes(image, [0.25, 0.1, 0.75, 0.5], colour=RED, width=2)  # rows 5..14, columns 4..19
+    np.testing.assert_array_equal(image, before)
+    expected = np.zeros([20, 40], bool)
+    expected[5:15, 4:20] = True
+    expected[7:13, 6:18] = False
+    np.testing.assert_array_equal(same(drawn, RED), expected)
+    rim = np.zeros([20, 40], bool)
+    rim[7:13, 6:18] = True
+    rim[8:12, 7:17] = False
+    np.testing.assert_array_equal(same(drawn, RIM), rim)
+    np.testing.assert_array_equal(drawn[~(expected | rim)], image[~(expected | rim)])
+
+
+def test_padding_draws_nothing_and_thin_boxes_a_pixel():
+    image = picture(10, 10)
+    np.testing.assert_array_equal(visualize.draw_boxes(image, np.zeros([3, 4])), image)
+    np.testing.assert_array_equal(visualize.draw_boxes(image, np.zeros([0, 4])), image)
+    drawn = visualize.draw_boxes(image, [[0.999, 0, 1, 0.001], [0, 0, 0, 0]], colour=RED)
+    assert np.argwhere(same(drawn, RED)).tolist() == [[9, 0]]
+
+
+def test_boxes_beyond_the_picture_are_cut_at_its_border():
+    drawn = visualize.draw_boxes(picture(12, 12), [-1, -1, 2, 2], colour=RED, width=1)
+    border = np.ones([12, 12], bool)
+    border[1:-1, 1:-1] = False
+    np.testing.assert_array_equal(same(drawn, RED), border)
+
+
+@pytest.mark.parametrize(("size", "factor"), [(64, 3), (100, 2), (224, 1)])
+def test_a_panel_holds_picture_map_and_boxes(size, factor):
+    image = picture(size, size)
+    activation_map = np.random.default_rng(1).random((4, 4, 1))
+    drawn = visualize.panel(image, activation_map, [0, 0, 0.5, 0.5], [[0.5, 0.5, 1, 1], [0, 0, 0, 0]])
+    side = size * factor
+    assert drawn.shape == (side, 3 * side + 16, 3)
+    first, second, third = (drawn[:, start : start + side] for start in (0, side + 8, 2 * (side + 8)))
+    np.testing.assert_array_equal(first[::factor, ::factor], image)
+    np.testing.assert_array_equal(first, image.repeat(factor, 0).repeat(factor, 1))
+    centre = side // 8
+    np.testing.assert_array_equal(second[centre :: side // 4, centre :: side // 4], visualize.heatmap(activation_map))
+    y, x = np.nonzero(same(third, visualize.PREDICTED))
+    assert (y.min(), x.min(), y.max() + 1, x.max() + 1) == (0, 0, side // 2, side // 2)
+    y, x = np.nonzero(same(third, visualize.GROUND_TRUTH))
+    assert (y.min(), x.min(), y.max() + 1, x.max() + 1) == (side // 2, side // 2, side, side)
+    without = visualize.panel(image, activation_map, [0, 0, 0.5, 0.5])
+    assert not same(without, visualize.GROUND_TRUTH).any()
+
+
+def test_a_caption_stands_above_and_is_cut_to_fit():
+    image = picture(200, 200)
+    plain = visualize.panel(image, np.zeros([4, 4]), [0, 0, 1, 1])
+    for caption in ("bird", "bird " * 200):
+        captioned = visualize.panel(image, np.zeros([4, 4]), [0, 0, 1, 1], caption=caption)
+        above = captioned.shape[0] - plain.shape[0]
+        np.testing.assert_array_equal(captioned[above:], plain)
+        ink = np.nonzero((captioned[:above] < 100).all(axis=-1))
+        assert len(ink[0]) > 0
+        assert ink[0].max() < above - 1
+    assert ink[1].max() > 500
+
+
+def test_a_grid_holds_its_panels_in_order():
+    tiles = [[picture(200, 300, 1), picture(210, 200, 2)], [picture(192, 250, 3)], picture(220, 200, 4)]
+    sheet = visualize.grid(tiles, title="Pictures")
+
+    def place(tile):
+        height, width = tile.shape[:2]
+        hits = np.argwhere(same(sheet, tile[0, 0]))
+        found = [(y, x) for y, x in hits if np.array_equal(sheet[y : y + height, x : x + width], tile)]
+        assert len(found) == 1
+        return found[0]
+
+    first, second, third, fourth = (place(tile) for tile in (*tiles[0], tiles[1][0], tiles[2]))
+    assert first[0] == second[0]
+    assert first[1] + 300 < second[1]
+    assert first[1] == third[1] == fourth[1]
+    assert second[0] + 210 < third[0]
+    assert third[0] + 192 < fourth[0]
+    legend = sheet[: first[0]]
+    for colour in (visualize.PREDICTED, visualize.GROUND_TRUTH, visualize.heatmap([[1.0]])[0, 0]):
+        assert same(legend, colour).any()
+    assert visualize.grid(tiles).shape[0] < sheet.shape[0]
+
+
+def test_a_grid_enlarges_small_pictures_by_a_whole_factor():
+    tile = picture(64, 50)
+    sheet = visualize.grid([tile])
+    large = tile.repeat(3, 0).repeat(3, 1)
+    np.testing.assert_array_equal(sheet[-16 - 192 : -16, 16 : 16 + 150], large)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: visualize.heatmap(np.zeros([2, 3, 4])), ValueError, r"\[h, w\] or \[h, w, 1\], got \[2, 3, 4\]"),
+        (lambda: visualize.overlay(np.zeros([4, 4, 3]), np.zeros([2, 2])), TypeError, "uint8"),
+        (lambda: visualize.overlay(picture(4, 4), np.zeros([2, 2]), alpha=1.5), ValueError, "alpha"),
+        (lambda: visualize.draw_boxes(picture(4, 4)[..., :1], [0, 0, 1, 1]), ValueError, r"\[H, W, 3\]"),
+        (lambda: visualize.draw_boxes(picture(4, 4), [0, 0, 1]), ValueError, r"\[M, 4\] or \[4\], got \[3\]"),
+        (lambda: visualize.grid([]), ValueError, "at least one panel"),
+        (lambda: visualize.grid([[]]), ValueError, "at least one panel"),
+    ],
+)
+def test_wrong_input_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

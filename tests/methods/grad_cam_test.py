@@ -1,0 +1,81 @@
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import registry
+from ornet_tf.maps.rescale import rescale
+from tests.tiny_methods import BUILDERS, images
+
+build = registry.find("methods", "grad_cam")
+
+
+def by_definition(maps, gradients, grid):
+    """Returns the map of Eq. 1 and 2 of each example, enlarged and rescaled: [B, h, w, 1]."""
+    weights = gradients.mean(axis=(1, 2), keepdims=True)
+    raw = np.maximum((weights * maps).sum(axis=3, keepdims=True), 0)
+    return rescale(tf.image.resize(raw, grid)).numpy()
+
+
+def normalized():
+    return images() / 64.0 - 2.0
+
+
+def test_with_global_average_pooling_it_is_cam():
+    method = build(BUILDERS)
+    outputs = method.parts["upper"](method.parts["lower"](normalized()))
+    kernel = method.parts["upper"].get_layer("predictions").get_weights()[0]
+    predicted = outputs["logits"].numpy().argmax(axis=1)
+    gradients = np.broadcast_to((kernel.T / 16)[predicted][:, None, None], outputs["features"].shape)
+    expected = by_definition(outputs["features"].numpy(), gradients, method.parts["lower"].output_shape[1:3])
+    assert expected.max(axis=(1, 2, 3)).min() == 1  # none is empty
+    found = method.predict(images())
+    np.testing.assert_allclose(found["activation_map"], expected, atol=1e-4)
+    np.testing.assert_allclose(found["logits"], outputs["logits"], atol=1e-5)
+
+
+def test_any_layer_of_upper_gives_the_gradient_of_each_examples_own_logit():
+    method = build(BUILDERS, layer="block3_1_conv")
+    upper = method.parts["upper"]
+    maps = upper.get_layer("block3_1_conv")(method.parts["lower"](normalized()))
+    gradients = []
+    for one in tf.split(maps, len(maps)):  # one by one, through the layers that follow
+        with tf.GradientTape() as tape:
+            tape.watch(one)
+            x = upper.get_layer("block3_1_norm")(one, training=False)
+            x = upper.get_layer("gap")(upper.get_layer("block3_1_relu")(x))
+            logit = tf.reduce_max(upper.get_layer("predictions")(x))
+        gradients.append(tape.gradient(logit, one).numpy()[0])
+    expected = by_definition(maps.numpy(), np.stack(gradients), method.parts["lower"].output_shape[1:3])
+    assert expected.max() == 1
+    np.testing.assert_allclose(method.predict(images())["activation_map"], expected, atol=1e-4)
+
+
+def test_heads_that_cam_can_not_read_do():
+    vgg16 = functools.partial(
+        registry.find("backbones", "vgg16"), image_size=32, num_classes=3, weights=None, head="fully_connected"
+    )
+    outputs = build(BUILDERS._replace(backbone=vgg16)).predict(tf.image.resize(images(2), [32, 32]))
+    assert outputs["activation_map"].shape == (2, 8, 8, 1)
+    assert outputs["activation_map"].numpy().max() == 1
+
+
+def test_a_layer_that_is_not_there_or_gives_no_maps_is_an_error():
+    for name in ("block9", "gap", "low_level_features"):
+        message = f"layer: no '{name}' that gives maps in `upper`; choose from block3_1_conv, .*block3_1_relu"
+        with pytest.raises(ValueError, match=message):
+            build(BUILDERS, layer=name)
+
+
+@pytest.mark.parametrize("layer", ["", "block3_1_conv"])
+def test_the_gradient_is_part_of_a_saved_model(layer, tmp_path):
+    method = build(BUILDERS, layer=layer)
+    module = tf.Module()
+    module.parts = list(method.parts.values())
+    module.predict = tf.function(method.predict, input_signature=[tf.TensorSpec([None, 16, 16, 3])])
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    found = loaded.predict(images())
+    for name, value in method.predict(images()).items():
+        np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)

@@ -1,0 +1,224 @@
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import randomness, registry
+from ornet_tf.compat import variable_path
+from ornet_tf.errors import UserError
+from ornet_tf.maps.rescale import rescale
+from ornet_tf.methods import Builders, predict_known, predicted_classes
+from ornet_tf.models import object_prior
+from tests.tiny_methods import BUILDERS, batch, images
+
+
+@functools.cache
+def make(name):
+    return registry.find("methods", name)(BUILDERS)
+
+
+@pytest.mark.parametrize("name", registry.choices("methods"))
+def test_predict_gives_maps_in_0_to_1_or_logits_and_does_not_depend_on_the_batch(name):
+    method = make(name)
+    outputs = method.predict(images())
+    assert set(outputs) <= {"activation_map", "logits"}
+    assert outputs
+    if "activation_map" in outputs:
+        maps = outputs["activation_map"].numpy()
+        assert maps.ndim == 4
+        assert maps.shape[0] == 4
+        assert maps.shape[3] == 1
+        assert 0 <= maps.min() < maps.max() <= 1
+    alone = method.predict(images()[1:2])
+    for key, value in outputs.items():
+        np.testing.assert_allclose(alone[key][0], value[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", registry.choices("methods"))
+def test_what_forward_computes_is_batch_major(name):
+    outputs = make(name).forward(batch(), training=True)
+    assert all(value.shape[0] == 4 for value in outputs.values())
+
+
+@pytest.mark.parametrize("name", [n for n in registry.choices("methods") if make(n).trainable_variables])
+def test_every_trainable_variable_of_a_method_gets_a_gradient(name):
+    method = make(name)
+    with tf.GradientTape() as tape:
+        outputs = method.forward(batch(), training=True)
+        total = tf.add_n([tf.reduce_sum(tf.square(v)) for k, v in outputs.items() if k.endswith(("logits", "map"))])
+    gradients = tape.gradient(total, list(method.trainable_variables.values()))
+    missing = [path for path, g in zip(method.trainable_variables, gradients) if g is None]
+    assert not missing
+
+
+def test_stage_one_gates_the_low_level_features():
+    method = make("stage_one")
+    outputs = method.forward(batch(), training=False)
+    features = method.parts["lower"](images() / 64.0 - 2.0)
+    expected = method.parts["upper"](features * outputs["activation_map"])["logits"]
+    np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
+
+
+def test_stage_one_gives_the_seed_and_what_the_map_leaves_in_the_background():
+    method = registry.find("methods", "stage_one")(
+        BUILDERS, freeze_lower=True, object_prior=True, background=True
+    )
+    outputs = method.forward(batch(), training=True)
+    lower, upper = method.parts["lower"], method.parts["upper"]
+    features = lower(images() / 64.0 - 2.0)
+    projection = method.parts["direction"](upper(features)["features"])  # learned from these four pictures
+    scores = object_prior.scores(features, projection, low_level_weight=0.5)
+    np.testing.assert_array_equal(outputs["seed_map"], object_prior.largest_region(scores, 0.4))
+    gate = outputs["activation_map"]
+    for name, share in (("background_activation", 1.0 - gate), ("whole_activation", 1.0)):
+        mean = np.maximum(upper(features * share)["features"], 0).mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(outputs[name], mean, rtol=1e-4, atol=1e-6)
+    assert not {"seed_map", "whole_activation"} & {*method.forward({"image": images()}, training=False)}
+
+
+def test_stage_one_refuses_a_prior_on_features_that_move():
+    with pytest.raises(UserError, match="object_prior: expected freeze_lower = True"):
+        registry.find("methods", "stage_one")(BUILDERS, object_prior=True)
+
+
+def test_of_equal_logits_the_first_class_is_predicted():
+    logits = tf.constant([[0.0, 2.0, 2.0], [1.0, 1.0, 1.0], [-1.0, -3.0, 0.5]])
+    np.testing.assert_array_equal(predicted_classes(logits), [1, 0, 2])
+
+
+def test_stage_two_judges_the_masked_normalised_image():
+    method = registry.find("methods", "stage_two")(BUILDERS, erasing=None, upsampling="nearest")
+    outputs = method.forward(batch(), training=True)
+    mask = np.repeat(np.repeat(outputs["activation_map"].numpy(), 4, axis=1), 4, axis=2)
+    masked = (images().numpy() / 64.0 - 2.0) * mask
+    np.testing.assert_allclose(outputs["masked_image"], masked, atol=1e-5)
+    evaluator = (method.parts["evaluator_lower"], method.parts["evaluator_upper"])
+    np.testing.assert_allclose(outputs["evaluator_logits"], evaluator[1](evaluator[0](masked))["logits"], atol=1e-5)
+
+
+def test_stage_two_leaves_everything_but_the_generator_alone():
+    method = make("stage_two")
+    generator_paths = {f"generator/{variable_path(v)}" for v in method.parts["generator"].trainable_variables}
+    assert set(method.trainable_variables) == {p for p in generator_paths if "auxiliary" not in p}
+    frozen = [w for name, part in method.parts.items() if name != "generator" for w in part.weights]
+    before = [tf.convert_to_tensor(w).numpy() for w in frozen]
+    method.forward(batch(), training=True)  # batch norms of frozen parts must not move either
+    for old, new in zip(before, frozen):
+        np.testing.assert_array_equal(old, tf.convert_to_tensor(new).numpy())
+
+
+def test_erasing_needs_keys_which_evaluation_has_none_of():
+    method = registry.find("methods", "stage_two")(
+        BUILDERS, erasing="attentive", erasing_options={"candidate_threshold": (1.0, 1.0), "side": (1.0, 1.0)}
+    )
+    trained = method.forward(batch(), training=True)
+    assert np.any(trained["erased_map"] == 0)
+    assert np.all(trained["activation_map"] > 0)
+    inferred = method.forward({"image": images()}, training=False)
+    np.testing.assert_array_equal(inferred["erased_map"], inferred["activation_map"])
+
+
+def test_the_teacher_judges_the_picture_less_the_erased_pixels():
+    options = {"candidate_threshold": (1.0, 1.0), "side": (1.0, 1.0)}
+    method = registry.find("methods", "stage_two")(
+        BUILDERS, erasing_options=options, teacher=True, upsampling="nearest"
+    )
+    outputs = method.forward(batch(), training=True)
+    erased = outputs["erased_map"].numpy() == 0
+    assert erased.any() and not erased.all()
+    kept = np.repeat(np.repeat(np.float32(~erased), 4, axis=1), 4, axis=2)
+    evaluator = (method.parts["evaluator_lower"], method.parts["evaluator_upper"])
+    expected = evaluator[1](evaluator[0]((images() / 64.0 - 2.0) * kept))["logits"]
+    np.testing.assert_allclose(outputs["teacher_logits"], expected, atol=1e-5)
+    assert "teacher_logits" not in method.forward(batch(), training=False)
+
+
+def test_a_wrong_erasing_option_is_said_when_the_method_is_built():
+    with pytest.raises(ValueError, match="erasing_options.sides: unknown option.*Did you mean 'side'"):
+        registry.find("methods", "stage_two")(BUILDERS, erasing_options={"sides": 1})
+
+
+def test_the_evaluators_masks_keep_a_random_share_of_a_random_share_of_pictures():
+    method = registry.find("methods", "evaluator")(BUILDERS, mask_probability=0.75)
+    keys = randomness.key(1, tf.constant(0, tf.int64), tf.range(2000, dtype=tf.int64))
+    masks = tf.function(method._random_masks)(keys, 16, 16).numpy()
+    assert masks.shape == (2000, 16, 16, 1)
+    shares = masks.mean(axis=(1, 2, 3))
+    assert abs(np.mean(shares < 1) - 0.75) < 0.03
+    kept = shares[shares < 1]
+    assert np.percentile(kept, 5) < 0.25
+    assert np.percentile(kept, 95) > 0.9
+    centre = masks.mean(axis=0)[..., 0]
+    assert centre.std() < 0.05  # no place is preferred
+
+
+def test_cam_is_the_weighted_sum_of_the_last_features():
+    method = make("cam")
+    features = method.parts["upper"](method.parts["lower"](images() / 64.0 - 2.0))
+    kernel = method.parts["upper"].get_layer("predictions").get_weights()[0]
+    predicted = features["logits"].numpy().argmax(axis=1)
+    raw = np.stack([f @ kernel[:, c] for f, c in zip(features["features"].numpy(), predicted)])[..., None]
+    raw = np.maximum(tf.image.resize(raw, method.parts["lower"].output_shape[1:3]).numpy(), 0)
+    low, high = raw.min(axis=(1, 2, 3), keepdims=True), raw.max(axis=(1, 2, 3), keepdims=True)
+    expected = np.divide(raw - low, high - low, out=np.zeros_like(raw), where=high > low)
+    np.testing.assert_allclose(method.predict(images())["activation_map"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cam", "grad_cam"])
+def test_the_map_of_the_label_is_that_of_the_predicted_class_only_where_they_agree(name):
+    of_predicted, of_label = make(name), registry.find("methods", name)(BUILDERS, classes="label")
+    for part, model in of_label.parts.items():
+        model.set_weights(of_predicted.parts[part].get_weights())
+    expected = of_predicted.predict(images())
+    predicted = expected["logits"].numpy().argmax(axis=1)
+    labels = np.where([True, False, True, False], predicted, (predicted + 1) % 3).astype(np.int32)
+    found = predict_known(of_label, images(), tf.constant(labels))
+    np.testing.assert_array_equal(found["logits"], expected["logits"])
+    np.testing.assert_allclose(found["activation_map"][::2], expected["activation_map"][::2], atol=1e-5)
+    features = of_label.parts["upper"](of_label.parts["lower"](images() / 64.0 - 2.0))["features"].numpy()
+    kernel = of_label.parts["upper"].get_layer("predictions").get_weights()[0]
+    evidence = np.einsum("bhwd,db->bhw", features, kernel[:, labels])[..., np.newaxis]
+    enlarged = tf.nn.relu(tf.image.resize(evidence, of_label.parts["lower"].output_shape[1:3]))
+    np.testing.assert_allclose(found["activation_map"], rescale(enlarged), atol=1e-4)
+    others = np.abs(found["activation_map"] - expected["activation_map"])[1::2]
+    assert others.max(axis=(1, 2, 3)).min() > 0.1
+    for method in (of_predicted, make("mean_features"), make("centre_box")):  # labels change nothing
+        known = predict_known(method, images(), tf.constant(labels))
+        np.testing.assert_array_equal(known["activation_map"], method.predict(images())["activation_map"])
+    with pytest.raises(ValueError, match="classes='label': .* have no labels; choose a config.export.row with"):
+        of_label.predict(images())
+    with pytest.raises(ValueError, match="classes: expected one of predicted, label, got 'true'"):
+        registry.find("methods", name)(BUILDERS, classes="true")
+
+
+def test_mean_features_are_the_mean_of_the_channels():
+    method = make("mean_features")
+    features = method.parts["upper"](method.parts["lower"](images() / 64.0 - 2.0))["features"]
+    mean = tf.image.resize(tf.reduce_mean(features, axis=3, keepdims=True), method.parts["lower"].output_shape[1:3])
+    np.testing.assert_allclose(method.predict(images())["activation_map"], rescale(mean), atol=1e-6)
+
+
+def test_cam_needs_a_head_that_it_can_read():
+    builders = Builders(
+        functools.partial(
+            registry.find("backbones", "vgg16"), image_size=32, num_classes=3, weights=None, head="fully_connected"
+        ),
+        BUILDERS.generator,
+        BUILDERS.object_prior,
+    )
+    with pytest.raises(ValueError, match="set the backbone's head to 'gap'"):
+        registry.find("methods", "cam")(builders)
+
+
+@pytest.mark.parametrize(("threshold", "side"), [(0.5, 0.5), (0.25, 0.75)])
+def test_the_centre_box_has_the_side_that_the_threshold_leaves(threshold, side):
+    on = make("centre_box").predict(images())["activation_map"][0, :, :, 0].numpy() > threshold
+    rows = np.flatnonzero(on.any(axis=1))
+    assert (rows[-1] + 1 - rows[0]) / 16 == side
+    assert rows[0] == 16 - 1 - rows[-1]
+
+
+def test_rescale_sends_constant_maps_to_zero():
+    maps = tf.constant([[[[2.0], [4.0]], [[3.0], [2.0]]], [[[7.0], [7.0]], [[7.0], [7.0]]]])
+    np.testing.assert_allclose(rescale(maps)[..., 0], [[[0, 1], [0.5, 0]], [[0, 0], [0, 0]]])

@@ -1,0 +1,160 @@
+"""The experiments that set ORNet beside its rivals: one run trains all, one table compares, each can be exported."""
+import functools
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from configs import rivals_cub10, rivals_toybirds
+from ornet_tf import build, config_check, registry
+from ornet_tf import config as ornet
+from ornet_tf.evaluation import measurement, report
+from ornet_tf.inference import localizer, saved_model
+from ornet_tf.models import variables
+from ornet_tf.runs import checkpoints
+from ornet_tf.training import phase_check
+from ornet_tf.training.phases import train
+from tests import tiny_rivals
+
+RIVALS = ("hide_and_seek", "adl", "acol")
+ROWS = ("centre_box", "mean_features", "cam", "grad_cam", *RIVALS, "stage_one", "stage_two")
+
+
+@pytest.fixture(scope="module", name="run")
+def _run(tmp_path_factory):
+    config, workdir = tiny_rivals.get_config(), str(tmp_path_factory.mktemp("tiny_rivals"))
+    config_check.validate(config)
+    train(config, workdir)
+    return config, workdir
+
+
+@pytest.fixture(scope="module", name="result")
+def _result(run):
+    return measurement.evaluate(*run)
+
+
+@pytest.mark.slow
+def test_one_table_compares_all_methods(result):
+    assert tuple(result["rows"]) == ROWS
+    for head, *lines in [part.split("\n") for part in report.table(result).split("\n| row | ")[1:]]:
+        assert {"LocErr top-1", "ClsErr top-1", "ClsErr top-5"} <= {cell.strip() for cell in head.split("|")}
+        names = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
+        assert names == list(ROWS)
+
+
+def wrong(run, name):
+    """Returns the percentage of test pictures that a method's own logits put into a wrong class."""
+    config, workdir = run
+    method, source = build.trained_method(config, name, workdir, 3), build.load_split(config, "test")
+    batches = list(build.evaluation_batches(config, source))
+    misses = [tf.argmax(method.predict(b["image"])["logits"], axis=1).numpy() != b["label"].numpy() for b in batches]
+    return 100 * np.concatenate(misses).mean()
+
+
+@pytest.mark.slow
+def test_rivals_have_the_class_errors_of_their_own_classifiers_and_the_others_the_evaluators(run, result):
+    for name in ROWS:
+        expected = wrong(run, name if name in RIVALS else "evaluator")
+        assert result["rows"][name]["tight"]["clserr_top1"] == pytest.approx(expected), name
+        assert result["rows"][name]["tight"]["locerr_top1"] >= result["rows"][name]["tight"]["clserr_top1"]
+
+
+@pytest.mark.slow
+def test_the_own_class_of_a_row_without_classes_is_an_error(run):
+    config = run[0].copy_and_resolve_references()
+    config.evaluation.update({"rows": ("centre_box",), "own_classes": ("centre_box",)})
+    with pytest.raises(ValueError, match="expected rows that know classes, but centre_box knows none; take it out"):
+        measurement.evaluate(config, run[1])
+    config.evaluation.own_classes = ("nobody",)
+    with pytest.raises(ValueError, match="config.evaluation: 'nobody' is neither a phase nor a row"):
+        config_check.validate(config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["grad_cam", *RIVALS])
+def test_every_rival_answers_from_its_export_what_prediction_answers(run, name):
+    config = run[0].copy_and_resolve_references()
+    config.export.row = name
+    files = tf.constant([*build.load_split(config, "test").images[:3], b"no picture"])
+    model = localizer.load(config, run[1])
+    expected = model.localize(files)
+    assert expected["activation_map"].numpy()[:3].max() == 1
+    loaded = tf.saved_model.load(saved_model.export(config, run[1]))
+    found = loaded.signatures["activation_map_float"](image_bytes=files)
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        if value.dtype.is_floating:
+            np.testing.assert_allclose(found[key], value, atol=1e-5, err_msg=key)
+        else:
+            np.testing.assert_array_equal(found[key], value, err_msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what a session needs is deprecated
+def test_grad_cam_answers_in_a_session_as_tensorflow_serving_runs_it(run):
+    config = run[0].copy_and_resolve_references()
+    config.export.row = "grad_cam"
+    files = list(build.load_split(config, "test").images[:3])
+    model = localizer.load(config, run[1])
+    expected = model.localize(tf.constant(files))
+    path, tf1 = saved_model.export(config, run[1]), tf.compat.v1
+    with tf1.Session(graph=tf.Graph()) as session:
+        signature = tf1.saved_model.load(session, ["serve"], path).signature_def["activation_map_float"]
+        outputs = {name: tensor.name for name, tensor in signature.outputs.items()}
+        found = session.run(outputs, {signature.inputs["image_bytes"].name: files})
+    for key in ("activation_map", "detection_boxes"):
+        np.testing.assert_allclose(found[key], expected[key], atol=1e-5, err_msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["hide_and_seek", "adl"])
+@pytest.mark.parametrize("method", ["cam", "grad_cam"])
+def test_maps_can_be_read_from_every_rival_that_is_a_plain_classifier(run, phase, method):
+    config, workdir = run
+    config = config.copy_and_resolve_references()
+    config.evaluation.row.read = ornet.row(method, {"lower": f"{phase}.lower", "upper": f"{phase}.upper"})
+    images = next(iter(build.evaluation_batches(config, build.load_split(config, "test"))))["image"]
+    found, expected = (build.trained_method(config, name, workdir, 3).predict(images) for name in ("read", phase))
+    np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-5)
+    if method == "cam":
+        np.testing.assert_allclose(found["activation_map"], expected["activation_map"], atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_rival_can_start_from_the_evaluators_weights(run, name):
+    config, workdir = run
+    method = build.build_method(config, config.phase[name], 3)
+    parts = {part: method.parts[part] for part in ("lower", "upper")}
+    checkpoints.load_parts(parts, {part: f"evaluator.{part}" for part in parts}, workdir)
+    loaded = variables.named_variables(parts, trainable_only=False)
+    trained = build.trained_method(config, "evaluator", workdir, 3).parts
+    expected = variables.named_variables(trained, trainable_only=False)
+    assert len(loaded) >= len(expected) - 2  # ACoL has classifiers of its own
+    for path, variable in loaded.items():
+        np.testing.assert_array_equal(variable, expected[path], err_msg=path)
+
+
+def test_toybirds_hides_the_papers_patches_in_its_own_size():
+    defaults = inspect.signature(registry.find("methods", "hide_and_seek")).parameters["patch_sizes"].default
+    config = rivals_toybirds.get_config()
+    sizes = np.array(config.phase.hide_and_seek.options.patch_sizes)
+    np.testing.assert_allclose(sizes, np.array(defaults) * config.input.crop / 224, atol=1.2)
+
+
+def test_every_phase_of_cub10_can_be_built_and_trains_what_it_means_to(vgg16_file):
+    config, tiny = rivals_cub10.get_config(), tiny_rivals.get_config()
+    source = build.load_source(tiny, "train")
+    for phase in config.phase.values():
+        phase.batch_size = 8
+    config.input.update({"resize": 36, "crop": 32})
+    config.backbone.options.weights = vgg16_file
+    phase_check.check(config, source)
+    build_one = functools.partial(build.build_method, build.without_start_weights(config), num_classes=3)
+    for name in RIVALS:
+        paths = build_one(section=config.phase[name]).trainable_variables
+        trained = [path for path in paths if any(part in path for part in config.phase[name].trainable)]
+        layers = {path.split("/")[1] for path in trained}
+        assert {f"block5_conv{index}" for index in (1, 2, 3)} < layers
+        assert not [layer for layer in layers if layer.startswith(("block3", "block4"))]

@@ -1,0 +1,139 @@
+"""MaxBoxAcc and MaxBoxAccV2 against the original's values, and against a plain program of what it does with OpenCV."""
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import registry
+from ornet_tf.maps import contours, score_maps
+from ornet_tf.metrics import Settings
+from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.metrics._max_box_accuracy import best_iou, boxes_of, whole_pixels
+
+TAUS = (0.0, 0.2, 0.4, 0.6, 0.8)
+SIZE = 32
+
+
+def largest_boxes(scores):
+    """Returns the box x0 y0 x1 y1 at each of TAUS of a map of 5 x 5 pixels or less."""
+    height, width = scores.shape
+    square = np.zeros([1, 5, 5])
+    square[0, :height, :width] = scores
+    cuts = tf.constant([int(tau * int(scores.max() * 255)) for tau in TAUS])
+    grey = tf.reshape(score_maps.grey_levels(tf.constant(square)), [-1])
+    levels = tf.reshape(tf.searchsorted(cuts, grey), [1, 5, 5])[:, :height, :width]
+    extents = contours.largest_extents(levels, tf.constant(len(TAUS)))[0]
+    clipped = np.array([width - 1, height - 1, width - 1, height - 1])
+    return np.minimum(boxes_of(extents, 6).numpy(), clipped).astype(int).tolist()
+
+
+def test_the_originals_boxes_of_a_map_without_anything():
+    assert largest_boxes(np.zeros([3, 3])) == [[0, 0, 0, 0]] * 5
+
+
+# The boxes are those that the original's tests expect of a map of 4 x 5; the maps are ours, made to have them.
+def test_the_originals_boxes_of_one_hill():
+    hill = np.array([[0, 0, 0, 0, 0], [0, 3, 5, 5, 3], [0, 3, 10, 7, 3], [0, 3, 7, 7, 3]]) / 10
+    assert largest_boxes(hill) == [[1, 1, 4, 3], [1, 1, 4, 3], [2, 1, 4, 3], [2, 2, 4, 3], [2, 2, 3, 3]]
+
+
+def test_the_originals_boxes_of_several_hills():
+    # At 0.6 two single pixels are left, and OpenCV's list begins with the later one.
+    hills = np.array([[3, 3, 1, 1, 1], [3, 3, 1, 1, 1], [1, 1, 1, 1, 1], [10, 5, 7, 1, 1]]) / 10
+    assert largest_boxes(hills) == [[0, 0, 4, 3], [0, 0, 2, 2], [0, 3, 3, 3], [2, 3, 3, 3], [0, 3, 1, 3]]
+
+
+def overlap(a, b):
+    return float(best_iou(tf.constant(a, tf.float64), tf.constant([b], tf.float64)))
+
+
+def test_the_originals_overlaps():
+    assert overlap([1, 2, 5, 6], [3, 1, 4, 5]) == 8 / 27
+    assert overlap([0, 0, 0, 0], [0, 0, 0, 0]) == 1.0
+    assert overlap([0, 0, 1, 1], [3, 0, 4, 1]) == 0.0
+    assert overlap([0, 0, 1, 1], [-1, -1, -1, -1]) == 0.0  # padding
+
+
+def test_the_originals_resizing_of_truth():
+    """(1, 2, 4, 3) of a picture of 10 x 20 becomes (3, 1, 14, 1) at 35 x 10; here each side is resized alone."""
+    box = np.array([[2 / 20, 1 / 10, 3 / 20, 4 / 10]], np.float32)
+    assert whole_pixels(box, 35).numpy()[0, [0, 2]].tolist() == [3, 14]
+    assert whole_pixels(box, 10).numpy()[0, [1, 3]].tolist() == [1, 1]
+    assert whole_pixels(np.zeros([1, 4], np.float32), 10).numpy().tolist() == [[-1] * 4]
+
+
+def test_whole_pixels_are_those_of_the_original_numbers():
+    rng = np.random.default_rng(0)
+    side = rng.integers(20, 5000, 20000)
+    edge = rng.integers(0, side)
+    fractions = (np.float32(edge) / np.float32(side)).astype(np.float32)
+    boxes = np.stack([0 * fractions, fractions, 0 * fractions + 1, 0 * fractions + 1], axis=1)
+    wanted = [int(float(e) * 224.0 / float(s)) for e, s in zip(edge, side)]
+    np.testing.assert_array_equal(whole_pixels(boxes, 224).numpy()[:, 0], wanted)
+
+
+def by_opencv(scores, truth, taus, every):
+    """Returns the best overlap at each threshold of one score map, with Python's and OpenCV's own operations."""
+    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless, the oracle")
+    grey = (scores * 255).astype(np.uint8)
+    best = []
+    for tau in taus:
+        _, on = cv2.threshold(grey, int(tau * grey.max()), 255, cv2.THRESH_BINARY)
+        found = cv2.findContours(on, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[-2]
+        boxes = [(0, 0, 0, 0)]
+        if found:
+            rectangles = map(cv2.boundingRect, found if every else [max(found, key=cv2.contourArea)])
+            boxes = [(x, y, min(x + w, SIZE - 1), min(y + h, SIZE - 1)) for x, y, w, h in rectangles]
+        overlaps = []
+        for a in boxes:
+            for b in truth:
+                width = max(min(a[2], b[2]) - max(a[0], b[0]) + 1, 0)
+                height = max(min(a[3], b[3]) - max(a[1], b[1]) + 1, 0)
+                areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b)]
+                overlaps.append(width * height / (sum(areas) - width * height))
+        best.append(max(overlaps))
+    return best
+
+
+@pytest.mark.parametrize(("name", "asked"), [("wsol_v1", (0.5,)), ("wsol_v2", (0.3, 0.5, 0.7))])
+@pytest.mark.parametrize("interval", [0.02, 0.1])
+def test_figures_of_random_maps_are_those_of_the_plain_program(name, asked, interval):
+    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless, the oracle")
+    rng = np.random.default_rng([len(name), round(1 / interval)])
+    count, taus = 120, np.arange(0, 1, interval)
+    maps = np.stack([cv2.GaussianBlur(rng.random((12, 12)), (0, 0), rng.uniform(0.5, 3)) for _ in range(count)])
+    maps[5] = 0.3  # constant: nothing is on
+    corners = np.sort(rng.integers(0, SIZE, (count, 2, 2, 2)), axis=2) + np.array([0, 1])[:, np.newaxis]
+    truth = np.concatenate([corners[:, :, 0], corners[:, :, 1]], axis=-1).astype(np.int64)  # ymin xmin ymax xmax
+    truth[::3, 1] = 0  # one box only
+    protocol = registry.find("protocols", name)(Settings(image_size=SIZE, bootstrap=Bootstrap(0)), interval=interval)
+    found = protocol.measure(tf.constant(maps, tf.float32)[..., tf.newaxis], {"boxes": np.float32(truth / SIZE)})
+    protocol.update({key: value.numpy() for key, value in found.items()}, {})
+    ious = []
+    for one, boxes in zip(maps.astype(np.float32).astype(np.float64), truth):
+        enlarged = cv2.resize(one, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+        enlarged -= enlarged.min()
+        scores = enlarged / enlarged.max() if enlarged.max() > 1e-7 else 0 * enlarged
+        real = [(box[1], box[0], box[3], box[2]) for box in boxes.tolist() if box[2] > box[0] and box[3] > box[1]]
+        ious.append(by_opencv(scores, real, taus, name == "wsol_v2") if real else [np.nan] * len(taus))
+    accuracy = 100 * np.mean(np.array(ious)[:, np.newaxis] >= np.array(asked)[:, np.newaxis], axis=0)
+    figures = protocol.summary()[name]
+    assert figures["images_with_boxes"] == count
+    assert figures["maxboxacc"] == pytest.approx(accuracy.max(axis=1).mean())
+    for iou, of_tau in zip(asked, accuracy):
+        key = f"{100 * iou:.0f}"
+        assert figures["best_thresholds_on_evaluated_data"][key] == taus[of_tau.argmax()]
+        places = [figures["thresholds"].index(tau) for tau in taus if tau in figures["thresholds"]]
+        kept = [index for index, tau in enumerate(taus) if tau in figures["thresholds"]]
+        np.testing.assert_allclose(np.array(figures["accuracy_by_threshold"][key])[places], of_tau[kept])
+    np.testing.assert_allclose(
+        protocol.per_image()[name]["iou"], np.array(ious)[:, accuracy[asked.index(0.5)].argmax()], rtol=1e-6
+    )
+
+
+def test_a_grid_of_a_thousand_thresholds_has_255_cuts():
+    protocol = registry.find("protocols", "wsol_v1")(Settings(image_size=SIZE))
+    boxes = np.float32([[[0, 0, 0.5, 0.5]]])
+    iou = protocol.measure(tf.reshape(tf.range(64.0), [1, 8, 8, 1]), {"boxes": boxes})["iou"]
+    assert iou.shape == (1, 255)
+    assert len(protocol._thresholds) == 255
+    assert protocol._thresholds[1] == 0.004  # 1 / 255 = 0.0039

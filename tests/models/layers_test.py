@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import randomness
+from ornet_tf.compat import keras
+from ornet_tf.models import layers, winograd
+
+
+def test_caffe_normalization_is_that_of_keras_applications():
+    images = tf.random.stateless_uniform([2, 4, 4, 3], [1, 2], 0.0, 255.0)
+    expected = keras.applications.vgg16.preprocess_input(images.numpy())
+    np.testing.assert_allclose(layers.CaffeNormalization()(images), expected, atol=1e-4)
+
+
+def test_the_mean_colour_becomes_zero():
+    mean = tf.constant(layers.IMAGENET_MEAN_RGB)[tf.newaxis, tf.newaxis, tf.newaxis]
+    np.testing.assert_allclose(layers.CaffeNormalization()(mean), 0, atol=1e-5)
+
+
+def test_batch_norm_spans_the_replicas_of_the_strategy():
+    assert not layers.batch_norm("alone").synchronized
+    devices = [f"CPU:{i}" for i in range(len(tf.config.list_logical_devices("CPU")))]
+    with tf.distribute.MirroredStrategy(devices).scope():
+        assert layers.batch_norm("together").synchronized == (len(devices) > 1)
+
+
+def test_conv_norm_relu_normalises_then_cuts_off():
+    inputs = keras.Input((6, 6, 3))
+    model = keras.Model(inputs, layers.conv_norm_relu(inputs, 5, "block"))
+    assert [layer.name for layer in model.layers[1:]] == ["block_conv", "block_norm", "block_relu"]
+    outputs = model(tf.random.stateless_normal([8, 6, 6, 3], [1, 2]), training=True).numpy()
+    assert outputs.min() == 0
+    # A standard normal variable cut off at 0 has the mean 0.399 and, of its square, 0.5.
+    np.testing.assert_allclose(outputs.mean(axis=(0, 1, 2)), 0.399, atol=0.05)
+    np.testing.assert_allclose(np.square(outputs).mean(axis=(0, 1, 2)), 0.5, atol=0.08)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_a_frozen_convolution_is_computed_the_faster_way_where_that_is_preferred(monkeypatch, use_bias):
+    calls = []
+    convolve = winograd.convolve
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
+    monkeypatch.setattr(winograd, "convolve", lambda *a: calls.append(1) or convolve(*a))
+    layer = layers.Conv3x3(128, use_bias=use_bias, activation="relu", bias_initializer="ones")
+    images = tf.random.stateless_normal([2, 6, 6, 128], [1, 2])
+    expected = layer(images)
+    assert expected.numpy().min() == 0
+    with winograd.preferred():
+        np.testing.assert_array_equal(layer(images), expected)  # it learns
+        layer.trainable = False
+        assert not calls
+        np.testing.assert_allclose(layer(images), expected, atol=1e-4)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(layer(images), expected)  # outside of a training step
+    assert len(calls) == 1
+
+
+def test_convolutions_are_frozen_that_are_not_trained():
+    inputs = keras.Input((6, 6, 2))
+    first, second = layers.Conv3x3(3, name="first"), layers.Conv3x3(3, name="second")
+    norm = layers.batch_norm("norm")  # frozen, it would no longer follow the statistics of its batches
+    model = keras.Model(inputs, norm(second(first(inputs))))
+    layers.freeze_convolutions(model, second.weights)
+    assert [layer.trainable for layer in (first, second, norm)] == [False, True, True]
+
+
+def test_a_convolution_is_made_again_from_its_configuration():
+    layer = layers.Conv3x3(5, activation="relu", name="conv")
+    again = layers.Conv3x3.from_config(layer.get_config())
+    assert (again.name, again.filters, again.kernel_size, again.padding) == ("conv", 5, (3, 3), "same")
+
+
+def test_a_frozen_convolution_of_low_precision_is_computed_the_plain_way():
+    layer = layers.Conv3x3(128, dtype="mixed_bfloat16")
+    layer.trainable = False
+    images = tf.random.stateless_normal([2, 6, 6, 128], [1, 2])
+    expected = layer(images)
+    with winograd.preferred():
+        np.testing.assert_array_equal(layer(images), expected)
+
+
+def test_layers_are_inserted_and_share_the_weights_of_a_model_that_stays_as_it_is():
+    inputs = keras.Input((4,), name="inputs")
+    first = keras.layers.Dense(3, name="first")(inputs)
+    second = keras.layers.Dense(3, name="second")(inputs)
+    both = keras.layers.Concatenate(name="both")([first, second])
+    last = keras.layers.Dense(2, name="last")(both)
+    model = keras.Model(inputs, {"both": both, "last": last}, name="branched")
+    twice, minus = (keras.layers.Rescaling(scale, name=f"times_{scale}") for scale in (2.0, -1.0))
+    values = tf.random.stateless_normal([5, 4], [1, 2])
+    before = model(values)
+    other = layers.insert_after(model, {"second": twice, "both": minus})
+    a, b = (model.get_layer(name)(values) for name in ("first", "second"))
+    expected = -tf.concat([a, 2.0 * b], axis=1)
+    np.testing.assert_allclose(other(values)["both"], expected, atol=1e-6)
+    np.testing.assert_allclose(other(values)["last"], model.get_layer("last")(expected), atol=1e-6)
+    for name, value in before.items():
+        np.testing.assert_array_equal(model(values)[name], value)
+    assert (other.name, len(other.weights)) == ("branched", len(model.weights))
+    model.get_layer("last").set_weights([np.zeros([6, 2]), np.ones([2])])
+    np.testing.assert_array_equal(other(values)["last"], np.ones([5, 2]))
+
+
+def keys(count):
+    return randomness.key(0, tf.constant(0, tf.int64), tf.range(count, dtype=tf.int64))
+
+
+def test_dropout_drops_its_share_keeps_the_mean_and_follows_each_examples_key():
+    layer = layers.ExampleDropout(0.3, name="drop")
+    values = tf.ones([40, 500])
+    with randomness.examples(keys(40)):
+        dropped = layer(values, training=True).numpy()
+    assert abs((dropped == 0).mean() - 0.3) < 0.01
+    np.testing.assert_allclose(dropped[dropped != 0], 1 / 0.7, rtol=1e-6)
+    with randomness.examples(keys(40)[10:20]):
+        np.testing.assert_array_equal(layer(values[:10], training=True), dropped[10:20])
+        other = layers.ExampleDropout(0.3, name="another")(values[:10], training=True).numpy()
+    assert (other != dropped[10:20]).any()
+
+
+def test_dropout_does_nothing_in_inference_and_needs_keys_in_training():
+    values = tf.ones([2, 3])
+    np.testing.assert_array_equal(layers.ExampleDropout(0.9)(values, training=False), values)
+    with randomness.examples(keys(2)):
+        np.testing.assert_array_equal(layers.ExampleDropout(0.0)(values, training=True), values)
+    with pytest.raises(ValueError, match="drop: training with dropout has to happen inside"):
+        layers.ExampleDropout(0.5, name="drop")(values, training=True)
+    with pytest.raises(ValueError, match="dropout: expected a rate of at least 0 and below 1, got 1.0"):
+        layers.ExampleDropout(1.0)

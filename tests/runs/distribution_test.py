@@ -1,0 +1,175 @@
+"""Two real processes on this machine, as two hosts would be: one run, the results of one process."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf.runs import checkpoints, distribution, interruption
+from tests import strategies
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def start(workdir, *arguments, second=(), programs=None):
+    """Starts two workers, the second one with more arguments, or these texts as programs; returns their processes."""
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    training = ["-m", "ornet_tf.train", "--config=tests/tiny_experiment.py", f"--workdir={workdir}", *arguments]
+    commands = [["-c", textwrap.dedent(p)] for p in programs] if programs else [training, [*training, *second]]
+    processes = []
+    for i in range(2):
+        config = {"cluster": cluster, "task": {"type": "worker", "index": i}}
+        with open(f"{workdir}-{i}.log", "w", encoding="utf-8") as log:  # a pipe would fill up
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, *commands[i]], cwd=ROOT, env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                    stdout=subprocess.DEVNULL, stderr=log,
+                )
+            )
+    return processes
+
+
+def finish(workdir, processes):
+    """Waits for the workers; returns (exit status, standard error) of each."""
+    ends = [process.wait(timeout=240) for process in processes]
+    return [(end, pathlib.Path(f"{workdir}-{i}.log").read_text(encoding="utf-8")) for i, end in enumerate(ends)]
+
+
+def weights(workdir, phase):
+    path = checkpoints.latest(os.path.join(workdir, phase))
+    reader = tf.train.load_checkpoint(path)
+    names = [n for n, _ in tf.train.list_variables(path) if n.startswith(("lower", "generator", "upper", "optimizer"))]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def lines(workdir, phase):
+    with open(os.path.join(workdir, phase, "metrics.jsonl"), encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    return [{key: value for key, value in row.items() if not key.startswith("speed/")} for row in rows]
+
+
+@pytest.mark.slow
+def test_two_workers_train_like_one_process_even_if_one_was_killed(tmp_path, tiny_run):
+    alone, together = tiny_run[1], str(tmp_path / "together")
+    processes = start(together)
+    wait_for(os.path.join(together, "stage_one", "metrics.jsonl"), together, processes)
+    processes[1].send_signal(signal.SIGKILL)
+    (status, text), _ = finish(together, processes)
+    assert status == interruption.EXIT_CODE, text
+    assert "worker-0 can't go on without the others" in text
+    for status, text in finish(together, start(together)):
+        assert status == 0, text
+    for phase in ("evaluator", "stage_one", "stage_two"):
+        expected, actual = lines(alone, phase), lines(together, phase)
+        assert len(expected) == len(actual) == 3
+        for one, other in zip(expected, actual):
+            assert one.keys() == other.keys()
+            np.testing.assert_allclose(list(one.values()), list(other.values()), atol=1e-3, err_msg=phase)
+        first, second = weights(alone, phase), weights(together, phase)
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            # Adam's first steps move a weight by the rate even where its gradient is all but zero, in either direction.
+            np.testing.assert_allclose(value, second[name], atol=1e-2, err_msg=f"{phase} {name}")
+    assert not [name for name in os.listdir(together) if "worker" in name and not name.startswith(".lock")]
+
+
+def wait_for(path, workdir, processes):
+    end = time.monotonic() + 120
+    while not os.path.exists(path) or not os.path.getsize(path):
+        if time.monotonic() > end or any(process.poll() is not None for process in processes):
+            for process in processes:
+                process.kill()
+            pytest.fail(f"{path} did not come: {finish(workdir, processes)}")
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_worker_ends_both_at_the_same_step(tmp_path):
+    workdir = str(tmp_path / "run")
+    processes = start(workdir, *[f"--config.phase.{p}.epochs=2000.0" for p in ("evaluator", "stage_one", "stage_two")])
+    wait_for(os.path.join(workdir, "evaluator", "metrics.jsonl"), workdir, processes)
+    processes[1].send_signal(signal.SIGTERM)
+    ends = finish(workdir, processes)
+    assert [status for status, _ in ends] == [interruption.EXIT_CODE] * 2, ends
+    step = checkpoints.latest(os.path.join(workdir, "evaluator")).rsplit("-", 1)[1]
+    assert f"Another worker ended the run after step {step} of 12000 of evaluator, which is saved" in ends[0][1]
+    assert f"SIGTERM ended the run after step {step} of 12000 of evaluator, which is saved" in ends[1][1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [(["--config.generator.base_width=6"], "config"), (["--workdir={other}"], "finished phases")],
+)
+def test_workers_of_two_runs_say_in_what_these_differ(tmp_path, tiny_run, arguments, what):
+    arguments = [argument.format(other=tmp_path / "other") for argument in arguments]
+    processes = start(tmp_path / "run", f"--workdir={tiny_run[1]}", second=arguments)
+    for status, text in finish(tmp_path / "run", processes):
+        assert status == 1
+        assert f"The processes of this run differ in: {what}. Start all of them with the same" in text
+
+
+@pytest.mark.slow
+def test_processes_say_in_what_they_differ(tmp_path):
+    processes = start(tmp_path / "run", programs=[f"""
+        from ornet_tf import workers
+        strategy = workers.make_strategy()
+        workers.agree(strategy, {{"phase": "stage_one", "step": "7"}})
+        workers.agree(strategy, {{"phase": "stage_one", "step": "{step}", "config": "{{}}"}})
+    """ for step in (7, 8)])
+    for status, text in finish(tmp_path / "run", processes):
+        assert status == 1
+        assert "UserError: The processes of this run differ in: step. Start all of them with the same" in text
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 8, "accumulate": 3}, {"batch_size": 7, "accumulate": 1}])
+def test_a_batch_that_cannot_be_split_is_said(options):
+    with pytest.raises(ValueError, match="batch_size: expected a multiple of the 2 devices times accumulate = ., got"):
+        distribution.check_replicas(strategies.mirrored("CPU:0", "CPU:1"), xla=False, **options)
+
+
+def test_xla_is_for_one_replica():
+    distribution.check_replicas(strategies.mirrored("CPU:0"), batch_size=8, accumulate=2, xla=True)
+    with pytest.raises(ValueError, match="xla: expected False with 2 devices, got True"):
+        distribution.check_replicas(strategies.mirrored("CPU:0", "CPU:1"), batch_size=8, accumulate=2, xla=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+    ],
+)
+def test_a_wrong_tf_config_is_said(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ValueError, match='TF_CONFIG: expected {"cluster": .*got'):
+        distribution.make_strategy()
+
+
+def test_without_a_cluster_one_process_is_the_chief_and_waits_for_none(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    strategy = distribution.make_strategy()
+    assert strategy.num_replicas_in_sync == 1
+    assert distribution.name(strategy) == ""
+    assert distribution.is_chief(strategy)
+    distribution.meet(strategy)
+    with pytest.raises(tf.errors.OpError), distribution.together(strategy):
+        raise tf.errors.UnavailableError(None, None, "no cluster, no sentence about one")

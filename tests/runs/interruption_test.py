@@ -1,0 +1,182 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from ornet_tf.runs import interruption
+from tests import source_tree
+
+
+def test_outside_of_a_loop_a_signal_raises_and_handlers_come_back():
+    before = [signal.getsignal(number) for number in interruption.SIGNALS]
+    with pytest.raises(interruption.Interrupted, match="^Ended by SIGTERM; so.$"), interruption.listen("so"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert [signal.getsignal(number) for number in interruption.SIGNALS] == before
+
+
+@pytest.mark.parametrize("lost_as", [AttributeError, SystemExit])
+def test_a_signal_whose_exception_was_lost_still_ends_as_interrupted(lost_as):
+    with pytest.raises(interruption.Interrupted, match="SIGTERM") as ended, interruption.listen():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except interruption.Interrupted:
+            pass  # as in C++ code that calls Python and takes its error for an answer
+        raise lost_as("'bool' object has no attribute 'keys'")
+    assert isinstance(ended.value.__cause__, lost_as)
+
+
+def test_a_long_loop_can_ask_for_a_signal_whose_exception_was_lost():
+    interruption.check()
+    with pytest.raises(interruption.Interrupted, match="SIGINT"), interruption.listen():
+        interruption.check()
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except interruption.Interrupted:
+            pass  # as in C++ code that calls Python
+        interruption.check()
+        pytest.fail("not reached")
+    interruption.check()
+
+
+def test_a_signal_that_no_loop_answers_goes_to_the_listener_outside():
+    with pytest.raises(interruption.Interrupted, match="SIGINT"), interruption.listen():
+        with interruption.listen() as inner, inner.stops(lambda: None):  # too late: nothing looks at it any more
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+        time.sleep(5)
+
+
+def test_an_error_in_a_loop_that_answers_an_earlier_signal_is_said_as_it_is():
+    with pytest.raises(OSError, match="disk"), interruption.listen() as signals:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except interruption.Interrupted:
+            pass  # lost, as above
+        with signals.stops(lambda: None):
+            raise OSError("The disk is full.")
+
+
+def test_after_a_signal_inside_of_a_loop_an_error_is_said_as_it_is():
+    with pytest.raises(OSError, match="disk"), interruption.listen() as signals, signals.stops(lambda: None):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+        raise OSError("The disk is full.")
+
+
+@pytest.mark.parametrize("number", interruption.SIGNALS)
+def test_inside_of_a_loop_it_calls_stop_while_the_main_thread_is_busy(number):
+    heard = threading.Event()
+    with interruption.listen() as signals, signals.stops(heard.set):
+        # As TensorFlow does: the main thread waits outside of Python, where no handler of Python's runs.
+        subprocess.run(["kill", f"-{int(number)}", str(os.getpid())], check=True)
+        assert heard.wait(10)
+    assert signals.name == signal.Signals(number).name
+
+
+def test_a_signal_between_two_loops_stops_the_next_one():
+    heard = threading.Event()
+    with interruption.listen() as signals:
+        with signals.stops(lambda: None):  # too late for this loop: it makes no more steps
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.5)
+        with signals.stops(heard.set):
+            assert heard.is_set()
+
+
+def test_a_process_that_hangs_outside_of_a_loop_is_ended_with_the_same_status():
+    program = """
+        import os, signal, threading
+        from ornet_tf import interruption
+        interruption.SECONDS_TO_END = 0.5
+        with interruption.listen() as signals:
+            signals._handle = lambda *_: None
+            threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM]).start()
+            signal.signal(signal.SIGTERM, lambda *_: None)  # as if the main thread never came back to Python
+            while True:
+                signal.pause()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.returncode == interruption.EXIT_CODE, done.stderr
+
+
+def test_a_second_signal_ends_the_process_at_once_with_the_same_status():
+    program = """
+        import os, signal, time
+        from ornet_tf import interruption
+        with interruption.listen("nothing is lost") as signals, signals.stops(lambda: None):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.returncode == interruption.EXIT_CODE == 75
+    assert "SIGINT came a second time: ended at once; nothing is lost." in done.stderr
+
+
+def ended(number, line, *arguments):
+    """Runs a program, sends it a signal once its standard error has the line, and returns its status and the rest."""
+    command = [sys.executable, "-X", "importtime", "-m", *arguments]
+    with subprocess.Popen(command, cwd=source_tree.ROOT, stderr=subprocess.PIPE, text=True) as process:
+        for said in process.stderr:
+            if line in said:
+                process.send_signal(number)
+                break
+        rest = process.stderr.read()
+    return process.returncode, rest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", interruption.SIGNALS)
+def test_a_program_that_still_imports_ends_in_a_sentence(number, tmp_path):
+    status, rest = ended(number, " absl.logging\n", "ornet_tf.train", f"--workdir={tmp_path}")
+    assert status == interruption.EXIT_CODE, rest
+    assert rest.endswith(f"\nEnded by {signal.Signals(number).name}; give the same command again.\n")
+    assert "Traceback" not in rest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "program", "line", "then"),
+    [
+        (signal.SIGINT, "train", "toybirds: made 12 pictures", "give the same command again to go on"),
+        (signal.SIGTERM, "predict", " app.py:", "what this run has predicted by now, if anything, is in predictions of "
+         "--workdir, and the same command starts anew"),
+        (signal.SIGTERM, "evaluate", " app.py:", "the same command starts anew"),
+        (signal.SIGINT, "export", " app.py:", "the same command starts anew"),
+    ],
+)
+def test_a_program_outside_of_the_loop_ends_in_a_sentence(number, program, line, then, tiny_run, tmp_path):
+    workdir = tmp_path if program == "train" else tiny_run[1]
+    flags = ["--config=tests/tiny_experiment.py", f"--workdir={workdir}", *(["tests"] if program == "predict" else [])]
+    status, rest = ended(number, line, f"ornet_tf.{program}", *flags)
+    assert status == interruption.EXIT_CODE, rest
+    assert rest.endswith(f"\nEnded by {signal.Signals(number).name}; {then}.\n")
+    assert "Traceback" not in rest
+
+
+def test_in_another_thread_signals_are_left_alone():
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def work():
+        with interruption.listen():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]

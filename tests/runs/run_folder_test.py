@@ -1,0 +1,108 @@
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from ornet_tf.errors import UserError
+from ornet_tf.runs import run_folder, training_data
+
+
+def test_a_folder_in_use_is_refused_and_its_user_named(tmp_path):
+    program = """import sys; from ornet_tf import run_folder
+with run_folder.lock(sys.argv[1]): print('in', flush=True); input()"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "in\n"
+        message = rf"{re.escape(str(tmp_path))} is in use: process {other.pid} on .* trains there. Wait for it"
+        with pytest.raises(ValueError, match=message), run_folder.lock(str(tmp_path)):
+            pass
+        with run_folder.lock(str(tmp_path), "worker-1"):
+            pass  # another process of the same run
+        other.kill()
+    with run_folder.lock(str(tmp_path)):  # goes with its process
+        pass
+
+
+def test_other_settings_are_refused_and_listed_once_something_was_learned(tmp_path):
+    folder = str(tmp_path / "phase")
+    run_folder.claim(folder, {"seed": 5}, learned=False)
+    run_folder.claim(folder, {"seed": 0, "phase": {"epochs": 2.0, "pairs": (1, 2)}}, learned=False)
+    run_folder.claim(folder, {"seed": 0, "phase": {"epochs": 2.0, "pairs": (1, 2)}}, learned=True)
+    other = {"seed": 1, "phase": {"epochs": 3.0, "pairs": (1, 2)}}
+    message = "other settings: phase.epochs was 2.0, now 3.0; seed was 0, now 1. Use .* --allow_changed_settings"
+    with pytest.raises(ValueError, match=message):
+        run_folder.claim(folder, other, learned=True)
+    run_folder.claim(folder, other, learned=True, allow_changes=True)
+    run_folder.claim(folder, other, learned=True)
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file/a.json could not be written: File exists. Something is in the way"):
+        run_folder.write_json(str(tmp_path / "file" / "a.json"), {})
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "folder" / "result.json"
+    run_folder.write_json(str(path), {"a": 1})
+    with pytest.raises(ValueError):
+        run_folder.write_json(str(path), loop())
+    assert json.loads(path.read_text()) == {"a": 1}
+
+
+READERS = {
+    "data.json": lambda folder: training_data.class_names(folder),
+    "finished.json": run_folder.end,
+    "settings.json": lambda folder: run_folder.check_settings(folder, {"seed": 0}),
+    "checked_pictures.json": lambda folder: run_folder.read_json(os.path.join(folder, "checked_pictures.json")),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((name, content) for name in READERS for content in ("[]", "3", "null", '"a"', "{")),
+        ("data.json", "{}"),
+        ("data.json", '{"training_pictures": 3, "class_names": "cat"}'),
+        ("data.json", '{"training_pictures": 3, "class_names": [3]}'),
+        ("finished.json", "{}"),
+        ("finished.json", '{"id": 3}'),
+        ("checked_pictures.json", '{"train": 3}'),
+        ("checked_pictures.json", '{"train": {}}'),
+        ("checked_pictures.json", '{"train": {"fingerprint": "a", "left_out": 3}}'),
+    ],
+)
+def test_a_file_that_holds_something_else_is_named(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    message = rf"^{re.escape(str(tmp_path / name))} (holds something|can't be read).*: bring it back or remove it\.$"
+    with pytest.raises(UserError, match=message):
+        READERS[name](str(tmp_path))
+
+
+def test_a_file_of_another_name_may_hold_anything_but_what_is_asked_for(tmp_path):
+    path = str(tmp_path / "a.json")
+    run_folder.write_json(path, [1, 2])
+    assert run_folder.read_json(path) == run_folder.read_json(path, [int]) == [1, 2]
+    with pytest.raises(UserError, match="a.json holds something else"):
+        run_folder.read_json(path, {"counts": [int]})
+
+
+def loop():
+    endless = {}
+    endless["self"] = endless
+    return endless
+
+
+def test_a_phase_that_started_from_one_that_was_trained_again_is_refused(tmp_path):
+    run_folder.finish(str(tmp_path / "stage_one"))
+    start = {"starts_from": {"stage_one": run_folder.run_id(str(tmp_path), "stage_one")}}
+    run_folder.claim(str(tmp_path / "stage_two"), start, learned=False)
+    run_folder.check_origin(str(tmp_path), "stage_two")
+    run_folder.check_origin(str(tmp_path), "stage_one")  # which started from none
+    run_folder.finish(str(tmp_path / "stage_one"))  # again
+    with pytest.raises(UserError, match="stage_two was trained from another stage_one than the one that is there now"):
+        run_folder.check_origin(str(tmp_path), "stage_two")

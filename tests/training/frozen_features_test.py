@@ -1,0 +1,123 @@
+import json
+import weakref
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import build, config_check
+from ornet_tf import train as trains
+from ornet_tf.compat import keras
+from ornet_tf.data import input_pipeline, loading, main_memory
+from ornet_tf.training import phases
+from ornet_tf.training.frozen_features import FrozenOutputs
+from tests import tiny_experiment, tiny_prior
+
+VIEWS = {"resize": 32, "crop": 32, "horizontal_flip": True}
+
+
+def make(phase="stage_two", precision="float32", **options):
+    experiment = tiny_experiment.get_config()
+    experiment.input.update(VIEWS)
+    with experiment.unlocked():
+        experiment.phase[phase].options.update(options)
+    keras.utils.set_random_seed(0)
+    method = build.build_method(experiment, experiment.phase[phase], 3, precision=precision)
+    return experiment, method, loading.load_source(experiment, "train")
+
+
+@pytest.mark.parametrize(
+    ("flip", "precision", "views"),
+    [
+        (True, "float32", VIEWS),
+        (False, "float32", VIEWS),
+        (True, "bfloat16", VIEWS),
+        (True, "float32", {**VIEWS, "resize": 37, "random_crop": False}),
+    ],
+)
+def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip, precision, views):
+    _, method, source = make(precision=precision)
+    views = {**views, "horizontal_flip": flip}
+    kept = FrozenOutputs(method, source, **views)
+    mirrored, of = [], tf.function(kept.of)
+    for batch in input_pipeline.training_batches(source, batch_size=8, seed=0, **views).take(6):
+        found = of(batch["index"], batch["mirrored"])
+        expected = method.frozen(batch["image"])
+        assert found.keys() == expected.keys() == {"low_level_features"}
+        assert found["low_level_features"].dtype == expected["low_level_features"].dtype == precision
+        one, other = (tf.cast(outputs["low_level_features"], tf.float32) for outputs in (found, expected))
+        np.testing.assert_allclose(one, other, atol=1e-5 if precision == "float32" else 0.05)
+        mirrored += batch["mirrored"].numpy().tolist()
+    assert set(mirrored) == ({False, True} if flip else {False})
+
+
+def comparable(part, values):
+    """Returns the weights of a part; of the direction, whose sums are over all places, the means."""
+    return values / values[-1, -1] if part == "direction" else values
+
+
+@pytest.mark.slow
+def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path, monkeypatch):
+    before, kept = [], []
+
+    class Watched(FrozenOutputs):
+        def __init__(self, *args, **options):
+            before.append([one() is not None for one in kept])
+            super().__init__(*args, **options)
+            kept.append(weakref.ref(self))
+
+    monkeypatch.setattr(trains, "FrozenOutputs", Watched)
+    weights, losses = [], []
+    for reuse in (False, True):
+        experiment, workdir = tiny_prior.get_config(reuse), tmp_path / str(reuse)
+        phases.train(experiment, str(workdir))
+        methods = [build.trained_method(experiment, name, str(workdir), 3) for name in experiment.phases]
+        named = [item for method in methods for item in method.parts.items()]
+        weights.append([comparable(name, values) for name, part in named for values in part.get_weights()])
+        rows = [json.loads((workdir / name / "metrics.jsonl").read_text().split("\n")[0]) for name in experiment.phases]
+        losses.append([row["loss"] for row in rows])
+    np.testing.assert_allclose(*losses, rtol=5e-3)
+    for one, other in zip(*weights):
+        np.testing.assert_allclose(one, other, atol=1e-2)
+    assert before == [[], [False]]  # a phase's are gone before the next one takes memory
+
+
+@pytest.mark.parametrize("phase", ["evaluator", "stage_one", "stage_two"])
+def test_the_low_layers_are_not_computed_where_their_output_is_there(phase):
+    _, method, _ = make(phase, **({} if phase == "stage_two" else {"freeze_lower": True}))
+    batch = {"image": tf.zeros([2, 32, 32, 3]), "low_level_features": tf.ones([2, 8, 8, 6])}
+    assert method.frozen(batch["image"])["low_level_features"].shape == [2, 8, 8, 6]
+    assert not any(path.startswith("lower/") for path in method.trainable_variables)
+    for weight in method.parts["lower"].weights:
+        weight.assign(np.full(weight.shape, np.nan, np.float32))
+    for name, values in method.forward(batch, training=True).items():
+        assert np.isfinite(values).all(), name
+
+
+def test_masked_pictures_are_not_kept():
+    _, method, _ = make("evaluator", freeze_lower=True, mask_probability=0.5)
+    assert not hasattr(method, "frozen")
+
+
+def test_a_frozen_lower_part_stays_as_it_is():
+    _, method, _ = make("stage_one", freeze_lower=True)
+    images = tf.random.stateless_uniform([4, 32, 32, 3], [1, 2], 0, 255)
+    weights = method.parts["lower"].get_weights()
+    method.forward({"image": images, "label": tf.zeros([4], tf.int32)}, training=True)
+    for old, new in zip(weights, method.parts["lower"].get_weights()):
+        np.testing.assert_array_equal(old, new)  # the statistics of its batch norms as well
+
+
+def test_what_cannot_be_kept_is_said(monkeypatch):
+    experiment, method, source = make()
+    with pytest.raises(ValueError, match="expected random_crop = False or crop = .* got random crops of 32 of 36 pix"):
+        FrozenOutputs(method, source, **{**VIEWS, "resize": 36})
+    with pytest.raises(ValueError, match="reuse_frozen: this method has no frozen part .* options.freeze_lower"):
+        FrozenOutputs(make("evaluator")[1], source, **VIEWS)
+    monkeypatch.setattr(main_memory, "available", lambda: 10)
+    with pytest.raises(ValueError, match="low_level_features of all pictures needs .* 10 are available. Set reuse_fr"):
+        FrozenOutputs(method, source, **VIEWS)
+    experiment.input.resize = 36
+    experiment.phase.stage_two.reuse_frozen = True
+    with pytest.raises(ValueError, match="phase.stage_two.reuse_frozen: expected False unless random_crop is"):
+        config_check.validate(experiment)

@@ -1,0 +1,154 @@
+"""When the loop logs, looks, saves and stops, with a step that counts instead of computing; see train_test.py too."""
+import json
+import os
+
+import numpy as np
+import pytest
+
+from ornet_tf.errors import NotFiniteError
+from ornet_tf.runs import interruption
+from ornet_tf.training.loop import PhaseLoop
+from ornet_tf.training.step import Steps
+from ornet_tf.training.summaries import PhaseSummaries
+
+
+class CountingStep:
+    """Its loss at step s is s; ends early where it is told to."""
+
+    def __init__(self, *, waiting=0.0, bad_step=None, stop_after=None, not_finite=()):
+        self.waiting, self.bad_step, self.stop_after = waiting, bad_step, stop_after
+        self.not_finite = list(not_finite)
+        self.calls = []
+
+    def stop(self):
+        raise AssertionError("no signal comes in these tests")
+
+    def run(self, iterator, first_step, count):
+        self.calls.append((first_step, count))
+        losses = [float(step) for step in range(first_step, first_step + count)]
+        stopped = self.stop_after is not None and first_step < self.stop_after <= first_step + count
+        if stopped:
+            losses = losses[: self.stop_after - first_step]
+        if self.bad_step in range(first_step, first_step + count):
+            losses = [*losses[: self.bad_step - first_step], np.nan]
+        values = np.array([[loss, 2 * loss] for loss in losses], np.float32)
+        seconds = float(len(losses))
+        return Steps(["loss", "other"], values, seconds, self.waiting * seconds, stopped, self.not_finite)
+
+
+class Record:
+    """Checkpoints that keep what they are given."""
+
+    def __init__(self, restored=(0, None)):
+        self.restored, self.saved = restored, []
+
+    def restore(self):
+        return self.restored
+
+    def save(self, step, record):
+        self.saved.append((step, json.loads(json.dumps(record))))
+
+
+class Looks:
+    """Counts how often it is looked."""
+
+    images = np.zeros([1, 4, 4, 3], np.float32)
+
+    def __init__(self):
+        self.count = 0
+
+    def outputs(self):
+        self.count += 1
+        return {"activation_map": np.zeros([1, 2, 2, 1], np.float32)}
+
+
+def make(step, record, looks=None, **options):
+    values = {"steps_per_loop": 4, "checkpoint_every": 6, "summary_every": 5, **options}
+    return PhaseLoop(
+        step, record, looks or Looks(), name="phase", steps=10, batch_size=3, learning_rate=lambda: 0.5, **values
+    )
+
+
+def run(loop, folder, first_step=0):
+    with PhaseSummaries(str(folder), {}, first_step=first_step) as summaries:
+        loop.run(None, summaries, interruption.Interruption(interruption.GOES_ON), first_step=first_step)
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_windows_are_logged_as_means_and_end_with_the_phase(tmp_path):
+    step, record, looks = CountingStep(), Record(), Looks()
+    run(make(step, record, looks), tmp_path)
+    assert step.calls == [(0, 4), (4, 4), (8, 2)]
+    assert [(line["step"], line["loss"], line["other"]) for line in lines(tmp_path)] == [
+        (4, 1.5, 3.0), (8, 5.5, 11.0), (10, 8.5, 17.0),
+    ]
+    assert lines(tmp_path)[0]["learning_rate"] == 0.5
+    assert lines(tmp_path)[0]["speed/images_per_second"] == 3.0
+    assert [number for number, _ in record.saved] == [8, 10]
+    assert looks.count == 2  # after steps 5 and 10
+
+
+def test_a_window_that_was_interrupted_goes_on_in_the_next_start(tmp_path):
+    record = Record()
+    with pytest.raises(interruption.Interrupted, match="Another worker ended the run after step 6 of 10 of phase"):
+        run(make(CountingStep(stop_after=6), record), tmp_path)
+    (step, saved), = record.saved
+    assert step == 6 and saved["rows"] == [[4.0, 8.0], [5.0, 10.0]]
+    later, looks = Record((6, saved)), Looks()
+    loop = make(CountingStep(), later, looks)
+    assert loop.resume() == 6
+    run(loop, tmp_path, first_step=6)
+    assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [(4, 1.5), (8, 5.5), (10, 8.5)]
+    assert looks.count == 1 + 1  # as of windows 4 to 8 and 8 to 10
+    assert later.saved[-1][1]["clock"]["seconds_of_steps"] == 10.0
+
+
+def test_rows_of_other_metrics_are_dropped(tmp_path):
+    saved = {"names": ["gone"], "rows": [[100.0]], "clock": {"seconds": 1.0, "seconds_of_steps": 1.0,
+                                                             "seconds_of_waiting": 0.0}}
+    loop = make(CountingStep(), Record((1, saved)))
+    run(loop, tmp_path, first_step=loop.resume())
+    assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [(4, 2.0), (8, 5.5), (10, 8.5)]
+
+
+def test_what_is_not_finite_ends_the_phase_and_is_not_saved(tmp_path):
+    record = Record()
+    with pytest.raises(FloatingPointError, match="Phase phase, step 9: loss = nan, other = nan. Training stopped"):
+        run(make(CountingStep(bad_step=9), record), tmp_path)
+    assert [number for number, _ in record.saved] == [8]
+
+
+def test_sums_that_are_not_finite_end_the_phase_although_its_losses_are(tmp_path):
+    record = Record()
+    said = r"Phase phase, step 3: direction/moments/sums is not finite\. .*float16"
+    with pytest.raises(NotFiniteError, match=said):
+        run(make(CountingStep(not_finite=["direction/moments/sums"]), record), tmp_path)
+    assert record.saved == []
+
+
+def test_of_hundreds_of_sums_that_are_not_finite_three_are_named(tmp_path):
+    names = [f"upper/norm_{number}/moving_mean" for number in range(200)]
+    said = r"step 3: (upper/norm_[012]/moving_mean is not finite, ){3}197 more are not finite\. Training"
+    with pytest.raises(NotFiniteError, match=said):
+        run(make(CountingStep(not_finite=names), Record()), tmp_path)
+
+
+@pytest.mark.parametrize(("waiting", "bound"), [(0.5, "input"), (0.01, "compute")])
+def test_facts_say_what_bounds_the_speed(tmp_path, caplog, waiting, bound):
+    loop = make(CountingStep(waiting=waiting), Record())
+    run(loop, tmp_path)
+    with caplog.at_level("INFO", logger="absl"):
+        facts = loop.facts()
+    assert facts["bound_by"] == bound and facts["images_per_second"] == 3.0
+    assert f"{100 * waiting:.1f} % of that time they waited for pictures: {bound}-bound" in caplog.text
+
+
+def test_a_process_that_does_not_log_looks_and_saves_all_the_same(tmp_path):
+    record, looks = Record(), Looks()
+    make(CountingStep(), record, looks).run(None, None, interruption.Interruption(interruption.GOES_ON), first_step=0)
+    assert [number for number, _ in record.saved] == [8, 10]
+    assert looks.count == 2
+    assert not os.listdir(tmp_path)

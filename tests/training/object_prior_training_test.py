@@ -1,0 +1,84 @@
+"""The object prior in whole training steps: what it sums up, on how many devices, and that its features stay."""
+import numpy as np
+import pytest
+
+from ornet_tf import config
+from ornet_tf.runs import interruption
+from ornet_tf.training.phases import train as train_run
+from tests import tiny_prior
+from tests.training import soak
+from tests.training.tiny_steps import ONE, TWO, assert_close, make, train
+
+
+def with_prior(section):
+    """Gives stage one, or stage two, an object prior to learn from."""
+    with section.unlocked():
+        section.options.object_prior = True
+        if section.method == "stage_one":
+            section.options.freeze_lower = True
+            section.trainable = ("generator/",)
+        section.losses.seed = config.loss("seed_agreement", "activation_map", "seed_map")
+
+
+def sums(weights):
+    return weights["direction/moments/sums"]
+
+
+def test_two_replicas_and_parts_of_a_batch_sum_up_the_same_features_for_the_prior():
+    one, weights, moments = train("stage_one", change=with_prior)
+    two, of_two, other_moments = train("stage_one", TWO, change=with_prior)
+    assert sums(weights)[-1, -1] == 8 * 4 * 4  # the places of all last features of the batch, [4, 4] each
+    assert_close(one, two, atol=1e-5, rtol=1e-5)
+    assert_close(moments, other_moments, atol=1e-6)
+    assert max(np.abs(m).max() for m in moments.values()) > 1e-3
+    np.testing.assert_allclose(sums(of_two), sums(weights), rtol=1e-5)
+    _, of_parts, _ = train("stage_one", change=with_prior, accumulate=4)
+    np.testing.assert_allclose(sums(of_parts), sums(weights), rtol=1e-5)
+
+
+def test_a_prior_s_features_stay_while_it_is_learned():
+    before = {n: np.asarray(v) for n, v in make("stage_one", change=with_prior)[2].items()}
+    _, after, _ = train("stage_one", change=with_prior)
+    changed = {name.split("/")[0] for name, value in after.items() if not np.array_equal(value, before[name])}
+    assert changed == {"generator", "direction"}  # no moving statistics of lower or upper
+
+
+def test_stage_two_leaves_the_prior_as_it_is():
+    step, iterator, variables = make("stage_two", change=with_prior)
+    known = np.eye(variables["direction/moments/sums"].shape[0], dtype=np.float32)
+    variables["direction/moments/sums"].assign(known)
+    done = step.run(iterator, 0, 2)
+    np.testing.assert_array_equal(variables["direction/moments/sums"], known)
+    assert np.isfinite(done.values).all() and "loss/seed" in done.names
+
+
+def test_the_prior_of_half_precision_is_near_that_of_single():
+    _, single, _ = train("stage_one", change=with_prior)
+    metrics, half, _ = train("stage_one", change=with_prior, precision="float16", scale_loss=True)
+    assert sums(half).dtype == np.float32
+    np.testing.assert_allclose(sums(half), sums(single), rtol=2e-2, atol=2e-2 * sums(single)[-1, -1])
+    assert np.isfinite(metrics["loss"]).all()
+
+
+@pytest.mark.parametrize("devices", [ONE, TWO])
+def test_features_that_are_not_finite_end_the_loop_at_their_step_although_the_loss_is(devices):
+    step, iterator, variables = make("stage_one", devices, change=with_prior)
+    assert step.run(iterator, 0, 2).not_finite == []
+    variables["direction/moments/sums"].assign(variables["direction/moments/sums"] * np.float32(np.inf))
+    done = step.run(iterator, 2, 5)
+    assert len(done.values) == 1
+    assert np.isfinite(done.values).all()
+    assert done.not_finite == ["direction/moments/sums"]
+    assert not done.stopped
+
+
+@pytest.mark.slow
+def test_a_run_that_was_interrupted_while_it_learned_a_prior_ends_like_one_that_was_not(tmp_path, monkeypatch):
+    experiment = tiny_prior.get_config(reuse_frozen=True)
+    train_run(experiment, str(tmp_path / "whole"))
+    soak.end_in_the_middle(monkeypatch)
+    for phase in experiment.phases:
+        with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
+            train_run(experiment, str(tmp_path / "interrupted"))
+    train_run(experiment, str(tmp_path / "interrupted"))
+    assert soak.differences(str(tmp_path / "whole"), str(tmp_path / "interrupted")) == []

@@ -1,0 +1,54 @@
+import pytest
+
+from ornet_tf.data import loading
+from ornet_tf.errors import UserError
+from ornet_tf.training import phase_check
+from tests import tiny_experiment
+
+
+def test_any_phase_may_start_from_any_earlier_one():
+    config = tiny_experiment.get_config()
+    config.phase.stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
+    phase_check.check(config, loading.load_split(config, "train"))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("stage_two.init_from.lower", "stage_one.lowr", "stage_two.init_from.lower = 'stage_one.lowr'.*stage_one has"),
+        ("stage_two.rate_factors", (("nothing", 2.0),), "No variable matches 'nothing'"),
+        ("stage_two.trainable", ("generator/", "uper/"), "No variable matches 'uper/'"),
+        ("stage_two.batch_size", 64, "config.phase.stage_two.batch_size: expected at most the 48"),
+        ("stage_one.reuse_frozen", True, "config.phase.stage_one.reuse_frozen: this method has no frozen part"),
+    ],
+)
+def test_what_is_wrong_in_the_last_phase_is_said_before_the_first(path, value, message):
+    config = tiny_experiment.get_config()
+    *parents, key = path.split(".")
+    section = config.phase
+    for name in parents:
+        section = section[name]
+    section[key] = value
+    with pytest.raises(ValueError, match=message):
+        phase_check.check(config, loading.load_split(config, "train"))
+
+
+def test_a_seed_is_not_for_xla():
+    config = tiny_experiment.get_config()
+    with config.unlocked():
+        config.phase.stage_one.options.update({"freeze_lower": True, "object_prior": True})
+    config.phase.stage_one.update({"xla": True, "trainable": ("generator/",)})
+    config.phase.stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
+    with pytest.raises(ValueError, match="config.phase.stage_one.xla: expected False, as a seed"):
+        phase_check.check(config, loading.load_source(config, "train"))
+
+
+def test_a_row_may_have_the_backbone_s_own_weights(vgg16_file):
+    config = tiny_experiment.get_config()
+    with config.unlocked():
+        config.backbone = {"name": "vgg16", "options": {"weights": vgg16_file, "split": "block4_conv3"}}
+        config.evaluation.row.mean_features.init_from = {"upper": "evaluator.upper"}
+    phase_check.check(config, loading.load_source(config, "train"))
+    config.backbone.options.weights = None
+    with pytest.raises(UserError, match="row.mean_features.init_from: expected weights for the part lower, got none"):
+        phase_check.check(config, loading.load_source(config, "train"))

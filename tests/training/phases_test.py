@@ -1,0 +1,196 @@
+import json
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import build
+from ornet_tf.data import loading
+from ornet_tf.runs import checkpoints, interruption, run_folder
+from ornet_tf.training import event_files, phases
+from ornet_tf.training.phases import train
+from tests import tiny_experiment
+from tests.training import soak
+
+PHASES = ("evaluator", "stage_one", "stage_two")
+
+
+def test_every_phase_trains_and_writes_what_it_says(tiny_run):
+    _, workdir = tiny_run
+    for phase in PHASES:
+        assert checkpoints.latest(os.path.join(workdir, phase)).endswith("step-6")
+        with open(os.path.join(workdir, phase, "metrics.jsonl"), encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        assert [line["step"] for line in lines] == [2, 4, 6]
+        assert {"loss", "learning_rate", "speed/images_per_second"} <= set(lines[0])
+        assert all(np.isfinite(list(line.values())).all() for line in lines)
+    of_stage_two = {"loss/evaluation", "loss/entropy", "loss/area", "accuracy/evaluator_logits", "map/share_grey"}
+    assert of_stage_two <= set(lines[0])
+
+
+def test_tensorboard_gets_scalars_maps_and_histograms(tiny_run):
+    _, workdir = tiny_run
+    folder = os.path.join(workdir, "stage_two", "tensorboard")
+    tags = set()
+    for name in os.listdir(folder):
+        for event in tf.compat.v1.train.summary_iterator(os.path.join(folder, name)):
+            tags |= {value.tag for value in event.summary.value}
+    assert {"loss/evaluation", "activation_map", "activation_map_values", "settings", "speed/images_per_second"} <= tags
+
+
+def test_stage_two_starts_from_stage_one_and_the_evaluator_and_changes_the_generator_only(tiny_run):
+    config, workdir = tiny_run
+    parts = {name: build.trained_method(config, name, workdir, 3).parts for name in PHASES}
+    two = parts["stage_two"]
+    for part, source in (
+        (two["lower"], parts["stage_one"]["lower"]),
+        (two["evaluator_lower"], parts["evaluator"]["lower"]),
+        (two["evaluator_upper"], parts["evaluator"]["upper"]),
+    ):
+        assert part.weights
+        for actual, expected in zip(part.get_weights(), source.get_weights()):
+            np.testing.assert_array_equal(actual, expected)
+    before, after = parts["stage_one"]["generator"].get_weights(), two["generator"].get_weights()
+    changed = [not np.array_equal(a, b) for a, b in zip(before, after)]
+    assert sum(changed) > len(changed) / 2
+
+
+def test_a_finished_run_is_not_trained_again(tiny_run):
+    config, workdir = tiny_run
+    path = checkpoints.latest(os.path.join(workdir, "stage_two")) + ".index"
+    before = os.stat(path).st_mtime_ns
+    train(config, workdir)
+    assert os.stat(path).st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_run_that_was_ended_by_signals_ends_like_one_that_was_not(tiny_run, tmp_path):
+    _, workdir = tiny_run
+    for phase, sign, number in (
+        ("evaluator", "metrics.jsonl", signal.SIGKILL),  # before its first checkpoint
+        ("stage_one", "checkpoints/step-2.index", signal.SIGKILL),
+        ("stage_two", "checkpoints/step-2.index", signal.SIGTERM),  # pictures are looked at for seconds before it ends
+    ):
+        status, text = soak.run(tmp_path, end_at=os.path.join(tmp_path, phase, sign), number=number)
+        assert status == (interruption.EXIT_CODE if number == signal.SIGTERM else -number), text
+        assert not run_folder.is_finished(str(tmp_path / phase))
+        if number == signal.SIGTERM:
+            step = checkpoints.latest(str(tmp_path / phase)).rsplit("-", 1)[1]
+            said = f"SIGTERM ended the run after step {step} of 6 of {phase}, which is saved. The same command goes"
+            assert said in text
+    status, text = soak.run(tmp_path)
+    assert status == 0, text
+    assert soak.differences(workdir, str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("phases", [pytest.param(PHASES, marks=pytest.mark.slow), PHASES[-1:]])
+def test_a_window_that_was_interrupted_has_the_mean_of_a_whole_one(tiny_run, tmp_path, monkeypatch, phases):
+    config, workdir = tiny_run
+    left_out = shutil.ignore_patterns(*phases, "export", "evaluation")
+    shutil.copytree(workdir, tmp_path, ignore=left_out, dirs_exist_ok=True)
+    soak.end_in_the_middle(monkeypatch)
+    for phase in phases:
+        with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
+            train(config, str(tmp_path))
+    train(config, str(tmp_path))
+    assert soak.differences(workdir, str(tmp_path)) == []
+
+
+def test_the_comparison_of_runs_sees_a_difference(tiny_run, tmp_path):
+    _, workdir = tiny_run
+    shutil.copytree(workdir, tmp_path / "copy")
+    assert soak.differences(workdir, str(tmp_path / "copy")) == []
+    path = tmp_path / "copy" / "stage_two" / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"loss": ', '"loss": 1'))
+    event_files.cut(str(tmp_path / "copy" / "stage_one"), 4)
+    saved = checkpoints.latest(str(tmp_path / "copy" / "evaluator"))
+    for suffix in (".index", ".data-00000-of-00001"):
+        shutil.copy(saved.replace("step-6", "step-4") + suffix, saved + suffix)
+    found = soak.differences(workdir, str(tmp_path / "copy"))
+    assert {text.split(":")[0] for text in found} == {
+        "stage_two metrics.jsonl", "stage_one TensorBoard", "evaluator checkpoint"
+    }
+
+
+def test_what_is_ended_before_the_first_step_goes_on_from_nothing(tmp_path):
+    status, text = soak.run(tmp_path, end_at=os.path.join(tmp_path, "data.json"), number=signal.SIGINT)
+    assert status == interruption.EXIT_CODE, text
+    assert "SIGINT" in text
+    assert "Traceback" not in text
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    with run_folder.lock(str(tmp_path)), pytest.raises(ValueError, match="is in use: process"):
+        train(tiny_experiment.get_config(), str(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_costs_its_steps_only(tiny_run, tmp_path, caplog):
+    config, workdir = tiny_run
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    os.remove(tmp_path / "stage_two" / "finished.json")
+    data = tmp_path / "stage_two" / "checkpoints" / "step-6.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:100])
+    with caplog.at_level("WARNING"):
+        train(config, str(tmp_path))
+    assert "step-6 is damaged" in caplog.text and "goes on from" in caplog.text
+    assert soak.differences(workdir, str(tmp_path)) == []
+
+
+def test_changed_settings_are_refused(tiny_run):
+    _, workdir = tiny_run
+    config = tiny_experiment.get_config()
+    config.phase.evaluator.learning_rate = 0.5
+    with pytest.raises(ValueError, match=r"phase.learning_rate was 0.001, now 0.5"):
+        train(config, workdir)
+
+
+@pytest.mark.slow
+def test_changed_settings_are_taken_if_that_is_asked_for(tiny_run, tmp_path):
+    _, workdir = tiny_run
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    os.remove(tmp_path / "stage_two" / "finished.json")
+    config = tiny_experiment.get_config()
+    config.phase.stage_two.epochs = 2.0
+    train(config, str(tmp_path), allow_changed_settings=True)
+    assert checkpoints.latest(str(tmp_path / "stage_two")).endswith("step-12")
+
+
+def test_the_profile_of_some_steps_is_there_for_tensorboard(tmp_path):
+    config = tiny_experiment.get_config()
+    config.phases = ("evaluator",)
+    config.evaluation.update({"rows": (), "classifier": "evaluator"})
+    train(config, str(tmp_path), profile=True)
+    assert list((tmp_path / "evaluator" / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb"))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_names_step_and_term(tmp_path):
+    config = tiny_experiment.get_config()
+    config.phases = ("evaluator",)
+    config.phase.evaluator.learning_rate = 1e30
+    with pytest.raises(FloatingPointError, match=r"Phase evaluator, step \d+: loss = .*A smaller learning rate"):
+        train(config, str(tmp_path))
+    assert not run_folder.is_finished(str(tmp_path / "evaluator"))
+
+
+def test_more_pictures_in_a_batch_than_there_are_is_an_error(tmp_path):
+    config = tiny_experiment.get_config()
+    config.phase.evaluator.batch_size = 64
+    message = "config.phase.evaluator.batch_size: expected at most the 48 training pictures, got 64"
+    with pytest.raises(ValueError, match=message):
+        train(config, str(tmp_path))
+
+
+def test_a_loss_on_a_tensor_that_is_not_there_is_an_error(tmp_path):
+    config = tiny_experiment.get_config()
+    config.phase.evaluator.losses.classification.inputs = ("logit", "label")
+    with pytest.raises(ValueError, match="losses.classification.inputs: no tensor 'logit'; choose from .*logits"):
+        train(config, str(tmp_path))
+
+
+def test_the_steps_of_a_phase_are_its_epochs_without_the_incomplete_batch():
+    source = loading.load_split(tiny_experiment.get_config(), "train")
+    assert phases.total_steps({"epochs": 2.5, "batch_size": 20}, source) == 5

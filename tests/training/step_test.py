@@ -1,0 +1,185 @@
+import contextlib
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.eager import context
+
+from ornet_tf.compat import keras
+from ornet_tf.models import winograd
+from ornet_tf.training import loss_scale
+from ornet_tf.training import step as step_module
+from tests.training.tiny_steps import ONE, PHASES, RIVALS, TWO, assert_close, make, train
+
+
+@pytest.mark.slow
+def test_frozen_convolutions_of_a_step_are_filtered_on_cpus_and_make_the_same_of_it(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [])
+    first, second = (train("stage_two", backbone="vgg16") for _ in range(2))
+    monkeypatch.setattr(winograd, "MIN_CHANNELS", 10**6)
+    plain = train("stage_two", backbone="vgg16")
+    for filtered, again, expected in zip(first, second, plain):
+        assert_close(filtered, again, rtol=0)
+        assert_close(filtered, expected, rtol=1e-3, atol=1e-5)
+    assert any(not np.array_equal(first[2][name], value) for name, value in plain[2].items())
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_no_sum_of_a_step_depends_on_what_is_ready_first(phase):
+    step, iterator, _ = make(phase)
+    graph = step._loop.get_concrete_function(iterator, tf.constant(0), tf.constant(1)).graph.as_graph_def()
+    sums = [n for function in graph.library.function for n in function.node_def if n.op == "AddN"]
+    assert sums or phase != "stage_two"  # whose map has several losses
+    assert [n.name for n in sums if n.attr["N"].i > 2] == []
+
+
+def sums_that_were_run(step, iterator):
+    """Makes a step; returns the names of its sums of more than two, as TensorFlow's graph optimiser has left them."""
+    context.context().enable_graph_collection()
+    try:
+        step.run(iterator, 0, 1)
+        graphs = context.context().export_run_metadata().function_graphs
+    finally:
+        context.context().disable_graph_collection()
+    nodes = [n for g in graphs for n in g.post_optimization_graph.node]
+    nodes += [n for g in graphs for f in g.post_optimization_graph.library.function for n in f.node_def]
+    return [n.name for n in nodes if n.op == "AddN" and n.attr["N"].i > 2]
+
+
+def test_the_graph_optimiser_joins_no_sums_of_a_step_and_is_left_as_it_was(monkeypatch):
+    before = tf.config.optimizer.get_experimental_options()
+    step, iterator, _ = make("stage_two")
+    assert sums_that_were_run(step, iterator) == []
+    assert tf.config.optimizer.get_experimental_options() == before  # what is evaluated next has the numbers it had
+    monkeypatch.setattr(step_module, "_sums_stay_as_they_are", contextlib.nullcontext)
+    step, iterator, _ = make("stage_two")
+    assert sums_that_were_run(step, iterator) != []
+
+
+@pytest.mark.parametrize(
+    "phase", [*PHASES, "acol", *(pytest.param(rival, marks=pytest.mark.slow) for rival in RIVALS if rival != "acol")]
+)
+def test_two_replicas_have_the_gradients_of_one(phase):
+    one, weights, moments = train(phase)
+    two, other_weights, other_moments = train(phase, TWO)
+    assert_close(one, two, atol=1e-5, rtol=1e-5)
+    # After one step Adam's first and second moments are 0.1 g and 0.001 g^2 of the gradient g.
+    assert max(np.abs(m).max() for m in moments.values()) > 1e-3
+    assert_close(moments, other_moments, atol=1e-6)
+    statistics = {n: v for n, v in weights.items() if "moving" in n}
+    for name, value in statistics.items():
+        # Keras 2.15's fused batch norm keeps N / (N - 1) times the variance of N values, its synchronised one does not.
+        counted_otherwise = keras.__version__.startswith("2.") and "variance" in name
+        np.testing.assert_allclose(value, other_weights[name], atol=1e-2 if counted_otherwise else 1e-5, err_msg=name)
+
+
+def test_a_step_of_parts_is_the_sum_of_its_parts():
+    step, iterator, _ = make("evaluator", accumulate=4)
+    batch = next(iterator)
+    gradients, metrics = tf.function(step._accumulated)(batch, tf.constant(0), tf.constant(1.0))
+    expected = None
+    for part in range(4):
+        chosen = {key: value[2 * part : 2 * part + 2] for key, value in batch.items()}
+        new = tf.function(step._gradients_and_metrics)(chosen, tf.constant(0), tf.constant(1.0))
+        expected = new if expected is None else tf.nest.map_structure(tf.add, expected, new)
+    for actual, wanted in zip(gradients, expected[0]):
+        np.testing.assert_allclose(actual, wanted, atol=1e-6)
+    np.testing.assert_allclose(metrics["loss"], expected[1]["loss"], atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["evaluator", "stage_two"])
+def test_xla_computes_the_same_but_for_random_numbers(phase):
+    plain, weights, _ = train(phase, dropout=0.0, change=without_randomness)
+    compiled, other, _ = train(phase, dropout=0.0, change=without_randomness, xla=True)
+    assert_close(plain, compiled, atol=1e-4, rtol=1e-4)
+    assert_close(weights, other, atol=2e-3 + 1e-4)  # Adam's first step moves every weight by the rate
+
+
+def without_randomness(section):
+    if "erasing" in section.options:
+        section.options.erasing = None
+    if "mask_probability" in section.options:
+        section.options.mask_probability = 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("phase", "precision", "tolerance"),
+    [*((phase, "bfloat16", 0.15) for phase in PHASES), ("stage_two", "float16", 0.03)],
+)
+def test_half_precision_is_near_single_and_keeps_weights_and_map_in_float32(phase, precision, tolerance):
+    single, _, _ = train(phase, steps=2)
+    half, weights, _ = train(phase, steps=2, precision=precision, scale_loss=precision == "float16")
+    assert {v.dtype for v in weights.values()} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(half["loss"], single["loss"], rtol=tolerance)
+    assert not np.array_equal(half["loss"], single["loss"])
+
+
+def test_float16_leaves_out_a_step_that_overflows_and_halves_the_scale():
+    step, iterator, variables = make("evaluator", precision="float16", scale_loss=True)
+    step.state["loss_scale"].assign(2.0**40)
+    before = {n: np.asarray(v) for n, v in variables.items() if "moving" not in n}
+    done = step.run(iterator, 0, 1)
+    for name, value in before.items():
+        np.testing.assert_array_equal(value, np.asarray(variables[name]), err_msg=name)
+    assert step.state["loss_scale"].numpy() == 2.0**39
+    assert done.values[0, done.names.index("gradient_norm")] == 0
+    assert done.values[0, done.names.index("loss_scale")] == 2.0**40
+    step.state["loss_scale"].assign(1024.0)
+    step.run(iterator, 1, 1)
+    assert any(not np.array_equal(value, np.asarray(variables[name])) for name, value in before.items())
+    assert step.state["good_steps"].numpy() == 1
+
+
+def test_float16s_scale_doubles_after_enough_good_steps():
+    step, iterator, _ = make("evaluator", precision="float16", scale_loss=True)
+    step.state["loss_scale"].assign(8.0)
+    step.state["good_steps"].assign(loss_scale.GROWTH_STEPS - 1)
+    step.run(iterator, 0, 1)
+    assert step.state["loss_scale"].numpy() == 16.0
+    assert step.state["good_steps"].numpy() == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "float16", "scale_loss": True}])
+def test_a_metric_that_is_not_finite_ends_the_loop_at_its_step(options):
+    step, iterator, variables = make("evaluator", **options)
+    step.run(iterator, 0, 2)
+    kernel = variables["upper/predictions/kernel"]
+    kernel.assign(np.full(kernel.shape, np.nan, np.float32))
+    done = step.run(iterator, 2, 5)
+    assert len(done.values) == 1
+    bad = {name for name, value in zip(done.names, done.values[0]) if not np.isfinite(value)}
+    assert {"loss", "loss/classification"} <= bad
+    assert not done.stopped
+
+
+@pytest.mark.parametrize("devices", [pytest.param(ONE, marks=pytest.mark.slow), TWO])
+def test_stop_from_another_thread_ends_the_loop_after_a_step(devices):
+    step, iterator, _ = make("evaluator", devices)
+    step.run(iterator, 0, 1)
+    timer = threading.Timer(0.3, step.stop)
+    timer.start()
+    begin = time.monotonic()
+    done = step.run(iterator, 1, 1_000_000)
+    assert done.stopped
+    assert 1 <= len(done.values) < 1_000_000
+    assert 0 < done.seconds <= time.monotonic() - begin
+    assert 0 <= done.waiting <= done.seconds
+
+
+def test_what_cannot_be_split_or_compiled_is_said():
+    with pytest.raises(ValueError, match="batch_size: expected a multiple of the 2 devices"):
+        make("evaluator", TWO, accumulate=3)
+    with pytest.raises(ValueError, match="xla: expected False with 2 devices"):
+        make("evaluator", TWO, xla=True)
+
+
+@pytest.mark.slow
+def test_every_part_has_its_gradient_norm():
+    metrics, _, _ = train("stage_one")
+    parts = [metrics[f"gradient_norm/{part}"][0] for part in ("lower", "generator", "upper")]
+    assert min(parts) > 0
+    np.testing.assert_allclose(metrics["gradient_norm"][0], np.sqrt(np.sum(np.square(parts))), rtol=1e-5)
