@@ -18,7 +18,7 @@ def _resize(size: int) -> int:
     return size * 8 // 7  # 256 for 224
 
 
-def method_and_localizer(size: int, classes: int) -> tuple[methods.Protocol, localizer.Localizer]:
+def method_and_localizer(size: int, classes: int) -> tuple[methods.Method, localizer.Localizer]:
     """Builds stage two of the paper's experiment, and its graph for files, for views of `size` pixels."""
     experiment = config.default()
     experiment.backbone.options.weights = None

@@ -37,7 +37,7 @@ _FORWARD, _GRAPH, _PEER = "VGG16 forward pass", "Grad-CAM, one graph", "Grad-CAM
 Side = Callable[[tf.Tensor], object]
 
 
-def whole_classifier(method: methods.Protocol) -> keras.Model:
+def whole_classifier(method: methods.Method) -> keras.Model:
     """Returns the evaluator with its weights as one flat model: pixels [B, H, W, 3] -> logits [B, K]."""
     lower, upper = method.parts["evaluator_lower"], method.parts["evaluator_upper"]
     normalize = registry.find("backbones", config.default().backbone.name)(

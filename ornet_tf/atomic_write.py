@@ -69,7 +69,7 @@ def advice(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def writing(failure: str, then: str = "") -> Iterator[None]:
+def explain_failures(failure: str, then: str = "") -> Iterator[None]:
     """Makes what TensorFlow or the system says of a write inside a sentence: `failure`, the reason, what to do, `then`.
 
     Raises:
@@ -100,7 +100,7 @@ def _of_tensorflow(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def whole(path: str | os.PathLike, then: str = "") -> Iterator[BinaryIO]:
+def open_file(path: str | os.PathLike, then: str = "") -> Iterator[BinaryIO]:
     """Opens a file that takes the place of `path` once it is written whole; its folder is made.
 
     Args:
@@ -113,21 +113,21 @@ def whole(path: str | os.PathLike, then: str = "") -> Iterator[BinaryIO]:
     path = os.fspath(path)
     aside, failure = f"{path}.partial", f"{path} could not be written"
     if os.path.lexists(path) and not os.path.isfile(path):
-        with writing(failure):
+        with explain_failures(failure):
             raise OSError(errno.EEXIST, "what is there is no file")
     try:
-        with writing(failure, then):
+        with explain_failures(failure, then):
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
             with open(aside, "wb") as file:
                 yield file
-            replace(aside, path)
+            replace_file(aside, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.remove(aside)
         raise
 
 
-def sync(paths: Iterable[str]) -> None:
+def flush_to_disk(paths: Iterable[str]) -> None:
     """Waits until the content of files, or the entries of folders, are on the disk itself.
 
     Raises:
@@ -141,18 +141,18 @@ def sync(paths: Iterable[str]) -> None:
             os.close(descriptor)
 
 
-def replace(aside: str, path: str) -> None:
+def replace_file(aside: str, path: str) -> None:
     """Renames a whole file into place: whatever happens, `path` has the old content or the new one.
 
     Raises:
       OSError: if that can't be done; what was there stays.
     """
-    sync([aside])
+    flush_to_disk([aside])
     os.replace(aside, path)
-    sync([os.path.dirname(path) or "."])
+    flush_to_disk([os.path.dirname(path) or "."])
 
 
-def place(aside: str, path: str) -> None:
+def place_folder(aside: str, path: str) -> None:
     """Renames a whole folder into place: whatever happens, `path` is not there, or with all of its content.
 
     Args:
@@ -165,6 +165,6 @@ def place(aside: str, path: str) -> None:
     # Files before the folders that name them, and inner folders before outer ones.
     for folder, _, names in os.walk(aside, topdown=False):
         files = [os.path.join(folder, name) for name in names]
-        sync([*(file for file in files if not os.path.islink(file)), folder])
+        flush_to_disk([*(file for file in files if not os.path.islink(file)), folder])
     os.rename(aside, path)
-    sync([os.path.dirname(path) or "."])
+    flush_to_disk([os.path.dirname(path) or "."])

@@ -19,7 +19,7 @@ from ornet_tf.runs import checkpoints, run_folder, weight_origins
 
 def build_method(
     config: ConfigDict, section: ConfigDict, num_classes: int, *, precision: str = "float32"
-) -> methods.Protocol:
+) -> methods.Method:
     """Builds the method of a phase or row.
 
     Args:
@@ -42,7 +42,7 @@ def build_method(
     builders = methods.Builders(
         backbone=backbone,
         generator=functools.partial(generator.build, num_classes=num_classes, **options),
-        object_prior=functools.partial(object_prior.Seeds, **config.object_prior.to_dict()),
+        object_prior=functools.partial(object_prior.ObjectPrior, **config.object_prior.to_dict()),
     )
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(precision if precision == "float32" else f"mixed_{precision}")
@@ -52,7 +52,7 @@ def build_method(
         keras.mixed_precision.set_global_policy(before)
 
 
-def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int) -> methods.Protocol:
+def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int) -> methods.Method:
     """Builds the method of a phase or evaluation row with the weights that the run in `workdir` has learned.
 
     Raises:
@@ -64,7 +64,7 @@ def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int
     shaping = {"backbone": config.backbone.to_dict(), "input": config.input.to_dict()}
     shaping["backbone"]["options"].pop("weights", None)
     shaping["input"] = {key: shaping["input"][key] for key in ("resize", "crop")}
-    phases = checkpoints.sources(section.init_from) if is_row else [name]
+    phases = checkpoints.source_phases(section.init_from) if is_row else [name]
     for phase in phases:
         run_folder.check_origin(workdir, phase)
         run_folder.check_settings(os.path.join(workdir, phase), shaping)
@@ -74,11 +74,11 @@ def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int
     method = build_method(without_start_weights(config), section, num_classes)
     sources = section.init_from if is_row else {part: f"{name}.{part}" for part in method.parts}
     if {*method.parts} - {*sources}:  # the others are the backbone's own
-        lacking = weight_origins.missing(method.parts, sources, pretrained_layers(config, num_classes))
+        lacking = weight_origins.find_missing(method.parts, sources, pretrained_layers(config, num_classes))
         if lacking:
             where, part = f"config.evaluation.row.{name}", lacking[0].split("/")[0]
             advice = f"Set {where}.init_from.{part} to 'PHASE.PART', a phase and its part that has them."
-            raise UserError(weight_origins.without_weights(lacking[0], where, advice))
+            raise UserError(weight_origins.missing_message(lacking[0], where, advice))
         method = build_method(config, section, num_classes)
     if is_row and getattr(method, "prior", None) is not None:  # phases read it in training only
         _check_prior(config, name, method, workdir, num_classes)
@@ -86,11 +86,11 @@ def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int
     return method
 
 
-def _check_prior(config: ConfigDict, name: str, method: methods.Protocol, workdir: str, num_classes: int) -> None:
+def _check_prior(config: ConfigDict, name: str, method: methods.Method, workdir: str, num_classes: int) -> None:
     """Checks that a row reads an object prior as it was learned: with the same weights and options."""
     sources = config.evaluation.row[name].init_from
     folder = os.path.join(workdir, sources["direction"].split(".")[0])
-    if "object_prior" in run_folder.settings(folder):  # older runs have it among the phase's options
+    if "object_prior" in run_folder.read_settings(folder):  # older runs have it among the phase's options
         run_folder.check_settings(folder, {"object_prior": config.object_prior.to_dict()})
     origins = weight_origins.Origins(None)
     for phase, built, trained in phase_methods(without_start_weights(config), num_classes):
@@ -98,7 +98,7 @@ def _check_prior(config: ConfigDict, name: str, method: methods.Protocol, workdi
     origins.check_row(method, sources, where=f"config.evaluation.row.{name}")
 
 
-def phase_methods(config: ConfigDict, num_classes: int) -> Iterator[tuple[str, methods.Protocol, list[Any]]]:
+def phase_methods(config: ConfigDict, num_classes: int) -> Iterator[tuple[str, methods.Method, list[Any]]]:
     """Yields the name of each phase, its method, and the variables that it trains.
 
     Raises:

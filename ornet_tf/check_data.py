@@ -46,7 +46,7 @@ def start() -> None:
 
 def main(config: ConfigDict, *, split: str | None, duplicates: bool, headers_only: bool, json: bool) -> None:
     """Writes the report and exits with status 1 if there are problems."""
-    report = check_report.look(config, [split] if split else SPLITS, duplicates=duplicates, headers_only=headers_only)
-    sys.stdout.write(json_text.dumps(report, indent=2) + "\n" if json else check_report.text(report))
+    report = check_report.check_splits(config, [split] if split else SPLITS, duplicates=duplicates, headers_only=headers_only)
+    sys.stdout.write(json_text.dumps(report, indent=2) + "\n" if json else check_report.as_text(report))
     if report["problems"] or (split and "missing" in report["splits"][split]):
         sys.exit(1)

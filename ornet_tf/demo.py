@@ -68,12 +68,12 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
       box is None and nothing follows where no object was found.
     """
     source = loading.load_source(config, config.evaluation.split).select([0])
-    with atomic_write.writing(f"{folder} could not be made"):
+    with atomic_write.explain_failures(f"{folder} could not be made"):
         os.makedirs(folder, exist_ok=True)
     picture = source.images[0]
     if isinstance(picture, bytes):
         picture = os.path.join(folder, "held_out.png")
-        with atomic_write.whole(picture) as file:
+        with atomic_write.open_file(picture) as file:
             file.write(source.images[0])
     with local_server.running(base, "ornet") as url:
         found = client.localize(url, [picture])[0]

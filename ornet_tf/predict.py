@@ -104,7 +104,7 @@ def predict(
                         predictions.add(path, {"file": paths.readable(path), **_entry(row, overlay.size)}, overlay)
                         del overlay  # as large as the picture; the name would keep it until the next one is drawn
                     except (tf.errors.OpError, MemoryError) as error:
-                        why = decoding.reason(error)
+                        why = decoding.refusal_reason(error)
                 if why:
                     broken.append((path, why))
                 progress.update(len(predictions.entries) + len(broken) - progress.n)
@@ -137,7 +137,7 @@ def _chunks(
         try:
             encoded = _read(path, max_bytes)
         except OSError as error:
-            broken.append((path, decoding.reason(error)))
+            broken.append((path, decoding.refusal_reason(error)))
             continue
         needed = len(encoded) + _decoded_bytes(encoded)
         if chunk and (len(chunk) == most or needed > left):
@@ -167,7 +167,7 @@ def _decoded_bytes(encoded: bytes) -> int:
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _size(encoded):
-    return decoding.size(encoded)
+    return decoding.read_size(encoded)
 
 
 def _entry(row: Mapping[str, np.ndarray], size: tuple[int, int]) -> dict[str, Any]:

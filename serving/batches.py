@@ -66,7 +66,7 @@ def localize_each(
 def _batches(images: Iterable[encoding.Picture], batch_size: int) -> Iterator[list[encoding.Picture]]:
     batch, total = [], 0
     for image in images:
-        size = encoding.size(image)
+        size = encoding.encoded_size(image)
         if batch and (len(batch) == batch_size or total + size > _BATCH_BYTES):
             yield batch
             batch, total = [], 0

@@ -84,7 +84,7 @@ def localize(
       MissingPackageError: see `connect`.
       TypeError: if `images` is one picture instead of a list, or something in it is no picture.
     """
-    encoding.expect_several(images)
+    encoding.check_is_list(images)
     model = connect(address, timeout=timeout, retries=retries)
     results = []
     try:

@@ -72,7 +72,7 @@ class GrpcModel:
           PictureRefusedError: a UserError, if it refuses what was sent (INVALID_ARGUMENT).
           UserError: if it refuses for another reason, or answers with something else than detections.
         """
-        encoding.expect_several(images)
+        encoding.check_is_list(images)
         if not images:
             return []
         request = predict_pb2.PredictRequest()
@@ -85,7 +85,7 @@ class GrpcModel:
         reply = self._retries.call(
             lambda seconds: self._predict(request, seconds), timeout=self._timeout, closed=self._closed
         )
-        with detections.expected_from(self._address):
+        with detections.explain_wrong_outputs(self._address):
             return detections.from_outputs(_arrays(reply), len(images))
 
     def close(self) -> None:

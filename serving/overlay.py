@@ -46,11 +46,11 @@ def draw(path: str | os.PathLike, boxes: Sequence[Sequence[float]], text: str, o
 def _upright(path: str | os.PathLike) -> Image.Image:
     """Returns a picture, mode RGB, in the frame of the boxes: turned as the export turns it."""
     with open(path, "rb") as file:
-        turn = orientation.read(file)
+        turn = orientation.read_orientation(file)
     with Image.open(path) as picture:
         if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow clips instead of scaling.
             picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
         picture.load()
         picture.info = {}  # damaged metadata would not only be copied, but keep the PNG from being written
         picture = picture if picture.mode == "RGB" else picture.convert("RGB")
-        return orientation.upright(picture, turn)
+        return orientation.turn_upright(picture, turn)

@@ -61,7 +61,7 @@ class RestModel:
           PictureRefusedError: a UserError, if it refuses what was sent (HTTP 400, 413).
           UserError: if it refuses for another reason, or answers with something else than detections.
         """
-        encoding.expect_several(images)
+        encoding.check_is_list(images)
         if not images:
             return []
         pictures = [{"b64": base64.b64encode(encoding.encode(image)).decode()} for image in images]
@@ -70,7 +70,7 @@ class RestModel:
         reply = self._retries.call(
             lambda seconds: self._post(body, seconds), timeout=self._timeout, closed=self._closed
         )
-        with detections.expected_from(self._url):
+        with detections.explain_wrong_outputs(self._url):
             return detections.from_outputs(_outputs(reply), len(images))
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ def test_tensorflow_s_words_are_left_out_where_the_system_says_what_is_wrong(tmp
 
 def test_what_tensorflow_says_itself_is_kept():
     said = "{{function_node __wrapped__SaveV2_device_/device:CPU:0}} Unable to write a; try b [Op:SaveV2]"
-    with pytest.raises(OSError, match="^It failed: Unable to write a; try b. Mend"), atomic_write.writing("It failed"):
+    with pytest.raises(OSError, match="^It failed: Unable to write a; try b. Mend"), atomic_write.explain_failures("It failed"):
         raise tf.errors.InternalError(None, None, said)
 
 
@@ -42,6 +42,6 @@ def test_what_is_no_file_is_not_replaced(tmp_path, make):
     make(path)
     before, opened = path.lstat(), []
     sentence = "a could not be written: what is there is no file. Something is in the way"
-    with pytest.raises(OSError, match=sentence), atomic_write.whole(path):
+    with pytest.raises(OSError, match=sentence), atomic_write.open_file(path):
         opened.append(path)
     assert path.lstat() == before and os.listdir(tmp_path) == ["a"] and not opened

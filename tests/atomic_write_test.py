@@ -34,7 +34,7 @@ def test_a_file_takes_the_place_of_another_one_once_it_is_on_the_disk(tmp_path, 
 
     if os.path.exists("/proc/self/fd"):
         monkeypatch.setattr(os, "fsync", watch)
-    atomic_write.replace(str(aside), str(path))
+    atomic_write.replace_file(str(aside), str(path))
     assert path.read_text() == "new"
     assert not aside.exists()
     assert seen in ([], [(str(aside), "old"), (str(tmp_path), "new")])
@@ -43,7 +43,7 @@ def test_a_file_takes_the_place_of_another_one_once_it_is_on_the_disk(tmp_path, 
 def test_what_is_not_there_is_an_error_and_the_old_file_stays(tmp_path):
     (tmp_path / "file").write_text("old")
     with pytest.raises(FileNotFoundError):
-        atomic_write.replace(str(tmp_path / "aside"), str(tmp_path / "file"))
+        atomic_write.replace_file(str(tmp_path / "aside"), str(tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "old"
 
 
@@ -51,19 +51,19 @@ def test_what_fails_while_writing_is_said():
     sentence = "^Failed: No space left on device. Free some space and start the same command again: so.$"
     said = os.strerror(errno.ENOSPC)
     for error in (OSError(errno.ENOSPC, said), tf.errors.UnknownError(None, None, f"{said}\n[[node]]")):
-        with pytest.raises(OSError, match=sentence), atomic_write.writing("Failed", ": so"):
+        with pytest.raises(OSError, match=sentence), atomic_write.explain_failures("Failed", ": so"):
             raise error
 
 
 def test_an_error_without_a_number_is_said_as_it_is():
     sentence = "^It failed: no luck. Mend that or choose another place and start the same command again.$"
-    with pytest.raises(OSError, match=sentence), atomic_write.writing("It failed"):
+    with pytest.raises(OSError, match=sentence), atomic_write.explain_failures("It failed"):
         raise OSError("no luck")
 
 
 def message(write, *arguments):
     """Returns the sentence of a write that fails."""
-    with pytest.raises(OSError) as caught, atomic_write.writing("It failed"):
+    with pytest.raises(OSError) as caught, atomic_write.explain_failures("It failed"):
         write(*arguments)
     return str(caught.value)
 
@@ -130,25 +130,25 @@ def test_an_error_of_tensorflow_that_does_not_say_what_the_system_said_has_advic
 
 def test_a_whole_file_takes_the_place_of_another_one_or_leaves_it(tmp_path):
     path = tmp_path / "new" / "file"
-    with atomic_write.whole(path) as file:
+    with atomic_write.open_file(path) as file:
         file.write(b"one")
-    with pytest.raises(RuntimeError), atomic_write.whole(path) as file:
+    with pytest.raises(RuntimeError), atomic_write.open_file(path) as file:
         file.write(b"half")
         raise RuntimeError
     assert path.read_bytes() == b"one" and os.listdir(path.parent) == ["file"]
     if os.path.exists("/dev/full"):
         (path.parent / "file.partial").symlink_to("/dev/full")
         sentence = "file could not be written: No space left on device. Free some space"
-        with pytest.raises(OSError, match=sentence), atomic_write.whole(path) as file:
+        with pytest.raises(OSError, match=sentence), atomic_write.open_file(path) as file:
             file.write(b"two")
         assert path.read_bytes() == b"one" and os.listdir(path.parent) == ["file"]
 
 
 def test_files_and_folders_can_be_synced(tmp_path):
     (tmp_path / "file").write_text("a")
-    atomic_write.sync([str(tmp_path / "file"), str(tmp_path)])
+    atomic_write.flush_to_disk([str(tmp_path / "file"), str(tmp_path)])
     with pytest.raises(FileNotFoundError):
-        atomic_write.sync([str(tmp_path / "none")])
+        atomic_write.flush_to_disk([str(tmp_path / "none")])
 
 
 @pytest.fixture(name="calls")
@@ -190,14 +190,14 @@ def test_a_folder_takes_its_place_once_all_of_it_is_on_the_disk(tmp_path, calls)
     for name in ("a", "inner/b"):
         (aside / name).write_text(name)
     (aside / "link").symlink_to("nowhere")
-    atomic_write.place(str(aside), str(tmp_path / "1"))
+    atomic_write.place_folder(str(aside), str(tmp_path / "1"))
     assert (tmp_path / "1" / "inner" / "b").read_text() == "inner/b" and not aside.exists()
     synced = [call[1] for call in calls if call[0] == "sync"]
     assert synced == [str(aside / n) for n in ("inner/empty", "inner/b", "inner", "a")] + [str(aside), str(tmp_path)]
     assert calls[-2][:3] == ("rename", str(aside), str(tmp_path / "1"))
     aside.mkdir()
     with pytest.raises(OSError, match="not empty"):
-        atomic_write.place(str(aside), str(tmp_path / "1"))
+        atomic_write.place_folder(str(aside), str(tmp_path / "1"))
     assert (tmp_path / "1" / "a").exists()
 
 
@@ -233,7 +233,7 @@ def test_what_is_made_of_data_sets_is_durable(tmp_path, calls):
     fgvc_aircraft._cut(str(tmp_path / "a.jpg"), str(tmp_path / "copy.jpg"))
     expect_durable(calls, tmp_path / "copy.jpg")
     source = Source(["a"], [picture], ["a"], np.zeros(1, np.int32), None)
-    held = image_cache.holder(source, side=8, kind="disk", folder=str(tmp_path))
+    held = image_cache.open_cache(source, side=8, kind="disk", folder=str(tmp_path))
     assert held(0).shape == (8, 8, 3)
     (cache,) = tmp_path.glob("pictures-8-*.rgb")
     expect_durable(calls, cache)

@@ -12,7 +12,7 @@ BUILDERS = Builders(
         registry.find("backbones", "vgg_small"), image_size=16, num_classes=3, blocks=((4,), (4,), (6,))
     ),
     generator=functools.partial(generator.build, num_classes=3, base_width=4, depth=1),
-    object_prior=functools.partial(object_prior.Seeds, threshold=0.4, low_level_weight=0.5),
+    object_prior=functools.partial(object_prior.ObjectPrior, threshold=0.4, low_level_weight=0.5),
 )
 KEYS = randomness.key(1, tf.constant(0, tf.int64), tf.range(4, dtype=tf.int64))
 

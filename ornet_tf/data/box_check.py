@@ -13,7 +13,7 @@ from ornet_tf.errors import UserError
 TOLERANCE = 1.0
 
 
-def look_at(source: Source, sizes: np.ndarray) -> dict[str, Any]:
+def examine(source: Source, sizes: np.ndarray) -> dict[str, Any]:
     """Compares boxes with the sizes of their pictures.
 
     Args:
@@ -58,18 +58,18 @@ def check(source: Source, sizes: np.ndarray, split: str) -> None:
     Raises:
       UserError: it says how many there are and where the first one lies.
     """
-    found = {} if source.boxes is None else look_at(source, sizes)
+    found = {} if source.boxes is None else examine(source, sizes)
     wrong = [*found.get("outside", ()), *found.get("no_area", ())]
     if wrong:
         raise UserError(
             f"{len(wrong)} of {found['boxes']} boxes of the {split} split cannot be right: {len(found['outside'])} end "
-            f"outside of their image, {len(found['no_area'])} have no area. The first is that of {text(wrong[0])}. Are "
+            f"outside of their image, {len(found['no_area'])} have no area. The first is that of {describe(wrong[0])}. Are "
             "they boxes of originals of another size? Mend or remove them; `python -m ornet_tf.datasets check "
             f"--config=... --split={split}` lists all."
         )
 
 
-def text(one: Mapping[str, Any]) -> str:
+def describe(one: Mapping[str, Any]) -> str:
     """Returns what stands in reports for an entry of "outside" or "no_area"."""
     form = "{name}: ymin {:g}, xmin {:g}, ymax {:g}, xmax {:g} in {} x {} (height x width), {pixels:g} pixels outside"
     return form.format(*one["box"], *one["size"], **one)

@@ -19,7 +19,7 @@ from ornet_tf.errors import UserError
 _SHOWN = 20  # names of each list in the text; JSON has all
 
 
-def look(
+def check_splits(
     config: ConfigDict, splits: Iterable[str] = SPLITS, *, duplicates: bool = False, headers_only: bool = False
 ) -> dict[str, Any]:
     """Loads splits of the configured data set, decodes every picture and compares boxes and masks with sizes.
@@ -39,18 +39,18 @@ def look(
     for split in splits:
         try:
             sources[split] = loading.load_source(config, split)
-            report["splits"][split] = look_at(sources[split], headers_only=headers_only)
+            report["splits"][split] = examine_split(sources[split], headers_only=headers_only)
         except MissingSplit as error:
             report["splits"][split] = {"missing": str(error)}
         except (UserError, OSError) as error:
             report["splits"][split] = {"error": str(error)}
     if duplicates:
-        report["duplicates"] = in_several_splits(sources)
+        report["duplicates"] = find_duplicates(sources)
     report["problems"] = sum(map(_problems, report["splits"].values())) + len(report.get("duplicates", ()))
     return report
 
 
-def look_at(source: Source, *, headers_only: bool = False) -> dict[str, Any]:
+def examine_split(source: Source, *, headers_only: bool = False) -> dict[str, Any]:
     """Decodes every picture and mask of a split and compares boxes and masks with the pictures' sizes.
 
     Args:
@@ -72,12 +72,12 @@ def look_at(source: Source, *, headers_only: bool = False) -> dict[str, Any]:
             for key, index in (("smallest", counts.argmin()), ("largest", counts.argmax()))
         },
         "broken": [{"name": name, "reason": why} for name, why in broken],
-        "boxes": None if source.boxes is None else box_check.look_at(source, sizes),
-        "masks": None if source.masks is None else masks.look_at(source, sizes, headers_only=headers_only),
+        "boxes": None if source.boxes is None else box_check.examine(source, sizes),
+        "masks": None if source.masks is None else masks.examine(source, sizes, headers_only=headers_only),
     }
 
 
-def in_several_splits(sources: Mapping[str, Source]) -> list[list[str]]:
+def find_duplicates(sources: Mapping[str, Source]) -> list[list[str]]:
     """Returns the "split/name" of pictures whose files have the same content in different splits, a list for each."""
     files = [(split, name, i) for split, source in sources.items() for name, i in zip(source.names, source.images)]
     groups: list[list[tuple[str, str, str | bytes]]] = []
@@ -115,7 +115,7 @@ def _problems(split: Mapping[str, Any]) -> int:
     return ("error" in split) + sum(len(found.get(key, ())) for found, key in lists)
 
 
-def text(report: Mapping[str, Any]) -> str:
+def as_text(report: Mapping[str, Any]) -> str:
     """Returns a report of `look` as lines for people."""
     lines = [f"Data set: {report['dataset']}"]
     for split, found in report["splits"].items():
@@ -140,7 +140,7 @@ def _boxes(found: Mapping[str, Any] | None, pictures: int) -> list[str]:
         return ["  no boxes"]
     lines = [f"  {found['boxes']} boxes in {pictures - len(found['without'])} of {pictures} pictures"]
     for key, title in (("no_area", "boxes without area"), ("outside", "boxes outside of their picture")):
-        rows = [box_check.text(one) for one in found[key]]
+        rows = [box_check.describe(one) for one in found[key]]
         lines += _listed(title, rows) if rows else []
     return lines + (_listed("pictures without a box", found["without"]) if found["without"] else [])
 
@@ -152,7 +152,7 @@ def _masks(found: Mapping[str, Any] | None, pictures: int) -> list[str]:
     lists = {
         "masks that cannot be used": [f"{one['name']}: {one['reason']}" for one in found["broken"]],
         "masks of another size than their picture": [
-            f"{one['name']}: {masks.size_text(one)}" for one in found["wrong_size"]
+            f"{one['name']}: {masks.describe_sizes(one)}" for one in found["wrong_size"]
         ],
         "masks without object (no pixel is brighter than half of the range)": found["empty"],
         "pictures without a mask": found["without"],

@@ -54,7 +54,7 @@ def check(
     left_out, digests = set(before.get("left_out", [])), None
     if before.get("fingerprint") != mark or (left_out and broken_images != "skip"):
         measured = image_store.measure(source)
-        checked = input_pipeline.usable(source, broken_images=broken_images, broken=measured.broken)
+        checked = input_pipeline.keep_usable(source, broken_images=broken_images, broken=measured.broken)
         masks.check(checked, protocols)
         left_out = {*source.names} - {*checked.names}
         digests = measured.digests[measured.sizes[:, 0] > 0]
@@ -64,7 +64,7 @@ def check(
         checked = source
     else:
         logging.warning("%d broken pictures of %s are left out, as before.", len(left_out), split)
-        checked = without(source, left_out)
+        checked = leave_out(source, left_out)
     boxes = _digest_of_boxes(source) if is_measured else None
     if is_measured and (digests is not None or before.get("boxes") != boxes):
         if digests is None:  # the table of boxes has changed, the images have not: their headers tell enough
@@ -74,7 +74,7 @@ def check(
     return Checked(checked, mark, digests)
 
 
-def without(source: Source, left_out: Collection[str]) -> Source:
+def leave_out(source: Source, left_out: Collection[str]) -> Source:
     """Returns the source without the images of some names."""
     left_out = set(left_out)
     return source.select([index for index, name in enumerate(source.names) if name not in left_out])

@@ -47,7 +47,7 @@ def decode(
         return _decoder(max_bytes, max_pixels)(encoded)
 
 
-def size(encoded: tf.Tensor) -> tf.Tensor:
+def read_size(encoded: tf.Tensor) -> tf.Tensor:
     """Reads the size of a JPEG or PNG file from its header, after the gate; damage behind the header is not found.
 
     Args:
@@ -62,7 +62,7 @@ def size(encoded: tf.Tensor) -> tf.Tensor:
 
     def of_jpeg():
         stored = file_checks.jpeg_size(encoded)
-        return tf.where(exif.orientation(encoded) > 4, tf.reverse(stored, [0]), stored)
+        return tf.where(exif.read_orientation(encoded) > 4, tf.reverse(stored, [0]), stored)
 
     with _kind_named(encoded):
         check = _assert_passes(encoded, file_checks.MAX_BYTES, file_checks.MAX_PIXELS)
@@ -121,7 +121,7 @@ def is_refusal(error: Exception) -> bool:
     return re.search(f"{re.escape(_MESSAGE)}|{'|'.join(pattern for pattern, _ in _DAMAGE)}", str(error)) is not None
 
 
-def reason(error: Exception) -> str:
+def refusal_reason(error: Exception) -> str:
     """Turns an error of reading or decoding a picture into a few words, such as `truncated or damaged JPEG`."""
     text = str(error)
     refused = re.search(re.escape(_MESSAGE) + r"([^\]'\"\n]*)", text)
@@ -182,7 +182,7 @@ def _stored(encoded: tf.Tensor) -> tf.Tensor:
 
 def _upright(pixels: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
     def turned():
-        return exif.upright(pixels, exif.orientation(encoded))
+        return exif.turn_upright(pixels, exif.read_orientation(encoded))
 
     image = tf.cond(file_checks.starts_with(encoded, file_checks.JPEG), turned, lambda: pixels)
     return tf.ensure_shape(image, [None, None, 3])

@@ -53,4 +53,4 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
             example["mask"] = tf.cast(transforms.apply_to_mask(mask, view, resize=resize, crop=crop), tf.uint8)
         return example
 
-    return input_pipeline.finished(image_store.each(tf.data.Dataset.range(len(source)), view_of).batch(batch_size))
+    return input_pipeline.with_prefetch(image_store.parallel_map(tf.data.Dataset.range(len(source)), view_of).batch(batch_size))

@@ -10,7 +10,7 @@ from ornet_tf.data import jpeg_segments
 from ornet_tf.data.orientation import APP1, LONG, NAME, SHORT, TAG
 
 
-def orientation(encoded: tf.Tensor) -> tf.Tensor:
+def read_orientation(encoded: tf.Tensor) -> tf.Tensor:
     """Reads the EXIF orientation of a JPEG file.
 
     Args:
@@ -30,7 +30,7 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.size(parts.values) > 1, read, lambda: tf.constant(1))
 
 
-def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Undoes an EXIF orientation.
 
     Args:
@@ -57,7 +57,7 @@ def _exif_segment(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     def is_exif(marker, at):
         return tf.logical_and(tf.equal(marker, APP1), tf.equal(tf.strings.substr(encoded, at + 4, len(NAME)), NAME))
 
-    at, span = tf.unstack(jpeg_segments.first(encoded, is_exif))
+    at, span = tf.unstack(jpeg_segments.find_first(encoded, is_exif))
     return at + 4 + len(NAME), tf.maximum(span - 4 - len(NAME), 0)
 
 

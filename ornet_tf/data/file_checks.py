@@ -155,7 +155,7 @@ def _damaged_jpeg(encoded: tf.Tensor) -> tf.Tensor:
         del at
         return tf.reduce_any(tf.equal(marker, (*_READ, *_LOSSLESS, *_HIERARCHICAL)))
 
-    at, span = tf.unstack(jpeg_segments.first(encoded, is_frame))
+    at, span = tf.unstack(jpeg_segments.find_first(encoded, is_frame))
     head = tf.strings.join([tf.strings.substr(encoded, at, 5), b"\0" * 5])
     data = tf.cast(tf.io.decode_raw(head, tf.uint8), tf.int32)
     marker, depth = data[1], data[4]

@@ -35,7 +35,7 @@ _ABANDONED_SECONDS = 3600
 _held: dict[tuple, tf.Tensor] = {}
 
 
-def choose(kind: str, source: Source, *, side: int) -> str:
+def choose_kind(kind: str, source: Source, *, side: int) -> str:
     """Settles what "auto" means for a source: "memory" if it needs a quarter of the free memory at most, else "none".
 
     Args:
@@ -55,14 +55,14 @@ def choose(kind: str, source: Source, *, side: int) -> str:
         return kind
     if any(key[:3] == (id(source), side, "memory") for key in _held):
         return "memory"
-    needed, available = _bytes(source, side), main_memory.available()
+    needed, available = _bytes(source, side), main_memory.available_bytes()
     chosen = "memory" if needed <= available // 4 else "none"
     logging.info("Cache of the pictures: %s; they need %.2f GiB, and %.2f GiB of memory are available.",
                  chosen, needed / 2**30, available / 2**30)
     return chosen
 
 
-def holder(source: Source, *, side: int, kind: str, folder: str = "") -> Callable[[tf.Tensor], tf.Tensor]:
+def open_cache(source: Source, *, side: int, kind: str, folder: str = "") -> Callable[[tf.Tensor], tf.Tensor]:
     """The same as `picture_store.decoder`, but every picture is decoded now; once for all calls with equal arguments.
 
     Args:
@@ -99,7 +99,7 @@ def _bytes(source: Source, side: int) -> int:
 
 def _in_memory(source: Source, side: int) -> np.ndarray:
     """Returns uint8 [N, side, side, 3] in memory of its own."""
-    block = main_memory.take(
+    block = main_memory.allocate(
         (len(source), side, side, 3), np.uint8, what="cache=memory", remedy="Set cache to disk or none."
     )
     start = 0
@@ -126,7 +126,7 @@ def _on_disk(source: Source, side: int, folder: str) -> np.ndarray:
 def _write(source: Source, side: int, path: pathlib.Path) -> None:
     """Writes the file under a name of its own and renames it, so that nobody ever maps half a file."""
     sentence = f"cache: {path} could not be written", ", with another cache_dir or another cache"
-    with atomic_write.writing(*sentence):
+    with atomic_write.explain_failures(*sentence):
         path.parent.mkdir(parents=True, exist_ok=True)
     for abandoned in path.parent.glob(f".{path.name}.*"):  # of processes that were killed; a live one writes often
         if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
@@ -137,22 +137,22 @@ def _write(source: Source, side: int, path: pathlib.Path) -> None:
             f"cache=disk needs {needed} bytes ({needed / 2**30:.2f} GiB) in {path.parent}, where {free} are free. "
             "Make room, set cache_dir to another disk, or cache to none.")
     logging.info("Cache of the pictures: writing %s, %.2f GiB.", path, needed / 2**30)
-    with atomic_write.writing(*sentence):
+    with atomic_write.explain_failures(*sentence):
         handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(handle, "wb") as file:
             for part in _parts(source, side):
-                with atomic_write.writing(*sentence):
+                with atomic_write.explain_failures(*sentence):
                     file.write(part.data)
-        with atomic_write.writing(*sentence):
-            atomic_write.replace(aside, str(path))
+        with atomic_write.explain_failures(*sentence):
+            atomic_write.replace_file(aside, str(path))
     finally:
         pathlib.Path(aside).unlink(missing_ok=True)
 
 
 def _parts(source: Source, side: int):
     """Yields all pictures in order, uint8 [some, side, side, 3]; each while the next ones are decoded."""
-    decoded = image_store.each(tf.data.Dataset.range(len(source)), image_store.decoder(source, side=side))
+    decoded = image_store.parallel_map(tf.data.Dataset.range(len(source)), image_store.decoder(source, side=side))
     return decoded.batch(max(1, _PART_BYTES // (side * side * 3))).prefetch(1).as_numpy_iterator()
 
 

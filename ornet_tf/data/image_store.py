@@ -13,7 +13,7 @@ from ornet_tf.data import decoding, main_memory, transforms
 from ornet_tf.data.source import Source
 
 
-def each(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
+def parallel_map(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
     """Maps a function without Python control flow on tensors over a dataset, in parallel and in order."""
     # Autograph has nothing to convert here; looking for it takes a second for each program.
     return dataset.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True)
@@ -40,7 +40,7 @@ def reader(source: Source, *, masks: bool = False) -> Callable[[tf.Tensor], tf.T
 def decoder(source: Source, *, side: int) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the function from a picture's index to uint8 [side, side, 3], read and decoded at each call."""
     read = reader(source)
-    return lambda index: transforms.resized(decoding.decode(read(index)), side)
+    return lambda index: transforms.resize_image(decoding.decode(read(index)), side)
 
 
 class Measured(typing.NamedTuple):
@@ -68,7 +68,7 @@ def measure(source: Source, *, headers_only: bool = False) -> Measured:
 
     def facts(encoded):
         if headers_only:
-            return tf.concat([decoding.size(encoded), [0]], axis=0)
+            return tf.concat([decoding.read_size(encoded), [0]], axis=0)
         image = decoding.decode(encoded)
         return tf.concat([tf.shape(image, tf.int64)[:2], _digest(image)[tf.newaxis]], axis=0)
 
@@ -109,7 +109,7 @@ def examine(
         return index, function(read(index))
 
     numbers = np.zeros([len(source), count], np.int64)
-    examined = each(tf.data.Dataset.range(len(source)), of_index)
+    examined = parallel_map(tf.data.Dataset.range(len(source)), of_index)
     for indices, some in examined.ignore_errors().batch(256).as_numpy_iterator():
         numbers[indices] = some
     failed = []
@@ -118,7 +118,7 @@ def examine(
             of_index(tf.constant(index, tf.int64))  # outside of a graph, where errors say more
             why = "could be read only at the second attempt"
         except tf.errors.OpError as error:
-            why = decoding.reason(error)
+            why = decoding.refusal_reason(error)
         failed.append((index, why))
     logging.info("Checked %d %s; %d cannot be used.", len(source), "masks" if masks else "pictures", len(failed))
     return numbers, failed

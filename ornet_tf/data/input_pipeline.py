@@ -47,7 +47,7 @@ def check(source: Source) -> list[tuple[str, str]]:
     return image_store.measure(source).broken
 
 
-def usable(source: Source, *, broken_images: str, broken: list[tuple[str, str]] | None = None) -> Source:
+def keep_usable(source: Source, *, broken_images: str, broken: list[tuple[str, str]] | None = None) -> Source:
     """Checks every picture of a source before work begins.
 
     Args:
@@ -128,7 +128,7 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
         raise ValueError(f"first_step must not be negative; got {first_step}.")
     if share.local < 1 or not 0 <= share.first <= share.total - share.local or batch_size % share.total:
         raise ValueError(f"batch_size must be a multiple of the {share.total} replicas; got {batch_size} and {share}.")
-    part, cache = batch_size // share.total, image_cache.choose(cache, source, side=resize)
+    part, cache = batch_size // share.total, image_cache.choose_kind(cache, source, side=resize)
     picture = _pictures(source, resize, cache, cache_dir)
     labels = main_memory.constant(source.labels, tf.int32)
 
@@ -161,14 +161,14 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
 
     if cache != "none":
         # Whole batches in one call: about three times as fast as one dataset element per picture.
-        dataset = image_store.each(tf.data.Dataset.range(first_step * share.local, tf.int64.max), batch)
+        dataset = image_store.parallel_map(tf.data.Dataset.range(first_step * share.local, tf.int64.max), batch)
     else:
-        dataset = image_store.each(tf.data.Dataset.range(first_step * share.local * part, tf.int64.max), example)
+        dataset = image_store.parallel_map(tf.data.Dataset.range(first_step * share.local * part, tf.int64.max), example)
         dataset = dataset.batch(part, drop_remainder=True)
-    return finished(dataset)
+    return with_prefetch(dataset)
 
 
-def finished(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def with_prefetch(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Returns the data set of batches with what all of them need: a fixed order, and work ahead."""
     options = tf.data.Options()
     options.deterministic = True
@@ -183,7 +183,7 @@ def _pictures(source: Source, resize: int, cache: str, cache_dir: str) -> Callab
         read = image_store.reader(source)
         return lambda index: decoding.decode(read(index))  # a view is resized alone, not the whole picture
     try:
-        return image_cache.holder(source, side=resize, kind=cache, folder=cache_dir)
+        return image_cache.open_cache(source, side=resize, kind=cache, folder=cache_dir)
     except tf.errors.OpError as error:
         if broken := check(source):
             raise UserError(_report(broken, source)) from error

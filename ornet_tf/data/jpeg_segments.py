@@ -8,7 +8,7 @@ import tensorflow as tf
 from ornet_tf.data.orientation import END, IMAGE_DATA, MAX_SEGMENTS
 
 
-def first(encoded: tf.Tensor, is_wanted: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> tf.Tensor:
+def find_first(encoded: tf.Tensor, is_wanted: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> tf.Tensor:
     """Finds the first segment of a kind.
 
     `orientation.read` walks in the same way without TensorFlow: what is changed here has to be changed there.

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ornet_tf.errors import UserError
 
 
-def available() -> int:
+def available_bytes() -> int:
     """Returns how many bytes of memory can be taken, as far as the system tells."""
     found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     meminfo = pathlib.Path("/proc/meminfo")
@@ -34,7 +34,7 @@ def constant(values, dtype: tf.DType) -> tf.Tensor:
         return tf.convert_to_tensor(values, dtype)
 
 
-def take(shape: tuple[int, ...], dtype, *, what: str, remedy: str) -> np.ndarray:
+def allocate(shape: tuple[int, ...], dtype, *, what: str, remedy: str) -> np.ndarray:
     """Returns an array of zeros in whole pages of its own: of aligned memory only is a tensor made without a copy.
 
     Args:
@@ -46,7 +46,7 @@ def take(shape: tuple[int, ...], dtype, *, what: str, remedy: str) -> np.ndarray
     Raises:
       UserError: if that much is not available.
     """
-    needed, there = int(np.prod(shape)) * np.dtype(dtype).itemsize, available()
+    needed, there = int(np.prod(shape)) * np.dtype(dtype).itemsize, available_bytes()
     if needed > there:
         raise UserError(
             f"{what} needs {needed} bytes of memory ({needed / 2**30:.2f} GiB), and {there} are available. {remedy}"

@@ -31,7 +31,7 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     return decoding.decode(encoded)[..., 0] > _HALF
 
 
-def look_at(source: Source, sizes: np.ndarray, *, headers_only: bool = False) -> dict[str, Any]:
+def examine(source: Source, sizes: np.ndarray, *, headers_only: bool = False) -> dict[str, Any]:
     """Decodes every mask of a split and compares it with its picture.
 
     Args:
@@ -46,7 +46,7 @@ def look_at(source: Source, sizes: np.ndarray, *, headers_only: bool = False) ->
 
     def facts(encoded):
         if headers_only:
-            return tf.concat([tf.cast(decoding.size(encoded), tf.int32), [1]], axis=0)
+            return tf.concat([tf.cast(decoding.read_size(encoded), tf.int32), [1]], axis=0)
         mask = decode(encoded)
         return tf.concat([tf.shape(mask), [tf.math.count_nonzero(mask, dtype=tf.int32)]], axis=0)
 
@@ -66,7 +66,7 @@ def look_at(source: Source, sizes: np.ndarray, *, headers_only: bool = False) ->
     }
 
 
-def needing(protocols: Sequence[str]) -> list[str]:
+def metrics_with_masks(protocols: Sequence[str]) -> list[str]:
     """Returns those of the named metric conventions that need masks."""
     return [name for name in protocols if registry.find("protocols", name).needs_masks]
 
@@ -77,14 +77,14 @@ def check(source: Source, protocols: Sequence[str]) -> None:
     Raises:
       UserError: if masks are missing, can't be read or are of another size than their pictures; it lists all of them.
     """
-    names = needing(protocols)
+    names = metrics_with_masks(protocols)
     if not names or source.masks is None:
         return
-    found = look_at(source, image_store.measure(source, headers_only=True).sizes)
+    found = examine(source, image_store.measure(source, headers_only=True).sizes)
     file_of = {name: mask if isinstance(mask, str) else name for name, mask in zip(source.names, source.masks)}
     rows = [(name, decoding.NOT_FOUND) for name in found["without"]]
     rows += [(one["name"], one["reason"]) for one in found["broken"]]
-    rows += [(one["name"], size_text(one)) for one in found["wrong_size"]]
+    rows += [(one["name"], describe_sizes(one)) for one in found["wrong_size"]]
     if rows:
         lines = "".join(f"\n  {file_of[name]}: {why}" for name, why in rows)
         raise UserError(
@@ -96,6 +96,6 @@ def check(source: Source, protocols: Sequence[str]) -> None:
         logging.warning("Masks without object, whose pictures are all background: %s.", ", ".join(found["empty"]))
 
 
-def size_text(one: dict[str, Any]) -> str:
+def describe_sizes(one: dict[str, Any]) -> str:
     """Returns what stands in reports for an entry of "wrong_size"."""
     return "{} x {} (height x width), its picture {} x {}".format(*one["size"], *one["picture_size"])

@@ -30,7 +30,7 @@ _TURNS = {
 }
 
 
-def read(file: BinaryIO) -> int:
+def read_orientation(file: BinaryIO) -> int:
     """Reads the EXIF orientation of an image file from its first bytes.
 
     Args:
@@ -109,12 +109,12 @@ def _of_tiff(data: bytes) -> int:
     return 1
 
 
-def upright(image: Image.Image, orientation: int) -> Image.Image:
+def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
     """Undoes an orientation, 1..8: the upright image of a stored one; the same object if it is upright."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
-def upright_boxes(boxes: np.ndarray, orientation: int, *, height: float, width: float) -> np.ndarray:
+def turn_boxes_upright(boxes: np.ndarray, orientation: int, *, height: float, width: float) -> np.ndarray:
     """Turns boxes along with their image.
 
     Args:

@@ -83,7 +83,7 @@ def apply(image: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:
     return tf.cast(part, tf.float32)
 
 
-def resized(image: tf.Tensor, side: int) -> tf.Tensor:
+def resize_image(image: tf.Tensor, side: int) -> tf.Tensor:
     """Resizes an image to `side` x `side`: bilinear, antialiased, as Pillow's BILINEAR.
 
     The result is rounded to whole grey levels as Pillow's is: a picture that was kept resized is the same picture.

@@ -60,7 +60,7 @@ def upright(
         else:
             counts[is_stored] += 1
         if is_stored:
-            boxes[index] = orientation.upright_boxes(boxes[index], value, height=size[0], width=size[1])
+            boxes[index] = orientation.turn_boxes_upright(boxes[index], value, height=size[0], width=size[1])
     if turned:
         logging.info(
             "%s: EXIF turns %d images with boxes: %d had boxes of the stored image, which were turned along; %d had "
@@ -82,7 +82,7 @@ def upright(
 def _orientation(path: str) -> int:
     try:
         with open(path, "rb", buffering=4096) as file:
-            return orientation.read(file)
+            return orientation.read_orientation(file)
     except OSError:
         return 1
 

@@ -53,18 +53,18 @@ def write(
       UserError: for pictures in other formats, a label that is no class, boxes that are no fractions, or no examples.
     """
     sentence = f"{what}: {folder} could not be written", ", with another cache_dir"
-    with atomic_write.writing(*sentence):
+    with atomic_write.explain_failures(*sentence):
         folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f"{folder.name}.partial-*"):
         logging.warning("%s was left by a run that was stopped; remove it, unless one is writing it now.", left)
     aside = folder.with_name(f"{folder.name}.partial-{uuid.uuid4().hex[:8]}")
     try:
-        with atomic_write.writing(*sentence):
+        with atomic_write.explain_failures(*sentence):
             aside.mkdir()
         index = _write_pictures(examples, aside, len(class_names), what)
-        with atomic_write.writing(*sentence):
+        with atomic_write.explain_failures(*sentence):
             np.savez(aside / _INDEX, class_names=np.array(class_names, np.str_), **index)
-            atomic_write.place(str(aside), str(folder))
+            atomic_write.place_folder(str(aside), str(folder))
     except OSError:
         if not exists(folder):  # else another process wrote the same meanwhile
             raise
@@ -89,7 +89,7 @@ def _write_pictures(
         if number + 1 == _GIVE_UP_AFTER:
             _check_kinds(kinds, what)
         path = folder / _name(number, kind)
-        with atomic_write.writing(f"{what}: {path} could not be written", ", with another cache_dir"):
+        with atomic_write.explain_failures(f"{what}: {path} could not be written", ", with another cache_dir"):
             if number % 1000 == 0:
                 path.parent.mkdir()
             path.write_bytes(encoded)
@@ -124,8 +124,8 @@ def _pixels(encoded: bytes, fractions: np.ndarray, where: str) -> np.ndarray:
     except UNREADABLE as error:
         logging.warning("%s has no readable header, its boxes are left out: %s", where, error)
         return np.zeros((0, 4), np.float32)
-    turn = orientation.read(io.BytesIO(encoded))
-    boxes = orientation.upright_boxes(np.asarray(fractions, np.float64), turn, height=1, width=1)
+    turn = orientation.read_orientation(io.BytesIO(encoded))
+    boxes = orientation.turn_boxes_upright(np.asarray(fractions, np.float64), turn, height=1, width=1)
     boxes *= [width, height] * 2 if turn > 4 else [height, width] * 2
     return boxes[(boxes[:, :2] < boxes[:, 2:]).all(axis=1)].astype(np.float32)
 

@@ -125,7 +125,7 @@ def _boxes(path: pathlib.Path, pictures: list[str]) -> list[np.ndarray]:
 def _without_banner(files: list[str], folder: str | os.PathLike) -> list[str]:
     """Returns the paths of copies without the banner, after making those that are not there."""
     target = paths.local(folder, "fgvc_aircraft: banner_free")
-    with atomic_write.writing(f"{target} could not be made"):
+    with atomic_write.explain_failures(f"{target} could not be made"):
         target.mkdir(parents=True, exist_ok=True)
     copies = [str(target / os.path.basename(file)) for file in files]
     missing = [pair for pair in zip(files, copies) if not os.path.exists(pair[1])]
@@ -153,7 +153,7 @@ def _cut(path: str, copy: str) -> None:
     except FileNotFoundError:
         return
     except UNREADABLE:
-        with atomic_write.writing(f"{copy} could not be written"):
+        with atomic_write.explain_failures(f"{copy} could not be written"):
             pathlib.Path(aside).write_bytes(pathlib.Path(path).read_bytes())
-    with atomic_write.writing(f"{copy} could not be written"):
-        atomic_write.replace(aside, copy)
+    with atomic_write.explain_failures(f"{copy} could not be written"):
+        atomic_write.replace_file(aside, copy)

@@ -232,12 +232,12 @@ def _write_cache(path: pathlib.Path | None, arrays: Mapping[str, np.ndarray]) ->
     if path is None:
         return
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with atomic_write.writing(f"toybirds: {path} could not be written", ", with another cache_dir or none"):
+    with atomic_write.explain_failures(f"toybirds: {path} could not be written", ", with another cache_dir or none"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with aside.open("wb") as file:
                 np.savez(file, **arrays)
-            atomic_write.replace(str(aside), str(path))
+            atomic_write.replace_file(str(aside), str(path))
         finally:
             with contextlib.suppress(OSError):  # its folder may be a file
                 aside.unlink()

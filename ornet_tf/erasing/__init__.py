@@ -38,7 +38,7 @@ def check_map(activation_map: Any) -> tf.Tensor:
     return activation_map
 
 
-def between(limits: Sequence[float], uniform: tf.Tensor) -> tf.Tensor:
+def scale_between(limits: Sequence[float], uniform: tf.Tensor) -> tf.Tensor:
     """Maps uniform numbers in 0..1 to numbers between two limits (min, max)."""
     return limits[0] + (limits[1] - limits[0]) * uniform
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from ornet_tf import randomness
-from ornet_tf.erasing import between, check, check_map, rectangle
+from ornet_tf.erasing import check, check_map, rectangle, scale_between
 from ornet_tf.errors import UserError
 
 
@@ -63,8 +63,8 @@ def erase(
     values = tf.stop_gradient(tf.cast(activation_map, tf.float32))  # [B, h, w, 1]
     draws = randomness.uniform(keys, [4], "erasing/example")  # [B, 4]
     for_height, for_width, for_threshold, for_erasing = tf.unstack(draws[..., None, None, None], axis=1)  # [B, 1, 1, 1]
-    dropped = rectangle(values, *_first_peak(values), between(side, for_height), between(side, for_width))
-    dropped &= _candidates(values, between(candidate_threshold, for_threshold))
+    dropped = rectangle(values, *_first_peak(values), scale_between(side, for_height), scale_between(side, for_width))
+    dropped &= _candidates(values, scale_between(candidate_threshold, for_threshold))
     dropped &= for_erasing < probability
     dropped &= randomness.uniform_like(values, keys, "erasing/pixels") < (values if adaptive else drop_probability)
     return tf.where(dropped, tf.zeros_like(activation_map), activation_map)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from ornet_tf import randomness
-from ornet_tf.erasing import between, check, check_map, rectangle
+from ornet_tf.erasing import check, check_map, rectangle, scale_between
 
 
 def erase(
@@ -41,7 +41,7 @@ def erase(
     draws = randomness.uniform(keys, [5], "erasing/random")[..., None, None, None]  # [B, 5, 1, 1, 1]
     for_row, for_column, for_height, for_width, for_erasing = tf.unstack(draws, axis=1)
     row, column = (_pixel(draw, tf.shape(activation_map)[axis]) for draw, axis in ((for_row, 1), (for_column, 2)))
-    erased = rectangle(activation_map, row, column, between(side, for_height), between(side, for_width))
+    erased = rectangle(activation_map, row, column, scale_between(side, for_height), scale_between(side, for_width))
     erased &= for_erasing < probability
     return tf.where(erased, tf.zeros_like(activation_map), activation_map)
 

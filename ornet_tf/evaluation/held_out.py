@@ -19,7 +19,7 @@ def load(config: ConfigDict, split: str) -> Checked:
       UserError: if it has none then, or some of all these can't be used.
     """
     checked = loading.load_checked(config, split)
-    needing = masks.needing(config.evaluation.protocols)
+    needing = masks.metrics_with_masks(config.evaluation.protocols)
     if needing and checked.source.masks is None:
         raise UserError(
             f"config.evaluation.protocols: {needing[0]} needs masks, and the {split} split of {config.dataset.name} "

@@ -19,7 +19,7 @@ from ornet_tf.maps import addons_components
 from ornet_tf.metrics._bootstrap import Bootstrap
 from ornet_tf.runs import distribution, run_folder
 
-Measured = Mapping[str, Mapping[str, metrics.Protocol]]  # row -> protocol
+Measured = Mapping[str, Mapping[str, metrics.Metric]]  # row -> protocol
 
 
 def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class DistributedRows:
       config: the whole configuration.
     """
 
-    def __init__(self, config: ConfigDict, strategy: tf.distribute.Strategy, models: Mapping[str, methods.Protocol]):
+    def __init__(self, config: ConfigDict, strategy: tf.distribute.Strategy, models: Mapping[str, methods.Method]):
         """Compiles nothing yet.
 
         Args:
@@ -130,7 +130,7 @@ class DistributedRows:
         return np.concatenate([part.numpy() for part in self._strategy.experimental_local_results(value)])
 
 
-def _protocols(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, metrics.Protocol]:
+def _protocols(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, metrics.Metric]:
     """Returns name -> a new protocol, with nothing accumulated."""
     options = config.evaluation
     settings = metrics.Settings(
@@ -157,7 +157,7 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
     """
     config, options = rows.config, rows.config.evaluation
     of_row = {name: _protocols(config, bootstrap_samples) for name in options.rows}
-    measured: dict[str, dict[str, metrics.Protocol]] = {}
+    measured: dict[str, dict[str, metrics.Metric]] = {}
     batches = rows.of_batches(loading.evaluation_batches(config, source))
     with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
         for truth, outputs in batches:
@@ -195,8 +195,8 @@ def _logits(outputs: Mapping[str, Mapping[str, Any]], name: str) -> np.ndarray:
 
 def _on_all_devices(
     strategy: tf.distribute.Strategy,
-    method: methods.Protocol,
-    conventions: Mapping[str, metrics.Protocol],
+    method: methods.Method,
+    conventions: Mapping[str, metrics.Metric],
 ) -> Callable[[Any], dict[str, Any]]:
     """Returns a `tf.function`: a batch -> "logits" [B, K] and, of a map, what each protocol measures."""
 
@@ -207,7 +207,7 @@ def _on_all_devices(
         batch = {
             key: tf.pad(value, [[0, missing]] + [[0, 0]] * (len(value.shape) - 1)) for key, value in batch.items()
         }
-        outputs = dict(methods.predict_known(method, batch["image"], batch["label"]))
+        outputs = dict(methods.predict_with_labels(method, batch["image"], batch["label"]))
         finite = [tf.reduce_all(tf.math.is_finite(v), axis=list(range(1, len(v.shape)))) for v in outputs.values()]
         outputs["is_finite"] = tf.reduce_all(finite, axis=0)
         if "activation_map" in outputs:

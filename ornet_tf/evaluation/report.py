@@ -27,7 +27,7 @@ def write(
     folder: str,
     result: Mapping[str, Any],
     source: Source,
-    measured: Mapping[str, Mapping[str, metrics.Protocol]],
+    measured: Mapping[str, Mapping[str, metrics.Metric]],
     *,
     cases: int,
 ) -> None:
@@ -51,7 +51,7 @@ def write(
         run_folder.write_text(os.path.join(folder, name), text)
     cells = _per_image(source, columns, main_figures(result))
     _write_csv(os.path.join(folder, "per_image.csv"), cells)
-    with atomic_write.whole(os.path.join(folder, "per_image.parquet")) as file:
+    with atomic_write.open_file(os.path.join(folder, "per_image.parquet")) as file:
         parquet.write_table(pyarrow.table(cells), file)
 
 
@@ -82,10 +82,10 @@ def table(result: Mapping[str, Any]) -> str:
 def _counted(result: Mapping[str, Any], title: str) -> str:
     """Returns the pictures that figures were measured on, and those that their thresholds were chosen on."""
     of_row = [figures[title] for figures in result["rows"].values()]
-    text = metrics.counted(of_row[0] if of_row else result, result["split"])
+    text = metrics.describe_count(of_row[0] if of_row else result, result["split"])
     elsewhere = result.get("chosen_on", {}).get(title)
     if elsewhere:
-        text += f", chosen thresholds from {metrics.counted(elsewhere, result['threshold_split'])}"
+        text += f", chosen thresholds from {metrics.describe_count(elsewhere, result['threshold_split'])}"
     return text
 
 
@@ -107,7 +107,7 @@ def _per_image(source: Source, columns: Columns, main: str) -> dict[str, np.ndar
 
 
 def _write_csv(path: str, cells: Mapping[str, np.ndarray]) -> None:
-    with atomic_write.whole(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+    with atomic_write.open_file(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
         writer = csv.writer(text)
         writer.writerow(cells)
         for line in zip(*cells.values()):
@@ -132,7 +132,7 @@ def _cases(result: Mapping[str, Any], source: Source, columns: Columns, count: i
     return "\n".join(lines) if count else ""
 
 
-def write_pictures(path: str, config: ConfigDict, models: Mapping[str, methods.Protocol], source: Source) -> None:
+def write_pictures(path: str, config: ConfigDict, models: Mapping[str, methods.Method], source: Source) -> None:
     """Draws pictures of the split with each row's map, its box at the fixed threshold and the ground truth."""
     options = config.evaluation
     count = min(options.pictures, len(source))
@@ -144,7 +144,7 @@ def write_pictures(path: str, config: ConfigDict, models: Mapping[str, methods.P
     for batch in loading.evaluation_batches(config, chosen):
         rows = []
         for name in options.rows:
-            outputs = methods.predict_known(models[name], batch["image"], batch["label"])
+            outputs = methods.predict_with_labels(models[name], batch["image"], batch["label"])
             maps = outputs.get("activation_map")
             if maps is not None:
                 found = find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule)
@@ -155,5 +155,5 @@ def write_pictures(path: str, config: ConfigDict, models: Mapping[str, methods.P
                 [visualize.panel(image, maps[index], found[index], truth, caption=name) for name, maps, found in rows]
             )
     sheet = Image.fromarray(visualize.grid(panels, title=f"{options.split}: boxes at {options.threshold}"))
-    with atomic_write.whole(path) as file:
+    with atomic_write.open_file(path) as file:
         sheet.save(file, "PNG")

@@ -51,7 +51,7 @@ class Detections:
 
 
 @contextlib.contextmanager
-def expected_from(source: str) -> Iterator[None]:
+def explain_wrong_outputs(source: str) -> Iterator[None]:
     """Makes a ValueError inside, the middle of a sentence, a whole one about outputs of `source`."""
     try:
         yield

@@ -14,7 +14,7 @@ from ornet_tf.paths import readable
 Picture = str | os.PathLike | bytes | np.ndarray
 
 
-def expect_several(pictures: Iterable[Picture]) -> None:
+def check_is_list(pictures: Iterable[Picture]) -> None:
     """Raises TypeError if what should be a list of pictures is one picture: the letters of its path are none."""
     is_array = isinstance(pictures, np.ndarray) and pictures.ndim <= 3
     if is_array or isinstance(pictures, (str, bytes, os.PathLike)):
@@ -51,7 +51,7 @@ def encode(picture: Picture) -> bytes:
     return file.getvalue()
 
 
-def size(picture: Picture) -> int:
+def encoded_size(picture: Picture) -> int:
     """Returns about how many bytes `encode` will give at most; 0 where a file cannot be found."""
     if isinstance(picture, (str, os.PathLike)):
         try:

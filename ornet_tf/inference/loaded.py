@@ -51,7 +51,7 @@ class LoadedModel:
           UserError: if the export has no such signature, or its signature gives no detections.
           PictureRefusedError: a UserError, if a picture cannot be decoded and the export is one from before `status`.
         """
-        encoding.expect_several(images)
+        encoding.check_is_list(images)
         results = []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
@@ -60,7 +60,7 @@ class LoadedModel:
                 outputs = self._run("image_tensor", pixels)
             else:
                 outputs = self._run(signature, np.array([encoding.encode(image) for image in batch], object))
-            with detections.expected_from(f"{signature!r} of {self.path}"):
+            with detections.explain_wrong_outputs(f"{signature!r} of {self.path}"):
                 results += detections.from_outputs(outputs, len(batch))
         return results
 

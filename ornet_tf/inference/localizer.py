@@ -12,7 +12,7 @@ from ornet_tf.data import decoding, file_checks, transforms
 from ornet_tf.errors import UserError
 from ornet_tf.inference import threshold
 from ornet_tf.maps import boxes
-from ornet_tf.methods import Protocol, predicted_classes
+from ornet_tf.methods import Method, predicted_classes
 from ornet_tf.runs import training_data
 
 NO_CLASS = -1
@@ -26,7 +26,7 @@ class Localizer(tf.Module):
 
     def __init__(
         self,
-        method: Protocol,
+        method: Method,
         class_names: Sequence[str],
         *,
         resize: int,
@@ -134,7 +134,7 @@ class Localizer(tf.Module):
         return _first(found, number)
 
 
-def _weights_read(method: Protocol, side: int) -> list[tf.Variable]:
+def _weights_read(method: Method, side: int) -> list[tf.Variable]:
     """Returns TensorFlow's variables of a method that its prediction reads."""
     # A trace of its own: those of the functions above are made, for good, when they are called or saved.
     predict = tf.function(method.predict, input_signature=[tf.TensorSpec([None, side, side, 3], tf.float32)])
@@ -174,7 +174,7 @@ def load(config: ConfigDict, workdir: str) -> Localizer:
         class_names,
         resize=config.input.resize,
         crop=config.input.crop,
-        threshold=threshold.decide(config, workdir),
+        threshold=threshold.decide_threshold(config, workdir),
         box_rule=config.evaluation.box_rule,
         **{key: config.export[key] for key in ("max_boxes", "max_bytes", "max_pixels")},
     )

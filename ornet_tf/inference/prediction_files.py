@@ -58,7 +58,7 @@ class Predictions:
         aside, place, is_listed = os.path.join(self._folder, _ASIDE), "", False
         said = f"; {self.said()}" if self.has_begun else ""
         failure = f"The overlay of {paths.readable(path)} could not be written to {self._folder}"
-        with atomic_write.writing(failure, said):
+        with atomic_write.explain_failures(failure, said):
             try:
                 os.makedirs(self._folder, exist_ok=True)
                 overlay.save(aside, "PNG")
@@ -93,7 +93,7 @@ class Predictions:
         if self.has_begun:
             return
         lines = os.path.join(self._folder, _LINES)
-        with atomic_write.writing(f"{paths.readable(self._folder)} could not be written", ""):
+        with atomic_write.explain_failures(f"{paths.readable(self._folder)} could not be written", ""):
             os.makedirs(self._folder, exist_ok=True)
             # The lists last: as long as there are overlays, a list names them, even if this run is killed here.
             for name in (*_overlays(_read_list(self.path)), *_overlays(_read_lines(lines))):

@@ -15,17 +15,17 @@ from ornet_tf.runs import code_version, run_folder, training_data
 FILE = "provenance.json"
 
 
-def of_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
+def describe_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
     """Returns what there is to say of an export of the run in `workdir`: a JSON object.
 
     Raises:
       UserError: if a file of the run can't be read.
     """
     evaluation = config.evaluation
-    ends = {name: run_folder.end(os.path.join(workdir, name)) for name in config.phases}
+    ends = {name: run_folder.read_finished(os.path.join(workdir, name)) for name in config.phases}
     return {
-        "threshold": threshold.decide(config, workdir),
-        "threshold_chosen": threshold.explain(config, workdir),
+        "threshold": threshold.decide_threshold(config, workdir),
+        "threshold_chosen": threshold.explain_threshold(config, workdir),
         "box_rule": evaluation.box_rule,
         "max_boxes": config.export.max_boxes,
         "row": config.export.row,

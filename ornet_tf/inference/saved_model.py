@@ -37,16 +37,16 @@ def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
         raise UserError(f"Expected to keep at least 1 version, got {keep}; leave --keep out to keep all.")
     base = os.path.join(workdir, "export")
     model = localizer.load(config, workdir)
-    with atomic_write.writing(f"{base} could not be written"):
+    with atomic_write.explain_failures(f"{base} could not be written"):
         os.makedirs(base, exist_ok=True)
         aside = tempfile.mkdtemp(prefix="partial-", dir=base)
     try:
-        _save(model, provenance.of_run(config, workdir), aside)
+        _save(model, provenance.describe_run(config, workdir), aside)
         warm_up.write(aside)
         path = os.path.join(base, str(max([0, *versions(base)]) + 1))
-        with atomic_write.writing(f"{path} could not be written"):
+        with atomic_write.explain_failures(f"{path} could not be written"):
             os.chmod(aside, 0o755)  # a server runs as another user; mkdtemp makes private folders
-            atomic_write.place(aside, path)
+            atomic_write.place_folder(aside, path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
@@ -75,7 +75,7 @@ def _prune(base: str, keep: int) -> None:
         # Renamed before it is emptied, on the disk as well: no server may find half a version under its number.
         removed = tempfile.mkdtemp(prefix="removed-", dir=base)
         os.rename(os.path.join(base, name), os.path.join(removed, name))
-        atomic_write.sync([removed, base])
+        atomic_write.flush_to_disk([removed, base])
         shutil.rmtree(removed)
 
 
@@ -84,7 +84,7 @@ def _save(model: localizer.Localizer, facts: dict[str, Any], path: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run_folder.write_json(os.path.join(folder, provenance.FILE), facts)
         model.provenance = tf.saved_model.Asset(os.path.join(folder, provenance.FILE))
-        with atomic_write.writing(f"The SavedModel could not be written to {path}"), _without_names_of_weights():
+        with atomic_write.explain_failures(f"The SavedModel could not be written to {path}"), _without_names_of_weights():
             tf.saved_model.save(model, path, signatures=_signatures(model))
 
 

@@ -9,7 +9,7 @@ from ornet_tf.errors import UserError
 from ornet_tf.runs import run_folder
 
 
-def decide(config: ConfigDict, workdir: str) -> float:
+def decide_threshold(config: ConfigDict, workdir: str) -> float:
     """Returns the threshold on the map that predict and export draw boxes at (config.export.threshold).
 
     Raises:
@@ -17,7 +17,7 @@ def decide(config: ConfigDict, workdir: str) -> float:
     """
     if config.export.threshold == "fixed":
         return config.evaluation.threshold
-    chosen, _ = _chosen(config, workdir)
+    chosen, _ = _chosen_threshold(config, workdir)
     if chosen is None:
         raise UserError(
             f"config.export.threshold: expected an evaluation of the weights in {workdir} with "
@@ -27,7 +27,7 @@ def decide(config: ConfigDict, workdir: str) -> float:
     return chosen
 
 
-def _chosen(config: ConfigDict, workdir: str) -> tuple[float | None, str | None]:
+def _chosen_threshold(config: ConfigDict, workdir: str) -> tuple[float | None, str | None]:
     """Returns the threshold that the last evaluation of these weights has chosen, if any, and on which split."""
     path = os.path.join(workdir, "evaluation", "result.json")
     result = run_folder.read_json(path) if os.path.exists(path) else {}
@@ -38,9 +38,9 @@ def _chosen(config: ConfigDict, workdir: str) -> tuple[float | None, str | None]
     return summary.get("threshold_chosen"), result["threshold_split"]
 
 
-def explain(config: ConfigDict, workdir: str) -> str:
+def explain_threshold(config: ConfigDict, workdir: str) -> str:
     """Says where the threshold comes from, and what the last evaluation made of it, if there was one."""
-    chosen, split = _chosen(config, workdir)
+    chosen, split = _chosen_threshold(config, workdir)
     if config.export.threshold == "chosen":
         return f"the best one on the split {split} (config.export.threshold)"
     text = "set in the config (config.evaluation.threshold)"

@@ -45,7 +45,7 @@ def write(path: str, batch_sizes: Sequence[int] = BATCH_SIZES) -> None:
         for size in batch_sizes
     ]
     file = os.path.join(path, PATH)
-    with atomic_write.writing(f"The warm-up requests could not be written to {file}"):
+    with atomic_write.explain_failures(f"The warm-up requests could not be written to {file}"):
         os.makedirs(os.path.dirname(file), exist_ok=True)
         with tf.io.TFRecordWriter(file) as writer:
             for request in requests:

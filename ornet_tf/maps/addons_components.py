@@ -51,7 +51,7 @@ def largest_extents(levels: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
       int32 [B, T, 4]: first row, first column, last row and last column; last < first where no pixel is on.
     """
     spec = tf.TensorSpec([None, None, 4], tf.int32)
-    return components.in_chunks(functools.partial(_extents, count=count), levels, count, spec)
+    return components.map_in_chunks(functools.partial(_extents, count=count), levels, count, spec)
 
 
 def _extents(levels: tf.Tensor, *, count: tf.Tensor) -> tf.Tensor:

@@ -69,7 +69,7 @@ def grid(height: tf.Tensor, width: tf.Tensor) -> tuple:
     return (height + 1) // 2 + 1, (width + 1) // 2 + 1
 
 
-def cut(levels: tf.Tensor) -> Blocks:
+def split_into_blocks(levels: tf.Tensor) -> Blocks:
     """Cuts level maps int32 [C, h, w] into blocks."""
     batch, height, width = tf.unstack(tf.shape(levels))
     rows, columns = grid(height, width)
@@ -82,7 +82,7 @@ def cut(levels: tf.Tensor) -> Blocks:
     return Blocks([a, b, c, d], top, bottom, left, right, tf.maximum(top, bottom), row, column, (rows, columns))
 
 
-def join(blocks: Blocks) -> Basins:
+def join_blocks(blocks: Blocks) -> Basins:
     """Groups blocks into basins and ties these into a forest."""
     peak, columns = blocks.peak, blocks.shape[1]
     numbers = tf.range(tf.size(peak))
@@ -96,7 +96,7 @@ def join(blocks: Blocks) -> Basins:
         ahead = tf.where(level >= peak[:-step], key[step:], 0)
         behind = tf.where(level >= peak[step:], key[:-step], 0)
         best = tf.maximum(best, tf.maximum(tf.pad(ahead, [[0, step]]), tf.pad(behind, [[step, 0]])))
-    top = follow(MAX_BLOCKS - 1 - tf.bitwise.bitwise_and(best, MAX_BLOCKS - 1))
+    top = follow_pointers(MAX_BLOCKS - 1 - tf.bitwise.bitwise_and(best, MAX_BLOCKS - 1))
 
     is_root = tf.logical_and(tf.equal(top, numbers), peak > 0)
     root = tf.concat([[0], tf.cast(tf.where(is_root)[:, 0], tf.int32)], 0)
@@ -115,7 +115,7 @@ def join(blocks: Blocks) -> Basins:
     return Basins(of_block, root, parent, level)
 
 
-def follow(pointers: tf.Tensor) -> tf.Tensor:
+def follow_pointers(pointers: tf.Tensor) -> tf.Tensor:
     """Returns for each of int32 [n] the end of the path that starts there; an end points to itself."""
 
     def double(pointers, _):
@@ -172,7 +172,7 @@ def _forest(one: tf.Tensor, other: tf.Tensor, level: tf.Tensor, count: tf.Tensor
         tied = tf.not_equal(target, itself)
         parent = tf.where(tied, target, parent)
         tied_at = tf.where(tied, tf.gather(level, edge), tied_at)
-        root = follow(target)
+        root = follow_pointers(target)
         one, other = tf.gather(root, one), tf.gather(root, other)
         left = tf.where(tf.not_equal(one, other))[:, 0]
         return tf.gather(one, left), tf.gather(other, left), tf.gather(level, left), parent, tied_at

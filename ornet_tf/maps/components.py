@@ -35,7 +35,7 @@ def label_components(binary: tf.Tensor) -> tf.Tensor:
     if binary.shape.rank != 3:
         raise ValueError(f"label_components expects the shape [N, h, w], got {binary.shape}.")
     spec = tf.TensorSpec([None, None, None], tf.int32)
-    return in_chunks(_labels, tf.cast(binary, tf.int32), tf.constant(1), spec)
+    return map_in_chunks(_labels, tf.cast(binary, tf.int32), tf.constant(1), spec)
 
 
 def largest_extents(levels: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
@@ -67,10 +67,10 @@ def ranked_extents(levels: tf.Tensor, count: tf.Tensor, *, most: int) -> tf.Tens
       int32 [B, T, M, 4]: first row, first column, last row and last column; last < first where no component is left.
     """
     spec = tf.TensorSpec([None, None, most, 4], tf.int32)
-    return in_chunks(functools.partial(_extents, count=count, most=most), levels, count, spec)
+    return map_in_chunks(functools.partial(_extents, count=count, most=most), levels, count, spec)
 
 
-def in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec, *others: tf.Tensor) -> tf.Tensor:
+def map_in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec, *others: tf.Tensor) -> tf.Tensor:
     """Applies `function` to groups of maps of bounded size and joins the results along the first axis.
 
     Args:
@@ -117,9 +117,9 @@ def in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec
 def _labels(levels: tf.Tensor) -> tf.Tensor:
     """Labels the components of 0/1 maps int32 [C, h, w] as `label_components` does."""
     height, width = tf.unstack(tf.shape(levels)[1:])
-    blocks = graph.cut(levels)
-    basins = graph.join(blocks)
-    component = tf.gather(graph.follow(basins.parent), basins.of_block)
+    blocks = graph.split_into_blocks(levels)
+    basins = graph.join_blocks(blocks)
+    component = tf.gather(graph.follow_pointers(basins.parent), basins.of_block)
     firsts = [
         tf.math.unsorted_segment_min(tf.where(corner > 0, index, tf.int32.max), component, tf.size(basins.root))
         for corner, index in zip(blocks.corners, _corner_indices(blocks, width))
@@ -134,15 +134,15 @@ def _labels(levels: tf.Tensor) -> tf.Tensor:
 def _extents(levels: tf.Tensor, *, count: tf.Tensor, most: int) -> tf.Tensor:
     """Computes `ranked_extents` for one chunk of maps."""
     batch, _, width = tf.unstack(tf.shape(levels))
-    blocks = graph.cut(levels)
-    basins = graph.join(blocks)
+    blocks = graph.split_into_blocks(levels)
+    basins = graph.join_blocks(blocks)
     area, *limits = measure(blocks, basins, width, count)
 
     # A cell is a basin at a threshold: the arrays [T, M] in one row. Its ties lead to cells of the same threshold.
     threshold = tf.range(count)[:, tf.newaxis]
     basin = tf.range(tf.size(basins.root))
     component = tf.where(basins.level > threshold, basins.parent, basin) + threshold * tf.size(basin)
-    component = graph.follow(tf.reshape(component, [-1]))
+    component = graph.follow_pointers(tf.reshape(component, [-1]))
     total = tf.math.unsorted_segment_sum(area, component, tf.size(component))
     first = tf.math.unsorted_segment_min(limits[0], component, tf.size(component))
     # The largest area wins, then the smallest first pixel: one number that no two components of a map share.

@@ -80,7 +80,7 @@ def largest_extents(levels: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
         table = tf.tensor_scatter_nd_update(nothing, tf.gather(slot, winner)[:, tf.newaxis], extents)
         return tf.transpose(tf.reshape(table, [count, batch, 4]), [1, 0, 2])
 
-    return components.in_chunks(largest, _framed(levels), count, tf.TensorSpec([None, None, 4], tf.int32))
+    return components.map_in_chunks(largest, _framed(levels), count, tf.TensorSpec([None, None, 4], tf.int32))
 
 
 def best_score(
@@ -111,7 +111,7 @@ def best_score(
         return tf.transpose(tf.reshape(table, [count, batch]))
 
     spec = tf.TensorSpec([None, None], tf.float64)
-    return components.in_chunks(best, _framed(levels), count, spec, truth)
+    return components.map_in_chunks(best, _framed(levels), count, spec, truth)
 
 
 def _framed(levels: tf.Tensor) -> tf.Tensor:
@@ -161,15 +161,15 @@ def _doubled(values: tf.Tensor, *, joined: bool) -> tf.Tensor:
 def _parts(levels: tf.Tensor, count: tf.Tensor, weights: tf.Tensor) -> _Parts:
     """Finds the components of level maps [C, h, w] at each threshold."""
     width = tf.shape(levels)[2]
-    blocks = graph.cut(levels)
-    basins = graph.join(blocks)
-    weights = tf.concat(graph.cut(weights).corners, 0)
+    blocks = graph.split_into_blocks(levels)
+    basins = graph.join_blocks(blocks)
+    weights = tf.concat(graph.split_into_blocks(weights).corners, 0)
     measured = components.measure(blocks, basins, width, count, weights)
 
     size = tf.size(basins.root)
     threshold, basin = tf.range(count)[:, tf.newaxis], tf.range(size)
     cell = tf.where(basins.level > threshold, basins.parent, basin) + threshold * size
-    cell = graph.follow(tf.reshape(cell, [-1]))
+    cell = graph.follow_pointers(tf.reshape(cell, [-1]))
     weight = tf.math.unsorted_segment_sum(measured[0], cell, count * size)
     first, left, bottom, right = (tf.math.unsorted_segment_min(m, cell, count * size) for m in measured[1:])
     found = tf.cast(tf.where(first < tf.int32.max)[:, 0], tf.int32)

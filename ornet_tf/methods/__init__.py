@@ -21,7 +21,7 @@ class Builders(typing.NamedTuple):
       backbone: returns a new backbone with its start weights.
       generator: returns a new activation map generator for features of the given shape (h, w, C).
       object_prior: returns a new object prior for the classifier with the given `lower` and `upper` part, which learns
-        from them with `learns=True`; see `ornet_tf.models.object_prior.Seeds`.
+        from them with `learns=True`; see `ornet_tf.models.object_prior.ObjectPrior`.
     """
 
     backbone: Callable[[], Backbone]
@@ -29,7 +29,7 @@ class Builders(typing.NamedTuple):
     object_prior: Callable[..., Any]
 
 
-class _Begun(Exception):
+class _BuildingStarted(Exception):
     """A method has begun to build its parts."""
 
 
@@ -45,13 +45,13 @@ def check_ranges(method: Callable[..., Any], options: Mapping[str, Any]) -> None
     """
 
     def begin(*_, **__):
-        raise _Begun
+        raise _BuildingStarted
 
-    with contextlib.suppress(_Begun):
+    with contextlib.suppress(_BuildingStarted):
         method(Builders(begin, begin, begin), **options)
 
 
-class Protocol(typing.Protocol):
+class Method(typing.Protocol):
     """What the training loop, evaluation, prediction and export need of a method; nothing else may be used of it.
 
     A method checks the values of its options before it calls a builder: see `check_ranges`.
@@ -116,7 +116,7 @@ class LowLevel:
         return {"low_level_features": self._lower(self._normalize(images), training=False)}
 
 
-def predict_known(method: Protocol, images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+def predict_with_labels(method: Method, images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
     """Returns what a method predicts for pictures whose labels are known, as in evaluation.
 
     Args:

@@ -34,7 +34,7 @@ class Settings(typing.NamedTuple):
     bootstrap: Bootstrap = Bootstrap()
 
 
-class Protocol(typing.Protocol):
+class Metric(typing.Protocol):
     """Accumulates one row's results of pictures, batch by batch, under one convention.
 
     Maps are not kept: `measure` makes of each what the figures need, in the graph and on the device of the map.
@@ -104,7 +104,7 @@ def out_of_view(boxes: Any) -> Any:
     return tf.reduce_any(is_real, axis=-1) & ~tf.reduce_any(is_real & is_seen, axis=-1)
 
 
-def counted(figures: Mapping[str, Any], split: str) -> str:
+def describe_count(figures: Mapping[str, Any], split: str) -> str:
     """Returns on how many pictures of a split figures were measured, for a table: all of them, and those with truth."""
     images, notes = figures["images"], []
     boxed = figures.get("images_with_boxes", images)

@@ -178,7 +178,7 @@ def whole_pixels(boxes: tf.Tensor, size: int) -> tf.Tensor:
     return tf.where(is_seen, tf.gather(pixels, [1, 0, 3, 2], axis=-1), tf.constant(-1.0, tf.float64))
 
 
-def boxes_of(extents: tf.Tensor, size: int) -> tf.Tensor:
+def boxes_of_extents(extents: tf.Tensor, size: int) -> tf.Tensor:
     """Turns extents int32 [..., 4] of contours into boxes x0 y0 x1 y1, float64; zeros where there is no contour."""
     top, left, bottom, right = tf.unstack(extents, axis=-1)
     boxes = tf.stack([left, top, tf.minimum(right + 1, size - 1), tf.minimum(bottom + 1, size - 1)], axis=-1)

@@ -12,7 +12,7 @@ from ornet_tf.metrics import Settings, _localization
 from ornet_tf.metrics._localization_metrics import THRESHOLDS
 
 
-class Protocol:
+class Metric:
     """CorLoc, LocErr and ClsErr at the fixed threshold, at 0.05, 0.1 ... 0.95, and at a chosen one."""
 
     titles = {"tight": "tight box of all pixels above the threshold", "largest": "largest connected component"}

@@ -15,7 +15,7 @@ from ornet_tf.metrics import Settings, _localization
 from ornet_tf.metrics._localization_metrics import THRESHOLDS
 
 
-class Protocol:
+class Metric:
     """CorLoc, LocErr and ClsErr as the authors' code counts them."""
 
     titles = {"ornet": "the authors' code: tight box without its last pixels, overlap of more than asked for"}

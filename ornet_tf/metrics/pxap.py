@@ -17,7 +17,7 @@ from ornet_tf.metrics import Settings, number
 IGNORED = 255
 
 
-class Protocol:
+class Metric:
     """PxAP, in percent; needs masks. For each picture 8 bytes are kept for each bin, 8 kB by default."""
 
     titles = {"pxap": "PxAP of wsolevaluation: average precision of pixels"}

@@ -7,7 +7,7 @@ from ornet_tf.maps import contours
 from ornet_tf.metrics import Settings, _max_box_accuracy
 
 
-class Protocol(_max_box_accuracy.MaxBoxAccuracy):
+class Metric(_max_box_accuracy.MaxBoxAccuracy):
     """MaxBoxAcc, in percent."""
 
     titles = {"wsol_v1": "MaxBoxAcc of wsolevaluation: largest contour, overlap 0.5"}
@@ -23,5 +23,5 @@ class Protocol(_max_box_accuracy.MaxBoxAccuracy):
 
     def overlaps(self, levels, count, truth):
         """Returns the overlap of the box of the largest contour."""
-        found = _max_box_accuracy.boxes_of(contours.largest_extents(levels, count), self._size)
+        found = _max_box_accuracy.boxes_of_extents(contours.largest_extents(levels, count), self._size)
         return _max_box_accuracy.best_iou(found, truth[:, tf.newaxis])

@@ -10,7 +10,7 @@ from ornet_tf.maps import contours
 from ornet_tf.metrics import Settings, _max_box_accuracy
 
 
-class Protocol(_max_box_accuracy.MaxBoxAccuracy):
+class Metric(_max_box_accuracy.MaxBoxAccuracy):
     """MaxBoxAccV2, in percent: the mean of the best accuracies at overlaps of 0.3, 0.5 and 0.7."""
 
     titles = {"wsol_v2": "MaxBoxAccV2 of wsolevaluation: best of all contours, mean of overlaps 0.3, 0.5, 0.7"}
@@ -28,7 +28,7 @@ class Protocol(_max_box_accuracy.MaxBoxAccuracy):
         """Returns the overlap of the best contour with the best truth."""
 
         def score(extents, truth):
-            return _max_box_accuracy.best_iou(_max_box_accuracy.boxes_of(extents, self._size), truth)
+            return _max_box_accuracy.best_iou(_max_box_accuracy.boxes_of_extents(extents, self._size), truth)
 
         best = contours.best_score(levels, count, score, truth)
         without = score(tf.constant([0, 0, -1, -1]), truth)[:, tf.newaxis]

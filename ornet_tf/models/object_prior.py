@@ -143,7 +143,7 @@ def largest_region(maps: tf.Tensor, threshold: float) -> tf.Tensor:
     return tf.reshape(tf.cast(tf.equal(flat, largest), tf.float32), tf.shape(maps))
 
 
-class Seeds:
+class ObjectPrior:
     """The object prior of a method: `scores` of a classifier's features, and the seeds that are cut from them.
 
     Attributes:

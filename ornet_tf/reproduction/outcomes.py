@@ -128,7 +128,7 @@ def _histogram(run: Run) -> np.ndarray:
 
     @tf.function(reduce_retracing=True)
     def count(images, labels):
-        maps = methods.predict_known(method, images, labels)["activation_map"]
+        maps = methods.predict_with_labels(method, images, labels)["activation_map"]
         return tf.histogram_fixed_width(maps, [0.0, 1.0], BINS, tf.int64)
 
     batches = loading.evaluation_batches(run.config, source)
@@ -159,7 +159,7 @@ def gallery(outcomes: list[Outcome], count: int) -> np.ndarray | None:
         run = outcome.runs[0]
         method, line = _method(run), 0
         for batch in loading.evaluation_batches(run.config, chosen):
-            maps = methods.predict_known(method, batch["image"], batch["label"])["activation_map"]
+            maps = methods.predict_with_labels(method, batch["image"], batch["label"])["activation_map"]
             found = boxes.from_maps(maps, tf.constant([options.threshold]), rule=options.box_rule).numpy()
             pictures, truth = batch["image"].numpy().astype(np.uint8), batch["boxes"].numpy()
             for index, picture in enumerate(pictures):

@@ -80,7 +80,7 @@ def make(name: str, study: Study, rows: Mapping[str, Outcome], variants: Mapping
     seeds = ", ".join(str(run.config.seed) for run in shown[0].runs)
     result = first.result
     settings = (
-        f"{metrics.counted(first.summary(), result['split'])} of {first.config.dataset.name}; figures: "
+        f"{metrics.describe_count(first.summary(), result['split'])} of {first.config.dataset.name}; figures: "
         f"{first.title}; seeds: {seeds}; threshold {result['threshold']:g}, overlap {result['iou_threshold']:g}; "
         f"{datetime.date.today().isoformat()}."
     )
@@ -102,7 +102,7 @@ def write(folder: str, shown: Shown) -> None:
         run_folder.write_text(os.path.join(folder, "_".join(filter(None, [shown.name, key])) + ".csv"), _csv(table))
     pictures = list(shown.pictures.values())
     if pictures:
-        with atomic_write.whole(os.path.join(folder, f"{shown.name}.png")) as file:
+        with atomic_write.open_file(os.path.join(folder, f"{shown.name}.png")) as file:
             Image.fromarray(pictures[0]).save(file, "PNG")
     run_folder.write_text(os.path.join(folder, "sections", f"{shown.name}.html"), section(shown))
     sections = {}

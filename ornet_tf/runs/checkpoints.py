@@ -121,7 +121,7 @@ class PhaseCheckpoints:
                 self._checkpoint.write(aside)
                 # The index last: TensorFlow opens it under its name before it is whole.
                 for name in sorted(glob.glob(f"{glob.escape(aside)}.*")):
-                    atomic_write.replace(name, path + name[len(aside) :])
+                    atomic_write.replace_file(name, path + name[len(aside) :])
             except BaseException:
                 with contextlib.suppress(OSError):
                     _remove(aside)
@@ -134,7 +134,7 @@ class PhaseCheckpoints:
 
 
 def _writing(step: int, folder: str):
-    return atomic_write.writing(
+    return atomic_write.explain_failures(
         f"The checkpoint of step {step} could not be written to {folder}", "; the checkpoints before it are intact"
     )
 
@@ -160,12 +160,12 @@ def _remove(path: str) -> None:
         os.rmdir(f"{path}_temp")
 
 
-def latest(folder: str) -> str | None:
+def latest_checkpoint(folder: str) -> str | None:
     """Returns the path of the phase's newest checkpoint, or None."""
     return _paths(folder)[-1] if _paths(folder) else None
 
 
-def sources(init_from: Mapping[str, str]) -> list[str]:
+def source_phases(init_from: Mapping[str, str]) -> list[str]:
     """Returns the phases that "phase.part" references name, in order."""
     return sorted({source.split(".")[0] for source in init_from.values()})
 
@@ -194,7 +194,7 @@ def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], wor
         served[source] += 1
     for (phase, _), models in rounds.items():
         folder = os.path.join(workdir, phase)
-        path = latest(folder)
+        path = latest_checkpoint(folder)
         if path is None or not run_folder.is_finished(folder):
             raise UserError(f"Phase {phase!r} is not finished in {workdir}; train it to its end with ornet_tf.train.")
         try:

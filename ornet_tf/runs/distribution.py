@@ -55,7 +55,7 @@ def _cluster() -> dict:
     return cluster
 
 
-def name(strategy: tf.distribute.Strategy) -> str:
+def worker_name(strategy: tf.distribute.Strategy) -> str:
     """Returns the name of this process among those of the run, such as `worker-1`; empty where it is the only one."""
     resolver = strategy.cluster_resolver
     return f"{resolver.task_type}-{resolver.task_id}" if resolver and resolver.task_type else ""
@@ -64,7 +64,7 @@ def name(strategy: tf.distribute.Strategy) -> str:
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Returns whether this process is the one that writes checkpoints, logs and results."""
     names = _cluster()
-    return name(strategy) in ("", "chief-0" if "chief" in names else "worker-0")
+    return worker_name(strategy) in ("", "chief-0" if "chief" in names else "worker-0")
 
 
 def check_replicas(strategy: tf.distribute.Strategy, *, batch_size: int, accumulate: int, xla: bool) -> None:
@@ -91,7 +91,7 @@ _LOST_INTERNAL = re.compile("collective|remote|connection|grpc", re.IGNORECASE)
 
 
 @contextlib.contextmanager
-def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
+def explain_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """Turns what TensorFlow says when another process of the run is gone into a sentence.
 
     Raises:
@@ -101,16 +101,16 @@ def together(strategy: tf.distribute.Strategy) -> Iterator[None]:
         yield
     except tf.errors.OpError as error:
         is_internal = isinstance(error, tf.errors.InternalError) and _LOST_INTERNAL.search(error.message)
-        if not name(strategy) or not (is_internal or isinstance(error, _LOST)):
+        if not worker_name(strategy) or not (is_internal or isinstance(error, _LOST)):
             raise
         logging.debug("The error in full:", exc_info=True)
         raise Interrupted(
-            f"{name(strategy)} can't go on without the others, of which one has ended or can't be reached. Look what "
+            f"{worker_name(strategy)} can't go on without the others, of which one has ended or can't be reached. Look what "
             "that one said; then start all of them again: they go on from the last checkpoint."
         ) from error
 
 
-def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, str]) -> None:
+def check_same_on_all_workers(strategy: tf.distribute.Strategy, facts: Mapping[str, str]) -> None:
     """Checks that what should be the same in every process of the run is the same.
 
     Args:
@@ -120,7 +120,7 @@ def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, str]) -> None:
     Raises:
       UserError: if the texts of a name differ.
     """
-    if not name(strategy):
+    if not worker_name(strategy):
         return
     marks = tf.constant([[zlib.crc32(text.encode()) % 2**31 for text in facts.values()]], tf.int32)
 
@@ -137,15 +137,15 @@ def agree(strategy: tf.distribute.Strategy, facts: Mapping[str, str]) -> None:
         )
 
 
-def meet(strategy: tf.distribute.Strategy) -> None:
+def barrier(strategy: tf.distribute.Strategy) -> None:
     """Waits until every process of the run is here."""
-    if name(strategy):
-        for sum_of_all in strategy.experimental_local_results(_adder(strategy)()):
+    if worker_name(strategy):
+        for sum_of_all in strategy.experimental_local_results(_sum_over_workers(strategy)()):
             sum_of_all.numpy()
 
 
 @functools.cache
-def _adder(strategy: tf.distribute.Strategy):
+def _sum_over_workers(strategy: tf.distribute.Strategy):
     @tf.function
     def add():
         context = tf.distribute.get_replica_context

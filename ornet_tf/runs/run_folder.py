@@ -37,7 +37,7 @@ def lock(workdir: str, process: str = "", *, use: str = "trains there") -> Itera
       UserError: if a process holds the folder; it is named. The lock goes with its process, however that ends.
     """
     path = os.path.join(workdir, "-".join(filter(None, [".lock", process])))
-    with atomic_write.writing(f"{path} could not be written"):
+    with atomic_write.explain_failures(f"{path} could not be written"):
         os.makedirs(workdir, exist_ok=True)
         opened = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below
     with opened as file:
@@ -58,7 +58,7 @@ def lock(workdir: str, process: str = "", *, use: str = "trains there") -> Itera
         yield
 
 
-def finish(folder: str, **facts: Any) -> None:
+def mark_finished(folder: str, **facts: Any) -> None:
     """Marks a phase as trained to its end, with what there is to say of it and an id of this training."""
     write_json(os.path.join(folder, "finished.json"), {"id": uuid.uuid4().hex, **facts})
 
@@ -68,17 +68,17 @@ def is_finished(folder: str) -> bool:
     return os.path.exists(os.path.join(folder, "finished.json"))
 
 
-def end(folder: str) -> dict[str, Any]:
+def read_finished(folder: str) -> dict[str, Any]:
     """Returns what `finish` stored of a phase, its id among it; empty if the phase was not trained to its end."""
     return read_json(os.path.join(folder, "finished.json")) if is_finished(folder) else {}
 
 
 def run_id(workdir: str, phase: str) -> str:
     """Returns the id that `finish` gave a phase, or an empty string."""
-    return end(os.path.join(workdir, phase)).get("id", "")
+    return read_finished(os.path.join(workdir, phase)).get("id", "")
 
 
-def claim(folder: str, settings: Mapping[str, Any], *, learned: bool, allow_changes: bool = False) -> None:
+def bind_settings(folder: str, settings: Mapping[str, Any], *, learned: bool, allow_changes: bool = False) -> None:
     """Stores the settings that a phase is trained with; once it has learned, checks that they are the stored ones.
 
     Args:
@@ -91,7 +91,7 @@ def claim(folder: str, settings: Mapping[str, Any], *, learned: bool, allow_chan
       UserError: if the phase was started with other settings; the message lists what differs.
     """
     path = os.path.join(folder, "settings.json")
-    settings = json.loads(json.dumps(settings, default=str))
+    settings = json.loads(json.dumps(read_settings, default=str))
     changed = _changes(read_json(path), settings) if learned and os.path.exists(path) else ""
     if changed and not allow_changes:
         raise UserError(
@@ -104,7 +104,7 @@ def claim(folder: str, settings: Mapping[str, Any], *, learned: bool, allow_chan
         write_json(path, settings)
 
 
-def settings(folder: str) -> dict[str, Any]:
+def read_settings(folder: str) -> dict[str, Any]:
     """Returns the settings that the phase in `folder` was trained with; empty if nothing was trained there."""
     path = os.path.join(folder, "settings.json")
     return read_json(path) if os.path.exists(path) else {}
@@ -116,7 +116,7 @@ def check_origin(workdir: str, phase: str) -> None:
     Raises:
       UserError: if one of them was trained again since.
     """
-    for origin, trained in settings(os.path.join(workdir, phase)).get("starts_from", {}).items():
+    for origin, trained in read_settings(os.path.join(workdir, phase)).get("starts_from", {}).items():
         if run_id(workdir, origin) not in ("", trained):
             raise UserError(
                 f"{os.path.join(workdir, phase)} was trained from another {origin} than the one that is there now, "
@@ -163,21 +163,21 @@ def read_json(path: str, holds: Any = None) -> Any:
             value = json.load(file)
         except ValueError as error:
             raise UserError(f"{path} can't be read ({error}): bring it back or remove it.") from error
-    if not _has(value, _HOLDS.get(os.path.basename(path), object) if holds is None else holds):
+    if not _matches(value, _HOLDS.get(os.path.basename(path), object) if holds is None else holds):
         raise UserError(f"{path} holds something else than was written there: bring it back or remove it.")
     return value
 
 
-def _has(value: Any, expected: Any) -> bool:
+def _matches(value: Any, expected: Any) -> bool:
     if isinstance(expected, list):
-        return isinstance(value, list) and all(_has(one, expected[0]) for one in value)
+        return isinstance(value, list) and all(_matches(one, expected[0]) for one in value)
     if not isinstance(expected, dict):
         return isinstance(value, expected)
     if not isinstance(value, dict):
         return False
     if ... in expected:
-        return all(_has(one, expected[...]) for one in value.values())
-    return all(key in value and _has(value[key], kind) for key, kind in expected.items())
+        return all(_matches(one, expected[...]) for one in value.values())
+    return all(key in value and _matches(value[key], kind) for key, kind in expected.items())
 
 
 def write_json(path: str, value: Any) -> None:
@@ -191,7 +191,7 @@ def write_text(path: str, text: str) -> None:
     Raises:
       OSError: if it can't be written; what was there stays.
     """
-    with atomic_write.whole(path) as file:
+    with atomic_write.open_file(path) as file:
         file.write(text.encode("utf-8", "surrogateescape"))
 
 

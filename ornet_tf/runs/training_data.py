@@ -37,7 +37,7 @@ class TrainedOn(typing.NamedTuple):
     fingerprint: str = ""
 
 
-def claim(workdir: str, checked: Checked, phases: Sequence[str]) -> None:
+def bind(workdir: str, checked: Checked, phases: Sequence[str]) -> None:
     """Stores classes and training images; once a phase has a checkpoint, checks them instead.
 
     Pixels are compared whenever a file has another path, size or time of change than before. What is not noticed is a
@@ -54,7 +54,7 @@ def claim(workdir: str, checked: Checked, phases: Sequence[str]) -> None:
     """
     path, source = os.path.join(workdir, _FILE), checked.source
     data = {"training_pictures": len(source), "class_names": list(source.class_names)}
-    learned = any(checkpoints.latest(os.path.join(workdir, phase)) for phase in phases)
+    learned = any(checkpoints.latest_checkpoint(os.path.join(workdir, phase)) for phase in phases)
     before = run_folder.read_json(path) if learned and os.path.exists(path) else data
     images = trained_on(workdir)
     if learned and images is None and os.path.exists(path):
@@ -108,7 +108,7 @@ def write(workdir: str, images: TrainedOn) -> None:
     Raises:
       OSError: if they can't be written.
     """
-    with atomic_write.whole(os.path.join(workdir, _IMAGES)) as file:
+    with atomic_write.open_file(os.path.join(workdir, _IMAGES)) as file:
         np.savez(file, **images._asdict())
 
 
@@ -145,11 +145,11 @@ def check_apart(workdir: str, split: str, checked: Checked) -> int | None:
     is_refused = is_known if is_known.mean() > _MOST_OF_OFFICIAL_SPLITS else is_same
     if is_refused.any() and split != "train":
         raise UserError(
-            f"{is_refused.sum()} {of_all} were trained on by the run in {workdir}: {_some(names, is_refused)}. Divide "
+            f"{is_refused.sum()} {of_all} were trained on by the run in {workdir}: {_first_names(names, is_refused)}. Divide "
             "the data as it was for training (config.dataset.options), or train again in another --workdir."
         )
     if is_known.any():
-        logging.warning("%d %s have the pixels of training images: %s.", is_known.sum(), of_all, _some(names, is_known))
+        logging.warning("%d %s have the pixels of training images: %s.", is_known.sum(), of_all, _first_names(names, is_known))
     return int(is_known.sum())
 
 
@@ -190,13 +190,13 @@ def _changes(before: np.ndarray, now: np.ndarray, names: Sequence[str]) -> list[
     is_relabelled, is_replaced = np.zeros([2, len(now)], bool)
     is_relabelled[is_known], is_replaced[is_known] = (now[is_known] != before[rows]).T[1:]
     kinds = {"have other pixels": is_replaced, "have another class": is_relabelled, "are new": ~is_known}
-    changes = [f"{rows.sum()} {kind} ({_some(names, rows)})" for kind, rows in kinds.items() if rows.any()]
+    changes = [f"{rows.sum()} {kind} ({_first_names(names, rows)})" for kind, rows in kinds.items() if rows.any()]
     missing = len(before) - int(is_known.sum())
     changes += [f"{missing} are missing"] if missing else []
     return changes or ([] if np.array_equal(before, now) else ["they are in another order"])
 
 
-def _some(names: Sequence[str], rows: np.ndarray) -> str:
+def _first_names(names: Sequence[str], rows: np.ndarray) -> str:
     """Returns the first names of some rows, and how many more there are."""
     chosen = np.flatnonzero(rows)
     more = f" and {len(chosen) - _NAMED} more" if len(chosen) > _NAMED else ""

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Protocol
+from ornet_tf.methods import Method
 from ornet_tf.models import layers
 from ornet_tf.models.variables import named_variables
 
 PRETRAINED = "the backbone's weights file"
 
 
-def missing(parts: Mapping[str, Any], given: Collection[str], pretrained: Collection[str]) -> list[str]:
+def find_missing(parts: Mapping[str, Any], given: Collection[str], pretrained: Collection[str]) -> list[str]:
     """Returns "part/layer/kind" of the weights that are neither of a part that is given, nor pretrained.
 
     Args:
@@ -43,7 +43,7 @@ class Origins:
         self._inputs_of_prior: dict[str, dict[str, str]] = {}  # phase -> "lower/layer/kind" ... -> origin
 
     def add_phase(
-        self, name: str, method: Protocol, init_from: Mapping[str, str], trained: Iterable[Any], *, where: str
+        self, name: str, method: Method, init_from: Mapping[str, str], trained: Iterable[Any], *, where: str
     ) -> None:
         """Takes in the next phase.
 
@@ -81,7 +81,7 @@ class Origins:
         self._phases[name] = {**before, **here}
         self._shapes[name] = {part: _shapes(model) for part, model in method.parts.items()}
 
-    def check_row(self, method: Protocol, init_from: Mapping[str, str], *, where: str) -> None:
+    def check_row(self, method: Method, init_from: Mapping[str, str], *, where: str) -> None:
         """Checks an evaluation row as `add_phase` checks a phase; a row trains nothing."""
         variables = named_variables(method.parts, trainable_only=False)
         self._check_prior(method, variables, self._of(variables, init_from, method, where, ()), where)
@@ -104,11 +104,11 @@ class Origins:
         lacking = []
         if self._pretrained is not None:
             needless = {*changed, *getattr(method, "unused", ())}
-            lacking = [key for key in missing(method.parts, init_from, self._pretrained) if key not in needless]
+            lacking = [key for key in find_missing(method.parts, init_from, self._pretrained) if key not in needless]
         if lacking:
             part = lacking[0].partition("/")[0]
             advice = self._advice(part, _shapes(method.parts[part]), where)
-            raise UserError(without_weights(lacking[0], where, advice))
+            raise UserError(missing_message(lacking[0], where, advice))
         found = {}
         for key in variables:
             part, _, rest = key.partition("/")
@@ -155,7 +155,7 @@ class Origins:
         return inputs
 
 
-def without_weights(key: str, where: str, advice: str) -> str:
+def missing_message(key: str, where: str, advice: str) -> str:
     """Returns what a user is told of a weight, "part/layer/kind", that nothing gives its value."""
     part, _, rest = key.partition("/")
     return (

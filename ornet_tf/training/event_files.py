@@ -33,12 +33,12 @@ def cut(folder: str, last_step: int) -> None:
             continue
         aside = os.path.join(os.path.dirname(path), _ASIDE)
         try:
-            with atomic_write.writing(f"{path} could not be rewritten"):
+            with atomic_write.explain_failures(f"{path} could not be rewritten"):
                 with tf.io.TFRecordWriter(aside) as writer:
                     for record in _records(path):
                         if tf.compat.v1.Event.FromString(record).step <= last_step:
                             writer.write(record)
-                atomic_write.replace(aside, path)
+                atomic_write.replace_file(aside, path)
         except OSError:
             if os.path.exists(aside):
                 os.remove(aside)

@@ -11,13 +11,13 @@ import tensorflow as tf
 from ornet_tf.data import image_store, main_memory, transforms
 from ornet_tf.data.source import Source
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Protocol
+from ornet_tf.methods import Method
 from ornet_tf.models import winograd
 
 _BATCH = 8  # pictures at a time: shallow features of many would need more memory than training
 
 
-def check(method: Protocol, where: str = "") -> None:
+def check(method: Method, where: str = "") -> None:
     """Raises UserError if nothing of a method can be kept; `where` is the path of what holds the option."""
     if not hasattr(method, "frozen"):
         raise UserError(
@@ -26,12 +26,12 @@ def check(method: Protocol, where: str = "") -> None:
         )
 
 
-class FrozenOutputs:
+class FrozenFeatures:
     """The outputs of `Protocol.frozen` for each view of each picture, in memory."""
 
     def __init__(
         self,
-        method: Protocol,
+        method: Method,
         source: Source,
         *,
         resize: int,
@@ -65,7 +65,7 @@ class FrozenOutputs:
         def centre(index):
             return transforms.apply(decode(index), view, resize=resize, crop=crop)
 
-        pictures = image_store.each(tf.data.Dataset.range(len(source)), centre).batch(_BATCH)
+        pictures = image_store.parallel_map(tf.data.Dataset.range(len(source)), centre).batch(_BATCH)
 
         @tf.function(reduce_retracing=True)
         def compute(images):
@@ -78,7 +78,7 @@ class FrozenOutputs:
         for batch in pictures.prefetch(1):
             for name, values in compute(batch).items():
                 if name not in self._tables:
-                    self._tables[name] = main_memory.take(
+                    self._tables[name] = main_memory.allocate(
                         (len(source), *values.shape[1:]), values.dtype.as_numpy_dtype,
                         what=f"reuse_frozen: {name} of all pictures", remedy="Set reuse_frozen to False.",
                     )

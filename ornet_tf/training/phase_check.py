@@ -39,6 +39,6 @@ def check(config: ConfigDict, source: Source) -> None:
     for name in dict.fromkeys((*evaluation.rows, evaluation.classifier, config.export.row)):
         row = evaluation.row.get(name)
         # A study trains a part of an experiment's phases at a time.
-        if row is not None and {*checkpoints.sources(row.init_from)} <= {*config.phases}:
+        if row is not None and {*checkpoints.source_phases(row.init_from)} <= {*config.phases}:
             method = build.build_method(config, row, num_classes)
             origins.check_row(method, row.init_from, where=f"config.evaluation.row.{name}")

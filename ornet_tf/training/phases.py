@@ -21,7 +21,7 @@ from ornet_tf.errors import UserError
 from ornet_tf.models import layers
 from ornet_tf.runs import checkpoints, code_version, distribution, interruption, run_folder
 from ornet_tf.training import phase_check, training_images
-from ornet_tf.training.frozen_features import FrozenOutputs
+from ornet_tf.training.frozen_features import FrozenFeatures
 from ornet_tf.training.loop import PhaseLoop
 from ornet_tf.training.optimizers import make_optimizers, make_schedule
 from ornet_tf.training.preview import Preview
@@ -59,18 +59,18 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
         strategy = distribution.make_strategy()
         signals = held.enter_context(interruption.listen())
         _check_replicas(config, strategy)
-        process = "" if distribution.is_chief(strategy) else distribution.name(strategy)
+        process = "" if distribution.is_chief(strategy) else distribution.worker_name(strategy)
         held.enter_context(run_folder.lock(workdir, process))
-        held.enter_context(distribution.together(strategy))
+        held.enter_context(distribution.explain_lost_workers(strategy))
         run = _Run(config, workdir, strategy, signals, profile)
-        distribution.agree(strategy, {
+        distribution.check_same_on_all_workers(strategy, {
             "config": config.to_json_best_effort(sort_keys=True),
             "finished phases": " ".join(p for p in config.phases if run_folder.is_finished(os.path.join(workdir, p))),
         })
         source, commit = None, code_version.commit()
         for name in config.phases:
             settings = _claim(run, name, allow_changed_settings)
-            distribution.meet(strategy)
+            distribution.barrier(strategy)
             if run_folder.is_finished(os.path.join(workdir, name)):
                 logging.info("Phase %s is finished already.", name)
                 continue
@@ -79,8 +79,8 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
                 phase_check.check(config, source)
             facts = _train_phase(run, name, source, settings)
             if distribution.is_chief(strategy):
-                run_folder.finish(os.path.join(workdir, name), commit=commit, **facts)
-            distribution.meet(strategy)
+                run_folder.mark_finished(os.path.join(workdir, name), commit=commit, **facts)
+            distribution.barrier(strategy)
 
 
 def _check_replicas(config: ConfigDict, strategy: tf.distribute.Strategy) -> None:
@@ -103,13 +103,13 @@ def _claim(run: _Run, name: str, allow_changes: bool) -> dict:
         "phase": section.to_dict(),
         **({"object_prior": run.config.object_prior.to_dict()} if section.options.get("object_prior") else {}),
         # A phase that was trained anew makes the phases that started from it outdated.
-        "starts_from": {p: run_folder.run_id(run.workdir, p) for p in checkpoints.sources(section.init_from)},
+        "starts_from": {p: run_folder.run_id(run.workdir, p) for p in checkpoints.source_phases(section.init_from)},
     }
     if distribution.is_chief(run.strategy):
-        learned = checkpoints.latest(folder) is not None
+        learned = checkpoints.latest_checkpoint(folder) is not None
         if learned and not allow_changes:
             run_folder.check_origin(run.workdir, name)
-        run_folder.claim(folder, settings, learned=learned, allow_changes=allow_changes)
+        run_folder.bind_settings(folder, settings, learned=learned, allow_changes=allow_changes)
     return settings
 
 
@@ -156,12 +156,12 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
         **{key: config.training[key] for key in ("steps_per_loop", "checkpoint_every", "summary_every")},
     )
     step = loop.resume()
-    distribution.agree(strategy, {"step of the newest checkpoint": str(step)})
+    distribution.check_same_on_all_workers(strategy, {"step of the newest checkpoint": str(step)})
     if step == 0:
         checkpoints.load_parts(method.parts, section.init_from, run.workdir)
     if section.reuse_frozen:
         views = {key: config.input[key] for key in ("resize", "crop", "horizontal_flip")}
-        training_step.reuse(FrozenOutputs(method, source, random_crop=section.random_crop, **views))
+        training_step.reuse(FrozenFeatures(method, source, random_crop=section.random_crop, **views))
     # Not with the ids of other trainings: what is shown is a function of configuration and seed.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}
     watched = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()

@@ -6,13 +6,13 @@ import tensorflow as tf
 
 from ornet_tf import randomness
 from ornet_tf.maps import boxes
-from ornet_tf.methods import Protocol
+from ornet_tf.methods import Method
 
 
 class Preview:
     """Runs a method on fixed pictures, as in inference but erased and masked as in training, always in the same way."""
 
-    def __init__(self, method: Protocol, images: np.ndarray, *, threshold: float, box_rule: str):
+    def __init__(self, method: Method, images: np.ndarray, *, threshold: float, box_rule: str):
         """Keeps the pictures.
 
         Args:

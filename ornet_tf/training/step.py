@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from ornet_tf import randomness
-from ornet_tf.methods import Protocol
+from ornet_tf.methods import Method
 from ornet_tf.models import variables, winograd
 from ornet_tf.runs import distribution
-from ornet_tf.training.frozen_features import FrozenOutputs
+from ornet_tf.training.frozen_features import FrozenFeatures
 from ornet_tf.training.loss_scale import LossScale
 from ornet_tf.training.objective import Objective
 from ornet_tf.training.summaries import observations
@@ -49,7 +49,7 @@ class TrainingStep:
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
-        method: Protocol,
+        method: Method,
         optimizers: Sequence[tuple[Any, Sequence[Any]]],
         losses: Mapping[str, Mapping[str, Any]],
         *,
@@ -85,7 +85,7 @@ class TrainingStep:
         self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
         self._statistics = variables.named_statistics(method.parts)
         self._batch_size, self._accumulate = batch_size, accumulate
-        self._frozen_outputs: FrozenOutputs | None = None
+        self._frozen_outputs: FrozenFeatures | None = None
         distribution.check_replicas(strategy, batch_size=batch_size, accumulate=accumulate, xla=xla)
         compiled = tf.function(self._gradients_and_metrics, jit_compile=True)
         self._differentiate, self._xla = compiled if xla else self._gradients_and_metrics, xla
@@ -97,7 +97,7 @@ class TrainingStep:
         self.state, self._scale_loss = self._loss_scale.state, scale_loss  # the first for the checkpoint
         self._loop = tf.function(self._run_loop)
 
-    def reuse(self, frozen_outputs: FrozenOutputs) -> None:
+    def reuse(self, frozen_outputs: FrozenFeatures) -> None:
         """Takes what frozen parts make of the pictures from there, instead of computing it in each step."""
         self._frozen_outputs = frozen_outputs
 
@@ -115,7 +115,7 @@ class TrainingStep:
           first_step: the global step, counted from 0.
           count: how many steps.
         """
-        with _sums_stay_as_they_are():
+        with _without_joined_sums():
             values, seconds, waiting, flags = self._loop(iterator, tf.constant(first_step), tf.constant(count))
         asked, broken = map(bool, flags.numpy())
         not_finite = [n for n, v in self._statistics.items() if broken and not np.isfinite(np.asarray(v)).all()]
@@ -237,7 +237,7 @@ class TrainingStep:
 
 
 @contextlib.contextmanager
-def _sums_stay_as_they_are() -> Iterator[None]:
+def _without_joined_sums() -> Iterator[None]:
     """Keeps TensorFlow's graph optimiser from joining sums of two into an AddN of many; see `_gradients_and_metrics`.
 
     The option holds for all that runs meanwhile. It is restored, so that evaluation gives the same numbers whether it

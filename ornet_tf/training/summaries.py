@@ -97,9 +97,9 @@ class PhaseSummaries:
         """Brings everything that was written onto the disk: process or machine may go down from here on."""
         with _writing(self._tensorboard_path):
             self._writer.flush()
-            atomic_write.sync(event_files.paths(self._tensorboard_path))
+            atomic_write.flush_to_disk(event_files.paths(self._tensorboard_path))
         with _writing(self._metrics_path):
-            atomic_write.sync([self._metrics_path])
+            atomic_write.flush_to_disk([self._metrics_path])
 
     def _write_settings(self, settings: Mapping[str, Any]) -> None:
         with self._writer.as_default(step=0):
@@ -109,7 +109,7 @@ class PhaseSummaries:
 
 
 def _writing(path: str):
-    return atomic_write.writing(f"{path} could not be written", ": it goes on from the last checkpoint")
+    return atomic_write.explain_failures(f"{path} could not be written", ": it goes on from the last checkpoint")
 
 
 def _keep_lines(path: str, last_step: int) -> None:
@@ -118,7 +118,7 @@ def _keep_lines(path: str, last_step: int) -> None:
         return
     with open(path, encoding="utf-8") as file, open(f"{path}.partial", "w", encoding="utf-8") as kept:
         kept.writelines(line for line in file if line.endswith("\n") and 0 < _step(line, path) <= last_step)
-    atomic_write.replace(f"{path}.partial", path)
+    atomic_write.replace_file(f"{path}.partial", path)
 
 
 def _step(line: str, path: str) -> int:

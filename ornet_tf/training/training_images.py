@@ -26,14 +26,14 @@ def load(config: ConfigDict, workdir: str, strategy: tf.distribute.Strategy) -> 
     """
     if distribution.is_chief(strategy):
         source = load_and_check(config, workdir)
-    if not distribution.name(strategy):
+    if not distribution.worker_name(strategy):
         return source  # one process has nothing to compare, and names can be millions
-    distribution.meet(strategy)
+    distribution.barrier(strategy)
     if not distribution.is_chief(strategy):
         source = _load_as_checked(config, workdir)
     labels = np.asarray(source.labels).tolist()
     facts = {"training images": json.dumps([list(source.class_names), list(source.names), labels])}
-    distribution.agree(strategy, facts)
+    distribution.check_same_on_all_workers(strategy, facts)
     return source
 
 
@@ -63,11 +63,11 @@ def load_and_check(config: ConfigDict, workdir: str) -> Source:
     run_folder.write_json(path, known)
     if problems:
         raise UserError("\n".join(dict.fromkeys(problems)))
-    training_data.claim(workdir, loaded["train"], config.phases)
+    training_data.bind(workdir, loaded["train"], config.phases)
     return loaded["train"].source
 
 
 def _load_as_checked(config: ConfigDict, workdir: str) -> Source:
     """Loads the training split without what another process of the run has found broken; no picture is looked at."""
     known = run_folder.read_json(os.path.join(workdir, _CHECKED))
-    return checked_images.without(loading.load_source(config, "train"), known["train"]["left_out"])
+    return checked_images.leave_out(loading.load_source(config, "train"), known["train"]["left_out"])

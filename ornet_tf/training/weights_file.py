@@ -51,7 +51,7 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
     if images := training_data.trained_on(workdir):
         arrays[_IMAGES] = images.images
     arrays[_ABOUT] = np.array(json.dumps(about))
-    with atomic_write.whole(path, "; what was there is as it was") as file:
+    with atomic_write.open_file(path, "; what was there is as it was") as file:
         np.savez(file, **arrays)
     return names
 
@@ -77,7 +77,7 @@ def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
     if missing:
         raise UserError(f"{path} holds the phase {missing[0]!r}, --config has {', '.join(config.phases)}.")
     failure = f"{workdir} could not be written"
-    with atomic_write.writing(failure):
+    with atomic_write.explain_failures(failure):
         os.makedirs(os.path.dirname(workdir), exist_ok=True)
         aside = tempfile.mkdtemp(prefix=f"partial-{os.path.basename(workdir)}-", dir=os.path.dirname(workdir))
     try:
@@ -93,9 +93,9 @@ def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
         if images is not None:  # a file of before has none
             training_data.write(aside, training_data.TrainedOn(images))
         run_folder.write_json(os.path.join(aside, "data.json"), data)
-        with atomic_write.writing(failure):
+        with atomic_write.explain_failures(failure):
             os.chmod(aside, 0o755)  # mkdtemp makes private folders
-            atomic_write.place(aside, workdir)
+            atomic_write.place_folder(aside, workdir)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise

@@ -49,14 +49,14 @@ def test_broken_pictures_are_listed_in_order(broken, good):
 
 def test_broken_pictures_stop_the_work_with_the_whole_list(broken):
     with pytest.raises(ValueError, match="5 of 11 pictures cannot be used") as caught:
-        input_pipeline.usable(broken[0], broken_images="stop")
+        input_pipeline.keep_usable(broken[0], broken_images="stop")
     for name, why in broken[1]:
         assert f"\n  {name}: {why}" in str(caught.value)
 
 
 def test_broken_pictures_are_left_out_and_logged(broken, caplog):
     with caplog.at_level("WARNING", logger="absl"):
-        rest = input_pipeline.usable(broken[0], broken_images="skip")
+        rest = input_pipeline.keep_usable(broken[0], broken_images="skip")
     assert rest.names == [f"{i}.jpg" for i in (0, 2, 4, 6, 8, 10)]
     np.testing.assert_array_equal(rest.labels, broken[0].labels[[0, 2, 4, 6, 8, 10]])
     assert "3.jpg: an empty file" in caplog.text
@@ -66,11 +66,11 @@ def test_broken_pictures_are_left_out_and_logged(broken, caplog):
 def test_good_sources_come_back_as_they_are_and_empty_ones_not_at_all(good):
     source = source_of(good)
     for choice in input_pipeline.BROKEN_IMAGES:
-        assert input_pipeline.usable(source, broken_images=choice) is source
+        assert input_pipeline.keep_usable(source, broken_images=choice) is source
     with pytest.raises(ValueError, match="No usable picture is left"):
-        input_pipeline.usable(source_of([b"x", b""]), broken_images="skip")
+        input_pipeline.keep_usable(source_of([b"x", b""]), broken_images="skip")
     with pytest.raises(ValueError, match="one of stop, skip; got 'ignore'"):
-        input_pipeline.usable(source, broken_images="ignore")
+        input_pipeline.keep_usable(source, broken_images="ignore")
 
 
 def test_a_broken_picture_that_was_not_checked_is_named_when_pictures_are_held(broken):

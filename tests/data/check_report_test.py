@@ -47,7 +47,7 @@ def config_of(root, **options):
 
 
 def test_a_report_holds_counts_broken_files_and_wrong_boxes(tree):
-    report = check_report.look(config_of(tree), duplicates=True)
+    report = check_report.check_splits(config_of(tree), duplicates=True)
     train, validation, test = (report["splits"][split] for split in ("train", "validation", "test"))
     assert {key: train[key] for key in ("pictures", "classes", "smallest", "largest", "boxes")} == {
         "pictures": 5, "classes": 2, "smallest": {"class": "crane", "pictures": 2},
@@ -73,10 +73,10 @@ def test_boxes_without_area_are_found_whatever_they_hold():
     boxes = [[[3, 3, 3, 9]], [[5, 6, 4, 8], [0, 0, 1, 1]], [[0, 0, np.nan, 2]], []]
     boxes = [np.array(rows, np.float32).reshape(-1, 4) for rows in boxes]
     source = Source(["a"], [b""] * 4, list("abcd"), np.zeros(4, np.int32), boxes)
-    found = box_check.look_at(source, np.full([4, 2], 10))
+    found = box_check.examine(source, np.full([4, 2], 10))
     assert [one["name"] for one in found["no_area"]] == ["a", "b", "c"]
     assert (found["boxes"], found["without"], found["outside"]) == (4, ["d"], [])
-    empty = box_check.look_at(source.select([3]), np.full([1, 2], 10))
+    empty = box_check.examine(source.select([3]), np.full([1, 2], 10))
     assert empty == {"boxes": 0, "without": ["d"], "no_area": [], "outside": []}
 
 
@@ -88,12 +88,12 @@ def test_only_content_makes_a_duplicate(tmp_path):
     train = Source(["x"], paths, ["a", "b", "c", "missing"], np.zeros(4, int))
     # As long as b, twice c, and what is in no other split, twice.
     others = Source(["x"], [b"owt", b"three", b"three", b"four!!", b"four!!"], list("pqrst"), np.zeros(5, int))
-    assert check_report.in_several_splits({"train": train, "test": others}) == [["train/c", "test/q", "test/r"]]
-    assert check_report.in_several_splits({"train": train}) == []
+    assert check_report.find_duplicates({"train": train, "test": others}) == [["train/c", "test/q", "test/r"]]
+    assert check_report.find_duplicates({"train": train}) == []
 
 
 def test_the_text_names_what_is_wrong_and_shortens_long_lists(tree):
-    text = check_report.text(check_report.look(config_of(tree), duplicates=True))
+    text = check_report.as_text(check_report.check_splits(config_of(tree), duplicates=True))
     for line in (
         "train: 5 pictures, 2 classes (smallest 'crane' with 2, largest 'wren' with 3)",
         "    train/wren/e.png: an empty file",
@@ -106,15 +106,15 @@ def test_the_text_names_what_is_wrong_and_shortens_long_lists(tree):
     broken = [{"name": f"{i}.jpg", "reason": "an empty file"} for i in range(50)]
     sizes = {key: {"class": "a", "pictures": 50} for key in ("smallest", "largest")}
     found = {"pictures": 50, "classes": 1, **sizes, "broken": broken, "boxes": None, "masks": None}
-    text = check_report.text({"dataset": "x", "splits": {"train": found}, "problems": 50})
+    text = check_report.as_text({"dataset": "x", "splits": {"train": found}, "problems": 50})
     assert "files that cannot be used: 50" in text and "and 30 more" in text and "20.jpg" not in text
 
 
 def test_a_data_set_that_cannot_be_loaded_is_a_problem(tmp_path):
-    report = check_report.look(config_of(tmp_path / "nowhere"), ["test"])
+    report = check_report.check_splits(config_of(tmp_path / "nowhere"), ["test"])
     assert report["problems"] == 1
     assert "nowhere: no such folder" in report["splits"]["test"]["error"]
-    assert "test: Error: " in check_report.text(report)
+    assert "test: Error: " in check_report.as_text(report)
 
 
 def run(tmp_path, *arguments):

@@ -101,7 +101,7 @@ def test_words_are_those_of_reason():
     for file, why in refused().items():
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
             decoding.decode(file)
-        assert decoding.reason(caught.value) == why
+        assert decoding.refusal_reason(caught.value) == why
 
 
 def test_nothing_but_broken_files(each):

@@ -26,7 +26,7 @@ def colours():
 def refusal_of(encoded, **limits):
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         decoding.decode(encoded, **limits)
-    return decoding.reason(caught.value)
+    return decoding.refusal_reason(caught.value)
 
 
 def png(pixels, depth, colour_type):
@@ -104,7 +104,7 @@ def test_files_that_are_no_picture_are_refused(encoded, words):
     assert refusal_of(encoded) == words
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         decode_in_graph(encoded)
-    assert decoding.reason(caught.value) == words
+    assert decoding.refusal_reason(caught.value) == words
 
 
 @pytest.mark.parametrize("options", [{"kind": "JPEG"}, {"kind": "JPEG", "progressive": True}, {"kind": "PNG"}])
@@ -170,20 +170,20 @@ def test_reading_errors_have_short_reasons(tmp_path):
         tf.io.read_file(str(tmp_path / "missing.jpg"))
     with pytest.raises(tf.errors.OpError) as folder:
         tf.io.read_file(str(tmp_path))
-    assert decoding.reason(missing.value) == "file not found"
-    assert decoding.reason(folder.value) == "a folder, not a file"
-    assert decoding.reason(FileNotFoundError(2, "No such file", "x")) == "file not found"
-    assert decoding.reason(RuntimeError("first line\nsecond line")) == "first line"
-    assert decoding.reason(RuntimeError()) == "RuntimeError"
+    assert decoding.refusal_reason(missing.value) == "file not found"
+    assert decoding.refusal_reason(folder.value) == "a folder, not a file"
+    assert decoding.refusal_reason(FileNotFoundError(2, "No such file", "x")) == "file not found"
+    assert decoding.refusal_reason(RuntimeError("first line\nsecond line")) == "first line"
+    assert decoding.refusal_reason(RuntimeError()) == "RuntimeError"
 
 
 def test_a_size_is_read_from_the_header_as_decoding_finds_it():
     rng = np.random.default_rng(11)
     files = broken_files.good_files(rng)
-    sizes = [decoding.size(tf.constant(file)).numpy().tolist() for file in files]
+    sizes = [decoding.read_size(tf.constant(file)).numpy().tolist() for file in files]
     assert sizes == [list(decode_in_graph(file).shape[:2]) for file in files]
     assert len({tuple(size) for size in sizes}) > 20
     for file in (b"", b"GIF89a" + bytes(40), broken_files.blank_png(9000, 9000), files[0][:4]):
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-            decoding.size(tf.constant(file))
-        assert decoding.reason(caught.value) == refusal_of(file)
+            decoding.read_size(tf.constant(file))
+        assert decoding.refusal_reason(caught.value) == refusal_of(file)

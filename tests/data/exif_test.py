@@ -12,7 +12,7 @@ from ornet_tf.data import decoding, exif
 
 SIZE = (34, 47)  # height, width
 decode_in_graph = tf.function(decoding.decode, input_signature=[tf.TensorSpec([], tf.string)])
-orientation_in_graph = tf.function(exif.orientation, input_signature=[tf.TensorSpec([], tf.string)])
+orientation_in_graph = tf.function(exif.read_orientation, input_signature=[tf.TensorSpec([], tf.string)])
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def test_a_header_of_a_jpeg_is_read_by_what_the_caller_names():
     file = file_checks.JPEG + b"\xe0" * 40
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         words(file)
-    assert decoding.reason(caught.value) == "truncated or damaged JPEG"
+    assert decoding.refusal_reason(caught.value) == "truncated or damaged JPEG"
     for size, expected in (
         ((-1, -1), "truncated or damaged JPEG"),
         ((0, 3), "a picture without pixels"),

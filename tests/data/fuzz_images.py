@@ -73,7 +73,7 @@ class Paths:
         try:
             view = self._see(decoding.decode(file))[tf.newaxis]
         except tf.errors.InvalidArgumentError as error:
-            return None, decoding.reason(error)
+            return None, decoding.refusal_reason(error)
         return (Brightness().predict(view)["activation_map"][..., 0] if saved else view)[0].numpy(), ""
 
 

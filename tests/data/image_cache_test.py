@@ -18,12 +18,12 @@ def source_of(files):
 
 
 def pictures_of(source, function):
-    dataset = image_store.each(tf.data.Dataset.range(len(source)), function)
+    dataset = image_store.parallel_map(tf.data.Dataset.range(len(source)), function)
     return list(dataset.as_numpy_iterator())
 
 
 def held(source, side=9, kind="memory", folder=""):
-    return pictures_of(source, image_cache.holder(source, side=side, kind=kind, folder=str(folder)))
+    return pictures_of(source, image_cache.open_cache(source, side=side, kind=kind, folder=str(folder)))
 
 
 def run(program, **options):
@@ -145,9 +145,9 @@ def test_auto_keeps_in_memory_what_needs_a_quarter_of_it_at_most(monkeypatch):
     source = source_of([b""] * 10)
     for available, chosen in ((4 * 2430, "memory"), (4 * 2430 - 4, "none")):
         monkeypatch.setattr(main_memory, "available", lambda available=available: available)
-        assert image_cache.choose("auto", source, side=9) == chosen
+        assert image_cache.choose_kind("auto", source, side=9) == chosen
         for kind in ("none", "memory", "disk"):
-            assert image_cache.choose(kind, source, side=9) == kind
+            assert image_cache.choose_kind(kind, source, side=9) == kind
 
 
 def test_a_pipeline_over_a_mapped_file_holds_none_of_it_itself(tmp_path):

@@ -15,7 +15,7 @@ def source_of(files):
 
 
 def pictures_of(source, function):
-    dataset = image_store.each(tf.data.Dataset.range(len(source)), function)
+    dataset = image_store.parallel_map(tf.data.Dataset.range(len(source)), function)
     return list(dataset.as_numpy_iterator())
 
 

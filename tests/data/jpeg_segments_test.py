@@ -8,7 +8,7 @@ FILE = b"\xff\xd8" + b"\xff\xe0\0\4ab" + b"\xff\xff\x01" + b"\xff\xfe\0\2" + b"\
 
 
 def first(wanted, file=FILE):
-    return jpeg_segments.first(tf.constant(file), lambda marker, at: tf.equal(marker, wanted)).numpy().tolist()
+    return jpeg_segments.find_first(tf.constant(file), lambda marker, at: tf.equal(marker, wanted)).numpy().tolist()
 
 
 @pytest.mark.parametrize(("marker", "expected"), [(0xE0, [2, 6]), (0xFE, [11, 4]), (0xC0, [0, 0]), (0xD8, [0, 0])])
@@ -17,7 +17,7 @@ def test_the_first_segment_of_a_kind_is_found(marker, expected):
 
 
 def test_the_place_can_be_asked_for():
-    found = jpeg_segments.first(tf.constant(FILE), lambda marker, at: tf.logical_and(marker == 0xE0, at > 2))
+    found = jpeg_segments.find_first(tf.constant(FILE), lambda marker, at: tf.logical_and(marker == 0xE0, at > 2))
     assert found.numpy().tolist() == [15, 5]
 
 

@@ -61,14 +61,14 @@ def config_of(root, *protocols):
 
 
 def test_a_report_tells_how_many_pictures_have_a_mask_and_which_masks_have_to_be_mended(spoiled):
-    report = check_report.look(config_of(spoiled), ["train", "test"])
+    report = check_report.check_splits(config_of(spoiled), ["train", "test"])
     assert report["splits"]["train"]["masks"] is None
     assert report["splits"]["test"]["masks"] == {
         "masks": 5, "without": NAMES[:1], "broken": [{"name": NAMES[1], "reason": "truncated or damaged PNG"}],
         "wrong_size": [{"name": NAMES[2], "size": [30, 20], "picture_size": [20, 30]}], "empty": [NAMES[3]],
     }  # fmt: skip
     assert report["problems"] == 3
-    lines = check_report.text(report).split("\n")
+    lines = check_report.as_text(report).split("\n")
     at = lines.index("  5 of 6 pictures have a mask")
     assert lines[at + 1 :] == [
         "  masks that cannot be used: 1", f"    {NAMES[1]}: truncated or damaged PNG",
@@ -85,7 +85,7 @@ def test_headers_tell_sizes_and_a_picture_without_size_tells_nothing_of_its_mask
     (spoiled / "images" / NAMES[2]).write_bytes(b"")
     (spoiled / "segmentations" / NAMES[4]).with_suffix(".png").write_bytes(b"GIF89a" + bytes(40))
     (spoiled / "segmentations" / NAMES[5]).with_suffix(".png").write_bytes(encode(np.zeros([5, 6], np.uint8)))
-    found = check_report.look(config_of(spoiled), ["test"], headers_only=True)["splits"]["test"]["masks"]
+    found = check_report.check_splits(config_of(spoiled), ["test"], headers_only=True)["splits"]["test"]["masks"]
     assert found == {
         "masks": 5, "without": NAMES[:1], "broken": [{"name": NAMES[4], "reason": "a GIF; only JPEG and PNG are read"}],
         "wrong_size": [{"name": NAMES[5], "size": [5, 6], "picture_size": [20, 30]}], "empty": [],

@@ -26,12 +26,12 @@ def _pair():
 
 
 def read(file):
-    return orientation.read(io.BytesIO(file))
+    return orientation.read_orientation(io.BytesIO(file))
 
 
 def in_graph(files):
     """The orientations that the graph reads, by thousands in a second."""
-    read_one = tf.autograph.experimental.do_not_convert(exif.orientation)
+    read_one = tf.autograph.experimental.do_not_convert(exif.read_orientation)
     dataset = tf.data.Dataset.from_tensor_slices(files).map(read_one, tf.data.AUTOTUNE, deterministic=True)
     return np.concatenate(list(dataset.batch(256).as_numpy_iterator())).tolist()
 
@@ -66,7 +66,7 @@ def test_few_bytes_of_a_file_are_read(pair):
             return super().read(size)
 
     file = Counting(pair[0] + b"\0" * 10**6)
-    assert orientation.read(file) == 1
+    assert orientation.read_orientation(file) == 1
     assert file.count < 200
 
 
@@ -86,9 +86,9 @@ def test_pixels_are_turned_as_by_pillow_and_in_the_graph(value):
     pixels = np.random.default_rng(value).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     image = Image.fromarray(pixels)
     image.getexif()[0x0112] = value
-    turned = np.asarray(orientation.upright(Image.fromarray(pixels), value))
+    turned = np.asarray(orientation.turn_upright(Image.fromarray(pixels), value))
     np.testing.assert_array_equal(turned, np.asarray(ImageOps.exif_transpose(image)))
-    np.testing.assert_array_equal(turned, exif.upright(tf.constant(pixels), tf.constant(value)))
+    np.testing.assert_array_equal(turned, exif.turn_upright(tf.constant(pixels), tf.constant(value)))
 
 
 @pytest.mark.parametrize("value", range(1, 9))
@@ -99,16 +99,16 @@ def test_boxes_are_turned_as_their_pixels(value):
         xmin, xmax = np.sort(rng.choice(WIDTH + 1, 2, replace=False))
         inside = np.zeros([HEIGHT, WIDTH], bool)
         inside[ymin:ymax, xmin:xmax] = True
-        turned = np.asarray(orientation.upright(Image.fromarray(inside), value))
+        turned = np.asarray(orientation.turn_upright(Image.fromarray(inside), value))
         rows, columns = (np.flatnonzero(turned.any(axis)) for axis in (1, 0))
         stored = np.array([[ymin, xmin, ymax, xmax]] * 2, np.float32)
-        boxes = orientation.upright_boxes(stored, value, height=HEIGHT, width=WIDTH)
+        boxes = orientation.turn_boxes_upright(stored, value, height=HEIGHT, width=WIDTH)
         assert boxes.dtype == np.float32
         np.testing.assert_array_equal(boxes, [[rows[0], columns[0], rows[-1] + 1, columns[-1] + 1]] * 2)
-        fractions = orientation.upright_boxes(stored / ([HEIGHT, WIDTH] * 2), value, height=1, width=1)
+        fractions = orientation.turn_boxes_upright(stored / ([HEIGHT, WIDTH] * 2), value, height=1, width=1)
         sides = [WIDTH, HEIGHT] * 2 if value > 4 else [HEIGHT, WIDTH] * 2
         np.testing.assert_allclose(fractions * sides, boxes, atol=1e-4)
-    assert orientation.upright_boxes(np.zeros([0, 4]), value, height=3, width=2).shape == (0, 4)
+    assert orientation.turn_boxes_upright(np.zeros([0, 4]), value, height=3, width=2).shape == (0, 4)
 
 
 def test_it_needs_no_tensorflow():

@@ -29,7 +29,7 @@ def picture(height, width, seed=0):
 def test_resized_is_pillows_bilinear(size):
     pixels = picture(*size)
     expected = np.asarray(Image.fromarray(pixels).resize((40, 40), Image.Resampling.BILINEAR)).astype(int)
-    resized = transforms.resized(tf.constant(pixels), 40)
+    resized = transforms.resize_image(tf.constant(pixels), 40)
     assert resized.dtype == tf.uint8
     assert resized.shape == (40, 40, 3)
     difference = np.abs(resized.numpy() - expected)  # Pillow rounds after each of its two passes
@@ -38,9 +38,9 @@ def test_resized_is_pillows_bilinear(size):
 
 
 def test_a_resized_picture_stays_as_it_is():
-    once = transforms.resized(tf.constant(picture(70, 90)), 40)
+    once = transforms.resize_image(tf.constant(picture(70, 90)), 40)
     any_size = [tf.TensorSpec([None, None, 3], tf.uint8)]
-    again = tf.function(lambda image: transforms.resized(image, 40), input_signature=any_size)
+    again = tf.function(lambda image: transforms.resize_image(image, 40), input_signature=any_size)
     np.testing.assert_array_equal(again(once), once)
 
 
@@ -50,7 +50,7 @@ def test_a_view_of_a_picture_is_that_of_the_resized_picture_to_the_last_bit(size
     # In float32 a part that is resized alone is another one: each of the sides 256, 40, 24 and 300 has a size here
     # whose places are rounded, and pixels that show it.
     pixels = tf.constant(picture(*size, seed=size[0]))
-    whole = transforms.resized(pixels, resize)
+    whole = transforms.resize_image(pixels, resize)
     for start in ((0, 0), (resize - crop, resize - crop), (1, resize - crop - 1), (resize - crop, 3)):
         top, left = (tf.constant(place / resize, tf.float32) for place in start)
         side = tf.constant(crop / resize, tf.float32)

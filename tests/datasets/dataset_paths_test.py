@@ -114,7 +114,7 @@ def test_the_cache_of_pictures_is_on_this_machine(folder, encode):
         config_check.validate(config)
     source = Source(["a"], [encode(np.zeros([8, 8, 3], np.uint8))], ["0"], np.zeros(1, np.int32))
     with pytest.raises(UserError, match="^cache_dir: expected a path"):
-        image_cache.holder(source, side=8, kind="disk", folder=folder)
+        image_cache.open_cache(source, side=8, kind="disk", folder=folder)
 
 
 def test_a_development_kit_that_is_named_by_a_path_is_read(valid, tmp_path):

@@ -157,7 +157,7 @@ def test_a_run_goes_on_in_another_place_but_not_with_other_images(copy):
 
 def test_weights_that_are_no_numbers_are_said_of_the_run(copy):
     config, folder = copy
-    path = checkpoints.latest(str(folder / "run" / "evaluator"))
+    path = checkpoints.latest_checkpoint(str(folder / "run" / "evaluator"))
     method, _ = phases.build_phase(config, "evaluator", 3, steps=1)
     checkpoints.load_parts(method.parts, {part: f"evaluator.{part}" for part in method.parts}, str(folder / "run"))
     weight = method.parts["upper"].weights[0]

@@ -10,14 +10,14 @@ from ornet_tf.inference import encoding
 def test_paths_and_bytes_stay_as_they_are(tmp_path):
     (tmp_path / "a").write_bytes(b"content")
     assert [encoding.encode(p) for p in (tmp_path / "a", str(tmp_path / "a"), b"content")] == [b"content"] * 3
-    assert [encoding.size(p) for p in (tmp_path / "a", b"content", tmp_path / "missing")] == [7, 7, 0]
+    assert [encoding.encoded_size(p) for p in (tmp_path / "a", b"content", tmp_path / "missing")] == [7, 7, 0]
 
 
 def test_pixels_keep_their_values():
     pixels = np.random.default_rng(0).integers(0, 256, [5, 7, 3], np.uint8)
     with Image.open(io.BytesIO(encoding.encode(pixels))) as picture:
         np.testing.assert_array_equal(np.asarray(picture), pixels)
-    assert encoding.size(pixels) == 105
+    assert encoding.encoded_size(pixels) == 105
 
 
 @pytest.mark.parametrize(

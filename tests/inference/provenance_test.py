@@ -22,7 +22,7 @@ def test_facts_are_those_of_the_run(tiny_run, workdir):
     config = tiny_run[0].copy_and_resolve_references()
     config.evaluation.update({"threshold": 0.37, "box_rule": "largest"})
     config.export.max_boxes = 4
-    facts = provenance.of_run(config, workdir)
+    facts = provenance.describe_run(config, workdir)
     assert (facts["threshold"], facts["box_rule"], facts["max_boxes"]) == (0.37, "largest", 4)
     assert facts["data"] == {"name": "toybirds", **run_folder.read_json(os.path.join(workdir, "data.json"))}
     assert {name: phase["steps"] for name, phase in facts["phases"].items()} == dict.fromkeys(config.phases, 6)
@@ -46,7 +46,7 @@ def test_how_the_threshold_was_chosen_is_said_as_it_was(tiny_run, workdir):
     config = tiny_run[0]
 
     def said():
-        return provenance.of_run(config, workdir)["threshold_chosen"]
+        return provenance.describe_run(config, workdir)["threshold_chosen"]
 
     in_config = "set in the config (config.evaluation.threshold)"
     assert said() == f"{in_config}; not compared with others, as these weights were not evaluated"
@@ -55,28 +55,28 @@ def test_how_the_threshold_was_chosen_is_said_as_it_was(tiny_run, workdir):
     chosen = {"tight": {"threshold_chosen": 0.35}, "largest": {"threshold_chosen": 0.4}}
     write_result(config, workdir, "validation", chosen)
     assert said().endswith("; the best one on the split validation was 0.35")
-    run_folder.finish(os.path.join(workdir, "stage_two"), steps=6)  # as if it had been trained again
+    run_folder.mark_finished(os.path.join(workdir, "stage_two"), steps=6)  # as if it had been trained again
     assert said() == f"{in_config}; not compared with others, as these weights were not evaluated"
 
 
 def test_the_chosen_threshold_is_the_one_of_the_row_and_rule_that_are_exported(tiny_run, workdir):
     config = tiny_run[0].copy_and_resolve_references()
-    assert threshold.decide(config, workdir) == config.evaluation.threshold
+    assert threshold.decide_threshold(config, workdir) == config.evaluation.threshold
     config.export.threshold = "chosen"
     with pytest.raises(ValueError, match="threshold_split set, which chooses one for stage_two and tight; got none"):
-        threshold.decide(config, workdir)
+        threshold.decide_threshold(config, workdir)
     chosen = {"tight": {"threshold_chosen": 0.35}, "largest": {"threshold_chosen": 0.4}}
     write_result(config, workdir, "validation", chosen)
-    facts = provenance.of_run(config, workdir)
-    assert (facts["threshold"], threshold.decide(config, workdir)) == (0.35, 0.35)
+    facts = provenance.describe_run(config, workdir)
+    assert (facts["threshold"], threshold.decide_threshold(config, workdir)) == (0.35, 0.35)
     assert facts["threshold_chosen"] == "the best one on the split validation (config.export.threshold)"
     config.evaluation.box_rule = "largest"
-    assert threshold.decide(config, workdir) == 0.4
+    assert threshold.decide_threshold(config, workdir) == 0.4
 
 
 def test_phases_that_are_not_finished_are_left_out(tiny_run, workdir):
     os.remove(os.path.join(workdir, "stage_two", "finished.json"))
-    assert set(provenance.of_run(tiny_run[0], workdir)["phases"]) == {"evaluator", "stage_one"}
+    assert set(provenance.describe_run(tiny_run[0], workdir)["phases"]) == {"evaluator", "stage_one"}
 
 
 def git(folder, *arguments):

@@ -12,8 +12,8 @@ LEVELS = tf.TensorSpec([None, None, None], tf.int32)
 def join():
     @tf.function(input_signature=[LEVELS])
     def join_maps(levels):
-        blocks = basins.cut(levels)
-        joined = basins.join(blocks)
+        blocks = basins.split_into_blocks(levels)
+        joined = basins.join_blocks(blocks)
         return {"columns": blocks.shape[1], "peak": blocks.peak, **joined._asdict()}
 
     return lambda levels: {name: value.numpy() for name, value in join_maps(levels).items()}
@@ -28,13 +28,13 @@ def test_follow_reaches_the_end_of_every_path(length):
     pointers[chain[1:]] = chain[:-1]
     expected = np.arange(2 * length)
     expected[chain] = chain[0]
-    np.testing.assert_array_equal(basins.follow(tf.constant(pointers)), expected)
+    np.testing.assert_array_equal(basins.follow_pointers(tf.constant(pointers)), expected)
     assert len(loose) == length
 
 
 def test_blocks_hold_every_pixel_once_and_spare_ones_are_empty():
     levels = np.arange(1, 16, dtype=np.int32).reshape(1, 3, 5)
-    blocks = basins.cut(tf.constant(levels))
+    blocks = basins.split_into_blocks(tf.constant(levels))
     a, b, c, d = (corner.numpy().reshape(3, 4) for corner in blocks.corners)
     np.testing.assert_array_equal(a, [[1, 3, 5, 0], [11, 13, 15, 0], [0, 0, 0, 0]])
     np.testing.assert_array_equal(b, [[2, 4, 0, 0], [12, 14, 0, 0], [0, 0, 0, 0]])

@@ -8,7 +8,7 @@ from ornet_tf import randomness, registry
 from ornet_tf.compat import variable_path
 from ornet_tf.errors import UserError
 from ornet_tf.maps.rescale import rescale
-from ornet_tf.methods import Builders, predict_known, predicted_classes
+from ornet_tf.methods import Builders, predict_with_labels, predicted_classes
 from ornet_tf.models import object_prior
 from tests.tiny_methods import BUILDERS, batch, images
 
@@ -173,7 +173,7 @@ def test_the_map_of_the_label_is_that_of_the_predicted_class_only_where_they_agr
     expected = of_predicted.predict(images())
     predicted = expected["logits"].numpy().argmax(axis=1)
     labels = np.where([True, False, True, False], predicted, (predicted + 1) % 3).astype(np.int32)
-    found = predict_known(of_label, images(), tf.constant(labels))
+    found = predict_with_labels(of_label, images(), tf.constant(labels))
     np.testing.assert_array_equal(found["logits"], expected["logits"])
     np.testing.assert_allclose(found["activation_map"][::2], expected["activation_map"][::2], atol=1e-5)
     features = of_label.parts["upper"](of_label.parts["lower"](images() / 64.0 - 2.0))["features"].numpy()
@@ -184,7 +184,7 @@ def test_the_map_of_the_label_is_that_of_the_predicted_class_only_where_they_agr
     others = np.abs(found["activation_map"] - expected["activation_map"])[1::2]
     assert others.max(axis=(1, 2, 3)).min() > 0.1
     for method in (of_predicted, make("mean_features"), make("centre_box")):  # labels change nothing
-        known = predict_known(method, images(), tf.constant(labels))
+        known = predict_with_labels(method, images(), tf.constant(labels))
         np.testing.assert_array_equal(known["activation_map"], method.predict(images())["activation_map"])
     with pytest.raises(ValueError, match="classes='label': .* have no labels; choose a config.export.row with"):
         of_label.predict(images())

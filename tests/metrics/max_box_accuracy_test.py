@@ -7,7 +7,7 @@ from ornet_tf import registry
 from ornet_tf.maps import contours, score_maps
 from ornet_tf.metrics import Settings
 from ornet_tf.metrics._bootstrap import Bootstrap
-from ornet_tf.metrics._max_box_accuracy import best_iou, boxes_of, whole_pixels
+from ornet_tf.metrics._max_box_accuracy import best_iou, boxes_of_extents, whole_pixels
 
 TAUS = (0.0, 0.2, 0.4, 0.6, 0.8)
 SIZE = 32
@@ -23,7 +23,7 @@ def largest_boxes(scores):
     levels = tf.reshape(tf.searchsorted(cuts, grey), [1, 5, 5])[:, :height, :width]
     extents = contours.largest_extents(levels, tf.constant(len(TAUS)))[0]
     clipped = np.array([width - 1, height - 1, width - 1, height - 1])
-    return np.minimum(boxes_of(extents, 6).numpy(), clipped).astype(int).tolist()
+    return np.minimum(boxes_of_extents(extents, 6).numpy(), clipped).astype(int).tolist()
 
 
 def test_the_originals_boxes_of_a_map_without_anything():

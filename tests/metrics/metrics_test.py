@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import registry
-from ornet_tf.metrics import Settings, counted, number
+from ornet_tf.metrics import Settings, describe_count, number
 from ornet_tf.metrics._bootstrap import Bootstrap
 
 PROTOCOLS = registry.choices("protocols")
@@ -163,7 +163,7 @@ def test_a_picture_whose_boxes_lie_outside_of_the_view_counts_as_missed(name):
     for title, figures in protocol.summary().items():
         counts = {key: value for key, value in figures.items() if key.startswith("images")}
         assert counts == {"images": 4, "images_with_boxes": 3, "images_out_of_view": 2}
-        assert counted(figures, "test") == (
+        assert describe_count(figures, "test") == (
             "4 test pictures (3 with a box: localization is measured on these; 2 with no box in the evaluation view, "
             "which count as missed)"
         )
@@ -174,12 +174,12 @@ def test_a_picture_whose_boxes_lie_outside_of_the_view_counts_as_missed(name):
 def test_pictures_whose_mask_is_empty_are_counted():
     figures = measured("pxap").summary()["pxap"]
     assert (figures["images"], figures["images_with_object"]) == (COUNT, COUNT - 1)
-    assert counted(figures, "test") == "30 test pictures (29 with an object; the others are background)"
+    assert describe_count(figures, "test") == "30 test pictures (29 with an object; the others are background)"
 
 
 def test_pictures_that_all_have_truth_need_no_words():
-    assert counted({"images": 4, "images_with_boxes": 4, "images_out_of_view": 0}, "test") == "4 test pictures"
-    assert counted({"images": 4, "images_with_boxes": 0}, "test").startswith("4 test pictures (none with a box: ")
+    assert describe_count({"images": 4, "images_with_boxes": 4, "images_out_of_view": 0}, "test") == "4 test pictures"
+    assert describe_count({"images": 4, "images_with_boxes": 0}, "test").startswith("4 test pictures (none with a box: ")
 
 
 def test_numbers_in_a_table():

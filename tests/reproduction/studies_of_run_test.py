@@ -39,7 +39,7 @@ def _workdir(tmp_path_factory):
 def finished(workdir):
     """Returns the folder of every phase that was trained, without those that are linked to -> its id."""
     return {
-        os.path.relpath(folder, workdir): run_folder.end(folder)["id"]
+        os.path.relpath(folder, workdir): run_folder.read_finished(folder)["id"]
         for folder, _, files in os.walk(workdir)
         if "finished.json" in files
     }

@@ -8,7 +8,7 @@ from tests.runs.checkpoints_test import part, phase, truncate
 def test_a_checkpoint_of_before_a_part_says_so(tmp_path):
     saved, _ = phase(tmp_path, {"lower": part(), "upper": part(4)})
     saved.save(1)
-    path = checkpoints.latest(str(tmp_path))
+    path = checkpoints.latest_checkpoint(str(tmp_path))
     checkpoint_reading.check_parts({"upper": part(4)}, path)
     said = "has no part 'direction'; it has lower, upper. It was trained with other options, or by a version without"
     with pytest.raises(UserError, match=said):
@@ -21,4 +21,4 @@ def test_a_damaged_index_is_said(tmp_path):
     phase(tmp_path, {"lower": part()})[0].save(1)
     truncate(tmp_path / "checkpoints" / "step-1.index")
     with pytest.raises(checkpoint_reading.DamagedCheckpointError, match="step-1 is damaged"):
-        checkpoint_reading.check_parts({"lower": part()}, checkpoints.latest(str(tmp_path)))
+        checkpoint_reading.check_parts({"lower": part()}, checkpoints.latest_checkpoint(str(tmp_path)))

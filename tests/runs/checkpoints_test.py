@@ -39,7 +39,7 @@ def weights(model):
 def test_without_a_checkpoint_the_step_is_zero(tmp_path):
     saved, _ = phase(tmp_path, {"lower": part()})
     assert saved.restore() == (0, None)
-    assert checkpoints.latest(str(tmp_path)) is None
+    assert checkpoints.latest_checkpoint(str(tmp_path)) is None
 
 
 def test_weights_optimiser_and_step_come_back(tmp_path):
@@ -64,7 +64,7 @@ def test_only_the_newest_are_kept(tmp_path):
         saved.save(number)
     indexes = sorted(n for n in os.listdir(tmp_path / "checkpoints") if n.endswith(".index"))
     assert indexes == ["step-2.index", "step-3.index"]
-    assert checkpoints.latest(str(tmp_path)).endswith("step-3")
+    assert checkpoints.latest_checkpoint(str(tmp_path)).endswith("step-3")
 
 
 def truncate(path):
@@ -139,7 +139,7 @@ def test_a_save_that_was_killed_halfway_is_no_checkpoint(tmp_path):
     saved, _ = phase(tmp_path, {"lower": part()})
     saved.save(5)
     (tmp_path / "checkpoints" / "step-7.data-00000-of-00001").write_bytes(b"half")
-    assert checkpoints.latest(str(tmp_path)).endswith("step-5")
+    assert checkpoints.latest_checkpoint(str(tmp_path)).endswith("step-5")
     assert phase(tmp_path, {"lower": part()})[0].restore() == (5, None)
 
 
@@ -193,7 +193,7 @@ def test_a_process_that_is_not_the_chief_takes_part_and_leaves_nothing(tmp_path)
 def test_parts_are_handed_to_a_later_phase_under_other_names_several_from_one_as_well(tmp_path):
     trained = {"lower": part(), "upper": part(4)}
     phase(tmp_path / "evaluator", trained)[0].save(1)
-    run_folder.finish(str(tmp_path / "evaluator"), steps=1)
+    run_folder.mark_finished(str(tmp_path / "evaluator"), steps=1)
     heirs = {"lower": part(), "evaluator_lower": part(), "third": part(), "upper": part(4)}
     sources = {**dict.fromkeys(("lower", "evaluator_lower", "third"), "evaluator.lower"), "upper": "evaluator.upper"}
     checkpoints.load_parts(heirs, sources, str(tmp_path))
@@ -207,7 +207,7 @@ def test_what_cannot_be_handed_over_is_said(tmp_path):
     saved.save(1)
     with pytest.raises(ValueError, match="Phase 'evaluator' is not finished"):
         checkpoints.load_parts({"lower": part()}, {"lower": "evaluator.lower"}, str(tmp_path))
-    run_folder.finish(str(tmp_path / "evaluator"), steps=1)
+    run_folder.mark_finished(str(tmp_path / "evaluator"), steps=1)
     with pytest.raises(ValueError, match="Phase 'stage_one' is not finished"):
         checkpoints.load_parts({"lower": part()}, {"lower": "stage_one.lower"}, str(tmp_path))
     with pytest.raises(UserError, match="evaluator has no part 'direction'; it has lower. .*without that part"):
@@ -224,7 +224,7 @@ def test_what_cannot_be_handed_over_is_said(tmp_path):
 def test_nothing_is_said_of_what_a_damaged_checkpoint_held_for_others(tmp_path, caplog):
     saved, _ = phase(tmp_path / "evaluator", {"lower": part()})
     saved.save(1)
-    run_folder.finish(str(tmp_path / "evaluator"), steps=1)
+    run_folder.mark_finished(str(tmp_path / "evaluator"), steps=1)
     with caplog.at_level("WARNING"):
         with pytest.raises(ValueError, match="can't be restored"):
             checkpoints.load_parts({"lower": part(9)}, {"lower": "evaluator.lower"}, str(tmp_path))

@@ -52,7 +52,7 @@ def finish(workdir, processes):
 
 
 def weights(workdir, phase):
-    path = checkpoints.latest(os.path.join(workdir, phase))
+    path = checkpoints.latest_checkpoint(os.path.join(workdir, phase))
     reader = tf.train.load_checkpoint(path)
     names = [n for n, _ in tf.train.list_variables(path) if n.startswith(("lower", "generator", "upper", "optimizer"))]
     return {name: reader.get_tensor(name) for name in names}
@@ -107,7 +107,7 @@ def test_a_signal_to_one_worker_ends_both_at_the_same_step(tmp_path):
     processes[1].send_signal(signal.SIGTERM)
     ends = finish(workdir, processes)
     assert [status for status, _ in ends] == [interruption.EXIT_CODE] * 2, ends
-    step = checkpoints.latest(os.path.join(workdir, "evaluator")).rsplit("-", 1)[1]
+    step = checkpoints.latest_checkpoint(os.path.join(workdir, "evaluator")).rsplit("-", 1)[1]
     assert f"Another worker ended the run after step {step} of 12000 of evaluator, which is saved" in ends[0][1]
     assert f"SIGTERM ended the run after step {step} of 12000 of evaluator, which is saved" in ends[1][1]
 
@@ -168,8 +168,8 @@ def test_without_a_cluster_one_process_is_the_chief_and_waits_for_none(monkeypat
     monkeypatch.delenv("TF_CONFIG", raising=False)
     strategy = distribution.make_strategy()
     assert strategy.num_replicas_in_sync == 1
-    assert distribution.name(strategy) == ""
+    assert distribution.worker_name(strategy) == ""
     assert distribution.is_chief(strategy)
-    distribution.meet(strategy)
-    with pytest.raises(tf.errors.OpError), distribution.together(strategy):
+    distribution.barrier(strategy)
+    with pytest.raises(tf.errors.OpError), distribution.explain_lost_workers(strategy):
         raise tf.errors.UnavailableError(None, None, "no cluster, no sentence about one")

@@ -29,15 +29,15 @@ with run_folder.lock(sys.argv[1]): print('in', flush=True); input()"""
 
 def test_other_settings_are_refused_and_listed_once_something_was_learned(tmp_path):
     folder = str(tmp_path / "phase")
-    run_folder.claim(folder, {"seed": 5}, learned=False)
-    run_folder.claim(folder, {"seed": 0, "phase": {"epochs": 2.0, "pairs": (1, 2)}}, learned=False)
-    run_folder.claim(folder, {"seed": 0, "phase": {"epochs": 2.0, "pairs": (1, 2)}}, learned=True)
+    run_folder.bind_settings(folder, {"seed": 5}, learned=False)
+    run_folder.bind_settings(folder, {"seed": 0, "phase": {"epochs": 2.0, "pairs": (1, 2)}}, learned=False)
+    run_folder.bind_settings(folder, {"seed": 0, "phase": {"epochs": 2.0, "pairs": (1, 2)}}, learned=True)
     other = {"seed": 1, "phase": {"epochs": 3.0, "pairs": (1, 2)}}
     message = "other settings: phase.epochs was 2.0, now 3.0; seed was 0, now 1. Use .* --allow_changed_settings"
     with pytest.raises(ValueError, match=message):
-        run_folder.claim(folder, other, learned=True)
-    run_folder.claim(folder, other, learned=True, allow_changes=True)
-    run_folder.claim(folder, other, learned=True)
+        run_folder.bind_settings(folder, other, learned=True)
+    run_folder.bind_settings(folder, other, learned=True, allow_changes=True)
+    run_folder.bind_settings(folder, other, learned=True)
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):
@@ -56,7 +56,7 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
 
 READERS = {
     "data.json": lambda folder: training_data.class_names(folder),
-    "finished.json": run_folder.end,
+    "finished.json": run_folder.read_finished,
     "settings.json": lambda folder: run_folder.check_settings(folder, {"seed": 0}),
     "checked_pictures.json": lambda folder: run_folder.read_json(os.path.join(folder, "checked_pictures.json")),
 }
@@ -98,11 +98,11 @@ def loop():
 
 
 def test_a_phase_that_started_from_one_that_was_trained_again_is_refused(tmp_path):
-    run_folder.finish(str(tmp_path / "stage_one"))
+    run_folder.mark_finished(str(tmp_path / "stage_one"))
     start = {"starts_from": {"stage_one": run_folder.run_id(str(tmp_path), "stage_one")}}
-    run_folder.claim(str(tmp_path / "stage_two"), start, learned=False)
+    run_folder.bind_settings(str(tmp_path / "stage_two"), start, learned=False)
     run_folder.check_origin(str(tmp_path), "stage_two")
     run_folder.check_origin(str(tmp_path), "stage_one")  # which started from none
-    run_folder.finish(str(tmp_path / "stage_one"))  # again
+    run_folder.mark_finished(str(tmp_path / "stage_one"))  # again
     with pytest.raises(UserError, match="stage_two was trained from another stage_one than the one that is there now"):
         run_folder.check_origin(str(tmp_path), "stage_two")

@@ -32,7 +32,7 @@ def some(checked, indices, **changes):
 @pytest.fixture
 def run(full, tmp_path):
     """A run that has learned from 40 images."""
-    training_data.claim(str(tmp_path), some(full, range(40)), PHASES)
+    training_data.bind(str(tmp_path), some(full, range(40)), PHASES)
     learn(tmp_path)
     return tmp_path
 
@@ -45,16 +45,16 @@ def learn(workdir):
 def refusal(run, checked):
     before = {name: (run / name).read_bytes() for name in ("data.json", "training_images.npz")}
     with pytest.raises(ValueError) as caught:
-        training_data.claim(str(run), checked, PHASES)
+        training_data.bind(str(run), checked, PHASES)
     assert before == {name: (run / name).read_bytes() for name in before}
     return str(caught.value)
 
 
 def test_a_run_is_bound_to_its_data_once_it_has_learned_from_it(full, tmp_path):
-    training_data.claim(str(tmp_path), full, PHASES)
-    training_data.claim(str(tmp_path), some(full, range(40)), PHASES)  # nothing learned yet
+    training_data.bind(str(tmp_path), full, PHASES)
+    training_data.bind(str(tmp_path), some(full, range(40)), PHASES)  # nothing learned yet
     learn(tmp_path)
-    training_data.claim(str(tmp_path), some(full, range(40)), PHASES)
+    training_data.bind(str(tmp_path), some(full, range(40)), PHASES)
     text = refusal(tmp_path, full)
     assert "has changed since this run was started (40 pictures of 3 classes then, 48 of 3 now): 8 are new (" in text
     assert f"and 5 more). Bring back what it was trained on, or use another --workdir than {tmp_path}." in text
@@ -88,9 +88,9 @@ def test_what_was_refused_once_is_refused_although_its_files_are_known_then(full
 
 def test_a_run_that_was_copied_with_its_images_goes_on(full, run):
     elsewhere = some(full, range(40))._replace(fingerprint="elsewhere")
-    training_data.claim(str(run), elsewhere, PHASES)
+    training_data.bind(str(run), elsewhere, PHASES)
     before = (run / "training_images.npz").read_bytes()
-    training_data.claim(str(run), elsewhere._replace(digests=None), PHASES)  # known by their fingerprint now
+    training_data.bind(str(run), elsewhere._replace(digests=None), PHASES)  # known by their fingerprint now
     assert (run / "training_images.npz").read_bytes() == before
 
 
@@ -98,7 +98,7 @@ def test_a_run_of_before_goes_on_and_is_bound_from_then_on(full, run, caplog):
     os.remove(run / "training_images.npz")
     with caplog.at_level("INFO", logger="absl"):
         assert training_data.check_apart(str(run), "test", some(full, [40])) is None
-        training_data.claim(str(run), some(full, range(40))._replace(digests=None), PHASES)
+        training_data.bind(str(run), some(full, range(40))._replace(digests=None), PHASES)
     assert "whether images of test are among them is not known" in caplog.text
     assert "of before the training images of a run were stored; they are stored now" in caplog.text
     assert training_data.trained_on(str(run)).images[:, 2].tolist() == full.digests[:40].tolist()
@@ -129,7 +129,7 @@ def test_images_that_were_trained_on_are_refused_by_number_and_name(full, run):
 
 def test_a_name_alone_says_nothing_and_pixels_under_another_name_are_counted(full, tmp_path, caplog):
     """Data sets may count the names of each split from zero; official splits share some images."""
-    training_data.claim(str(tmp_path), some(full, range(30)), PHASES)
+    training_data.bind(str(tmp_path), some(full, range(30)), PHASES)
     names = [*full.source.names[:3], *map(str, range(15)), "copy"]
     held_out = some(full, [*range(30, 48), 5], names=names)
     with caplog.at_level("WARNING", logger="absl"):

@@ -10,7 +10,7 @@ from ornet_tf import train as trains
 from ornet_tf.compat import keras
 from ornet_tf.data import input_pipeline, loading, main_memory
 from ornet_tf.training import phases
-from ornet_tf.training.frozen_features import FrozenOutputs
+from ornet_tf.training.frozen_features import FrozenFeatures
 from tests import tiny_experiment, tiny_prior
 
 VIEWS = {"resize": 32, "crop": 32, "horizontal_flip": True}
@@ -38,7 +38,7 @@ def make(phase="stage_two", precision="float32", **options):
 def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip, precision, views):
     _, method, source = make(precision=precision)
     views = {**views, "horizontal_flip": flip}
-    kept = FrozenOutputs(method, source, **views)
+    kept = FrozenFeatures(method, source, **views)
     mirrored, of = [], tf.function(kept.of)
     for batch in input_pipeline.training_batches(source, batch_size=8, seed=0, **views).take(6):
         found = of(batch["index"], batch["mirrored"])
@@ -60,7 +60,7 @@ def comparable(part, values):
 def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path, monkeypatch):
     before, kept = [], []
 
-    class Watched(FrozenOutputs):
+    class Watched(FrozenFeatures):
         def __init__(self, *args, **options):
             before.append([one() is not None for one in kept])
             super().__init__(*args, **options)
@@ -111,12 +111,12 @@ def test_a_frozen_lower_part_stays_as_it_is():
 def test_what_cannot_be_kept_is_said(monkeypatch):
     experiment, method, source = make()
     with pytest.raises(ValueError, match="expected random_crop = False or crop = .* got random crops of 32 of 36 pix"):
-        FrozenOutputs(method, source, **{**VIEWS, "resize": 36})
+        FrozenFeatures(method, source, **{**VIEWS, "resize": 36})
     with pytest.raises(ValueError, match="reuse_frozen: this method has no frozen part .* options.freeze_lower"):
-        FrozenOutputs(make("evaluator")[1], source, **VIEWS)
+        FrozenFeatures(make("evaluator")[1], source, **VIEWS)
     monkeypatch.setattr(main_memory, "available", lambda: 10)
     with pytest.raises(ValueError, match="low_level_features of all pictures needs .* 10 are available. Set reuse_fr"):
-        FrozenOutputs(method, source, **VIEWS)
+        FrozenFeatures(method, source, **VIEWS)
     experiment.input.resize = 36
     experiment.phase.stage_two.reuse_frozen = True
     with pytest.raises(ValueError, match="phase.stage_two.reuse_frozen: expected False unless random_crop is"):

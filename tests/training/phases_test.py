@@ -21,7 +21,7 @@ PHASES = ("evaluator", "stage_one", "stage_two")
 def test_every_phase_trains_and_writes_what_it_says(tiny_run):
     _, workdir = tiny_run
     for phase in PHASES:
-        assert checkpoints.latest(os.path.join(workdir, phase)).endswith("step-6")
+        assert checkpoints.latest_checkpoint(os.path.join(workdir, phase)).endswith("step-6")
         with open(os.path.join(workdir, phase, "metrics.jsonl"), encoding="utf-8") as file:
             lines = [json.loads(line) for line in file]
         assert [line["step"] for line in lines] == [2, 4, 6]
@@ -60,7 +60,7 @@ def test_stage_two_starts_from_stage_one_and_the_evaluator_and_changes_the_gener
 
 def test_a_finished_run_is_not_trained_again(tiny_run):
     config, workdir = tiny_run
-    path = checkpoints.latest(os.path.join(workdir, "stage_two")) + ".index"
+    path = checkpoints.latest_checkpoint(os.path.join(workdir, "stage_two")) + ".index"
     before = os.stat(path).st_mtime_ns
     train(config, workdir)
     assert os.stat(path).st_mtime_ns == before
@@ -78,7 +78,7 @@ def test_a_run_that_was_ended_by_signals_ends_like_one_that_was_not(tiny_run, tm
         assert status == (interruption.EXIT_CODE if number == signal.SIGTERM else -number), text
         assert not run_folder.is_finished(str(tmp_path / phase))
         if number == signal.SIGTERM:
-            step = checkpoints.latest(str(tmp_path / phase)).rsplit("-", 1)[1]
+            step = checkpoints.latest_checkpoint(str(tmp_path / phase)).rsplit("-", 1)[1]
             said = f"SIGTERM ended the run after step {step} of 6 of {phase}, which is saved. The same command goes"
             assert said in text
     status, text = soak.run(tmp_path)
@@ -106,7 +106,7 @@ def test_the_comparison_of_runs_sees_a_difference(tiny_run, tmp_path):
     path = tmp_path / "copy" / "stage_two" / "metrics.jsonl"
     path.write_text(path.read_text().replace('"loss": ', '"loss": 1'))
     event_files.cut(str(tmp_path / "copy" / "stage_one"), 4)
-    saved = checkpoints.latest(str(tmp_path / "copy" / "evaluator"))
+    saved = checkpoints.latest_checkpoint(str(tmp_path / "copy" / "evaluator"))
     for suffix in (".index", ".data-00000-of-00001"):
         shutil.copy(saved.replace("step-6", "step-4") + suffix, saved + suffix)
     found = soak.differences(workdir, str(tmp_path / "copy"))
@@ -156,7 +156,7 @@ def test_changed_settings_are_taken_if_that_is_asked_for(tiny_run, tmp_path):
     config = tiny_experiment.get_config()
     config.phase.stage_two.epochs = 2.0
     train(config, str(tmp_path), allow_changed_settings=True)
-    assert checkpoints.latest(str(tmp_path / "stage_two")).endswith("step-12")
+    assert checkpoints.latest_checkpoint(str(tmp_path / "stage_two")).endswith("step-12")
 
 
 def test_the_profile_of_some_steps_is_there_for_tensorboard(tmp_path):

@@ -82,7 +82,7 @@ def differences(first: str, second: str) -> list[str]:
 
 
 def _tensors(folder: str) -> dict[str, bytes]:
-    path = checkpoints.latest(folder)
+    path = checkpoints.latest_checkpoint(folder)
     reader = tf.train.load_checkpoint(path)
     # The record holds a clock.
     names = [name for name, _ in tf.train.list_variables(path) if not name.startswith(("_CHECKPOINTABLE", "record"))]
@@ -138,7 +138,7 @@ def kill_until_done(workdir: str, seconds: float, kills: dict[str, int]) -> None
         ends = [name for name in PHASES if not run_folder.is_finished(os.path.join(workdir, name))]
         if ends:
             kills[ends[0]] += 1
-            path = checkpoints.latest(os.path.join(workdir, ends[0]))
+            path = checkpoints.latest_checkpoint(os.path.join(workdir, ends[0]))
             print(f"kill {sum(kills.values())} in {ends[0]}, after {path and os.path.basename(path)}", flush=True)
 
 

@@ -64,7 +64,7 @@ def test_the_direction_of_seeds_comes_back(tiny_run, tmp_path):
 def test_training_takes_unpacked_phases_as_finished(tiny_run, packed, tmp_path):
     config, _ = tiny_run
     weights_file.unpack(config, str(tmp_path), packed)
-    path = checkpoints.latest(str(tmp_path / "stage_two")) + ".index"
+    path = checkpoints.latest_checkpoint(str(tmp_path / "stage_two")) + ".index"
     before = os.stat(path).st_mtime_ns
     train(config, str(tmp_path))
     assert os.stat(path).st_mtime_ns == before
