@@ -55,8 +55,8 @@ def of_function(traced) -> dict[str, int]:
 class Step:
     """The training step of a phase, as `ornet_tf.train` makes it, on one batch of noise; start weights are random.
 
-    It runs on one device: the first GPU or, where there is none, the CPU. `reuse_frozen`, `xla` and
-    `accumulate` are left out.
+    It runs on one device: the first GPU or, where there is none, the CPU. `cache_frozen_features`, `xla` and
+    `gradient_accumulation` are left out.
     """
 
     def __init__(self, config: ConfigDict, name: str, *, num_classes: int, batch_size: int):

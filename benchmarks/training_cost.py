@@ -3,7 +3,7 @@
 Each phase is built as training builds it, with random weights; no data set and no download is needed. What one picture
 takes is counted in the graph of a real training step, convolutions and products of matrices only (`_flops.py`), and
 multiplied by the pictures that the phase's steps see. Checks of the pictures, checkpoints and evaluation are not in
-it, and `reuse_frozen` and `xla` are left out. The same step is then timed here, on one GPU or, where there is none, on
+it, and `cache_frozen_features` and `xla` are left out. The same step is then timed here, on one GPU or, where there is none, on
 the CPU.
 
   python -m benchmarks.training_cost --config=configs/cub.py --pictures=5994 --classes=200

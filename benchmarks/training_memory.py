@@ -22,7 +22,7 @@ _BATCH = flags.DEFINE_integer("batch", 8, "pictures in a batch, at the base", lo
 _SIZE = flags.DEFINE_integer("size", 128, "side of the pictures in pixels, at the base", lower_bound=32)
 _CLASSES = flags.DEFINE_integer("classes", 10, "classes, at the base", lower_bound=2)
 _PICTURES = flags.DEFINE_integer("pictures", 400, "pictures in the data set, at the base", lower_bound=1)
-_ACCUMULATE = flags.DEFINE_integer("accumulate", 1, "parts of a batch, at the base", lower_bound=1)
+_ACCUMULATE = flags.DEFINE_integer("gradient_accumulation", 1, "parts of a batch, at the base", lower_bound=1)
 _TIMED_STEPS = flags.DEFINE_integer("steps", 4, "steps that are timed", lower_bound=1)
 _FOLDER = flags.DEFINE_string("folder", "", "where a child puts the file that all its pictures are read from")
 _CHILD = flags.DEFINE_string("child", "", "the phase that this process trains; the parent starts such processes")
@@ -55,7 +55,7 @@ def child(phase: str) -> None:
         trained = optimizers.make_optimizers(method.trainable_variables, schedule=1e-4)
     step = TrainingStep(
         strategy, method, trained, section.losses.to_dict(), steps=100, batch_size=_BATCH.value,
-        accumulate=_ACCUMULATE.value,
+        gradient_accumulation=_ACCUMULATE.value,
     )
     batches = strategy.distribute_datasets_from_function(
         lambda _: input_pipeline.training_batches(
@@ -70,7 +70,7 @@ def child(phase: str) -> None:
 
 def measure(phase: str, **changes: int) -> tuple[float, float]:
     """Returns the seconds of a step and the peak memory in MiB of a process with some values changed."""
-    names = ("batch", "size", "classes", "pictures", "accumulate", "steps")
+    names = ("batch", "size", "classes", "pictures", "gradient_accumulation", "steps")
     values = {**{name: flags.FLAGS[name].value for name in names}, **changes}
     command = [sys.executable, "-m", "benchmarks.training_memory", f"--child={phase}"]
     command += [f"--{name}={value}" for name, value in values.items()]
@@ -93,7 +93,7 @@ def main(_) -> None:
     for phase in _PHASES.value:
         base = measure(phase)
         show(phase, "base", base, base)
-        for name, factor in (("batch", 2), ("size", 2), ("classes", 100), ("pictures", 10), ("accumulate", 4)):
+        for name, factor in (("batch", 2), ("size", 2), ("classes", 100), ("pictures", 10), ("gradient_accumulation", 4)):
             value = factor * flags.FLAGS[name].value
             show(phase, f"{name} {value}", measure(phase, **{name: value}), base)
 

@@ -29,6 +29,6 @@ def get_config() -> ConfigDict:
     config.backbone.options.weights = os.environ.get("ORNET_VGG16", "imagenet")
     # The map that seeds are cut from is a sanity row as well.
     parts = {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"}
-    config.evaluation.row.seed = ornet.row("seed_scores", parts)
+    config.evaluation.row.seed = ornet.row("object_prior_scores", parts)
     config.evaluation.rows = ("centre_box", "mean_features", "seed", "cam", "stage_one", "stage_two")
     return config

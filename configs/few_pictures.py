@@ -18,9 +18,9 @@ def get_config() -> ConfigDict:
     # Few pictures can't improve ImageNet's weights: all convolutions keep them. The generator may then start from deep
     # features, as no training makes them forget what does not tell one class from another. Crops are centred: a picture
     # has two views, whose low-level features are computed once.
-    few_views = {"random_crop": False, "reuse_frozen": True}
+    few_views = {"random_crop": False, "cache_frozen_features": True}
     config.backbone.options.split = "block4_conv3"
-    config.generator.update({"base_width": 64, "depth": 2, "growth": 1.5, "map_gain": 3.0})
+    config.generator.update({"base_width": 64, "depth": 2, "growth": 1.5, "logit_scale": 3.0})
     evaluator = config.phase.evaluator
     evaluator.options = ConfigDict({"freeze_lower": True})
     evaluator.update({"epochs": 10.0, "learning_rate": 1e-3, "rate_factors": (), **few_views})
@@ -39,7 +39,7 @@ def get_config() -> ConfigDict:
     )
     stage_one.losses = ConfigDict(
         {
-            "seed": ornet.loss("seed_agreement", "activation_map", "seed_map"),
+            "seed": ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask"),
             "background": ornet.loss("background_suppression", "background_activation", "whole_activation", ramp=0.5),
             "area": ornet.loss("area", "activation_map", weight=0.5, ramp=0.5),
         }
@@ -47,10 +47,10 @@ def get_config() -> ConfigDict:
     # The paper's losses, rate and erasing, and the seed again: without it the map grows beyond the object. What a few
     # dozen of the paper's 11,000 steps can't do is given, a sigmoid that is sure.
     stage_two = config.phase.stage_two
-    stage_two.generator = ConfigDict({"map_gain": 100.0})
+    stage_two.generator = ConfigDict({"logit_scale": 100.0})
     stage_two.update({"epochs": 2.0, **few_views})
     stage_two.losses.area.weight = 0.5
-    stage_two.losses.seed = ornet.loss("seed_agreement", "activation_map", "seed_map")
+    stage_two.losses.seed = ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")
     stage_two.options.object_prior = True
     stage_two.init_from = ConfigDict({**stage_two.init_from, "direction": "stage_one.direction"})
     config.training.update({"steps_per_loop": 5, "checkpoint_every": 50, "summary_every": 25})

@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
     config.backbone = ConfigDict(
         {"name": "vgg_small", "options": {"split": "block2_pool", "blocks": ((16,), (32, 32), (64,), (64,))}}
     )
-    config.generator.update({"base_width": 32, "growth": 2.0, "depth": 2, "map_gain": 2.0})
+    config.generator.update({"base_width": 32, "growth": 2.0, "depth": 2, "logit_scale": 2.0})
     evaluator = config.phase.evaluator
     evaluator.options = ConfigDict({"mask_probability": 0.5, "mask_cells": 4})
     evaluator.update({"batch_size": 32, "epochs": 4.0, "learning_rate": 2e-3})
@@ -42,7 +42,7 @@ def get_config() -> ConfigDict:
     # teacher, without whom a body that speaks for another class than the head has to hide (README, Results).
     stage_two = config.phase.stage_two
     stage_two.update({"batch_size": 32, "epochs": 3.2, "learning_rate": 1e-3})
-    stage_two.generator = ConfigDict({"map_gain": 3.0})
+    stage_two.generator = ConfigDict({"logit_scale": 3.0})
     stage_two.options.erasing_options = ConfigDict(
         {"side": (0.4, 1.2), "candidate_threshold": (0.7, 0.7), "drop_probability": 0.8}
     )

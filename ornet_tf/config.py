@@ -27,12 +27,12 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             "learning_rate": 1e-3,  # of Adam, at the start (paper: 1e-3, stage two 1e-4)
             "schedule": "cosine",  # "cosine" to zero at the end of the phase (paper), or "constant"
             "warmup_steps": 0,  # linear increase of the rate at the start
-            "accumulate": 1,  # parts of a batch whose gradients are added up before the update: memory of one part
+            "gradient_accumulation": 1,  # parts of a batch whose gradients are added up before the update: memory of one part
             # What layers compute in; float16 with loss scaling. Weights, the map, losses and boxes are float32 always.
             "precision": "float32",  # or "bfloat16", "float16"
             "random_crop": True,  # whether crops lie anywhere in the resized picture, or in its centre
             # Whether outputs of frozen parts are computed once and kept in memory; where crops are not random.
-            "reuse_frozen": False,
+            "cache_frozen_features": False,
             "xla": False,  # whether XLA compiles forward and backward pass; for one device; draws other random numbers
             # (regular expression, factor) pairs: the first found in a variable's "part/layer/kind" scales its rate.
             "rate_factors": (),
@@ -72,7 +72,7 @@ def default() -> ConfigDict:
                 "broken_images": "stop",  # or "skip": leave them out with a warning
             },
             "backbone": {"name": "vgg16", "options": {"split": "block2_pool", "weights": "imagenet", "head": "gap"}},
-            "generator": {"base_width": 64, "depth": 3, "growth": 2.0, "map_gain": 1.0},
+            "generator": {"base_width": 64, "depth": 3, "growth": 2.0, "logit_scale": 1.0},
             # Of the seeds that methods with the option `object_prior` learn from; see ornet_tf/models/object_prior.py.
             "object_prior": {
                 "threshold": 0.3,  # on the scores, 0..1: the largest region above it is the seed
@@ -122,10 +122,10 @@ def _evaluation() -> ConfigDict:
             "threshold": 0.5,  # on the activation map
             "iou_threshold": 0.5,
             "box_rule": "tight",  # of all pixels above the threshold (the authors' rule), or "largest" component
-            # The metric conventions to report: files of ornet_tf/protocols. "half_open" is this project's, "ornet"
+            # The metric conventions to report: files of ornet_tf/metrics. "corloc" is this project's, "ornet"
             # the authors' code's; "wsol_v1", "wsol_v2" and "pxap" (needs masks) are those of wsolevaluation.
-            "protocols": ("half_open",),
-            "protocol_options": {  # of those that have some; the grid of thresholds from 0 to below 1
+            "metrics": ("corloc",),
+            "metric_options": {  # of those that have some; the grid of thresholds from 0 to below 1
                 "wsol_v1": {"interval": 0.001},
                 "wsol_v2": {"interval": 0.001},
                 "pxap": {"interval": 0.001},

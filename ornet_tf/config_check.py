@@ -17,7 +17,7 @@ from ornet_tf.maps import addons_components
 from ornet_tf.models import generator, object_prior
 
 # Sections whose names are the user's, or a plug-in's.
-_OPEN = ("options", "phase", "losses", "init_from", "row", "protocol_options")
+_OPEN = ("options", "phase", "losses", "init_from", "row", "metric_options")
 
 
 def validate(config: ConfigDict) -> None:
@@ -58,7 +58,7 @@ def validate(config: ConfigDict) -> None:
         if not 0 < evaluation[key] < 1:
             raise UserError(f"config.evaluation.{key}: expected a number between 0 and 1, got {evaluation[key]!r}.")
     _choice(evaluation.box_rule, ("tight", "largest"), "config.evaluation.box_rule")
-    _protocols(evaluation)
+    _metrics(evaluation)
     _choice(config.export.threshold, ("fixed", "chosen"), "config.export.threshold")
     _positive(config.export, "config.export", "max_boxes", "max_bytes", "max_pixels")
     if config.export.max_boxes > 1 and evaluation.box_rule != "largest":
@@ -134,17 +134,17 @@ def _plugin(family: str, section: ConfigDict, where: str, given: tuple[str, ...]
 def _phase(config: ConfigDict, name: str, known: list[str]) -> None:
     section, where = config.phase[name], f"config.phase.{name}"
     _method(config, section, where, known)
-    _positive(section, where, "epochs", "batch_size", "learning_rate", "accumulate")
+    _positive(section, where, "epochs", "batch_size", "learning_rate", "gradient_accumulation")
     _choice(section.schedule, ("cosine", "constant"), f"{where}.schedule")
     _choice(section.precision, ("float32", "bfloat16", "float16"), f"{where}.precision")
     _not_negative(section, where, "warmup_steps")
     _expressions(section, where)
-    if section.reuse_frozen and section.random_crop and config.input.crop != config.input.resize:
+    if section.cache_frozen_features and section.random_crop and config.input.crop != config.input.resize:
         views = f"with random crops of {config.input.crop} of {config.input.resize} pixels a picture has too many views"
-        raise UserError(f"{where}.reuse_frozen: expected False unless random_crop is, got True: {views} to keep.")
-    if section.batch_size % section.accumulate:
+        raise UserError(f"{where}.cache_frozen_features: expected False unless random_crop is, got True: {views} to keep.")
+    if section.batch_size % section.gradient_accumulation:
         expected = f"a divisor of batch_size = {section.batch_size}"
-        raise UserError(f"{where}.accumulate: expected {expected}, got {section.accumulate}.")
+        raise UserError(f"{where}.gradient_accumulation: expected {expected}, got {section.gradient_accumulation}.")
     if not section.losses:
         raise UserError(f"{where}.losses: expected at least one term, got none.")
     for term, fields in section.losses.items():
@@ -205,14 +205,14 @@ def _method(config: ConfigDict, section: ConfigDict, where: str, known: list[str
             )
 
 
-def _protocols(evaluation: ConfigDict) -> None:
-    if not evaluation.protocols:
-        raise UserError("config.evaluation.protocols: expected at least one, got none.")
-    _texts(evaluation.protocols, "config.evaluation.protocols")
-    path = "config.evaluation.protocol_options"
-    given = {name: options for name, options, _ in _members(evaluation.protocol_options, path)}
-    for name in (*evaluation.protocols, *given):
-        entry = registry.find("protocols", name, where="config.evaluation.protocols")
+def _metrics(evaluation: ConfigDict) -> None:
+    if not evaluation.metrics:
+        raise UserError("config.evaluation.metrics: expected at least one, got none.")
+    _texts(evaluation.metrics, "config.evaluation.metrics")
+    path = "config.evaluation.metric_options"
+    given = {name: options for name, options, _ in _members(evaluation.metric_options, path)}
+    for name in (*evaluation.metrics, *given):
+        entry = registry.find("metrics", name, where="config.evaluation.metrics")
         registry.check_options(entry, given.get(name, {}), where=f"{path}.{name}")
 
 

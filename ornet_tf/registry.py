@@ -21,7 +21,7 @@ ENTRY_POINTS = {
     "methods": "Method",
     "losses": "loss",
     "erasing": "erase",
-    "protocols": "Protocol",
+    "metrics": "Metric",
     "studies": "Study",
 }
 

@@ -20,7 +20,7 @@ Answer = Detections | Exception
 class Model(Protocol):
     """What is asked: `RestModel`, `GrpcModel`, `ornet_tf.inference.loaded.LoadedModel`. Usable from several threads."""
 
-    def localize(self, images: Sequence[encoding.Picture], *, signature: str) -> list[Detections]:
+    def localize(self, images: Sequence[encoding.ImageInput], *, signature: str) -> list[Detections]:
         """Finds the objects in each picture."""
 
     def close(self) -> None:
@@ -28,7 +28,7 @@ class Model(Protocol):
 
 
 def localize_each(
-    model: Model, images: Iterable[encoding.Picture], *, signature: str, batch_size: int = 8, in_flight: int = 4
+    model: Model, images: Iterable[encoding.ImageInput], *, signature: str, batch_size: int = 8, in_flight: int = 4
 ) -> Iterator[Answer]:
     """Yields what the model finds in each picture, in order, or the error that this picture costs.
 
@@ -63,7 +63,7 @@ def localize_each(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _batches(images: Iterable[encoding.Picture], batch_size: int) -> Iterator[list[encoding.Picture]]:
+def _batches(images: Iterable[encoding.ImageInput], batch_size: int) -> Iterator[list[encoding.ImageInput]]:
     batch, total = [], 0
     for image in images:
         size = encoding.encoded_size(image)
@@ -76,7 +76,7 @@ def _batches(images: Iterable[encoding.Picture], batch_size: int) -> Iterator[li
         yield batch
 
 
-def _answers(model: Model, batch: Sequence[encoding.Picture], signature: str) -> list[Answer]:
+def _answers(model: Model, batch: Sequence[encoding.ImageInput], signature: str) -> list[Answer]:
     answers: dict[int, Answer] = {}
     encoded: dict[int, bytes] = {}
     for i, image in enumerate(batch):

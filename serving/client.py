@@ -60,7 +60,7 @@ def connect(address: str, *, timeout: float = 30.0, retries: Retries | None = No
 
 def localize(
     address: str,
-    images: Sequence[encoding.Picture],
+    images: Sequence[encoding.ImageInput],
     *,
     signature: str = "serving_default",
     timeout: float = 30.0,

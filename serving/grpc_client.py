@@ -60,7 +60,7 @@ class GrpcModel:
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
     def localize(
-        self, images: Sequence[encoding.Picture], *, signature: str = "serving_default"
+        self, images: Sequence[encoding.ImageInput], *, signature: str = "serving_default"
     ) -> list[detections.Detections]:
         """Finds the objects in each picture, in one request; see `ornet_tf.inference.loaded.LoadedModel.localize`.
 

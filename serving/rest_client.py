@@ -49,7 +49,7 @@ class RestModel:
         self._session.trust_env = not addresses.is_loopback(urlsplit(url).hostname)
 
     def localize(
-        self, images: Sequence[encoding.Picture], *, signature: str = "serving_default"
+        self, images: Sequence[encoding.ImageInput], *, signature: str = "serving_default"
     ) -> list[detections.Detections]:
         """Finds the objects in each picture, in one request; see `ornet_tf.inference.loaded.LoadedModel.localize`.
 

@@ -43,7 +43,7 @@ def run(*arguments):
         (
             ["--config=tests/tiny_experiment.py", "--workdir=x", "--config.phase.stage_two.epoch=3"],
             "Error: --config.phase.stage_two.epoch=3: the configuration has no such value; config.phase.stage_two has "
-            "accumulate, batch_size, epochs, ",
+            "gradient_accumulation, batch_size, epochs, ",
         ),
         (
             ["--config", "tests/tiny_experiment.py", "--workdir=x", "--config.dataset.name=cub", "-config.data.a=1"],

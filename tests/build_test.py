@@ -46,7 +46,7 @@ def test_a_row_without_weights_for_a_part_is_refused_after_training_too(tiny_run
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     with config.unlocked():
-        config.evaluation.row.seed = ornet.row("seed_scores", {"lower": "evaluator.lower", "upper": "evaluator.upper"})
+        config.evaluation.row.seed = ornet.row("object_prior_scores", {"lower": "evaluator.lower", "upper": "evaluator.upper"})
         config.evaluation.row.cam.init_from = {"lower": "evaluator.lower"}
     said = rf"config.evaluation.row.{row}.init_from: expected weights for the part {part}, .* Set config.evaluation.row"
     with pytest.raises(UserError, match=said):

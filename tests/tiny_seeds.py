@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
         stage_one.options = {"freeze_lower": True, "object_prior": True}
         stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
         stage_one.trainable = ("generator/",)
-        stage_one.losses = {"seed": ornet.loss("seed_agreement", "activation_map", "seed_map")}
+        stage_one.losses = {"seed": ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")}
         stage_two.options.object_prior = True
         stage_two.init_from.direction = "stage_one.direction"
     config_check.validate(config)

@@ -32,7 +32,7 @@ def check(
     split: str,
     *,
     broken_images: str,
-    protocols: Sequence[str] = (),
+    metrics: Sequence[str] = (),
     is_measured: bool = True,
     known: dict[str, dict[str, Any]] | None = None,
 ) -> Checked:
@@ -42,7 +42,7 @@ def check(
       source: the split.
       split: its name.
       broken_images: "stop" or "skip".
-      protocols: the metric conventions, which may need masks.
+      metrics: the metric conventions, which may need masks.
       is_measured: whether an evaluation measures by the split's boxes, so that these must be right.
       known: name of a split -> what this function stored when it looked at it before; it is changed in place.
 
@@ -55,7 +55,7 @@ def check(
     if before.get("fingerprint") != mark or (left_out and broken_images != "skip"):
         measured = image_store.measure(source)
         checked = input_pipeline.keep_usable(source, broken_images=broken_images, broken=measured.broken)
-        masks.check(checked, protocols)
+        masks.check(checked, metrics)
         left_out = {*source.names} - {*checked.names}
         digests = measured.digests[measured.sizes[:, 0] > 0]
         sizes = measured.sizes

@@ -31,7 +31,7 @@ def load_checked(config: ConfigDict, split: str, known: dict[str, dict] | None =
         source,
         split,
         broken_images=config.input.broken_images,
-        protocols=options.protocols,
+        metrics=options.metrics,
         is_measured=split in (options.split, options.threshold_split),
         known=known,
     )

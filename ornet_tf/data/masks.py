@@ -66,18 +66,18 @@ def examine(source: Source, sizes: np.ndarray, *, headers_only: bool = False) ->
     }
 
 
-def metrics_with_masks(protocols: Sequence[str]) -> list[str]:
+def metrics_with_masks(metrics: Sequence[str]) -> list[str]:
     """Returns those of the named metric conventions that need masks."""
-    return [name for name in protocols if registry.find("protocols", name).needs_masks]
+    return [name for name in metrics if registry.find("metrics", name).needs_masks]
 
 
-def check(source: Source, protocols: Sequence[str]) -> None:
+def check(source: Source, metrics: Sequence[str]) -> None:
     """Checks the masks of a split, if there are any, before metric conventions that need them are computed.
 
     Raises:
       UserError: if masks are missing, can't be read or are of another size than their pictures; it lists all of them.
     """
-    names = metrics_with_masks(protocols)
+    names = metrics_with_masks(metrics)
     if not names or source.masks is None:
         return
     found = examine(source, image_store.measure(source, headers_only=True).sizes)
@@ -90,7 +90,7 @@ def check(source: Source, protocols: Sequence[str]) -> None:
         raise UserError(
             f"{len(rows)} of {len(source)} masks cannot be used; {names[0]} needs a mask for each picture, a JPEG or "
             f"PNG of the picture's size:{lines}\n"
-            f"Repair or add them, or leave {names[0]} out of config.evaluation.protocols."
+            f"Repair or add them, or leave {names[0]} out of config.evaluation.metrics."
         )
     if found["empty"]:
         logging.warning("Masks without object, whose pictures are all background: %s.", ", ".join(found["empty"]))

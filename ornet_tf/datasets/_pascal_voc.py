@@ -55,9 +55,9 @@ def read(path: pathlib.Path) -> Annotation | None:
         names.append(item.findtext("name", "").strip())
     height, width = (root.findtext(f"size/{side}", "").strip() for side in ("height", "width"))
     size = (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
-    return Annotation(names, half_open(boxes), size)
+    return Annotation(names, corloc(boxes), size)
 
 
-def half_open(boxes: list[list[float]]) -> np.ndarray:
+def corloc(boxes: list[list[float]]) -> np.ndarray:
     """Turns boxes (ymin, xmin, ymax, xmax) that end with their last pixel into half-open ones: float32 [M, 4]."""
     return (np.reshape(np.asarray(boxes, np.float64), [-1, 4]) + (0, 0, 1, 1)).astype(np.float32)

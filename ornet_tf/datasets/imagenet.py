@@ -161,7 +161,7 @@ def _solution(path: pathlib.Path | None) -> dict[str, tuple[str, np.ndarray]] | 
         words = rest[0].split() if rest else []
         try:
             corners = np.array(words, dtype=object).reshape(-1, 5)[:, [2, 1, 4, 3]].astype(np.float64)
-            rows[picture] = words[0], _pascal_voc.half_open(corners.tolist())
+            rows[picture] = words[0], _pascal_voc.corloc(corners.tolist())
         except (ValueError, IndexError):
             form = "'<picture>,<wnid> <xmin> <ymin> <xmax> <ymax> ...'"
             raise UserError(f"{path}, line {number}: expected {form}, got {line!r}.") from None

@@ -124,5 +124,5 @@ def _boxes(root: pathlib.Path, path: pathlib.Path, names: list[str], last_pixel:
         if name not in corners:
             raise UserError(f"{path}, line {number}: expected a picture of image_ids.txt, got {name!r}.")
         corners[name].append([y0, x0, y1, x1])
-    boxes = _files.boxes(names, {n: _pascal_voc.half_open(c) if last_pixel else c for n, c in corners.items()})
+    boxes = _files.boxes(names, {n: _pascal_voc.corloc(c) if last_pixel else c for n, c in corners.items()})
     return _stored_frame.upright([f"{root}/{name}" for name in names], boxes, what=str(path))

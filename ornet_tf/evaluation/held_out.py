@@ -13,16 +13,16 @@ from ornet_tf.runs import training_data
 
 
 def load(config: ConfigDict, split: str) -> Checked:
-    """Loads a split and checks its pictures and boxes; with masks if a protocol needs them.
+    """Loads a split and checks its pictures and boxes; with masks if a metric needs them.
 
     Raises:
       UserError: if it has none then, or some of all these can't be used.
     """
     checked = loading.load_checked(config, split)
-    needing = masks.metrics_with_masks(config.evaluation.protocols)
+    needing = masks.metrics_with_masks(config.evaluation.metrics)
     if needing and checked.source.masks is None:
         raise UserError(
-            f"config.evaluation.protocols: {needing[0]} needs masks, and the {split} split of {config.dataset.name} "
+            f"config.evaluation.metrics: {needing[0]} needs masks, and the {split} split of {config.dataset.name} "
             "has none; leave it out."
         )
     return checked if needing else checked._replace(source=dataclasses.replace(checked.source, masks=None))

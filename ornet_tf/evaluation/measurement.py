@@ -19,7 +19,7 @@ from ornet_tf.maps import addons_components
 from ornet_tf.metrics._bootstrap import Bootstrap
 from ornet_tf.runs import distribution, run_folder
 
-Measured = Mapping[str, Mapping[str, metrics.Metric]]  # row -> protocol
+Measured = Mapping[str, Mapping[str, metrics.Metric]]  # row -> metric
 
 
 def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
 
     Returns:
       What result.json holds; "rows" is row -> name of the figures -> figures, the names being the `titles` of the
-      protocols.
+      metrics.
     """
     options = config.evaluation
     splits = {split: held_out.load(config, split) for split in filter(None, (options.split, options.threshold_split))}
@@ -64,7 +64,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "trained": {name: run_folder.run_id(workdir, name) for name in config.phases},
         "seed": config.seed,
         "bootstrap_samples": options.bootstrap_samples,
-        "protocols": {name: list(registry.find("protocols", name).titles) for name in options.protocols},
+        "metrics": {name: list(registry.find("metrics", name).titles) for name in options.metrics},
         "rows": _by_title(summaries),
     }
     report.write(os.path.join(workdir, "evaluation"), result, source, measured, cases=options.cases)
@@ -73,7 +73,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
 
 
 def _by_title(summaries: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Returns row -> title -> figures of row -> protocol -> title -> figures."""
+    """Returns row -> title -> figures of row -> metric -> title -> figures."""
     return {row: {k: v for s in of_row.values() for k, v in s.items()} for row, of_row in summaries.items()}
 
 
@@ -97,7 +97,7 @@ class DistributedRows:
         self.config = config
         self._strategy = strategy
         self._compiled = {
-            name: _on_all_devices(strategy, model, _protocols(config) if name in config.evaluation.rows else {})
+            name: _on_all_devices(strategy, model, _metrics(config) if name in config.evaluation.rows else {})
             for name, model in models.items()
         }
 
@@ -109,7 +109,7 @@ class DistributedRows:
 
         Returns:
           (truth, outputs) of each batch: what it holds but the pictures, and name -> "logits" [B, K] and, of a map,
-          what each protocol measures; all of it as arrays.
+          what each metric measures; all of it as arrays.
         """
         batches = self._strategy.experimental_distribute_dataset(dataset)
         for compiled in self._compiled.values():
@@ -130,8 +130,8 @@ class DistributedRows:
         return np.concatenate([part.numpy() for part in self._strategy.experimental_local_results(value)])
 
 
-def _protocols(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, metrics.Metric]:
-    """Returns name -> a new protocol, with nothing accumulated."""
+def _metrics(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, metrics.Metric]:
+    """Returns name -> a new metric, with nothing accumulated."""
     options = config.evaluation
     settings = metrics.Settings(
         image_size=config.input.crop,
@@ -141,8 +141,8 @@ def _protocols(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, metr
         bootstrap=Bootstrap(bootstrap_samples, seed=config.seed),
     )
     return {
-        name: registry.find("protocols", name)(settings, **options.protocol_options.get(name, {}))
-        for name in options.protocols
+        name: registry.find("metrics", name)(settings, **options.metric_options.get(name, {}))
+        for name in options.metrics
     }
 
 
@@ -156,7 +156,7 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
       bootstrap_samples: how often pictures are drawn for intervals.
     """
     config, options = rows.config, rows.config.evaluation
-    of_row = {name: _protocols(config, bootstrap_samples) for name in options.rows}
+    of_row = {name: _metrics(config, bootstrap_samples) for name in options.rows}
     measured: dict[str, dict[str, metrics.Metric]] = {}
     batches = rows.of_batches(loading.evaluation_batches(config, source))
     with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
@@ -165,10 +165,10 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
                 _check_finite(name, outputs[name].pop("is_finite"), [source.names[i] for i in truth["index"]])
             for name in options.rows:
                 known = _logits(outputs, name if name in options.own_classes else options.classifier)
-                for protocol, accumulator in of_row[name].items():
-                    if protocol in outputs[name]:
+                for metric, accumulator in of_row[name].items():
+                    if metric in outputs[name]:
                         measured.setdefault(name, of_row[name])
-                        accumulator.update(outputs[name][protocol], {**truth, "logits": known})
+                        accumulator.update(outputs[name][metric], {**truth, "logits": known})
             progress.update(len(truth["label"]))
     return measured
 
@@ -198,7 +198,7 @@ def _on_all_devices(
     method: methods.Method,
     conventions: Mapping[str, metrics.Metric],
 ) -> Callable[[Any], dict[str, Any]]:
-    """Returns a `tf.function`: a batch -> "logits" [B, K] and, of a map, what each protocol measures."""
+    """Returns a `tf.function`: a batch -> "logits" [B, K] and, of a map, what each metric measures."""
 
     def of_replica(batch):
         count = tf.shape(batch["image"])[0]

@@ -39,7 +39,7 @@ def write(
       folder: where to; it is made if it is not there.
       result: what result.json gets.
       source: the pictures that were evaluated.
-      measured: row -> protocol, of these pictures.
+      measured: row -> metric, of these pictures.
       cases: how many of the worst and of the best pictures of each row are listed.
     """
     columns = {
@@ -58,14 +58,14 @@ def write(
 def table(result: Mapping[str, Any]) -> str:
     """Returns a Markdown table of a result for each set of figures."""
     lines = []
-    for name, titles in result["protocols"].items():
-        protocol = registry.find("protocols", name)
+    for name, titles in result["metrics"].items():
+        metric = registry.find("metrics", name)
         for title in titles:
             rows = {
-                row: protocol.cells(figures[title], result["threshold_split"])
+                row: metric.cells(figures[title], result["threshold_split"])
                 for row, figures in result["rows"].items()
             }
-            lines += [f"{_counted(result, title)}, {protocol.titles[title]} (percent)", ""]
+            lines += [f"{_counted(result, title)}, {metric.titles[title]} (percent)", ""]
             head = list(next(iter(rows.values()), {}))
             lines += [f"| row | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
             lines += [f"| {row} | {' | '.join(cells.values())} |" for row, cells in rows.items()]
@@ -91,7 +91,7 @@ def _counted(result: Mapping[str, Any], title: str) -> str:
 
 def main_figures(result: Mapping[str, Any]) -> str:
     """Returns the name of the figures that columns are called after without saying so."""
-    names = [title for titles in result["protocols"].values() for title in titles]
+    names = [title for titles in result["metrics"].values() for title in titles]
     return result["box_rule"] if result["box_rule"] in names else names[0]
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from ornet_tf.paths import readable
 
-Picture = str | os.PathLike | bytes | np.ndarray
+ImageInput = str | os.PathLike | bytes | np.ndarray
 
 
-def check_is_list(pictures: Iterable[Picture]) -> None:
+def check_is_list(pictures: Iterable[ImageInput]) -> None:
     """Raises TypeError if what should be a list of pictures is one picture: the letters of its path are none."""
     is_array = isinstance(pictures, np.ndarray) and pictures.ndim <= 3
     if is_array or isinstance(pictures, (str, bytes, os.PathLike)):
@@ -22,12 +22,12 @@ def check_is_list(pictures: Iterable[Picture]) -> None:
         raise TypeError(f"Expected a list of pictures, but got one ({kind}); put it into a list: localize([picture]).")
 
 
-def encode(picture: Picture) -> bytes:
+def encode(picture: ImageInput) -> bytes:
     """Returns the bytes of a picture file.
 
     Args:
       picture: the path of a JPEG or PNG file; the bytes of one; or its pixels, RGB uint8 [H, W, 3], which become a PNG:
-        the model sees the same pixels, whatever signature is asked and over whatever protocol.
+        the model sees the same pixels, whatever signature is asked and over whatever metric.
 
     Raises:
       OSError: if the file cannot be read (FileNotFoundError, PermissionError and so on).
@@ -51,7 +51,7 @@ def encode(picture: Picture) -> bytes:
     return file.getvalue()
 
 
-def encoded_size(picture: Picture) -> int:
+def encoded_size(picture: ImageInput) -> int:
     """Returns about how many bytes `encode` will give at most; 0 where a file cannot be found."""
     if isinstance(picture, (str, os.PathLike)):
         try:

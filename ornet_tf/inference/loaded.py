@@ -32,7 +32,7 @@ class LoadedModel:
         self._takes_pixels = "image_tensor" in self._model.metadata()
 
     def localize(
-        self, images: Sequence[encoding.Picture], *, signature: str = "serving_default", batch_size: int = 16
+        self, images: Sequence[encoding.ImageInput], *, signature: str = "serving_default", batch_size: int = 16
     ) -> list[detections.Detections]:
         """Finds the objects in each picture.
 
@@ -81,7 +81,7 @@ class LoadedModel:
         """Does nothing: the model goes with the last reference to it. Models behind a server have the same method."""
 
 
-def _stack(images: Sequence[encoding.Picture]) -> np.ndarray | None:
+def _stack(images: Sequence[encoding.ImageInput]) -> np.ndarray | None:
     """Returns the pixels of pictures of one size, uint8 [N, H, W, 3]; None if the pictures are something else."""
     first = images[0]
     are_alike = all(isinstance(i, np.ndarray) and i.dtype == np.uint8 and i.shape == first.shape for i in images)

@@ -101,7 +101,7 @@ def _gradient() -> np.ndarray:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """Returns a length-delimited field of a protocol buffer: key, length, content."""
+    """Returns a length-delimited field of a metric buffer: key, length, content."""
     return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
 
 

@@ -1,4 +1,4 @@
-"""Methods. A plug-in defines the class `Method(builders, *, options...)`; see `Protocol` for what it must have."""
+"""Methods. A plug-in defines the class `Method(builders, *, options...)`; see `Method` for what it must have."""
 from __future__ import annotations
 
 import contextlib
@@ -97,11 +97,11 @@ class LowLevel:
         if frozen:
             lower.trainable = False
 
-    def of(self, batch: Mapping[str, tf.Tensor], *, training: bool, mask: tf.Tensor | None = None) -> tf.Tensor:
+    def features(self, batch: Mapping[str, tf.Tensor], *, training: bool, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the features [B, h, w, C] of a batch: its "low_level_features", or computed from its "image".
 
         Args:
-          batch: as in `Protocol.forward`.
+          batch: as in `Method.forward`.
           training: whether the lower part behaves as in training, unless it is frozen.
           mask: [B, H, W, 1], what normalised pictures are multiplied by; None for whole ones.
         """
@@ -111,8 +111,8 @@ class LowLevel:
         pixels = pixels if mask is None else pixels * mask
         return self._lower(pixels, training=training and not self._frozen)
 
-    def known(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns "low_level_features": `Protocol.frozen` of a method with a frozen lower part."""
+    def frozen_features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns "low_level_features": `Method.frozen` of a method with a frozen lower part."""
         return {"low_level_features": self._lower(self._normalize(images), training=False)}
 
 

@@ -28,7 +28,7 @@ class Method:
 
         Args:
           builders: see `Builders`.
-          freeze_lower: whether `lower` keeps the weights that it starts from; without masks, `reuse_frozen` can be set
+          freeze_lower: whether `lower` keeps the weights that it starts from; without masks, `cache_frozen_features` can be set
             then.
           mask_probability: share of training pictures that get a random mask, 0..1.
           mask_cells: the random field has this many cells along each side; fewer cells, larger blobs.
@@ -54,7 +54,7 @@ class Method:
         mask = None
         if "key" in batch and self._mask_probability > 0:
             mask = self._random_masks(batch["key"], *batch["image"].shape[1:3])
-        features = self._low_level.of(batch, training=training, mask=mask)
+        features = self._low_level.features(batch, training=training, mask=mask)
         return {"logits": self._upper(features, training=training)["logits"]}
 
     def predict(self, images):

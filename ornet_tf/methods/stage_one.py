@@ -26,8 +26,8 @@ class Method:
 
         Args:
           builders: see `Builders`.
-          freeze_lower: whether `lower` keeps the weights that it starts from, so that `reuse_frozen` can be set.
-          object_prior: whether training also gives the seed, the target of a `seed_agreement` loss (see
+          freeze_lower: whether `lower` keeps the weights that it starts from, so that `cache_frozen_features` can be set.
+          object_prior: whether training also gives the seed, the target of a `pseudo_mask_agreement` loss (see
             `ornet_tf.models.object_prior` and config.object_prior). Choose features that know objects: ImageNet's
             weights and a deep split. They must stay as they are: set `freeze_lower`, and leave `upper` out of the
             phase's `trainable`; its batch normalisation keeps its statistics. There is a part `direction` then, which
@@ -56,10 +56,10 @@ class Method:
     def forward(self, batch, *, training):
         """Returns "activation_map", "class_maps", "generator_logits" (Eq. 4) and "logits" of the gated features.
 
-        In training, with an object prior, "seed_map" [B, h, w, 1] as well; with `background`, "background_activation"
+        In training, with an object prior, "pseudo_mask" [B, h, w, 1] as well; with `background`, "background_activation"
         and "whole_activation" [B]: the mean of `upper`'s "features" for features times 1 - map, and for all of them.
         """
-        features = self._low_level.of(batch, training=training)  # [B, h, w, C]
+        features = self._low_level.features(batch, training=training)  # [B, h, w, C]
         outputs = self._generator(features, training=training)
         gate = tf.cast(outputs["activation_map"], features.dtype)
         outputs = {
@@ -83,7 +83,7 @@ class Method:
         whole = self._upper(features, training=False)["features"]
         targets = {}
         if self.prior is not None:
-            targets["seed_map"] = self.prior.cut(features, whole)
+            targets["pseudo_mask"] = self.prior.pseudo_masks(features, whole)
         if self._background:
             left = self._upper(features * (1.0 - gate), training=False)["features"]
             # Of all channels, not of the label's class: class weights learned from few pictures say less.

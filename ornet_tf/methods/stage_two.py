@@ -39,7 +39,7 @@ class Method:
             authors' released code uses nearest. Bilinear has a deterministic gradient on GPUs.
           teacher: whether training also asks the evaluator for the whole picture less the erased pixels, the target of
             an `agreement` loss; not in the paper.
-          object_prior: whether training also gives the seed, the target of a `seed_agreement` loss, so that the map
+          object_prior: whether training also gives the seed, the target of a `pseudo_mask_agreement` loss, so that the map
             can't leave what stage one has learned from it; not in the paper. There is a part `direction` then, that of
             stage one; `lower` and `evaluator_upper` must be those that it was learned with.
 
@@ -81,10 +81,10 @@ class Method:
         """Returns "activation_map", "erased_map" [B, h, w, 1], "masked_image" [B, H, W, 3] and "evaluator_logits".
 
         Where the batch has a "key" the map is erased. In training there are with `teacher` "teacher_logits" too, with
-        an object prior "seed_map" [B, h, w, 1].
+        an object prior "pseudo_mask" [B, h, w, 1].
         """
         pixels = self._normalize(batch["image"])
-        features = self._low_level.of(batch, training=False)
+        features = self._low_level.features(batch, training=False)
         outputs = self._generator(features, training=training)
         activation_map = erased_map = outputs["activation_map"]
         if "key" in batch and self._erase is not None:
@@ -102,16 +102,16 @@ class Method:
             outputs["teacher_logits"] = self._evaluate(pixels * self._enlarge(kept, pixels))
         if training and self.prior is not None:
             last = self._evaluator_upper(features, training=False)["features"]
-            outputs["seed_map"] = self.prior.cut(features, last)
+            outputs["pseudo_mask"] = self.prior.pseudo_masks(features, last)
         return outputs
 
     def frozen(self, images):
         """Returns "low_level_features" [B, h, w, C]: what the low layers, which do not learn, make of the images."""
-        return self._low_level.known(images)
+        return self._low_level.frozen_features(images)
 
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] of the whole image."""
-        outputs = self._generator(self._low_level.of({"image": images}, training=False), training=False)
+        outputs = self._generator(self._low_level.features({"image": images}, training=False), training=False)
         return {"activation_map": outputs["activation_map"], "logits": self._evaluate(self._normalize(images))}
 
     def _enlarge(self, activation_map, pixels):

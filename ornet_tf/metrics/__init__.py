@@ -1,4 +1,4 @@
-"""Metric conventions. A plug-in defines the class `Protocol(settings, *, options...)`; see `Protocol` for what it has.
+"""Metric conventions. A plug-in defines the class `Protocol(settings, *, options...)`; see `Metric` for what it has.
 
 A convention is everything between an activation map and a figure: how the map is enlarged, cut at thresholds and boxed,
 what frame the truth is in, what overlap counts, and which threshold is reported. Figures of different conventions must
@@ -17,7 +17,7 @@ from ornet_tf.metrics._bootstrap import Bootstrap
 
 
 class Settings(typing.NamedTuple):
-    """What all protocols of an evaluation share.
+    """What all metrics of an evaluation share.
 
     Attributes:
       image_size: S, side of the evaluation view in pixels.
@@ -40,7 +40,7 @@ class Metric(typing.Protocol):
     Maps are not kept: `measure` makes of each what the figures need, in the graph and on the device of the map.
 
     Attributes:
-      titles: name of each set of figures that the protocol reports -> what stands above its table.
+      titles: name of each set of figures that the metric reports -> what stands above its table.
       needs_masks: whether it can be computed only where the data set has masks.
     """
 

@@ -1,4 +1,4 @@
-"""What the protocols with one box for each threshold share: CorLoc, LocErr and ClsErr with their intervals."""
+"""What the metrics with one box for each threshold share: CorLoc, LocErr and ClsErr with their intervals."""
 from __future__ import annotations
 
 from collections.abc import Mapping

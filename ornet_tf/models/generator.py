@@ -18,7 +18,7 @@ from ornet_tf.models.layers import batch_norm, conv_norm_relu
 _MOST_LEVELS, _MOST_CHANNELS = 20, 2**20  # far beyond what memory holds
 
 
-def check_options(where: str, *, base_width: int, depth: int, growth: float, map_gain: float) -> None:
+def check_options(where: str, *, base_width: int, depth: int, growth: float, logit_scale: float) -> None:
     """Checks the values of the options of `build`.
 
     Args:
@@ -26,7 +26,7 @@ def check_options(where: str, *, base_width: int, depth: int, growth: float, map
       base_width: see `build`, as all that follow.
       depth: see there.
       growth: see there.
-      map_gain: see there.
+      logit_scale: see there.
 
     Raises:
       UserError: if a number is out of range, or a level would have no channel, or far too many.
@@ -35,7 +35,7 @@ def check_options(where: str, *, base_width: int, depth: int, growth: float, map
         raise UserError(f"{where}.depth: expected a whole number from 1 to {_MOST_LEVELS}, got {depth!r}.")
     if not 1 <= base_width <= _MOST_CHANNELS:
         raise UserError(f"{where}.base_width: expected a whole number from 1 to {_MOST_CHANNELS}, got {base_width!r}.")
-    for key, value in (("growth", growth), ("map_gain", map_gain)):
+    for key, value in (("growth", growth), ("logit_scale", logit_scale)):
         if not 0 < value < math.inf:
             raise UserError(f"{where}.{key}: expected a positive number, got {value!r}.")
     doublings = math.log2(base_width) + depth * math.log2(growth)  # the power itself may be too large for a float
@@ -53,7 +53,7 @@ def build(
     base_width: int = 64,
     depth: int = 3,
     growth: float = 2.0,
-    map_gain: float = 1.0,
+    logit_scale: float = 1.0,
 ) -> keras.Model:
     """Builds the U-Net-like generator and its two heads.
 
@@ -63,7 +63,7 @@ def build(
       base_width: channels of the first encoder level.
       depth: the number of times that the encoder halves the resolution.
       growth: factor of the channels from one level to the next.
-      map_gain: factor between the map's batch normalisation and its sigmoid. The paper has 1; a larger one lets the
+      logit_scale: factor between the map's batch normalisation and its sigmoid. The paper has 1; a larger one lets the
         map leave the grey middle in fewer steps.
 
     Returns:
@@ -73,7 +73,7 @@ def build(
     Raises:
       UserError: if an option is out of range, or h or w is not a multiple of 2 ** depth.
     """
-    check_options("generator", base_width=base_width, depth=depth, growth=growth, map_gain=map_gain)
+    check_options("generator", base_width=base_width, depth=depth, growth=growth, logit_scale=logit_scale)
     height, width, _ = feature_shape
     if height % 2**depth or width % 2**depth:
         raise UserError(
@@ -93,12 +93,12 @@ def build(
         x = keras.layers.Concatenate(name=f"up{level}_concat")([skips[level], x])
         for index in (1, 2):
             x = conv_norm_relu(x, widths[level], f"up{level}_{index}")
-    activation_map, class_maps, logits = _heads(x, num_classes, map_gain)
+    activation_map, class_maps, logits = _heads(x, num_classes, logit_scale)
     outputs = {"activation_map": activation_map, "class_maps": class_maps, "logits": logits}
     return keras.Model(inputs, outputs, name="generator")
 
 
-def _heads(x, num_classes: int, map_gain: float):
+def _heads(x, num_classes: int, logit_scale: float):
     """Maps the decoder's features [B, h, w, c] to the activation map [B, h, w, 1], class maps and logits [B, k].
 
     In float32, whatever the policy: thresholds, entropies and boxes are read from the map.
@@ -108,7 +108,7 @@ def _heads(x, num_classes: int, map_gain: float):
     class_maps, kernel, bias = to_class_maps(x)  # [B, h, w, k], [1, 1, c, k], [k]
     score = _ScoreOfClassMaps(dtype="float32", name="map_conv")([x, kernel, bias])
     score = batch_norm("map_norm", dtype="float32")(score)
-    score = keras.layers.Rescaling(map_gain, dtype="float32", name="map_gain")(score)
+    score = keras.layers.Rescaling(logit_scale, dtype="float32", name="logit_scale")(score)
     activation_map = keras.layers.Activation("sigmoid", dtype="float32", name="activation_map")(score)
 
     # The mean over the pixels changes places with both 1x1 convolutions.

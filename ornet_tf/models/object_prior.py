@@ -186,7 +186,7 @@ class ObjectPrior:
         """
         return scores(low_level, self.direction(last, training=False), low_level_weight=self._low_level_weight)
 
-    def cut(self, low_level: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+    def pseudo_masks(self, low_level: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
         """Returns the seeds of training images, float32 [B, h, w, 1]: the largest region of scores above the threshold.
 
         With `learns` the direction takes in these features first. The arguments are those of `scores`.

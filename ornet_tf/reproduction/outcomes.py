@@ -45,7 +45,7 @@ class Run(typing.NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name of the figures that are looked at: those of the box rule, or of the first protocol."""
+        """The name of the figures that are looked at: those of the box rule, or of the first metric."""
         return report.main_figures(self.result)
 
     def summary(self) -> Mapping[str, Any]:
@@ -95,7 +95,7 @@ class Outcome(typing.NamedTuple):
     def failures(self) -> dict[str, float]:
         """Returns the percentage of pictures with a right box and with each kind of failure, over all seeds.
 
-        Empty where the protocol does not know boxes at a fixed threshold.
+        Empty where the metric does not know boxes at a fixed threshold.
         """
         total: dict[str, int] = {}
         for run in self.runs:

@@ -12,7 +12,7 @@ from ornet_tf.reproduction import charts
 from ornet_tf.reproduction.charts import Series
 from ornet_tf.reproduction.outcomes import BINS, Outcome
 
-_KEY = "corloc"  # what is compared where the protocol has it
+_KEY = "corloc"  # what is compared where the metric has it
 
 
 class Table(typing.NamedTuple):
@@ -32,7 +32,7 @@ class Table(typing.NamedTuple):
 
 
 def score(outcomes: Sequence[Outcome]) -> str:
-    """Returns the figure that is compared: CorLoc at the fixed threshold, or the first one of the protocol."""
+    """Returns the figure that is compared: CorLoc at the fixed threshold, or the first one of the metric."""
     known = list(outcomes[0].runs[0].figures())
     return _KEY if _KEY in known or not known else known[0]
 
@@ -75,7 +75,7 @@ def histograms(outcomes: Sequence[Outcome], title: str) -> np.ndarray:
 
 
 def threshold_curves(outcomes: Sequence[Outcome], title: str) -> np.ndarray | None:
-    """Draws CorLoc against the threshold on the map, the mean over seeds; None where the protocol has no such curve."""
+    """Draws CorLoc against the threshold on the map, the mean over seeds; None where the metric has no such curve."""
     table = thresholds_table(outcomes)
     if table is None:
         return None

@@ -67,16 +67,16 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return worker_name(strategy) in ("", "chief-0" if "chief" in names else "worker-0")
 
 
-def check_replicas(strategy: tf.distribute.Strategy, *, batch_size: int, accumulate: int, xla: bool) -> None:
+def check_replicas(strategy: tf.distribute.Strategy, *, batch_size: int, gradient_accumulation: int, xla: bool) -> None:
     """Checks what the number of replicas allows.
 
     Raises:
       UserError: if the batch can't be split evenly, or XLA is asked for on several replicas.
     """
     replicas = strategy.num_replicas_in_sync
-    if batch_size % (replicas * accumulate):
+    if batch_size % (replicas * gradient_accumulation):
         raise UserError(
-            f"batch_size: expected a multiple of the {replicas} devices times accumulate = {accumulate}, "
+            f"batch_size: expected a multiple of the {replicas} devices times gradient_accumulation = {gradient_accumulation}, "
             f"got {batch_size}."
         )
     if xla and replicas > 1:  # batch statistics that span replicas can't be compiled

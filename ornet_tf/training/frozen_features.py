@@ -21,13 +21,13 @@ def check(method: Method, where: str = "") -> None:
     """Raises UserError if nothing of a method can be kept; `where` is the path of what holds the option."""
     if not hasattr(method, "frozen"):
         raise UserError(
-            f"{where}reuse_frozen: this method has no frozen part that sees the pictures as they come. Set it to False "
+            f"{where}cache_frozen_features: this method has no frozen part that sees the pictures as they come. Set it to False "
             "or, before stage two, options.freeze_lower to True and options.mask_probability to 0."
         )
 
 
 class FrozenFeatures:
-    """The outputs of `Protocol.frozen` for each view of each picture, in memory."""
+    """The outputs of `Method.frozen` for each view of each picture, in memory."""
 
     def __init__(
         self,
@@ -54,8 +54,8 @@ class FrozenFeatures:
         """
         if random_crop and crop != resize:
             raise UserError(
-                f"reuse_frozen: expected random_crop = False or crop = resize, so that a picture has one or two views, "
-                f"got random crops of {crop} of {resize} pixels. Set reuse_frozen or random_crop to False."
+                f"cache_frozen_features: expected random_crop = False or crop = resize, so that a picture has one or two views, "
+                f"got random crops of {crop} of {resize} pixels. Set cache_frozen_features or random_crop to False."
             )
         check(method)
         views = 2 if horizontal_flip else 1
@@ -80,13 +80,13 @@ class FrozenFeatures:
                 if name not in self._tables:
                     self._tables[name] = main_memory.allocate(
                         (len(source), *values.shape[1:]), values.dtype.as_numpy_dtype,
-                        what=f"reuse_frozen: {name} of all pictures", remedy="Set reuse_frozen to False.",
+                        what=f"cache_frozen_features: {name} of all pictures", remedy="Set cache_frozen_features to False.",
                     )
                 self._tables[name][start : start + len(batch)] = values.numpy()
             start += len(batch)
         self._tensors = {name: main_memory.as_tensor(table) for name, table in self._tables.items()}
 
-    def of(self, index: tf.Tensor, mirrored: tf.Tensor) -> dict[str, tf.Tensor]:
+    def lookup(self, index: tf.Tensor, mirrored: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the outputs of a batch.
 
         Args:
@@ -94,7 +94,7 @@ class FrozenFeatures:
           mirrored: bool [b].
 
         Returns:
-          What `Protocol.frozen` returned for these views, [b, ...].
+          What `Method.frozen` returned for these views, [b, ...].
         """
         with tf.device("/CPU:0"):  # where the tables are: on a GPU they would be copied there in each step
             place = tf.stack([index, tf.cast(mirrored, tf.int64)], axis=1)

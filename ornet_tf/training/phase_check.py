@@ -30,7 +30,7 @@ def check(config: ConfigDict, source: Source) -> None:
             raise UserError(
                 f"{where}.batch_size: expected at most the {len(source)} training pictures, got {section.batch_size}."
             )
-        if section.reuse_frozen:
+        if section.cache_frozen_features:
             frozen_features.check(method, where=f"{where}.")
         if section.xla and not getattr(method, "can_be_compiled", True):
             raise UserError(f"{where}.xla: expected False, as a seed can't be computed by XLA, got True.")

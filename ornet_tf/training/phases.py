@@ -86,7 +86,7 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
 def _check_replicas(config: ConfigDict, strategy: tf.distribute.Strategy) -> None:
     for name in config.phases:
         try:
-            options = {key: config.phase[name][key] for key in ("batch_size", "accumulate", "xla")}
+            options = {key: config.phase[name][key] for key in ("batch_size", "gradient_accumulation", "xla")}
             distribution.check_replicas(strategy, **options)
         except UserError as error:
             raise UserError(f"config.phase.{name}.{error}") from error
@@ -130,7 +130,7 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
         section.losses.to_dict(),
         steps=steps,
         batch_size=section.batch_size,
-        accumulate=section.accumulate,
+        gradient_accumulation=section.gradient_accumulation,
         scale_loss=section.precision == "float16",
         xla=section.xla,
     )
@@ -159,9 +159,9 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     distribution.check_same_on_all_workers(strategy, {"step of the newest checkpoint": str(step)})
     if step == 0:
         checkpoints.load_parts(method.parts, section.init_from, run.workdir)
-    if section.reuse_frozen:
+    if section.cache_frozen_features:
         views = {key: config.input[key] for key in ("resize", "crop", "horizontal_flip")}
-        training_step.reuse(FrozenFeatures(method, source, random_crop=section.random_crop, **views))
+        training_step.use_frozen_features(FrozenFeatures(method, source, random_crop=section.random_crop, **views))
     # Not with the ids of other trainings: what is shown is a function of configuration and seed.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}
     watched = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()

@@ -55,7 +55,7 @@ class TrainingStep:
         *,
         steps: int,
         batch_size: int,
-        accumulate: int = 1,
+        gradient_accumulation: int = 1,
         scale_loss: bool = False,
         xla: bool = False,
     ):
@@ -69,7 +69,7 @@ class TrainingStep:
           steps: of the whole phase: ramps are shares of it.
           batch_size: the global batch size: every loss is a sum over it, divided by it, whatever the number of
             replicas, because gradients are added up over the replicas.
-          accumulate: into how many parts each replica's batch is cut. Their gradients are added up before the update;
+          gradient_accumulation: into how many parts each replica's batch is cut. Their gradients are added up before the update;
             memory is that of one part. Batch normalisation sees one part at a time.
           scale_loss: for float16: whether the loss is multiplied, so that small gradients do not vanish; steps whose
             gradients overflow are left out, and halve the factor.
@@ -84,9 +84,9 @@ class TrainingStep:
         paths = {id(v): path for path, v in method.trainable_variables.items()}
         self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
         self._statistics = variables.named_statistics(method.parts)
-        self._batch_size, self._accumulate = batch_size, accumulate
-        self._frozen_outputs: FrozenFeatures | None = None
-        distribution.check_replicas(strategy, batch_size=batch_size, accumulate=accumulate, xla=xla)
+        self._batch_size, self._gradient_accumulation = batch_size, gradient_accumulation
+        self._frozen_features: FrozenFeatures | None = None
+        distribution.check_replicas(strategy, batch_size=batch_size, gradient_accumulation=gradient_accumulation, xla=xla)
         compiled = tf.function(self._gradients_and_metrics, jit_compile=True)
         self._differentiate, self._xla = compiled if xla else self._gradients_and_metrics, xla
         self._names: list[str] = []
@@ -97,9 +97,9 @@ class TrainingStep:
         self.state, self._scale_loss = self._loss_scale.state, scale_loss  # the first for the checkpoint
         self._loop = tf.function(self._run_loop)
 
-    def reuse(self, frozen_outputs: FrozenFeatures) -> None:
+    def use_frozen_features(self, frozen_features: FrozenFeatures) -> None:
         """Takes what frozen parts make of the pictures from there, instead of computing it in each step."""
-        self._frozen_outputs = frozen_outputs
+        self._frozen_features = frozen_features
 
     def stop(self) -> None:
         """Ends the loop after the step that it is in or the next one, on all hosts; may be called from any thread."""
@@ -175,10 +175,10 @@ class TrainingStep:
 
     def _accumulated(self, batch, step, scale):
         """Adds gradients and metrics up over the parts of this replica's batch, one part after the other."""
-        if self._frozen_outputs is not None:
-            batch = {**batch, **self._frozen_outputs.of(batch["index"], batch["mirrored"])}
-        total, size = (), self._batch_size // self._strategy.num_replicas_in_sync // self._accumulate
-        for part in range(self._accumulate):
+        if self._frozen_features is not None:
+            batch = {**batch, **self._frozen_features.lookup(batch["index"], batch["mirrored"])}
+        total, size = (), self._batch_size // self._strategy.num_replicas_in_sync // self._gradient_accumulation
+        for part in range(self._gradient_accumulation):
             # One after the other: else the executor would hold the activations of several parts at once.
             with tf.control_dependencies(tf.nest.flatten(total)):
                 chosen = {key: value[part * size : (part + 1) * size] for key, value in batch.items()}

@@ -53,10 +53,10 @@ def spoiled(tree, encode):
     return tree
 
 
-def config_of(root, *protocols):
+def config_of(root, *metrics):
     config = ornet.default()
     config.dataset = {"name": "cub", "options": {"root": str(root)}}
-    config.evaluation.protocols = protocols or ("half_open",)
+    config.evaluation.metrics = metrics or ("corloc",)
     return config
 
 
@@ -112,9 +112,9 @@ def test_an_evaluation_that_needs_masks_lists_all_that_cannot_be_used_before_any
         f"  {folder / 'a.png'}: file not found\n"
         f"  {folder / 'b.png'}: truncated or damaged PNG\n"
         f"  {folder / 'c.png'}: 30 x 20 (height x width), its picture 20 x 30\n"
-        "Repair or add them, or leave pxap out of config.evaluation.protocols."
+        "Repair or add them, or leave pxap out of config.evaluation.metrics."
     )
-    config = config_of(spoiled, "half_open", "pxap")
+    config = config_of(spoiled, "corloc", "pxap")
     with pytest.raises(ValueError) as caught:  # the folder of a run is not even looked at
         measurement.evaluate(config, str(tmp_path / "nowhere"))
     assert str(caught.value) == expected

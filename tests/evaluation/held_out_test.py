@@ -65,7 +65,7 @@ def test_images_without_a_box_are_counted_in_every_table(copy, caplog):
     config, folder = copy
     lines, of_test = boxes_of(config, folder)
     write_boxes(folder, [line for i, line in enumerate(lines) if i not in of_test[:2]])
-    config.evaluation.protocols = ("half_open", "ornet", "wsol_v1", "wsol_v2")
+    config.evaluation.metrics = ("corloc", "ornet", "wsol_v1", "wsol_v2")
     with caplog.at_level("WARNING", logger="absl"):
         result = measurement.evaluate(config, str(folder / "run"))
     count = len(of_test)
@@ -86,7 +86,7 @@ def test_a_box_that_the_crop_leaves_out_counts_as_missed(copy):
     lines[of_test[0]] = f"{lines[of_test[0]].split(',')[0]},0,0,1,{tiny_folder.SIDE}"  # a line at the upper edge
     write_boxes(folder, lines)
     config.input.update({"resize": 40, "crop": 32})
-    config.evaluation.protocols = ("half_open", "ornet", "wsol_v1", "wsol_v2")
+    config.evaluation.metrics = ("corloc", "ornet", "wsol_v1", "wsol_v2")
     shutil.rmtree(folder / "run")
     train(config, str(folder / "run"))
     result = measurement.evaluate(config, str(folder / "run"))

@@ -74,7 +74,7 @@ def test_two_devices_count_every_picture_once_like_one(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     rows = ("cam", "stage_two")
-    config.evaluation.update({"rows": rows, "protocols": ("half_open", "wsol_v2")})
+    config.evaluation.update({"rows": rows, "metrics": ("corloc", "wsol_v2")})
     source = loading.load_split(config, "test")
     on_devices = []
     for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
@@ -118,7 +118,7 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
 
     def figures(split, source, expected_traces):
         traces.clear()
-        measured = measurement.measure(rows, source, split)["free"]["half_open"].summary()
+        measured = measurement.measure(rows, source, split)["free"]["corloc"].summary()
         assert len(traces) == expected_traces * len(models) * len(devices)
         assert measured["tight"]["images"] == len(source)
         return measured
@@ -131,7 +131,7 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
     assert figures("test", test, 0) == of_test
     # What was traced on another split measures as well as what is traced on this one.
     fresh = measurement.DistributedRows(config, strategy, models)
-    fresh = measurement.measure(fresh, test, "test")["free"]["half_open"]
+    fresh = measurement.measure(fresh, test, "test")["free"]["corloc"]
     assert fresh.summary() == of_test
 
 
@@ -149,7 +149,7 @@ def test_a_map_that_is_no_number_is_not_measured():
             }
 
     config = tiny_experiment.get_config()
-    config.evaluation.update({"rows": ("free",), "protocols": ("wsol_v1",)})  # which makes zeros of them
+    config.evaluation.update({"rows": ("free",), "metrics": ("wsol_v1",)})  # which makes zeros of them
     rows = measurement.DistributedRows(config, strategies.mirrored("CPU:0"), {"free": Method()})
     source = loading.load_split(config, "test")
     message = f"map or the logits of free are NaN or infinite for 7 of 8 pictures, such as {source.names[1]}: .* run"
@@ -213,7 +213,7 @@ def test_all_conventions_are_reported_side_by_side(tiny_run, tmp_path):
     config, workdir = tiny_run[0].copy_and_resolve_references(), str(shutil.copytree(tiny_run[1], tmp_path / "run"))
     names = ("wsol_v1", "wsol_v2", "ornet", "pxap")
     rows = ("cam", "cam_true_label")
-    config.evaluation.update({"protocols": names, "rows": rows, "pictures": 1, "bootstrap_samples": 100})
+    config.evaluation.update({"metrics": names, "rows": rows, "pictures": 1, "bootstrap_samples": 100})
     result = rows.evaluate(config, workdir)
     figures = result["rows"]["cam"]
     assert list(figures) == list(names)
@@ -241,7 +241,7 @@ def masks_of(config):
 
 def test_a_convention_that_needs_masks_says_so_where_there_are_none(tiny_run, monkeypatch):
     config = tiny_run[0].copy_and_resolve_references()
-    config.evaluation.protocols = ("half_open", "pxap")
+    config.evaluation.metrics = ("corloc", "pxap")
     load = loading.load_source
     monkeypatch.setattr(
         build, "load_source", lambda *arguments: dataclasses.replace(load(*arguments), masks=None)

@@ -19,17 +19,17 @@ SOURCE = Source(["ant", "bee"], [b""] * 4, [f"p/{i}" for i in range(4)], np.arra
 def written(tmp_path_factory):
     """The folder and the result of two rows whose boxes overlap as in OVERLAPS, the same at all thresholds."""
     folder = tmp_path_factory.mktemp("evaluation")
-    measured = {row: {"half_open": registry.find("protocols", "half_open")(Settings(bootstrap=Bootstrap(50)))}
+    measured = {row: {"corloc": registry.find("metrics", "corloc")(Settings(bootstrap=Bootstrap(50)))}
                 for row in OVERLAPS}
     for row, overlaps in OVERLAPS.items():
         boxes = np.float32([[[0, 0, 1 if np.isnan(v) else v, 1]] * 19 for v in overlaps])
         truth = np.float32([[[0, 0, 0 if np.isnan(v) else 1, 1]] for v in overlaps])
         known = {"boxes": truth, "logits": np.eye(2)[[0, 0, 0, 1]], "label": SOURCE.labels}
-        measured[row]["half_open"].update({"tight": boxes, "largest": boxes}, known)
+        measured[row]["corloc"].update({"tight": boxes, "largest": boxes}, known)
     result = {
         "split": "test", "threshold_split": "", "images": 4, "box_rule": "largest", "bootstrap_samples": 50,
-        "protocols": {"half_open": ["tight", "largest"]},
-        "rows": {row: of_row["half_open"].summary() for row, of_row in measured.items()},
+        "metrics": {"corloc": ["tight", "largest"]},
+        "rows": {row: of_row["corloc"].summary() for row, of_row in measured.items()},
     }
     report.write(str(folder), result, SOURCE, measured, cases=2)
     return folder, result

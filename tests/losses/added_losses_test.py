@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf.losses import agreement, background_suppression, seed_agreement
+from ornet_tf.losses import agreement, background_suppression, pseudo_mask_agreement
 from tests.losses.loss_inputs import inputs, slopes, values_and_gradients
 
 
@@ -30,8 +30,8 @@ def test_agreement_refuses_judgements_of_other_classes():
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
 def test_seed_is_the_cross_entropy_of_each_pixel_against_the_seed_that_learns_nothing(smoothing):
-    maps, seeds = inputs("seed_agreement")
-    values, [gradient, of_seed] = values_and_gradients(seed_agreement.loss, [maps, seeds], label_smoothing=smoothing)
+    maps, seeds = inputs("pseudo_mask_agreement")
+    values, [gradient, of_seed] = values_and_gradients(pseudo_mask_agreement.loss, [maps, seeds], label_smoothing=smoothing)
     for i in range(4):
         target = seeds[i].numpy().astype(np.float64).ravel() * (1.0 - smoothing) + smoothing / 2.0
 
@@ -46,13 +46,13 @@ def test_seed_is_the_cross_entropy_of_each_pixel_against_the_seed_that_learns_no
 
 def test_a_map_that_is_sure_of_the_opposite_of_its_seed_learns():
     maps = tf.reshape(tf.constant([0.0, 1.0]), [2, 1, 1, 1])
-    _, [gradient, _] = values_and_gradients(seed_agreement.loss, [maps, 1.0 - maps])
+    _, [gradient, _] = values_and_gradients(pseudo_mask_agreement.loss, [maps, 1.0 - maps])
     assert gradient[0] < -1e3 and gradient[1] > 1e3
 
 
 def test_seed_refuses_a_seed_of_another_grid():
     with pytest.raises(ValueError, match=r"must both be \[B, h, w, 1\], got \(2, 4, 4, 1\), \(2, 8, 8, 1\)"):
-        seed_agreement.loss(tf.zeros([2, 4, 4, 1]), tf.zeros([2, 8, 8, 1]))
+        pseudo_mask_agreement.loss(tf.zeros([2, 4, 4, 1]), tf.zeros([2, 8, 8, 1]))
 
 
 def test_background_suppression_is_the_share_that_is_left_of_an_activation_that_learns_nothing():

@@ -14,7 +14,7 @@ def ordinary(name):
     random = np.random.default_rng(1)
     if name == "activation_map":
         return random.uniform(0.02, 0.98, [4, 5, 7, 1]).astype(np.float32)
-    if name == "seed_map":
+    if name == "pseudo_mask":
         return random.integers(0, 2, [4, 5, 7, 1]).astype(np.float32)
     if name in ("background_activation", "whole_activation"):
         return random.uniform(0.5, 9.0, [4]).astype(np.float32) + len(name)
@@ -32,7 +32,7 @@ def extreme(name):
     if name == "activation_map":
         ends = [0.0, 1.0, 1e-45, 1e-38, TINY, 1.0 - TINY, 0.5, 1e-7]
         return np.array([ends, [0.0] * 8, [1.0] * 8, [0.5] * 8], np.float32).reshape(4, 2, 4, 1)
-    if name == "seed_map":
+    if name == "pseudo_mask":
         return np.array([[0, 1] * 4, [1] * 8, [0] * 8, [0, 1] * 4], np.float32).reshape(4, 2, 4, 1)
     if name == "background_activation":
         return np.array([0.0, 1e-30, 1e30, 0.0], np.float32)

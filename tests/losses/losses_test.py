@@ -151,7 +151,7 @@ def test_weighted_entropy_stays_finite_for_any_width(sigma):
         ("weighted_entropy", {"sigma": float("nan")}, ValueError, "sigma must be positive and finite"),
         ("weighted_entropy", {"mu": 1.5}, ValueError, "mu must be a map value between 0 and 1, got 1.5"),
         ("weighted_entropy", {"mu": "0.5"}, UserError, "mu must be a number, got '0.5'"),
-        ("seed_agreement", {"label_smoothing": 1.0}, ValueError, "must be at least 0 and below 1, got 1.0"),
+        ("pseudo_mask_agreement", {"label_smoothing": 1.0}, ValueError, "must be at least 0 and below 1, got 1.0"),
         ("cross_entropy", {"label_smoothing": 1.0}, ValueError, "label_smoothing must be at least 0 and below 1"),
         ("cross_entropy", {"label_smoothing": -0.1}, ValueError, "label_smoothing must be at least 0 and below 1"),
         ("cross_entropy", {"label_smoothing": "0.1"}, UserError, "label_smoothing must be a number"),

@@ -69,12 +69,12 @@ def test_stage_one_gives_the_seed_and_what_the_map_leaves_in_the_background():
     features = lower(images() / 64.0 - 2.0)
     projection = method.parts["direction"](upper(features)["features"])  # learned from these four pictures
     scores = object_prior.scores(features, projection, low_level_weight=0.5)
-    np.testing.assert_array_equal(outputs["seed_map"], object_prior.largest_region(scores, 0.4))
+    np.testing.assert_array_equal(outputs["pseudo_mask"], object_prior.largest_region(scores, 0.4))
     gate = outputs["activation_map"]
     for name, share in (("background_activation", 1.0 - gate), ("whole_activation", 1.0)):
         mean = np.maximum(upper(features * share)["features"], 0).mean(axis=(1, 2, 3))
         np.testing.assert_allclose(outputs[name], mean, rtol=1e-4, atol=1e-6)
-    assert not {"seed_map", "whole_activation"} & {*method.forward({"image": images()}, training=False)}
+    assert not {"pseudo_mask", "whole_activation"} & {*method.forward({"image": images()}, training=False)}
 
 
 def test_stage_one_refuses_a_prior_on_features_that_move():

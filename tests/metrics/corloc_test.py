@@ -10,11 +10,11 @@ from ornet_tf.metrics._bootstrap import Bootstrap
 def test_the_two_rules_draw_their_own_boxes_and_an_overlap_of_a_half_is_enough():
     one = np.zeros([1, 8, 8, 1], np.float32)
     one[0, 2:6, 2:4], one[0, 0, 7] = 0.9, 0.6  # a component, and a pixel in the corner that is off at 0.65
-    protocol = registry.find("protocols", "half_open")(Settings(components="native", bootstrap=Bootstrap(0)))
-    found = protocol.measure(tf.constant(one), {})
+    metric = registry.find("metrics", "corloc")(Settings(components="native", bootstrap=Bootstrap(0)))
+    found = metric.measure(tf.constant(one), {})
     truth = {"boxes": np.float32([[[2, 2, 6, 6]]]) / 8, "label": np.array([1]), "logits": np.eye(2)[[1]]}
-    protocol.update({key: value.numpy() for key, value in found.items()}, truth)
-    summary, lines = protocol.summary(), protocol.per_image()
+    metric.update({key: value.numpy() for key, value in found.items()}, truth)
+    summary, lines = metric.summary(), metric.per_image()
     assert (summary["tight"]["corloc"], summary["largest"]["corloc"]) == (0.0, 100.0)
     assert summary["tight"]["best_threshold_on_evaluated_data"] == 0.6  # > 0.6 in float32
     boxes = {rule: [float(columns[side][0]) * 8 for side in ("ymin", "xmin", "ymax", "xmax")]

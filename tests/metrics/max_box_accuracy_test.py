@@ -105,9 +105,9 @@ def test_figures_of_random_maps_are_those_of_the_plain_program(name, asked, inte
     corners = np.sort(rng.integers(0, SIZE, (count, 2, 2, 2)), axis=2) + np.array([0, 1])[:, np.newaxis]
     truth = np.concatenate([corners[:, :, 0], corners[:, :, 1]], axis=-1).astype(np.int64)  # ymin xmin ymax xmax
     truth[::3, 1] = 0  # one box only
-    protocol = registry.find("protocols", name)(Settings(image_size=SIZE, bootstrap=Bootstrap(0)), interval=interval)
-    found = protocol.measure(tf.constant(maps, tf.float32)[..., tf.newaxis], {"boxes": np.float32(truth / SIZE)})
-    protocol.update({key: value.numpy() for key, value in found.items()}, {})
+    metric = registry.find("metrics", name)(Settings(image_size=SIZE, bootstrap=Bootstrap(0)), interval=interval)
+    found = metric.measure(tf.constant(maps, tf.float32)[..., tf.newaxis], {"boxes": np.float32(truth / SIZE)})
+    metric.update({key: value.numpy() for key, value in found.items()}, {})
     ious = []
     for one, boxes in zip(maps.astype(np.float32).astype(np.float64), truth):
         enlarged = cv2.resize(one, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
@@ -116,7 +116,7 @@ def test_figures_of_random_maps_are_those_of_the_plain_program(name, asked, inte
         real = [(box[1], box[0], box[3], box[2]) for box in boxes.tolist() if box[2] > box[0] and box[3] > box[1]]
         ious.append(by_opencv(scores, real, taus, name == "wsol_v2") if real else [np.nan] * len(taus))
     accuracy = 100 * np.mean(np.array(ious)[:, np.newaxis] >= np.array(asked)[:, np.newaxis], axis=0)
-    figures = protocol.summary()[name]
+    figures = metric.summary()[name]
     assert figures["images_with_boxes"] == count
     assert figures["maxboxacc"] == pytest.approx(accuracy.max(axis=1).mean())
     for iou, of_tau in zip(asked, accuracy):
@@ -126,14 +126,14 @@ def test_figures_of_random_maps_are_those_of_the_plain_program(name, asked, inte
         kept = [index for index, tau in enumerate(taus) if tau in figures["thresholds"]]
         np.testing.assert_allclose(np.array(figures["accuracy_by_threshold"][key])[places], of_tau[kept])
     np.testing.assert_allclose(
-        protocol.per_image()[name]["iou"], np.array(ious)[:, accuracy[asked.index(0.5)].argmax()], rtol=1e-6
+        metric.per_image()[name]["iou"], np.array(ious)[:, accuracy[asked.index(0.5)].argmax()], rtol=1e-6
     )
 
 
 def test_a_grid_of_a_thousand_thresholds_has_255_cuts():
-    protocol = registry.find("protocols", "wsol_v1")(Settings(image_size=SIZE))
+    metric = registry.find("metrics", "wsol_v1")(Settings(image_size=SIZE))
     boxes = np.float32([[[0, 0, 0.5, 0.5]]])
-    iou = protocol.measure(tf.reshape(tf.range(64.0), [1, 8, 8, 1]), {"boxes": boxes})["iou"]
+    iou = metric.measure(tf.reshape(tf.range(64.0), [1, 8, 8, 1]), {"boxes": boxes})["iou"]
     assert iou.shape == (1, 255)
-    assert len(protocol._thresholds) == 255
-    assert protocol._thresholds[1] == 0.004  # 1 / 255 = 0.0039
+    assert len(metric._thresholds) == 255
+    assert metric._thresholds[1] == 0.004  # 1 / 255 = 0.0039

@@ -10,7 +10,7 @@ from ornet_tf import registry
 from ornet_tf.metrics import Settings, describe_count, number
 from ornet_tf.metrics._bootstrap import Bootstrap
 
-PROTOCOLS = registry.choices("protocols")
+PROTOCOLS = registry.choices("metrics")
 SIZE, COUNT = 24, 30
 SETTINGS = Settings(image_size=SIZE, threshold=0.5, iou_threshold=0.5, components="native", bootstrap=Bootstrap(200))
 
@@ -40,18 +40,18 @@ def data():
 
 @functools.cache
 def measurer(name, settings):
-    """Returns the graph part of a protocol, traced once for batches of all sizes."""
+    """Returns the graph part of a metric, traced once for batches of all sizes."""
     maps, truth = data()
     spec = [{key: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for key, value in part.items()}
             for part in ({"maps": maps}, {key: truth[key] for key in ("boxes", "whole_boxes", "mask")})]
-    measure = registry.find("protocols", name)(settings).measure
+    measure = registry.find("metrics", name)(settings).measure
     return tf.function(measure, input_signature=[spec[0]["maps"], spec[1]])
 
 
 @functools.cache
 def measured(name, *parts, settings=SETTINGS):
-    """Returns the protocol after a batch for each part, (first, last + 1), of the pictures."""
-    protocol = registry.find("protocols", name)(settings)
+    """Returns the metric after a batch for each part, (first, last + 1), of the pictures."""
+    metric = registry.find("metrics", name)(settings)
     measure = measurer(name, settings)
     maps, truth = data()
     for part in [slice(*part) for part in parts or [(0, COUNT)]]:
@@ -59,8 +59,8 @@ def measured(name, *parts, settings=SETTINGS):
         in_graph = {key: tf.constant(value) for key, value in batch.items() if key not in ("label", "logits")}
         found = measure(tf.constant(maps[part]), in_graph)
         assert all(value.shape[0] == len(batch["label"]) for value in found.values())
-        protocol.update({key: value.numpy() for key, value in found.items()}, batch)
-    return protocol
+        metric.update({key: value.numpy() for key, value in found.items()}, batch)
+    return metric
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -76,9 +76,9 @@ def test_figures_do_not_depend_on_batches_and_are_json(name):
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_each_picture_has_a_line_and_those_without_truth_say_so(name):
-    protocol = measured(name)
-    assert list(protocol.per_image()) == list(protocol.titles)
-    for columns in protocol.per_image().values():
+    metric = measured(name)
+    assert list(metric.per_image()) == list(metric.titles)
+    for columns in metric.per_image().values():
         assert all(values.shape == (COUNT,) for values in columns.values())
         quality = next(iter(columns.values()))
         assert np.isnan(quality[-1])
@@ -106,12 +106,12 @@ def test_every_figure_with_an_interval_lies_in_it_and_without_samples_there_is_n
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_the_table_has_the_same_columns_for_each_line(name):
-    protocol = measured(name)
-    some, all_of_them = measured(name, (0, 15)).summary(), protocol.summary()
-    for title in protocol.titles:
-        plain = protocol.cells(all_of_them[title], "")
-        chosen = protocol.cells(protocol.summary(some)[title], "validation")
-        nothing = protocol.cells(measured(name, (COUNT - 1, COUNT)).summary(some)[title], "validation")
+    metric = measured(name)
+    some, all_of_them = measured(name, (0, 15)).summary(), metric.summary()
+    for title in metric.titles:
+        plain = metric.cells(all_of_them[title], "")
+        chosen = metric.cells(metric.summary(some)[title], "validation")
+        nothing = metric.cells(measured(name, (COUNT - 1, COUNT)).summary(some)[title], "validation")
         assert set(plain) <= set(chosen)
         assert list(chosen) == list(nothing)
         assert all(isinstance(cell, str) and cell for cell in (*plain.values(), *nothing.values()))
@@ -135,39 +135,39 @@ def test_what_is_chosen_elsewhere_is_not_better_than_the_best_here(name):
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_nothing_is_made_up_before_the_first_picture(name):
-    protocol = registry.find("protocols", name)(SETTINGS)
+    metric = registry.find("metrics", name)(SETTINGS)
     with pytest.raises(RuntimeError, match="No picture has been measured yet"):
-        protocol.summary()
+        metric.summary()
     with pytest.raises(RuntimeError, match="No picture has been measured yet"):
-        protocol.per_image()
+        metric.per_image()
 
 
 @pytest.mark.parametrize("name", ["wsol_v1", "wsol_v2", "pxap"])
 @pytest.mark.parametrize("interval", [0, 0.0001, 1, -0.1])
 def test_a_grid_that_is_none_is_refused(name, interval):
     with pytest.raises(ValueError, match="interval must lie between 0.0005 and 1, got"):
-        registry.find("protocols", name)(SETTINGS, interval=interval)
+        registry.find("metrics", name)(SETTINGS, interval=interval)
 
 
-@pytest.mark.parametrize("name", [name for name in PROTOCOLS if not registry.find("protocols", name).needs_masks])
+@pytest.mark.parametrize("name", [name for name in PROTOCOLS if not registry.find("metrics", name).needs_masks])
 def test_a_picture_whose_boxes_lie_outside_of_the_view_counts_as_missed(name):
     """Left of the view, up to its edge; both sides of it; beside one that can be seen; none at all."""
     left, right, seen, none = [0, -0.5, 1, 0], [0, 1, 1, 1.5], [0, 0, 1, 0.05], [0, 0, 0, 0]
     boxes = np.float32([[left, none], [left, right], [left, seen], [none, none]])
     maps = np.zeros([4, 12, 12, 1], np.float32)
     maps[:, :, 0] = 1.0  # a column that touches the box on the left
-    protocol = registry.find("protocols", name)(SETTINGS)
+    metric = registry.find("metrics", name)(SETTINGS)
     truth = {"boxes": boxes, "whole_boxes": boxes, "label": np.zeros(4, np.int32), "logits": np.ones([4, 2])}
-    found = protocol.measure(tf.constant(maps), {key: tf.constant(truth[key]) for key in ("boxes", "whole_boxes")})
-    protocol.update({key: value.numpy() for key, value in found.items()}, truth)
-    for title, figures in protocol.summary().items():
+    found = metric.measure(tf.constant(maps), {key: tf.constant(truth[key]) for key in ("boxes", "whole_boxes")})
+    metric.update({key: value.numpy() for key, value in found.items()}, truth)
+    for title, figures in metric.summary().items():
         counts = {key: value for key, value in figures.items() if key.startswith("images")}
         assert counts == {"images": 4, "images_with_boxes": 3, "images_out_of_view": 2}
         assert describe_count(figures, "test") == (
             "4 test pictures (3 with a box: localization is measured on these; 2 with no box in the evaluation view, "
             "which count as missed)"
         )
-        iou = protocol.per_image()[title]["iou"]
+        iou = metric.per_image()[title]["iou"]
         assert iou[:2].tolist() == [0, 0] and iou[2] >= 0 and np.isnan(iou[3])
 
 

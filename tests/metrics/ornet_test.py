@@ -27,16 +27,16 @@ def overlap(a, b):
 
 
 def run(maps, truth):
-    protocol = registry.find("protocols", "ornet")(Settings(image_size=SIZE, bootstrap=Bootstrap(0)))
+    metric = registry.find("metrics", "ornet")(Settings(image_size=SIZE, bootstrap=Bootstrap(0)))
     count = len(maps)
-    found = protocol.measure(tf.constant(maps, tf.float32)[..., tf.newaxis], {})
+    found = metric.measure(tf.constant(maps, tf.float32)[..., tf.newaxis], {})
     boxes = np.float32(truth)[:, np.newaxis, [1, 0, 3, 2]] / SIZE
     known = {"label": np.zeros(count, int), "logits": np.eye(3)[np.arange(count) % 3]}  # a third is known
-    protocol.update(
+    metric.update(
         {key: value.numpy() for key, value in found.items()},
         {"whole_boxes": boxes, "boxes": np.clip(boxes, 0, 1), **known},
     )
-    return protocol.summary()["ornet"]
+    return metric.summary()["ornet"]
 
 
 def test_figures_of_random_maps_are_those_of_the_plain_program():

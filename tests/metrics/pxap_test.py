@@ -11,10 +11,10 @@ SIZE = 16
 
 
 def figures(maps, masks, interval=0.001):
-    protocol = registry.find("protocols", "pxap")(Settings(image_size=SIZE, bootstrap=Bootstrap(0)), interval=interval)
-    found = protocol.measure(tf.constant(maps, tf.float32), {"mask": tf.constant(masks, tf.uint8)})
-    protocol.update({key: value.numpy() for key, value in found.items()}, {})
-    return protocol.summary()["pxap"], protocol.per_image()["pxap"]["precision"]
+    metric = registry.find("metrics", "pxap")(Settings(image_size=SIZE, bootstrap=Bootstrap(0)), interval=interval)
+    found = metric.measure(tf.constant(maps, tf.float32), {"mask": tf.constant(masks, tf.uint8)})
+    metric.update({key: value.numpy() for key, value in found.items()}, {})
+    return metric.summary()["pxap"], metric.per_image()["pxap"]["precision"]
 
 
 def plain(scores, masks, interval):

@@ -20,7 +20,7 @@ def test_outputs_have_the_shapes_of_equations_2_to_4():
 
 
 def test_the_map_is_the_sigmoid_of_the_normalised_convolution_of_the_class_maps():
-    model = build(map_gain=3.0)
+    model = build(logit_scale=3.0)
     outputs = model(tf.random.stateless_normal([2, 16, 24, 5], [1, 2]))
     kernel = model.get_layer("map_conv").get_weights()[0].astype(np.float64)
     class_maps = np.pad(outputs["class_maps"].numpy().astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))

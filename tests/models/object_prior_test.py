@@ -112,11 +112,11 @@ def test_a_map_without_a_pixel_above_the_threshold_has_no_region():
 def test_the_row_of_seeds_is_what_stage_one_cuts_them_from():
     stage_one = registry.find("methods", "stage_one")(BUILDERS, freeze_lower=True, object_prior=True)
     trained = stage_one.forward(batch(), training=True)
-    method = registry.find("methods", "seed_scores")(BUILDERS)
+    method = registry.find("methods", "object_prior_scores")(BUILDERS)
     for name, part in method.parts.items():
         part.set_weights(stage_one.parts[name].get_weights())
     regions = object_prior.largest_region(method.predict(images())["activation_map"], 0.4)
-    np.testing.assert_array_equal(trained["seed_map"], regions)
+    np.testing.assert_array_equal(trained["pseudo_mask"], regions)
     assert 0.02 < np.mean(regions) < 0.98
 
 
@@ -145,12 +145,12 @@ def test_of_equally_large_regions_the_first_one_in_raster_order_is_taken():
 
 def test_stage_two_gives_the_seeds_that_stage_one_ended_with():
     stage_one = registry.find("methods", "stage_one")(BUILDERS, freeze_lower=True, object_prior=True)
-    expected = stage_one.forward(batch(), training=True)["seed_map"]
+    expected = stage_one.forward(batch(), training=True)["pseudo_mask"]
     method = registry.find("methods", "stage_two")(BUILDERS, object_prior=True)
     for part, source in (("lower", "lower"), ("evaluator_upper", "upper"), ("direction", "direction")):
         method.parts[part].set_weights(stage_one.parts[source].get_weights())
     for _ in range(2):  # the second time from a direction that the first one must have left as it was
-        np.testing.assert_array_equal(method.forward(batch(), training=True)["seed_map"], expected)
+        np.testing.assert_array_equal(method.forward(batch(), training=True)["pseudo_mask"], expected)
     known = {**batch(), **method.frozen(images())}
-    np.testing.assert_array_equal(method.forward(known, training=True)["seed_map"], expected)
-    assert "seed_map" not in method.forward(batch(), training=False)
+    np.testing.assert_array_equal(method.forward(known, training=True)["pseudo_mask"], expected)
+    assert "pseudo_mask" not in method.forward(batch(), training=False)

@@ -20,7 +20,7 @@ def outcome(label, tmp_path, rights, boxes=None):
             "corloc": corloc, "corloc_interval": [corloc - 5, corloc + 5], "corloc_by_threshold": [corloc, 0.0],
             "thresholds": [0.5, 0.9], "threshold": 0.5,
         }
-        result = {"protocols": {"p": ["t"]}, "box_rule": "t", "rows": {"r": {"t": summary}}, "bootstrap_samples": 100}
+        result = {"metrics": {"p": ["t"]}, "box_rule": "t", "rows": {"r": {"t": summary}}, "bootstrap_samples": 100}
         runs.append(Run(ConfigDict({"seed": seed}), str(workdir), "r", result))
     return Outcome(label, tuple(runs))
 

@@ -106,7 +106,7 @@ def test_a_row_that_is_added_later_reads_a_prior_with_its_own_weights_or_is_refu
     config = tiny_seeds.write(tiny_run[1], str(tmp_path / "run"))
     with config.unlocked():
         parts = {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"}
-        config.evaluation.row.seed = ornet.row("seed_scores", parts)
+        config.evaluation.row.seed = ornet.row("object_prior_scores", parts)
     build.trained_method(config, "seed", str(tmp_path / "run"), 3)
     later = config.copy_and_resolve_references()
     with later.unlocked():

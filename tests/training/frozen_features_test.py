@@ -112,12 +112,12 @@ def test_what_cannot_be_kept_is_said(monkeypatch):
     experiment, method, source = make()
     with pytest.raises(ValueError, match="expected random_crop = False or crop = .* got random crops of 32 of 36 pix"):
         FrozenFeatures(method, source, **{**VIEWS, "resize": 36})
-    with pytest.raises(ValueError, match="reuse_frozen: this method has no frozen part .* options.freeze_lower"):
+    with pytest.raises(ValueError, match="cache_frozen_features: this method has no frozen part .* options.freeze_lower"):
         FrozenFeatures(make("evaluator")[1], source, **VIEWS)
     monkeypatch.setattr(main_memory, "available", lambda: 10)
     with pytest.raises(ValueError, match="low_level_features of all pictures needs .* 10 are available. Set reuse_fr"):
         FrozenFeatures(method, source, **VIEWS)
     experiment.input.resize = 36
-    experiment.phase.stage_two.reuse_frozen = True
-    with pytest.raises(ValueError, match="phase.stage_two.reuse_frozen: expected False unless random_crop is"):
+    experiment.phase.stage_two.cache_frozen_features = True
+    with pytest.raises(ValueError, match="phase.stage_two.cache_frozen_features: expected False unless random_crop is"):
         config_check.validate(experiment)

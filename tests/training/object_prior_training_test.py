@@ -17,7 +17,7 @@ def with_prior(section):
         if section.method == "stage_one":
             section.options.freeze_lower = True
             section.trainable = ("generator/",)
-        section.losses.seed = config.loss("seed_agreement", "activation_map", "seed_map")
+        section.losses.seed = config.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")
 
 
 def sums(weights):
@@ -32,7 +32,7 @@ def test_two_replicas_and_parts_of_a_batch_sum_up_the_same_features_for_the_prio
     assert_close(moments, other_moments, atol=1e-6)
     assert max(np.abs(m).max() for m in moments.values()) > 1e-3
     np.testing.assert_allclose(sums(of_two), sums(weights), rtol=1e-5)
-    _, of_parts, _ = train("stage_one", change=with_prior, accumulate=4)
+    _, of_parts, _ = train("stage_one", change=with_prior, gradient_accumulation=4)
     np.testing.assert_allclose(sums(of_parts), sums(weights), rtol=1e-5)
 
 
@@ -74,7 +74,7 @@ def test_features_that_are_not_finite_end_the_loop_at_their_step_although_the_lo
 
 @pytest.mark.slow
 def test_a_run_that_was_interrupted_while_it_learned_a_prior_ends_like_one_that_was_not(tmp_path, monkeypatch):
-    experiment = tiny_prior.get_config(reuse_frozen=True)
+    experiment = tiny_prior.get_config(cache_frozen_features=True)
     train_run(experiment, str(tmp_path / "whole"))
     soak.end_in_the_middle(monkeypatch)
     for phase in experiment.phases:

@@ -76,7 +76,7 @@ def test_two_replicas_have_the_gradients_of_one(phase):
 
 
 def test_a_step_of_parts_is_the_sum_of_its_parts():
-    step, iterator, _ = make("evaluator", accumulate=4)
+    step, iterator, _ = make("evaluator", gradient_accumulation=4)
     batch = next(iterator)
     gradients, metrics = tf.function(step._accumulated)(batch, tf.constant(0), tf.constant(1.0))
     expected = None
@@ -172,7 +172,7 @@ def test_stop_from_another_thread_ends_the_loop_after_a_step(devices):
 
 def test_what_cannot_be_split_or_compiled_is_said():
     with pytest.raises(ValueError, match="batch_size: expected a multiple of the 2 devices"):
-        make("evaluator", TWO, accumulate=3)
+        make("evaluator", TWO, gradient_accumulation=3)
     with pytest.raises(ValueError, match="xla: expected False with 2 devices"):
         make("evaluator", TWO, xla=True)
 

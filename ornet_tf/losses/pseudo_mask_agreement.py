@@ -11,7 +11,7 @@ from ornet_tf.errors import UserError
 _SMALLEST = 2.0**-24
 
 
-def loss(activation_map: tf.Tensor, seed_map: tf.Tensor, *, label_smoothing: float = 0.1) -> tf.Tensor:
+def loss(activation_map: tf.Tensor, pseudo_mask: tf.Tensor, *, label_smoothing: float = 0.1) -> tf.Tensor:
     """Returns the mean binary cross-entropy of the pixels of each map against its seed, in nats.
 
     With label smoothing s the target is 1 - s / 2 inside and s / 2 outside: a seed is wrong at its borders, so a map
@@ -19,7 +19,7 @@ def loss(activation_map: tf.Tensor, seed_map: tf.Tensor, *, label_smoothing: flo
 
     Args:
       activation_map: floating point [B, h, w, 1] in 0..1; computed in float32 whatever it comes in.
-      seed_map: floating point [B, h, w, 1], 0 or 1; it gets no gradient.
+      pseudo_mask: floating point [B, h, w, 1], 0 or 1; it gets no gradient.
       label_smoothing: s, at least 0 and below 1.
 
     Returns:
@@ -31,9 +31,9 @@ def loss(activation_map: tf.Tensor, seed_map: tf.Tensor, *, label_smoothing: flo
     """
     if not isinstance(label_smoothing, numbers.Real) or not 0.0 <= label_smoothing < 1.0:
         raise UserError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}.")
-    values, target = tf.cast(activation_map, tf.float32), tf.stop_gradient(tf.cast(seed_map, tf.float32))
+    values, target = tf.cast(activation_map, tf.float32), tf.stop_gradient(tf.cast(pseudo_mask, tf.float32))
     if not values.shape.is_compatible_with([None, None, None, 1]) or not values.shape.is_compatible_with(target.shape):
-        raise ValueError(f"activation_map and seed_map must both be [B, h, w, 1], got {values.shape}, {target.shape}.")
+        raise ValueError(f"activation_map and pseudo_mask must both be [B, h, w, 1], got {values.shape}, {target.shape}.")
     target = target * (1.0 - label_smoothing) + label_smoothing / 2.0
     # The slope passes: a map that is sure of the wrong thing has to come back.
     values = values + tf.stop_gradient(tf.clip_by_value(values, _SMALLEST, 1.0 - _SMALLEST) - values)
