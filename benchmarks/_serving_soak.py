@@ -14,7 +14,7 @@ import requests
 
 from benchmarks import _memory
 
-_GOOD = 0.7  # the share of requests that are well formed and hold good pictures
+_GOOD = 0.7  # the share of requests that are well formed and hold good images
 _LOOKS = 10  # how often memory is shown on the way
 _MOST_MISTAKES = 100  # that are waited for: a server that is gone refuses thousands a second
 _PATIENCE = 600.0  # seconds for an answer: 16 clients may wait for each other on few cores
@@ -28,7 +28,7 @@ class Request(NamedTuple):
       url: where it is sent.
       body: what is sent.
       http_status: what is expected; 0: the caller hangs up before the answer.
-      is_read: of an answer, whether each picture is to be read; a picture that isn't is to have words for it.
+      is_read: of an answer, whether each image is to be read; an image that isn't is to have words for it.
     """
 
     url: str
@@ -37,35 +37,35 @@ class Request(NamedTuple):
     is_read: Sequence[bool] = ()
 
 
-def kinds(url: str, pictures: Sequence[bytes], signature: str) -> dict[str, Request]:
+def kinds(url: str, images: Sequence[bytes], signature: str) -> dict[str, Request]:
     """Returns requests by name; "good" is the one that most are to be.
 
     Args:
       url: of the model.
-      pictures: good ones, those of a request; in some the last one is replaced.
+      images: good ones, those of a request; in some the last one is replaced.
       signature: the one that is asked.
     """
-    encoded = [{"b64": base64.b64encode(picture).decode()} for picture in pictures]
+    encoded = [{"b64": base64.b64encode(image).decode()} for image in images]
 
     def body(inputs: Any, name: str = signature) -> bytes:
         return json.dumps({"signature_name": name, "inputs": inputs}).encode()
 
     def with_last(last: bytes) -> Request:
         inputs = [*encoded[:-1], {"b64": base64.b64encode(last).decode()}]
-        return Request(predict, body(inputs), 200, [True] * (len(pictures) - 1) + [False])
+        return Request(predict, body(inputs), 200, [True] * (len(images) - 1) + [False])
 
     predict, good = f"{url}:predict", body(encoded)
     return {
-        "good": Request(predict, good, 200, [True] * len(pictures)),
-        "truncated picture": with_last(pictures[-1][: len(pictures[-1]) // 2]),
-        "no picture": with_last(b"no picture"),
-        "empty picture": with_last(b""),
+        "good": Request(predict, good, 200, [True] * len(images)),
+        "truncated image": with_last(images[-1][: len(images[-1]) // 2]),
+        "no image": with_last(b"no image"),
+        "empty image": with_last(b""),
         "caller hangs up": Request(predict, good, 0),
         "no JSON": Request(predict, good[: len(good) // 2], 400),
         "no base64": Request(predict, body([{"b64": "***"}]), 400),
-        "number as a picture": Request(predict, body([1.5]), 400),
+        "number as an image": Request(predict, body([1.5]), 400),
         "what fails in the graph": Request(predict, body([encoded]), 400),
-        "wrong name of the input": Request(predict, body({"picture": encoded}), 400),
+        "wrong name of the input": Request(predict, body({"image": encoded}), 400),
         "unknown signature": Request(predict, body(encoded, "unknown"), 400),
         "unknown model": Request(f"{url}-other:predict", good, 404),
         "unknown version": Request(f"{url}/versions/999:predict", good, 404),
@@ -90,7 +90,7 @@ def mistake(session: requests.Session, request: Request) -> str:
         except (ValueError, KeyError, TypeError) as error:
             return f"expected outputs, got {reply.text:.200} ({error!r})"
         if is_read != list(request.is_read):
-            return f"expected pictures to be read {list(request.is_read)}, got {is_read}"
+            return f"expected images to be read {list(request.is_read)}, got {is_read}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""A VGG16 export with random weights, and pictures for it: what the benchmarks of an export measure."""
+"""A VGG16 export with random weights, and images for it: what the benchmarks of an export measure."""
 from __future__ import annotations
 
 import io
@@ -11,7 +11,7 @@ from ornet_tf import build, config, methods
 from ornet_tf.data import decoding, file_checks, transforms
 from ornet_tf.inference import localizer, saved_model
 
-_HEIGHT, _WIDTH = 375, 500  # of pictures, in pixels: those of many photographs in data sets
+_HEIGHT, _WIDTH = 375, 500  # of images, in pixels: those of many photographs in data sets
 
 
 def _resize(size: int) -> int:

@@ -1,4 +1,4 @@
-"""Times boxes from maps in the graph against loops over pictures with SciPy and with OpenCV, and checks them.
+"""Times boxes from maps in the graph against loops over images with SciPy and with OpenCV, and checks them.
 
 Three kinds of maps: a trained map's look (one saturated object, a weaker second one, soft edges), smooth random blobs,
 and white noise, which no network draws and which has the most components. The rules: "tight" and "largest", at all
@@ -95,7 +95,7 @@ def opencv_boxes(cv2) -> Callable[[np.ndarray, str], list]:
 
 
 def loop(maps: np.ndarray, rule: str, find: Callable[[np.ndarray, str], list]) -> np.ndarray:
-    """Draws the boxes picture by picture, float32 [B, T, 4]; of the rule "several" [B, M, 4]."""
+    """Draws the boxes image by image, float32 [B, T, 4]; of the rule "several" [B, M, 4]."""
     height, width = maps.shape[1:]
     thresholds = [_SEVERAL_AT] if rule == "several" else THRESHOLDS
     found = np.zeros((len(maps), len(thresholds), _MOST.value if rule == "several" else 1, 4), np.float32)

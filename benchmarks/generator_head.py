@@ -19,7 +19,7 @@ from absl import app, flags
 _CLASSES = flags.DEFINE_multi_integer("classes", [10, 200, 1000], "numbers of classes")
 _SIZE = flags.DEFINE_integer("size", 56, "height and width of the features", lower_bound=3)
 _CHANNELS = flags.DEFINE_integer("channels", 64, "channels of the features", lower_bound=1)
-_BATCH = flags.DEFINE_integer("batch", 16, "pictures in a batch", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch", 16, "images in a batch", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "how often each form computes", lower_bound=1)
 _FORM = flags.DEFINE_enum("form", "", ["", "direct", "ours"], "the form of this process; empty: the parent")
 _STAGE = flags.DEFINE_enum("stage", "one", ["one", "two"], "whose losses a child's form gets")

@@ -2,11 +2,11 @@
 
 The pipeline reads, checks, decodes, turns upright, resizes to 256, crops 224, flips and batches, with each cache. It is
 compared with two loops that do nothing but read and decode: one of tf.data, in parallel as it likes, and one of Python,
-picture by picture. All run alternately in one process; each figure is the median of `--repeats` runs of `--pictures`
-pictures, before each of which some are taken that don't count: what was made in advance. A ratio above 1 means that
+image by image. All run alternately in one process; each figure is the median of `--repeats` runs of `--images`
+images, before each of which some are taken that don't count: what was made in advance. A ratio above 1 means that
 the pipeline is faster than bare decoding.
 
-With --growth, instead: the most memory of a process that trains for an epoch, on all pictures and on ten times as many.
+With --growth, instead: the most memory of a process that trains for an epoch, on all images and on ten times as many.
 
   python -m benchmarks.input_pipeline --data=cub10
 """
@@ -32,12 +32,12 @@ from ornet_tf.data import input_pipeline
 from ornet_tf.data.source import Source
 
 _DATA = flags.DEFINE_string("data", os.environ.get("ORNET_CUB10", ""), "folder with JPEGs, anywhere below it")
-_PICTURES = flags.DEFINE_integer("pictures", 1600, "how many pictures to a run", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", 1600, "how many images to a run", lower_bound=1)
 _REPEATS = flags.DEFINE_integer("repeats", 5, "how many runs of each side", lower_bound=1)
-_BATCH = flags.DEFINE_integer("batch_size", 16, "pictures to a batch", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch_size", 16, "images to a batch", lower_bound=1)
 _GROWTH = flags.DEFINE_bool("growth", False, "show memory instead of time")
 _CHILD = flags.DEFINE_string("child", "", "the cache whose memory this process shows; --growth starts such processes")
-_COPIES = flags.DEFINE_integer("copies", 1, "how often such a process sees each picture", lower_bound=1)
+_COPIES = flags.DEFINE_integer("copies", 1, "how often such a process sees each image", lower_bound=1)
 _FOLDER = flags.DEFINE_string("folder", "", "where such a process keeps the cache on disk")
 _CACHES = ("none", "memory", "disk")
 _UNCOUNTED = 256  # more than any side makes in advance
@@ -59,24 +59,24 @@ def pipeline(paths: list[str], cache: str, folder: str) -> Iterator[int]:
 
 
 def decoded_in_parallel(paths: list[str]) -> Iterator[int]:
-    """Yields 1 for each picture that tf.data has read and decoded, endlessly."""
-    pictures = tf.data.Dataset.from_tensor_slices(paths).repeat().map(
+    """Yields 1 for each image that tf.data has read and decoded, endlessly."""
+    images = tf.data.Dataset.from_tensor_slices(paths).repeat().map(
         lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3), tf.data.AUTOTUNE
     )
-    return (1 for _ in pictures)
+    return (1 for _ in images)
 
 
 def decoded_in_turn(paths: list[str]) -> Iterator[int]:
-    """Yields 1 for each picture that a Python loop has read and decoded, endlessly."""
+    """Yields 1 for each image that a Python loop has read and decoded, endlessly."""
     for path in itertools.cycle(paths):
         tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
         yield 1
 
 
-def take(counts: Iterator[int], pictures: int) -> int:
-    """Takes at least so many pictures; returns how many."""
+def take(counts: Iterator[int], images: int) -> int:
+    """Takes at least so many images; returns how many."""
     taken = 0
-    while taken < pictures:
+    while taken < images:
         taken += next(counts)
     return taken
 
@@ -90,7 +90,7 @@ def compare(paths: list[str], folder: str) -> None:
         for name, counts in {**bare, **ours}.items():
             take(counts, _UNCOUNTED)
             start = time.perf_counter()
-            taken = take(counts, _PICTURES.value)
+            taken = take(counts, _IMAGES.value)
             rates[name].append(taken / (time.perf_counter() - start))
     median = {name: statistics.median(values) for name, values in rates.items()}
     print(f"{len(paths)} JPEGs, {len(os.sched_getaffinity(0))} cores, TensorFlow {tf.__version__}")
@@ -119,7 +119,7 @@ def show_memory(paths: list[str], cache: str, folder: str) -> None:
 
 def grow(paths: list[str], folder: str) -> None:
     """Prints the table of memory; each figure is of a process of its own."""
-    print(f"{'cache':<8}{'pictures':>10}{'peak, MiB':>12}{'of its own':>12}{'of files':>12}{'cache, MiB':>12}")
+    print(f"{'cache':<8}{'images':>10}{'peak, MiB':>12}{'of its own':>12}{'of files':>12}{'cache, MiB':>12}")
     for cache in _CACHES:
         for copies in (1, 10):
             command = [sys.executable, "-m", "benchmarks.input_pipeline", f"--data={_DATA.value}", f"--child={cache}",

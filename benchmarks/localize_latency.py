@@ -29,7 +29,7 @@ from ornet_tf.maps import rescale
 
 _SIZE = flags.DEFINE_integer("size", 224, "side of the view in pixels, a multiple of 32", lower_bound=32)
 _CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
-_BATCHES = flags.DEFINE_multi_integer("batch", [1, 8], "pictures in a call; can be given several times", lower_bound=1)
+_BATCHES = flags.DEFINE_multi_integer("batch", [1, 8], "images in a call; can be given several times", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 15, "how often each side computes", lower_bound=1)
 _OURS = ("localize", "serving_default")
 _FORWARD, _GRAPH, _PEER = "VGG16 forward pass", "Grad-CAM, one graph", "Grad-CAM, tf-keras-vis"
@@ -122,7 +122,7 @@ def check(sides: Mapping[str, Side], files: tf.Tensor) -> None:
         "scores of serving_default and the forward pass": (whole["detection_scores"][:, 0], answers[_FORWARD].max(-1)),
     }
     if _PEER in answers:
-        # Both enlarge the map of a picture in their own way: what is compared is where it is strong.
+        # Both enlarge the map of an image in their own way: what is compared is where it is strong.
         one, other = (np.reshape(answers[name], [len(boxes), -1]) for name in (_GRAPH, _PEER))
         alike = [np.corrcoef(a, b)[0, 1] for a, b in zip(one, other) if a.std() and b.std()]
         pairs["maps of both Grad-CAMs (correlation)"] = (np.maximum(0.9, alike), np.asarray(alike))

@@ -1,10 +1,10 @@
 """Loads the local server with many clients at once, against the bare SavedModel in a loop.
 
 VGG16 with random weights, 224 pixels. The server is a process of its own; the clients are threads of this one, each
-with a connection of its own, and send one request after the other: `--batch` pictures each, in the column format, made
-before. The server puts requests that wait together into runs of at most `--run` pictures; the loop calls the same
-signature of the same SavedModel with `--run` pictures, one call after the other. They take turns. Clients and server
-share the cores. With --run=0 each request is a run of its own, and the loop calls with `--batch` pictures.
+with a connection of its own, and send one request after the other: `--batch` images each, in the column format, made
+before. The server puts requests that wait together into runs of at most `--run` images; the loop calls the same
+signature of the same SavedModel with `--run` images, one call after the other. They take turns. Clients and server
+share the cores. With --run=0 each request is a run of its own, and the loop calls with `--batch` images.
 
 With --minutes=N, instead: N minutes of good and bad requests at full load, among them callers that hang up. Every
 answer is judged; the server's memory is shown. It ends with status 1 if an answer was not the expected one.
@@ -37,8 +37,8 @@ from benchmarks import _serving_soak, _untrained
 
 _SIZE = flags.DEFINE_integer("size", 224, "side of the view in pixels, a multiple of 32", lower_bound=32)
 _CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
-_BATCH = flags.DEFINE_integer("batch", 1, "pictures in a request", lower_bound=1)
-_RUN = flags.DEFINE_integer("run", 8, "most pictures in a run of the graph; 0: as many as in a request", lower_bound=0)
+_BATCH = flags.DEFINE_integer("batch", 1, "images in a request", lower_bound=1)
+_RUN = flags.DEFINE_integer("run", 8, "most images in a run of the graph; 0: as many as in a request", lower_bound=0)
 _THREADS = flags.DEFINE_integer("threads", os.cpu_count(), "runs of the graph at once", lower_bound=1)
 _CLIENTS = flags.DEFINE_integer("clients", 16, "clients at once", lower_bound=1)
 _SIGNATURE = flags.DEFINE_enum("signature", "serving_default", ["serving_default", "localize"], "what is asked")
@@ -78,27 +78,27 @@ def server(base: str, folder: str) -> Iterator[tuple[str, int]]:
             process.terminate()
 
 
-def column_body(pictures: Sequence[bytes]) -> bytes:
-    """Returns a request for pictures in the column format."""
-    inputs = [{"b64": base64.b64encode(picture).decode()} for picture in pictures]
+def column_body(images: Sequence[bytes]) -> bytes:
+    """Returns a request for images in the column format."""
+    inputs = [{"b64": base64.b64encode(image).decode()} for image in images]
     return json.dumps({"signature_name": _SIGNATURE.value, "inputs": inputs}).encode()
 
 
 def answer_of(reply: requests.Response) -> dict[str, list]:
-    """Returns the outputs of a request of good pictures.
+    """Returns the outputs of a request of good images.
 
     Raises:
-      ValueError: if it was refused or has not a row for each picture.
+      ValueError: if it was refused or has not a row for each image.
     """
     outputs = reply.json().get("outputs", {})
     if outputs.get("status") != [""] * _BATCH.value:
         what = f"got HTTP {reply.status_code}: {reply.text:.200}"
-        raise ValueError(f"Expected {_BATCH.value} pictures to be read, {what}")
+        raise ValueError(f"Expected {_BATCH.value} images to be read, {what}")
     return outputs
 
 
 def clients_at_work(url: str, bodies: Sequence[bytes], count: int) -> tuple[float, list[float]]:
-    """Lets so many clients ask for `--seconds`; returns pictures per second and the seconds of each request."""
+    """Lets so many clients ask for `--seconds`; returns images per second and the seconds of each request."""
     begin = time.perf_counter()
     taken: list[float] = []
     failures: list[Exception] = []
@@ -124,7 +124,7 @@ def clients_at_work(url: str, bodies: Sequence[bytes], count: int) -> tuple[floa
 
 
 def loop_at_work(run: Callable[[np.ndarray], dict], batches: Sequence[np.ndarray]) -> float:
-    """Calls the bare SavedModel for `--seconds`; returns pictures per second."""
+    """Calls the bare SavedModel for `--seconds`; returns images per second."""
     begin, calls = time.perf_counter(), 0
     while time.perf_counter() < begin + _SECONDS.value:
         run(batches[calls % len(batches)])
@@ -132,7 +132,7 @@ def loop_at_work(run: Callable[[np.ndarray], dict], batches: Sequence[np.ndarray
     return calls * len(batches[0]) / (time.perf_counter() - begin)
 
 
-def compare(url: str, version: str, pictures: list[bytes]) -> None:
+def compare(url: str, version: str, images: list[bytes]) -> None:
     """Prints the table of throughput and latency."""
     loaded = tf.saved_model.load(version)
 
@@ -141,7 +141,7 @@ def compare(url: str, version: str, pictures: list[bytes]) -> None:
         outputs = loaded.signatures[_SIGNATURE.value](image_bytes=tf.constant(files))
         return {name: value.numpy() for name, value in outputs.items()}
 
-    turned = [pictures[i:] + pictures[:i] for i in range(len(pictures))]
+    turned = [images[i:] + images[:i] for i in range(len(images))]
     bodies = [column_body(files[: _BATCH.value]) for files in turned]
     batches = [np.array(files[: _RUN.value or _BATCH.value], object) for files in turned]
     for name, value in run(np.array(turned[0][: _BATCH.value], object)).items():
@@ -169,21 +169,21 @@ def show(title, row: Sequence[float], taken: Sequence[float]) -> None:
 def main(_) -> None:
     """Prints a table."""
     logging.set_verbosity(logging.WARNING)  # saving tells thousands of names of inputs
-    pictures = _untrained.jpegs(max(8, _BATCH.value, _RUN.value))
+    images = _untrained.jpegs(max(8, _BATCH.value, _RUN.value))
     with tempfile.TemporaryDirectory() as folder:
         base = os.path.join(folder, "export")
         version = os.path.join(base, "1")
         os.makedirs(version)
         _untrained.save(_untrained.method_and_localizer(_SIZE.value, _CLASSES.value)[1], version)
         with server(base, folder) as (url, pid):
-            print(f"VGG16, {_SIZE.value} pixels, {_SIGNATURE.value}, {_CLIENTS.value} clients, {_BATCH.value} pictures "
+            print(f"VGG16, {_SIZE.value} pixels, {_SIGNATURE.value}, {_CLIENTS.value} clients, {_BATCH.value} images "
                   f"a request, at most {_RUN.value or _BATCH.value} a run, {len(os.sched_getaffinity(0))} cores, "
                   f"TensorFlow {tf.__version__}", flush=True)
             if _MINUTES.value:
-                kinds = _serving_soak.kinds(url, pictures[: _BATCH.value], _SIGNATURE.value)
+                kinds = _serving_soak.kinds(url, images[: _BATCH.value], _SIGNATURE.value)
                 is_well = _serving_soak.soak(kinds, pid, clients=_CLIENTS.value, seconds=60 * _MINUTES.value)
                 sys.exit(0 if is_well else 1)
-            compare(url, version, pictures)
+            compare(url, version, images)
 
 
 if __name__ == "__main__":

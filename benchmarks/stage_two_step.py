@@ -1,8 +1,8 @@
 """Times a training step of stage two against the same step in PyTorch, and its FLOP/s against those of VGG16 alone.
 
-The step is the paper's: low layers and generator, attentive erasing, the map enlarged and laid over the picture, the
+The step is the paper's: low layers and generator, attentive erasing, the map enlarged and laid over the image, the
 frozen evaluator's judgement and its gradient back to the map, three losses, Adam on the generator. VGG16 with random
-weights on random pictures. Both sides take the cores of the machine and the memory layout that is fastest there
+weights on random images. Both sides take the cores of the machine and the memory layout that is fastest there
 (PyTorch: channels_last); each lives in a process of its own and works only while the other waits, in turns, so that
 both meet the same machine. FLOPs are those of the convolutions that are computed: forward, and backward to inputs and
 to weights where something is trained. Needs PyTorch, which is no requirement of the project:
@@ -21,8 +21,8 @@ import numpy as np
 from absl import app, flags
 
 _SIDE = flags.DEFINE_enum("side", "", ["", "tensorflow", "pytorch"], "the side that this process is; empty: the parent")
-_SIZE = flags.DEFINE_integer("size", 224, "side of the pictures in pixels", lower_bound=32)
-_BATCH = flags.DEFINE_integer("batch", 16, "pictures in a batch", lower_bound=1)
+_SIZE = flags.DEFINE_integer("size", 224, "side of the images in pixels", lower_bound=32)
+_BATCH = flags.DEFINE_integer("batch", 16, "images in a batch", lower_bound=1)
 _CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "how often each side computes", lower_bound=1)
 _TRAIN_STEPS = flags.DEFINE_integer("steps", 2, "steps of a round", lower_bound=1)
@@ -31,7 +31,7 @@ _LOWER = 2  # blocks before the split
 _WIDTHS = (64, 128, 256, 512)  # of the generator's levels
 
 
-def pictures() -> tuple[np.ndarray, np.ndarray]:
+def random_batch() -> tuple[np.ndarray, np.ndarray]:
     """Returns images float32 [B, H, W, 3] in 0..255 and labels int32 [B]."""
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, [_BATCH.value, _SIZE.value, _SIZE.value, 3]).astype(np.float32)
@@ -39,7 +39,7 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
 
 
 def multiplications() -> dict[str, float]:
-    """Returns the multiplications of a picture in the convolutions of VGG16 forward, and of the step."""
+    """Returns the multiplications of an image in the convolutions of VGG16 forward, and of the step."""
     side, channels = _SIZE.value, 3
     of_blocks = []
     for count, filters in _BLOCKS:
@@ -79,7 +79,7 @@ def tensorflow_side():
     step = TrainingStep(
         strategy, method, trained, section.losses.to_dict(), steps=10**6, batch_size=_BATCH.value
     )
-    images, labels = pictures()
+    images, labels = random_batch()
     indices = tf.range(_BATCH.value, dtype=tf.int64)
     batch = {
         "image": images, "label": labels, "index": indices, "key": randomness.key(0, tf.constant(0, tf.int64), indices)
@@ -138,7 +138,7 @@ def main(_) -> None:
     elif _SIDE.value == "pytorch":
         from benchmarks import _stage_two_pytorch
 
-        serve(_stage_two_pytorch.functions(*pictures(), classes=_CLASSES.value))
+        serve(_stage_two_pytorch.functions(*random_batch(), classes=_CLASSES.value))
     else:
         compare()
 

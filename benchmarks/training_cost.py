@@ -1,13 +1,13 @@
 """Says what training a configuration needs: counted FLOPs, and hours at an assumed rate and at that of this machine.
 
-Each phase is built as training builds it, with random weights; no data set and no download is needed. What one picture
+Each phase is built as training builds it, with random weights; no data set and no download is needed. What one image
 takes is counted in the graph of a real training step, convolutions and products of matrices only (`_flops.py`), and
-multiplied by the pictures that the phase's steps see. Checks of the pictures, checkpoints and evaluation are not in
-it, and `cache_frozen_features` and `xla` are left out. The same step is then timed here, on one GPU or, where there is none, on
-the CPU.
+multiplied by the images that the phase's steps see. Checks of the images, checkpoints and evaluation are not in
+it, and `cache_frozen_features` and `xla` are left out. The same step is then timed here, on one GPU or, where there is
+none, on the CPU.
 
-  python -m benchmarks.training_cost --config=configs/cub.py --pictures=5994 --classes=200
-  python -m benchmarks.training_cost --config=configs/imagenet.py --pictures=1281167 --classes=1000
+  python -m benchmarks.training_cost --config=configs/cub.py --images=5994 --classes=200
+  python -m benchmarks.training_cost --config=configs/imagenet.py --images=1281167 --classes=1000
 """
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ornet_tf import config_check
 from ornet_tf.training import phases
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "the experiment; --config.a.b=value replaces a value of it")
-_PICTURES = flags.DEFINE_integer("pictures", None, "pictures in the training split", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", None, "images in the training split", lower_bound=1)
 _CLASSES = flags.DEFINE_integer("classes", None, "number of classes", lower_bound=2)
-_BATCH = flags.DEFINE_integer("batch", 2, "pictures in the batch that is counted and timed", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch", 2, "images in the batch that is counted and timed", lower_bound=1)
 _TIMED_STEPS = flags.DEFINE_integer("steps", 3, "steps of each phase that are timed here; 0 for none", lower_bound=0)
 # Peaks by NVIDIA's data sheets, float32 and TF32 (dense), which TensorFlow takes for float32 where there is TF32:
 # V100 SXM2 15.7 and none, A100 19.5 and 156, H100 SXM 67 and 495.
 _TERAFLOPS = flags.DEFINE_float("teraflops", 15.7, "peak of the GPU in TFLOP/s; a V100's in float32", lower_bound=0.01)
-# A V100 took 83.5 ms (PyTorch 0.3) and 71.7 ms (TensorFlow 1.5) for VGG16 forward and backward in float32, 16 pictures
-# of 224 pixels (https://github.com/u39kun/deep-learning-benchmark): with 92.6 GFLOP a picture 1.13 and 1.32 of its
+# A V100 took 83.5 ms (PyTorch 0.3) and 71.7 ms (TensorFlow 1.5) for VGG16 forward and backward in float32, 16 images
+# of 224 pixels (https://github.com/u39kun/deep-learning-benchmark): with 92.6 GFLOP an image 1.13 and 1.32 of its
 # peak, presumably by cuDNN's Winograd filtering. 1.0 leaves something for batch normalisation and the update.
 _UTILISATION = flags.DEFINE_float("utilisation", 1.0, "share of the peak that plain FLOPs reach", lower_bound=0.001)
 
@@ -39,14 +39,14 @@ def main(_) -> None:
     config = _CONFIG.value
     try:
         config_check.validate(config)
-        steps = {name: phases.total_steps(config.phase[name], range(_PICTURES.value)) for name in config.phases}
+        steps = {name: phases.total_steps(config.phase[name], range(_IMAGES.value)) for name in config.phases}
     except (ValueError, TypeError) as error:
-        sys.exit(f"Error: --config or --pictures={_PICTURES.value}: {error}")
+        sys.exit(f"Error: --config or --images={_IMAGES.value}: {error}")
     print(
-        f"{_PICTURES.value} pictures of {_CLASSES.value} classes, {config.input.crop} pixels. GPU: "
+        f"{_IMAGES.value} images of {_CLASSES.value} classes, {config.input.crop} pixels. GPU: "
         f"{_TERAFLOPS.value:g} TFLOP/s, of which {_UTILISATION.value:.0%} are reached."
     )
-    print(f"{'phase':<11}{'epochs':>7}{'batch':>6}{'steps':>8}{'pictures':>10}{'GFLOP each':>12}{'PFLOP':>10}", end="")
+    print(f"{'phase':<11}{'epochs':>7}{'batch':>6}{'steps':>8}{'images':>10}{'GFLOP each':>12}{'PFLOP':>10}", end="")
     print(f"{'GPU, h':>9}{'images/s':>10}{'here: GFLOP/s':>15}{'images/s':>10}{'hours':>10}{'ratio':>7}", flush=True)
     totals = [0.0, 0.0, 0.0]
     for name, count in steps.items():
@@ -61,21 +61,21 @@ def cost(name: str, steps: int) -> tuple[float, float, float]:
     step = _flops.Step(_CONFIG.value, name, num_classes=_CLASSES.value, batch_size=_BATCH.value)
     counted = step.flops()
     each = sum(counted[kind] for kind in _flops.PRODUCTS)
-    pictures = steps * section.batch_size
+    images = steps * section.batch_size
     on_gpu = each / (1e12 * _TERAFLOPS.value * _UTILISATION.value)
     here = step.seconds(_TIMED_STEPS.value) / _BATCH.value if _TIMED_STEPS.value else 0.0
-    facts = f"{section.epochs:>7g}{section.batch_size:>6}{steps:>8}{pictures:>10}{each / 1e9:>12.2f}"
-    show(name, facts, pictures * each, pictures * on_gpu, pictures * here, pictures)
+    facts = f"{section.epochs:>7g}{section.batch_size:>6}{steps:>8}{images:>10}{each / 1e9:>12.2f}"
+    show(name, facts, images * each, images * on_gpu, images * here, images)
     parts = ", ".join(f"{kind} {count / 1e9:.2f}" for kind, count in counted.items() if count > 5e6)
     print(f"{'':<11}  {parts}", flush=True)
-    return pictures * each, pictures * on_gpu, pictures * here
+    return images * each, images * on_gpu, images * here
 
 
-def show(title: str, facts: str, flops: float, on_gpu: float, here: float, pictures: int = 0) -> None:
-    """Prints a row of the table; speeds in images/s where the pictures are known, and of this machine where timed."""
+def show(title: str, facts: str, flops: float, on_gpu: float, here: float, images: int = 0) -> None:
+    """Prints a row of the table; speeds in images/s where the images are known, and of this machine where timed."""
 
     def speed(seconds):
-        return f"{pictures / seconds:.2f}" if pictures else ""
+        return f"{images / seconds:.2f}" if images else ""
 
     row = f"{title:<11}{facts:>43}{flops / 1e15:>10.1f}{on_gpu / 3600:>9.2f}{speed(on_gpu):>10}"
     if here:
@@ -84,5 +84,5 @@ def show(title: str, facts: str, flops: float, on_gpu: float, here: float, pictu
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config", "pictures", "classes"])
+    flags.mark_flags_as_required(["config", "images", "classes"])
     app.run(main)

@@ -1,8 +1,8 @@
 """Shows time and peak memory of a training step of each phase, and how they grow with what is trained on.
 
 Each figure is of a process of its own: VGG16 with random weights, the real pipeline (no cache) and the real step. From
-the base on, one thing is changed at a time: the batch, the side of the pictures, the number of classes, the number of
-pictures, the parts of a batch whose gradients are added up. Ratios are to the base of the same phase.
+the base on, one thing is changed at a time: the batch, the side of the images, the number of classes, the number of
+images, the parts of a batch whose gradients are added up. Ratios are to the base of the same phase.
 
   python -m benchmarks.training_memory
 """
@@ -18,13 +18,13 @@ import numpy as np
 from absl import app, flags
 
 _PHASES = flags.DEFINE_list("phases", ["evaluator", "stage_one", "stage_two"], "the phases")
-_BATCH = flags.DEFINE_integer("batch", 8, "pictures in a batch, at the base", lower_bound=1)
-_SIZE = flags.DEFINE_integer("size", 128, "side of the pictures in pixels, at the base", lower_bound=32)
+_BATCH = flags.DEFINE_integer("batch", 8, "images in a batch, at the base", lower_bound=1)
+_SIZE = flags.DEFINE_integer("size", 128, "side of the images in pixels, at the base", lower_bound=32)
 _CLASSES = flags.DEFINE_integer("classes", 10, "classes, at the base", lower_bound=2)
-_PICTURES = flags.DEFINE_integer("pictures", 400, "pictures in the data set, at the base", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", 400, "images in the data set, at the base", lower_bound=1)
 _ACCUMULATE = flags.DEFINE_integer("gradient_accumulation", 1, "parts of a batch, at the base", lower_bound=1)
 _TIMED_STEPS = flags.DEFINE_integer("steps", 4, "steps that are timed", lower_bound=1)
-_FOLDER = flags.DEFINE_string("folder", "", "where a child puts the file that all its pictures are read from")
+_FOLDER = flags.DEFINE_string("folder", "", "where a child puts the file that all its images are read from")
 _CHILD = flags.DEFINE_string("child", "", "the phase that this process trains; the parent starts such processes")
 
 
@@ -45,7 +45,7 @@ def child(phase: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, [300, 400, 3], np.uint8)
     path = os.path.join(_FOLDER.value, "noise.jpg")
     tf.io.write_file(path, tf.io.encode_jpeg(noise))
-    count = _PICTURES.value
+    count = _IMAGES.value
     names = [str(number) for number in range(count)]
     labels = np.arange(count) % _CLASSES.value
     source = Source([str(number) for number in range(_CLASSES.value)], [path] * count, names, labels)
@@ -70,7 +70,7 @@ def child(phase: str) -> None:
 
 def measure(phase: str, **changes: int) -> tuple[float, float]:
     """Returns the seconds of a step and the peak memory in MiB of a process with some values changed."""
-    names = ("batch", "size", "classes", "pictures", "gradient_accumulation", "steps")
+    names = ("batch", "size", "classes", "images", "gradient_accumulation", "steps")
     values = {**{name: flags.FLAGS[name].value for name in names}, **changes}
     command = [sys.executable, "-m", "benchmarks.training_memory", f"--child={phase}"]
     command += [f"--{name}={value}" for name, value in values.items()]
@@ -86,14 +86,14 @@ def main(_) -> None:
         child(_CHILD.value)
         return
     print(
-        f"Base: batches of {_BATCH.value}, {_SIZE.value} pixels, {_CLASSES.value} classes, {_PICTURES.value} pictures, "
+        f"Base: batches of {_BATCH.value}, {_SIZE.value} pixels, {_CLASSES.value} classes, {_IMAGES.value} images, "
         f"{_ACCUMULATE.value} part"
     )
     print(f"{'phase':<12}{'changed':<18}{'s a step':>10}{'ratio':>8}{'peak, MiB':>12}{'ratio':>8}", flush=True)
     for phase in _PHASES.value:
         base = measure(phase)
         show(phase, "base", base, base)
-        for name, factor in (("batch", 2), ("size", 2), ("classes", 100), ("pictures", 10), ("gradient_accumulation", 4)):
+        for name, factor in (("batch", 2), ("size", 2), ("classes", 100), ("images", 10), ("gradient_accumulation", 4)):
             value = factor * flags.FLAGS[name].value
             show(phase, f"{name} {value}", measure(phase, **{name: value}), base)
 

@@ -1,10 +1,10 @@
-"""Ten classes of CUB-200-2011 with VGG16 on two CPU cores: few pictures, and how well that goes with birds.
+"""Ten classes of CUB-200-2011 with VGG16 on two CPU cores: few images, and how well that goes with birds.
 
   ORNET_CUB10=FOLDER ORNET_VGG16=imagenet python -m ornet_tf.train --config=configs/cub10.py --workdir=runs/cub10
   ORNET_CUB10=FOLDER python -m ornet_tf.evaluate --config=configs/cub10.py --workdir=runs/cub10
 
 10 minutes of training, 2 of evaluation and 5.5 GiB on 2 cores of an Intel Xeon that had other work as well. 123 test
-pictures, the mean of the seeds 0, 1 and 2, largest component: CorLoc of stage two at 0.5 93.0 (94.3, 91.1, 93.5), its
+images, the mean of the seeds 0, 1 and 2, largest component: CorLoc of stage two at 0.5 93.0 (94.3, 91.1, 93.5), its
 spread over thresholds 0.3, LocErr top-1 24.7; stage one 90.8, 19.2, 26.0; the map that seeds are cut from 91.9 at its
 own best threshold, any other sanity row 78.9 at most. benchmarks/cub10/README.md says how the settings came about.
 """

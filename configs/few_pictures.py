@@ -1,8 +1,8 @@
-"""Some hundreds of pictures in folders, one folder for each class, and two CPU cores: VGG16 as ImageNet has left it.
+"""Some hundreds of images in folders, one folder for each class, and two CPU cores: VGG16 as ImageNet has left it.
 
-  python -m ornet_tf.train --config=configs/few_pictures.py --config.dataset.options.root=pictures --workdir=runs/mine
+  python -m ornet_tf.train --config=configs/few_pictures.py --config.dataset.options.root=images --workdir=runs/mine
 
-Beyond the paper, whose schedule is in configs/image_folder.py: 300 pictures take 10 minutes on two cores of an Intel
+Beyond the paper, whose schedule is in configs/image_folder.py: 300 images take 10 minutes on two cores of an Intel
 Xeon. How the settings came about, and what they reach on birds, stands in benchmarks/cub10/README.md and in
 configs/cub10.py.
 """
@@ -15,8 +15,8 @@ from ornet_tf import config as ornet
 def get_config() -> ConfigDict:
     """Returns the experiment."""
     config = image_folder.get_config()
-    # Few pictures can't improve ImageNet's weights: all convolutions keep them. The generator may then start from deep
-    # features, as no training makes them forget what does not tell one class from another. Crops are centred: a picture
+    # Few images can't improve ImageNet's weights: all convolutions keep them. The generator may then start from deep
+    # features, as no training makes them forget what does not tell one class from another. Crops are centred: an image
     # has two views, whose low-level features are computed once.
     few_views = {"random_crop": False, "cache_frozen_features": True}
     config.backbone.options.split = "block4_conv3"

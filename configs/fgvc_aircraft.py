@@ -4,8 +4,8 @@
   python -m ornet_tf.train --config=configs/fgvc_aircraft.py --workdir=runs/aircraft
 
 --config.dataset.options.root names the folder that holds data/. Training takes the official training and validation
-pictures, 6,667, as the literature does: 70 epochs of stage one and 30 of stage two at batch 16 are about 29,000 and
-12,500 steps. The banner below each picture is cut off in copies, 2.7 GB. It has not been run here.
+images, 6,667, as the literature does: 70 epochs of stage one and 30 of stage two at batch 16 are about 29,000 and
+12,500 steps. The banner below each image is cut off in copies, 2.7 GB. It has not been run here.
 """
 from ml_collections import ConfigDict
 

@@ -1,8 +1,8 @@
-"""Your own pictures, one folder per class, with the paper's VGG16 setting.
+"""Your own images, one folder per class, with the paper's VGG16 setting.
 
-  python -m ornet_tf.train --config=configs/image_folder.py --config.dataset.options.root=pictures --workdir=runs/mine
+  python -m ornet_tf.train --config=configs/image_folder.py --config.dataset.options.root=images --workdir=runs/mine
 
-Without split folders a fifth of the pictures is held out for evaluation. Few pictures: fewer epochs do.
+Without split folders a fifth of the images is held out for evaluation. Few images: fewer epochs do.
 """
 from ml_collections import ConfigDict
 
@@ -12,7 +12,7 @@ from ornet_tf import config as ornet
 def get_config() -> ConfigDict:
     """Returns the experiment."""
     config = ornet.default()
-    options = {"root": "pictures", "boxes_csv": "boxes.csv", "validation_fraction": 0.0, "test_fraction": 0.2}
+    options = {"root": "images", "boxes_csv": "boxes.csv", "validation_fraction": 0.0, "test_fraction": 0.2}
     config.dataset = ConfigDict({"name": "image_folder", "options": options})
     config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     return config

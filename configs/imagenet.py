@@ -2,7 +2,7 @@
 
   python -m ornet_tf.train --config=configs/imagenet.py --workdir=runs/imagenet
 
-Prepare imagenet2012 with TFDS first; its pictures are then unpacked to files once. 5 epochs of stage one and 3 of stage
+Prepare imagenet2012 with TFDS first; its images are then unpacked to files once. 5 epochs of stage one and 3 of stage
 two at batch 256. TFDS has no boxes of ImageNet, so this trains and classifies; configs/imagenet_folders.py has boxes.
 With 3 epochs of the evaluator 1,351 PFLOP, 24 hours of a V100 at its float32 peak (benchmarks/README.md). Not run here.
 """

@@ -4,7 +4,7 @@
   python -m ornet_tf.train --config=configs/imagenet_folders.py --workdir=runs/imagenet
 
 The paths are those of Kaggle's archive, unpacked here (--config.dataset.options.root, .boxes, .val_labels, .synsets);
-ten training pictures of each class are held out to choose thresholds on. 5 epochs of stage one and 3 of stage two at
+ten training images of each class are held out to choose thresholds on. 5 epochs of stage one and 3 of stage two at
 batch 256; it has not been run here.
 """
 from ml_collections import ConfigDict

@@ -6,7 +6,7 @@
 
 For the others: --config.dataset.options.layout=dukemtmc or msmt17, and --config.dataset.options.root; MSMT17 has a
 validation split of its own: --config.dataset.options.validation_per_class=0. A class is a person. There are no boxes,
-so an evaluation, on one held-out picture of each person, measures the classifier alone. It has not been run here.
+so an evaluation, on one held-out image of each person, measures the classifier alone. It has not been run here.
 """
 from ml_collections import ConfigDict
 

@@ -8,7 +8,7 @@ and ACoL with the evaluator's schedule, and Grad-CAM. CAM and Grad-CAM read the 
 class errors of their own classifiers, as in the paper, the others those of the evaluator.
 
 6 minutes more than configs/toybirds.py on 2 cores of an Intel Xeon that had other work as well. Seed 0, 1,000 test
-pictures, CorLoc at 0.5 and best, largest component: CAM 11.5, 23.5; Grad-CAM 11.5, 22.7; Hide-and-Seek 9.9, 22.9; ADL
+images, CorLoc at 0.5 and best, largest component: CAM 11.5, 23.5; Grad-CAM 11.5, 22.7; Hide-and-Seek 9.9, 22.9; ADL
 7.7, 18.0; ACoL 7.4, 11.9; stage two 62.2, 62.7.
 """
 from ml_collections import ConfigDict

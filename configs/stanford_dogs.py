@@ -4,8 +4,8 @@
   python -m ornet_tf.train --config=configs/stanford_dogs.py --workdir=runs/dogs
 
 --config.dataset.options.root names the folder that holds Images/, Annotation/ and the lists. 70 epochs of stage one
-and 30 of stage two at batch 16 are about 52,500 and 22,500 steps; it has not been run here. The dogs are pictures of
-ImageNet, so that VGG16's start weights have seen many of the test pictures.
+and 30 of stage two at batch 16 are about 52,500 and 22,500 steps; it has not been run here. The dogs are images of
+ImageNet, so that VGG16's start weights have seen many of the test images.
 """
 from ml_collections import ConfigDict
 

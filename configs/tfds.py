@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
             "options": {
                 "name": "caltech_birds2011",
                 "data_dir": "",  # where TFDS keeps its data; "" for its own default
-                "cache_dir": "",  # where pictures are unpacked; "" for beside the data
+                "cache_dir": "",  # where images are unpacked; "" for beside the data
                 "download": False,
                 "splits": {"train": "train", "validation": "", "test": "test"},  # ours -> TFDS's; "" for none
             },

@@ -4,7 +4,7 @@
   python -m ornet_tf.evaluate --config=configs/toybirds.py --workdir=runs/toybirds
 
 7 to 10 minutes and 1.0 GiB on 2 cores of an AMD EPYC, the demo as a whole. CorLoc of stage two at 0.5 on the 1,000 test
-pictures: 62.1, the mean of the seeds 0, 1 and 2 (62.2, 62.3, 61.7); CAM at its best threshold: 23.3. Settings were
+images: 62.1, the mean of the seeds 0, 1 and 2 (62.2, 62.3, 61.7); CAM at its best threshold: 23.3. Settings were
 chosen on the validation split.
 """
 from ml_collections import ConfigDict
@@ -52,7 +52,7 @@ def get_config() -> ConfigDict:
     stage_two.losses.agreement = ConfigDict(
         ornet.loss("agreement", "evaluator_logits", "teacher_logits", weight=2.0)
     )
-    # Discs of the head's colours light up elsewhere in the picture: the largest component leaves them out.
+    # Discs of the head's colours light up elsewhere in the image: the largest component leaves them out.
     config.evaluation.box_rule = "largest"
     config.evaluation.threshold_split = "validation"
     return config

@@ -4,7 +4,7 @@
   python -m ornet_tf.train --config=configs/wsol_metadata.py --workdir=runs/cubv2
 
 For ImageNet: --config.dataset.options.metadata=metadata/ILSVRC, .root=dataset/ILSVRC and .last_pixel=True, with the
-schedule of configs/imagenet.py. Thresholds are chosen on the validation split, which shows other pictures than CUB
+schedule of configs/imagenet.py. Thresholds are chosen on the validation split, which shows other images than CUB
 does. The paper's setting for CUB-200-2011; it has not been run here.
 """
 from ml_collections import ConfigDict

@@ -108,7 +108,8 @@ def for_user(error: Exception) -> str:
         return str(error)
     if isinstance(error, tf.errors.OpError):
         if decoding.is_refusal(error):
-            return f"A picture can't be used: {decoding.refusal_reason(error)}. It has changed since the pictures were checked."
+            reason = decoding.refusal_reason(error)
+            return f"An image can't be used: {reason}. It has changed since the images were checked."
         if isinstance(error, tf.errors.ResourceExhaustedError):
             return f"Memory or disk does not suffice: {error.message}"
         if isinstance(error, _OF_ENVIRONMENT) or error.message.endswith(_OF_SYSTEM):

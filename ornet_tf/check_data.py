@@ -1,10 +1,10 @@
-"""Looks at every picture, box and mask of a data set before anything is trained on it, and reports what is wrong.
+"""Looks at every image, box and mask of a data set before anything is trained on it, and reports what is wrong.
 
   python -m ornet_tf.datasets check --config=configs/cub.py [--split=test] [--duplicates] [--headers_only] [--json]
 
 The report goes to standard output. The exit status is 1 if something has to be mended: a split that can't be loaded, a
-file that can't be read, a box without area or more than a pixel outside of its picture, a mask without object or of
-another size than its picture, a picture in two splits.
+file that can't be read, a box without area or more than a pixel outside of its image, a mask without object or of
+another size than its image, an image in two splits.
 """
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def start() -> None:
         options={
             "split": flags.DEFINE_enum("split", None, SPLITS, "The split to look at; without it, all."),
             "duplicates": flags.DEFINE_bool(
-                "duplicates", False, "Also look for pictures that are in several splits, by the content of their files."
+                "duplicates", False, "Also look for images that are in several splits, by the content of their files."
             ),
             "headers_only": flags.DEFINE_bool(
-                "headers_only", False, "Read sizes from the headers: faster, but pictures that break off are not found."
+                "headers_only", False, "Read sizes from the headers: faster, but images that break off are not found."
             ),
             "json": flags.DEFINE_bool("json", False, "Write the report as JSON."),
         },
@@ -46,7 +46,8 @@ def start() -> None:
 
 def main(config: ConfigDict, *, split: str | None, duplicates: bool, headers_only: bool, json: bool) -> None:
     """Writes the report and exits with status 1 if there are problems."""
-    report = check_report.check_splits(config, [split] if split else SPLITS, duplicates=duplicates, headers_only=headers_only)
+    splits = [split] if split else SPLITS
+    report = check_report.check_splits(config, splits, duplicates=duplicates, headers_only=headers_only)
     sys.stdout.write(json_text.dumps(report, indent=2) + "\n" if json else check_report.as_text(report))
     if report["problems"] or (split and "missing" in report["splits"][split]):
         sys.exit(1)

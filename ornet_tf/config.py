@@ -27,10 +27,11 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             "learning_rate": 1e-3,  # of Adam, at the start (paper: 1e-3, stage two 1e-4)
             "schedule": "cosine",  # "cosine" to zero at the end of the phase (paper), or "constant"
             "warmup_steps": 0,  # linear increase of the rate at the start
-            "gradient_accumulation": 1,  # parts of a batch whose gradients are added up before the update: memory of one part
+            # Parts that a batch is split into; their gradients are added up before the update. Saves memory.
+            "gradient_accumulation": 1,
             # What layers compute in; float16 with loss scaling. Weights, the map, losses and boxes are float32 always.
             "precision": "float32",  # or "bfloat16", "float16"
-            "random_crop": True,  # whether crops lie anywhere in the resized picture, or in its centre
+            "random_crop": True,  # whether crops lie anywhere in the resized image, or in its centre
             # Whether outputs of frozen parts are computed once and kept in memory; where crops are not random.
             "cache_frozen_features": False,
             "xla": False,  # whether XLA compiles forward and backward pass; for one device; draws other random numbers
@@ -65,7 +66,7 @@ def default() -> ConfigDict:
                 "resize": 256,  # pixels; both sides, the aspect is not kept
                 "crop": 224,  # pixels; centred in evaluation
                 "horizontal_flip": True,
-                # Where decoded, resized training pictures are kept: "memory", "disk", "none", or "auto": in memory
+                # Where decoded, resized training images are kept: "memory", "disk", "none", or "auto": in memory
                 # where they need a quarter of what is free at most.
                 "cache": "auto",
                 "cache_dir": "",  # for "disk"; "" for the folder `cache` in the workdir
@@ -84,8 +85,8 @@ def default() -> ConfigDict:
                 "steps_per_loop": 20,  # steps inside one tf.function call: progress and logs come this often
                 "checkpoint_every": 500,  # steps; also at the end of every phase and on SIGTERM and SIGINT
                 "keep_checkpoints": 2,
-                "summary_images": 8,  # fixed pictures that TensorBoard shows with maps and boxes; 0 for none
-                "summary_every": 200,  # steps between these pictures and the histograms
+                "summary_images": 8,  # fixed images that TensorBoard shows with maps and boxes; 0 for none
+                "summary_every": 200,  # steps between these images and the histograms
             },
             "evaluation": _evaluation(),
             "export": {
@@ -93,7 +94,7 @@ def default() -> ConfigDict:
                 # On the map: "fixed" for evaluation.threshold, or "chosen" for the one that evaluation has chosen for
                 # this row and box_rule on evaluation.threshold_split.
                 "threshold": "fixed",
-                "max_boxes": 1,  # most boxes of a picture in an export; more than one need box_rule = "largest"
+                "max_boxes": 1,  # most boxes of an image in an export; more than one need box_rule = "largest"
                 "max_bytes": file_checks.MAX_BYTES,  # the largest file that is read
                 "max_pixels": file_checks.MAX_PIXELS,  # the largest height x width that is decoded
             },
@@ -130,12 +131,12 @@ def _evaluation() -> ConfigDict:
                 "wsol_v2": {"interval": 0.001},
                 "pxap": {"interval": 0.001},
             },
-            # 95 % intervals by so many draws of the pictures with replacement, seeded by config.seed; 0 for none.
+            # 95 % intervals by so many draws of the images with replacement, seeded by config.seed; 0 for none.
             "bootstrap_samples": 1000,
             # What finds components: "native", "addons" (tensorflow-addons), or "auto": the addons where they are.
             "components": "auto",
-            "pictures": 12,  # panels that evaluation draws; 0 for none
-            "cases": 10,  # how many of each row's worst and best pictures are listed; 0 for none
+            "gallery_images": 12,  # panels that evaluation draws; 0 for none
+            "cases": 10,  # how many of each row's worst and best images are listed; 0 for none
         }
     )
 

@@ -53,7 +53,7 @@ def validate(config: ConfigDict) -> None:
     _not_negative(config.training, "config.training", "summary_images")
     evaluation = config.evaluation
     _positive(evaluation, "config.evaluation", "batch_size")
-    _not_negative(evaluation, "config.evaluation", "bootstrap_samples", "cases", "pictures")
+    _not_negative(evaluation, "config.evaluation", "bootstrap_samples", "cases", "gallery_images")
     for key in ("threshold", "iou_threshold"):
         if not 0 < evaluation[key] < 1:
             raise UserError(f"config.evaluation.{key}: expected a number between 0 and 1, got {evaluation[key]!r}.")
@@ -140,8 +140,9 @@ def _phase(config: ConfigDict, name: str, known: list[str]) -> None:
     _not_negative(section, where, "warmup_steps")
     _expressions(section, where)
     if section.cache_frozen_features and section.random_crop and config.input.crop != config.input.resize:
-        views = f"with random crops of {config.input.crop} of {config.input.resize} pixels a picture has too many views"
-        raise UserError(f"{where}.cache_frozen_features: expected False unless random_crop is, got True: {views} to keep.")
+        views = f"with random crops of {config.input.crop} of {config.input.resize} pixels an image has too many views"
+        expected = "expected False unless random_crop is, got True"
+        raise UserError(f"{where}.cache_frozen_features: {expected}: {views} to keep.")
     if section.batch_size % section.gradient_accumulation:
         expected = f"a divisor of batch_size = {section.batch_size}"
         raise UserError(f"{where}.gradient_accumulation: expected {expected}, got {section.gradient_accumulation}.")

@@ -29,13 +29,13 @@ def main(config: ConfigDict, workdir: str) -> None:
     train(config, workdir)
     result, answer = _outcome(config, workdir)
     table = report.table(result)
-    logging.info("%s\nThe server's answer to a held-out picture: %s", table, json.dumps(answer))
+    logging.info("%s\nThe server's answer to a held-out image: %s", table, json.dumps(answer))
     logging.info(
-        "Done in %.0f s. Look at:\n  %s  the table\n  %s  picture, map, box (red) and ground truth (green)\n"
+        "Done in %.0f s. Look at:\n  %s  the table\n  %s  image, map, box (red) and ground truth (green)\n"
         "  %s  the answer over REST\n  %s  the SavedModel\n  tensorboard --logdir=%s",
         time.time() - started,
         os.path.join(workdir, "evaluation", "table.md"),
-        os.path.join(workdir, "evaluation", "pictures.png"),
+        os.path.join(workdir, "evaluation", "images.png"),
         os.path.join(workdir, "rest", "answer.png"),
         os.path.join(workdir, "export"),
         workdir,
@@ -61,25 +61,25 @@ def _outcome(config: ConfigDict, workdir: str) -> tuple[dict[str, Any], dict[str
 
 
 def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
-    """Serves the newest export below `base`, sends it a held-out picture over REST and draws the answer.
+    """Serves the newest export below `base`, sends it a held-out image over REST and draws the answer.
 
     Returns:
-      The answer: file, box [ymin, xmin, ymax, xmax] in fractions of the upright picture, score, class, class_name;
+      The answer: file, box [ymin, xmin, ymax, xmax] in fractions of the upright image, score, class, class_name;
       box is None and nothing follows where no object was found.
     """
     source = loading.load_source(config, config.evaluation.split).select([0])
     with atomic_write.explain_failures(f"{folder} could not be made"):
         os.makedirs(folder, exist_ok=True)
-    picture = source.images[0]
-    if isinstance(picture, bytes):
-        picture = os.path.join(folder, "held_out.png")
-        with atomic_write.open_file(picture) as file:
+    image = source.images[0]
+    if isinstance(image, bytes):
+        image = os.path.join(folder, "held_out.png")
+        with atomic_write.open_file(image) as file:
             file.write(source.images[0])
     with local_server.running(base, "ornet") as url:
-        found = client.localize(url, [picture])[0]
-    answer = {"file": str(picture), **found.as_dict()}
+        found = client.localize(url, [image])[0]
+    answer = {"file": str(image), **found.as_dict()}
     text = f"{answer['class_name']} {answer['score']:.2f}" if len(found.boxes) else ""
-    overlay.draw(picture, found.boxes, text, os.path.join(folder, "answer.png"))
+    overlay.draw(image, found.boxes, text, os.path.join(folder, "answer.png"))
     run_folder.write_json(os.path.join(folder, "answer.json"), answer)
     return answer
 

@@ -1,4 +1,4 @@
-"""Evaluates the rows of an experiment side by side: result.json, tables, per-image results, cases and pictures.
+"""Evaluates the rows of an experiment side by side: result.json, tables, per-image results, cases and images.
 
   python -m ornet_tf.evaluate --config=configs/toybirds.py --workdir=runs/toybirds
 """

@@ -21,7 +21,7 @@ def key(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     Args:
       seed: of the run, 0..2^31-1.
       epoch: int64, 0..2^31-1; a scalar or of the shape of `index`.
-      index: int64 [...], of the picture in its source, 0..2^32-1.
+      index: int64 [...], of the image in its source, 0..2^32-1.
 
     Returns:
       int64 [..., 2].

@@ -129,8 +129,8 @@ def test_what_a_user_can_mend_is_one_sentence_and_a_bug_keeps_its_traceback(tmp_
         (tf.errors.UnavailableError(None, None, "Connection reset by peer"), "Connection reset by peer"),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), "Memory or disk does not suffice: OOM"),
         (
-            tf.errors.InvalidArgumentError(None, None, "assertion failed: [Not a readable picture: an empty file]"),
-            "A picture can't be used: an empty file. It has changed since the pictures were checked.",
+            tf.errors.InvalidArgumentError(None, None, "assertion failed: [Not a readable image: an empty file]"),
+            "An image can't be used: an empty file. It has changed since the images were checked.",
         ),
         (tf.errors.InvalidArgumentError(None, None, "Incompatible shapes: [2] vs. [3]"), ""),
         (ValueError("too many values to unpack"), ""),

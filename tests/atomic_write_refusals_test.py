@@ -32,7 +32,8 @@ def test_tensorflow_s_words_are_left_out_where_the_system_says_what_is_wrong(tmp
 
 def test_what_tensorflow_says_itself_is_kept():
     said = "{{function_node __wrapped__SaveV2_device_/device:CPU:0}} Unable to write a; try b [Op:SaveV2]"
-    with pytest.raises(OSError, match="^It failed: Unable to write a; try b. Mend"), atomic_write.explain_failures("It failed"):
+    message = "^It failed: Unable to write a; try b. Mend"
+    with pytest.raises(OSError, match=message), atomic_write.explain_failures("It failed"):
         raise tf.errors.InternalError(None, None, said)
 
 

@@ -222,20 +222,20 @@ def test_packed_and_unpacked_weights_are_durable(tiny_run, tmp_path, calls):
 
 
 def test_what_is_made_of_data_sets_is_durable(tmp_path, calls):
-    picture = broken_files.encode(Image.new("RGB", (30, 40)), "JPEG")
-    example = (picture, 0, np.zeros([0, 4], np.float32))
+    image = broken_files.encode(Image.new("RGB", (30, 40)), "JPEG")
+    example = (image, 0, np.zeros([0, 4], np.float32))
     _unpacked.write([example], tmp_path / "unpacked", class_names=["a"], what="x")
     expect_durable(calls, tmp_path / "unpacked")
     toybirds.load("test", image_size=32, num_classes=3, test_count=3, cache_dir=tmp_path)
     (cache,) = tmp_path.glob("toybirds-*.npz")
     expect_durable(calls, cache)
-    (tmp_path / "a.jpg").write_bytes(picture)
+    (tmp_path / "a.jpg").write_bytes(image)
     fgvc_aircraft._cut(str(tmp_path / "a.jpg"), str(tmp_path / "copy.jpg"))
     expect_durable(calls, tmp_path / "copy.jpg")
-    source = Source(["a"], [picture], ["a"], np.zeros(1, np.int32), None)
+    source = Source(["a"], [image], ["a"], np.zeros(1, np.int32), None)
     held = image_cache.open_cache(source, side=8, kind="disk", folder=str(tmp_path))
     assert held(0).shape == (8, 8, 3)
-    (cache,) = tmp_path.glob("pictures-8-*.rgb")
+    (cache,) = tmp_path.glob("images-8-*.rgb")
     expect_durable(calls, cache)
 
 

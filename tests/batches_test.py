@@ -1,4 +1,4 @@
-"""Many pictures: order, bounds on what is in memory, the price of a broken one."""
+"""Many images: order, bounds on what is in memory, the price of a broken one."""
 import threading
 
 import numpy as np
@@ -12,7 +12,7 @@ from tests import tiny_contract, tiny_export
 
 
 class Recorder:
-    """A model whose answers hold the length of the picture; notes what is asked at once."""
+    """A model whose answers hold the length of the image; notes what is asked at once."""
 
     def __init__(self, refuses=(), error=None, barrier=None):
         self.refuses, self.error, self.barrier = refuses, error, barrier
@@ -47,7 +47,7 @@ def found(answers):
     return [answer if isinstance(answer, Exception) else answer.boxes[0, 0] for answer in answers]
 
 
-def test_the_order_is_kept_and_the_numbers_of_pictures_and_requests_are_bounded():
+def test_the_order_is_kept_and_the_numbers_of_images_and_requests_are_bounded():
     model = Recorder()
     images = [bytes(n) for n in range(1, 101)]
     assert found(each(model, images, batch_size=7, in_flight=3)) == list(range(1, 101))
@@ -59,7 +59,7 @@ def test_several_requests_are_under_way_at_once():
     assert len(list(each(model, [b"x"] * 6, batch_size=1, in_flight=3))) == 6
 
 
-def test_pictures_are_taken_as_they_are_needed():
+def test_images_are_taken_as_they_are_needed():
     taken = []
 
     def images():
@@ -73,14 +73,14 @@ def test_pictures_are_taken_as_they_are_needed():
     assert len(taken) <= 12  # four batches that wait, the one that is made up, the next one's first
 
 
-def test_large_pictures_are_sent_in_smaller_batches():
+def test_large_images_are_sent_in_smaller_batches():
     model = Recorder()
     images = [bytes(5 * 2**20)] * 3 + [b"x"] * 3 + [bytes(20 * 2**20)]
     assert len(found(each(model, images, batch_size=8))) == 7
     assert sorted(model.sizes) == [1, 1, 1, 4]
 
 
-def test_a_broken_picture_costs_its_own_answer_only(tmp_path):
+def test_a_broken_image_costs_its_own_answer_only(tmp_path):
     model = Recorder(refuses=[b"bad"])
     images = [b"1", b"bad", tmp_path / "missing", b"4444", 5.0]
     answers = list(each(model, images))
@@ -100,14 +100,14 @@ def test_other_failures_cost_the_batch_and_are_not_repeated(error):
 def test_a_real_model_is_asked_by_several_threads(tmp_path):
     tiny_contract.write(tmp_path / "1")
     model = loaded.load(tmp_path)
-    images = tiny_contract.pictures() * 6
+    images = tiny_contract.images() * 6
     answers = list(each(model, images, batch_size=2, in_flight=4))
     tiny_contract.expect_same(answers, model.localize(images))
 
 
-def test_one_bad_picture_among_those_of_an_export_of_before_status(tmp_path):
+def test_one_bad_image_among_those_of_an_export_of_before_status(tmp_path):
     tiny_export.write(tmp_path / "1")
-    good = tiny_export.picture(40, 60, (10, 12, 20, 48))
+    good = tiny_export.image(40, 60, (10, 12, 20, 48))
     answers = list(each(loaded.load(tmp_path), [good, b"junk", good]))
     assert [isinstance(answer, PictureRefusedError) for answer in answers] == [False, True, False]
 

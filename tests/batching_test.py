@@ -52,7 +52,7 @@ def test_other_signatures_and_shapes_are_runs_of_their_own(model):
 
 
 def test_the_default_signature_has_two_names(model):
-    files = [tiny_export.picture(4, 4, (1, 1, 2, 3)), tiny_export.picture(4, 4, (0, 0, 2, 4))]
+    files = [tiny_export.image(4, 4, (1, 1, 2, 3)), tiny_export.image(4, 4, (0, 0, 2, 4))]
     with occupied(model) as (asked, watched):
         answers = [asked.queue(name, {"image_bytes": texts(f)}) for name, f in zip(("", "serving_default"), files)]
         watched.gate.set()

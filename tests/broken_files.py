@@ -1,4 +1,4 @@
-"""Picture files of many kinds, and ways to break them: what strangers may send."""
+"""Image files of many kinds, and ways to break them: what strangers may send."""
 import io
 import pathlib
 import struct
@@ -11,7 +11,7 @@ JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _JPEG_MODES, _PNG_MODES = ("RGB", "L", "CMYK"), ("RGB", "L", "LA", "P", "RGBA", "1", "I;16")
 
 
-def picture(rng, height, width, mode="RGB"):
+def image(rng, height, width, mode="RGB"):
     """Returns a Pillow image of smooth colours and some noise."""
     coarse = Image.fromarray(rng.integers(0, 256, (4, 5, 3), np.uint8)).resize((width, height), Image.BICUBIC)
     noisy = np.clip(np.asarray(coarse) + rng.integers(-9, 10, (height, width, 3)), 0, 255).astype(np.uint8)
@@ -37,8 +37,8 @@ def good_files(rng, data=""):
             exif[0x0112] = 1 + index % 8
             exif[0x010E] = "Anna's bird"
         options = {"quality": int(rng.integers(20, 100)), "progressive": bool(index % 2), "exif": exif.tobytes()}
-        files.append(encode(picture(rng, *size, _JPEG_MODES[index % 3]), "JPEG", **options))
-        files.append(encode(picture(rng, *size, _PNG_MODES[index % 7]), "PNG", compress_level=index % 10))
+        files.append(encode(image(rng, *size, _JPEG_MODES[index % 3]), "JPEG", **options))
+        files.append(encode(image(rng, *size, _PNG_MODES[index % 7]), "PNG", compress_level=index % 10))
     paths = sorted(p for p in pathlib.Path(data).rglob("*") if p.suffix.lower() in (".jpg", ".png")) if data else []
     chosen = rng.permutation(len(paths))[:40]
     return files + [paths[i].read_bytes() for i in sorted(chosen)]
@@ -145,10 +145,10 @@ def _wrong_magic(rng, file, _):
 
 def _other_format(rng, _file, _other):
     kind = str(rng.choice(["GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO"]))
-    return encode(picture(rng, *rng.integers(16, 60, 2)), kind)
+    return encode(image(rng, *rng.integers(16, 60, 2)), kind)
 
 
-def _no_picture(rng, _file, _other):
+def _no_image(rng, _file, _other):
     return bytes(rng.choice([b"", b"\xff", JPEG, PNG, b"x" * 5000, b"\xff\xd8\xff\xd9", PNG + b"\0" * 60]))
 
 
@@ -157,7 +157,7 @@ def _too_many_pixels(rng, _file, _other):
 
 
 def _too_many_scans(rng, _file, _other):
-    return with_scans(encode(picture(rng, *rng.integers(8, 200, 2)), "JPEG", progressive=True), 1100)
+    return with_scans(encode(image(rng, *rng.integers(8, 200, 2)), "JPEG", progressive=True), 1100)
 
 
 def _too_many_texts(rng, _file, _other):
@@ -168,7 +168,7 @@ def _just_small_enough(rng, _file, _other):
     return blank_png(int(rng.integers(3000, 5000)), int(rng.integers(3000, 5000)))
 
 
-# Name -> (how, how often, whether it must be refused; what is broken at random may still be a picture).
+# Name -> (how, how often, whether it must be refused; what is broken at random may still be an image).
 KINDS = {
     "truncated": (_truncated, 15, True),
     "bits flipped": (_bits_flipped, 20, False),
@@ -181,7 +181,7 @@ KINDS = {
     "continued by another file": (_other_half, 5, False),
     "wrong magic": (_wrong_magic, 4, True),
     "other format": (_other_format, 4, True),
-    "no picture": (_no_picture, 4, True),
+    "no image": (_no_image, 4, True),
     "too many pixels": (_too_many_pixels, 0.3, True),
     "too many scans": (_too_many_scans, 0.5, True),
     "too many compressed texts": (_too_many_texts, 0.5, True),

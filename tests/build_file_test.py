@@ -75,7 +75,7 @@ def test_every_python_file_belongs_to_a_target(targets):
 
 def test_every_test_file_is_the_source_of_one_test(targets):
     tests = of_rule(targets, "py_test")
-    expected = {path: path[len("tests/") : -len(".py")] for path in glob(["tests/*_test.py"])}
+    expected = {path: path[len("tests/") : -len(".py")].replace("/", "_") for path in glob(["tests/**/*_test.py"])}
     assert {path: name for name, target in tests.items() for path in target["srcs"] if path in expected} == expected
     assert len(tests) == len(expected)
 

@@ -46,7 +46,8 @@ def test_a_row_without_weights_for_a_part_is_refused_after_training_too(tiny_run
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     with config.unlocked():
-        config.evaluation.row.seed = ornet.row("object_prior_scores", {"lower": "evaluator.lower", "upper": "evaluator.upper"})
+        parts = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
+        config.evaluation.row.seed = ornet.row("object_prior_scores", parts)
         config.evaluation.row.cam.init_from = {"lower": "evaluator.lower"}
     said = rf"config.evaluation.row.{row}.init_from: expected weights for the part {part}, .* Set config.evaluation.row"
     with pytest.raises(UserError, match=said):
@@ -62,18 +63,18 @@ def test_a_run_is_evaluated_without_the_start_weights(tmp_path):
 
 @pytest.fixture
 def folders(tmp_path, encode):
-    """A configuration of pictures in folders, two classes, training and test."""
+    """A configuration of images in folders, two classes, training and test."""
     config = tiny_experiment.get_config()
-    picture = encode(np.zeros([40, 40, 3], np.uint8))
+    image = encode(np.zeros([40, 40, 3], np.uint8))
     for name in ("train/a/0", "train/a/1", "train/b/2", "test/a/3", "test/b/4"):
         path = tmp_path / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture)
+        path.write_bytes(image)
     config.dataset = {"name": "image_folder", "options": {"root": str(tmp_path)}}
     return config, tmp_path
 
 
-def test_broken_pictures_of_all_splits_are_listed_at_once(folders):
+def test_broken_images_of_all_splits_are_listed_at_once(folders):
     config, root = folders
     (root / "train" / "b" / "2.png").write_bytes(b"")
     (root / "test" / "a" / "3.png").write_bytes(b"no")
@@ -81,12 +82,12 @@ def test_broken_pictures_of_all_splits_are_listed_at_once(folders):
         training_images.load_and_check(config, f"{root}-run")
 
 
-def test_pictures_that_were_whole_are_not_decoded_again_until_they_change(folders, caplog):
+def test_images_that_were_whole_are_not_decoded_again_until_they_change(folders, caplog):
     config, root = folders
     assert len(training_images.load_and_check(config, f"{root}-run")) == 3
     with caplog.at_level("INFO", logger="absl"):
         assert len(training_images.load_and_check(config, f"{root}-run")) == 3
-    assert "The 3 pictures of train are those that were found whole before" in caplog.text
+    assert "The 3 images of train are those that were found whole before" in caplog.text
     assert "Checked" not in caplog.text
     (root / "train" / "b" / "2.png").write_bytes(b"broken")
     for _ in range(2):  # what stops a run is looked at again
@@ -97,7 +98,7 @@ def test_pictures_that_were_whole_are_not_decoded_again_until_they_change(folder
     caplog.clear()
     with caplog.at_level("INFO", logger="absl"):
         assert training_images.load_and_check(config, f"{root}-run").names == ["train/a/0.png", "train/a/1.png"]
-    assert "1 broken pictures of train are left out, as before" in caplog.text
+    assert "1 broken images of train are left out, as before" in caplog.text
     assert "Checked" not in caplog.text
     config.input.broken_images = "stop"
     with pytest.raises(ValueError, match="train split: 1 of 3 .*cannot be used"):

@@ -32,7 +32,7 @@ def program(*arguments, python=()):
 
 
 def test_the_program(older_url, tmp_path):
-    good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
+    good = tiny_export.write_image(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
     shutil.copy(good, tmp_path / "copy.png")
     paths = [good, "missing.png", tmp_path / "copy.png"]
     finished = subprocess.run(
@@ -43,7 +43,7 @@ def test_the_program(older_url, tmp_path):
     assert ["error" in answer for answer in answers] == [False, True, False]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["copy_box.png", "good_box.png"]
     assert finished.returncode == 1
-    assert finished.stderr.splitlines()[-1] == "Error: 1 of 3 pictures failed; their lines say why."
+    assert finished.stderr.splitlines()[-1] == "Error: 1 of 3 images failed; their lines say why."
     imported = {line.split("|")[-1].strip().split(".")[0] for line in finished.stderr.splitlines()}
     assert "requests" in imported
     assert not imported & {"tensorflow", "keras", "grpc"}
@@ -63,7 +63,7 @@ def test_help_lists_each_flag_that_the_readme_lists(name):
 
 @pytest.mark.slow
 def test_the_program_needs_no_server(export_base, tmp_path):
-    good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
+    good = tiny_export.write_image(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
     finished = subprocess.run(
         program(good, f"--url={export_base}"), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -84,9 +84,9 @@ def test_the_program_needs_no_server(export_base, tmp_path):
 )
 def test_mistakes_on_the_command_line_end_in_one_sentence(tmp_path, arguments, message):
     arguments = [argument.format(tmp=tmp_path) for argument in arguments]
-    picture = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
+    image = tiny_export.write_image(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
     finished = subprocess.run(
-        program(picture, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        program(image, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert (finished.returncode, finished.stdout) == (1, "")
     assert finished.stderr.startswith(message)
@@ -95,7 +95,7 @@ def test_mistakes_on_the_command_line_end_in_one_sentence(tmp_path, arguments, m
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_lines_that_are_written_and_waits_for_nobody(older_url, tmp_path):
-    good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
+    good = tiny_export.write_image(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
     answered = [(200, {}, None)] * 3
     silent = [(503, {"Retry-After": "600"}, b"")] * 9
     with faulty_http.running(answered + silent, older_url) as (address, _):
@@ -121,13 +121,13 @@ def test_ctrl_c_keeps_the_lines_that_are_written_and_waits_for_nobody(older_url,
                 process.kill()
     assert [json.loads(line)["class_name"] for line in first] == ["wide"] * 3 and rest == ""
     assert process.returncode == -signal.SIGINT
-    assert errors == "Interrupted: the lines that are written are whole; the other pictures have none.\n"
+    assert errors == "Interrupted: the lines that are written are whole; the other images have none.\n"
 
 
 @pytest.mark.slow
 def test_a_terminal_gets_a_bar(older_url, tmp_path):
     pty = pytest.importorskip("pty", reason="no terminals on this system")
-    good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
+    good = tiny_export.write_image(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
     fcntl, termios = (pytest.importorskip(name) for name in ("fcntl", "termios"))
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # a new one has no width

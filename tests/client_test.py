@@ -24,9 +24,9 @@ def run(paths, address, **options):
         return client.run(paths, model, **{name: str(value) for name, value in options.items()})
 
 
-def test_localize_returns_each_picture_s_detections_in_order(older_url, tmp_path):
-    wide = tiny_export.write_picture(tmp_path / "wide.png", 40, 60, (10, 12, 20, 48))
-    tall = tiny_export.write_picture(tmp_path / "tall.png", 64, 32, (0, 8, 64, 16))
+def test_localize_returns_each_image_s_detections_in_order(older_url, tmp_path):
+    wide = tiny_export.write_image(tmp_path / "wide.png", 40, 60, (10, 12, 20, 48))
+    tall = tiny_export.write_image(tmp_path / "tall.png", 64, 32, (0, 8, 64, 16))
     results = client.localize(older_url + "/", [tall, wide, pathlib.Path(tall).read_bytes()])
     assert [result.class_names for result in results] == [("tall",), ("wide",), ("tall",)]
     assert results[1].as_dict() == {
@@ -37,16 +37,16 @@ def test_localize_returns_each_picture_s_detections_in_order(older_url, tmp_path
     assert client.localize(older_url, []) == []
 
 
-def test_one_picture_instead_of_a_list_is_refused_before_any_request(export_base):
+def test_one_image_instead_of_a_list_is_refused_before_any_request(export_base):
     nobody = "http://127.0.0.1:9/v1/models/ornet"
     for address in (nobody, str(export_base)):
         for ask in (client.connect(address).localize, functools.partial(client.localize, address)):
-            with pytest.raises(TypeError, match=r"Expected a list of pictures, but got one \(str\); put it in"):
+            with pytest.raises(TypeError, match=r"Expected a list of images, but got one \(str\); put it in"):
                 ask("p.png")
 
 
-def test_many_pictures_over_rest_and_without_a_server_give_the_same(export_base):
-    images = tiny_contract.pictures() * 7
+def test_many_images_over_rest_and_without_a_server_give_the_same(export_base):
+    images = tiny_contract.images() * 7
     with local_server.running(export_base, "ornet") as url:
         tiny_contract.expect_same(
             client.localize(url, images, signature="activation_map"),
@@ -56,8 +56,8 @@ def test_many_pictures_over_rest_and_without_a_server_give_the_same(export_base)
 
 def test_lines_and_overlays(older_url, tmp_path, capsys):
     (tmp_path / "a").mkdir()
-    first = tiny_export.write_picture(tmp_path / "bird.png", 40, 60, (10, 12, 20, 48))
-    second = tiny_export.write_picture(tmp_path / "a" / "bird.png", 64, 32, (0, 8, 64, 16))
+    first = tiny_export.write_image(tmp_path / "bird.png", 40, 60, (10, 12, 20, 48))
+    second = tiny_export.write_image(tmp_path / "a" / "bird.png", 64, 32, (0, 8, 64, 16))
     before = pathlib.Path(first).read_bytes()
     assert run([first, second], older_url, output_dir=tmp_path, signature="activation_map") == 0
     answers = lines(capsys)
@@ -66,13 +66,13 @@ def test_lines_and_overlays(older_url, tmp_path, capsys):
     assert "activation_map" not in answers[0]
     assert [pathlib.Path(answer["overlay"]).name for answer in answers] == ["bird_box.png", "bird_box_2.png"]
     assert pathlib.Path(first).read_bytes() == before
-    with Image.open(answers[1]["overlay"]) as picture:
-        assert picture.size == (32, 64)
+    with Image.open(answers[1]["overlay"]) as image:
+        assert image.size == (32, 64)
 
 
-def test_pictures_of_no_and_of_two_objects(export_base, tmp_path, capsys):
+def test_images_of_no_and_of_two_objects(export_base, tmp_path, capsys):
     paths = [str(tmp_path / name) for name in ("one.png", "junk.png", "both.png", "nothing.png")]
-    for path, image in zip(paths, tiny_contract.pictures()):
+    for path, image in zip(paths, tiny_contract.images()):
         pathlib.Path(path).write_bytes(image if isinstance(image, bytes) else encoding.encode(image))
     assert run(paths, export_base, output_dir=tmp_path / "out") == 1
     one, junk, both, nothing = lines(capsys)
@@ -83,15 +83,15 @@ def test_pictures_of_no_and_of_two_objects(export_base, tmp_path, capsys):
     assert lines(capsys)[0].keys() == {"file", "box", "overlay"}
 
 
-def test_an_overlay_never_replaces_a_picture_that_is_asked_about(older_url, tmp_path, capsys):
-    paths = [tiny_export.write_picture(tmp_path / name, 40, 60, (10, 12, 20, 48)) for name in ("b.png", "b_box.png")]
+def test_an_overlay_never_replaces_a_image_that_is_asked_about(older_url, tmp_path, capsys):
+    paths = [tiny_export.write_image(tmp_path / name, 40, 60, (10, 12, 20, 48)) for name in ("b.png", "b_box.png")]
     assert run(paths, older_url, output_dir=tmp_path) == 0
     assert [pathlib.Path(answer["overlay"]).name for answer in lines(capsys)] == ["b_box_2.png", "b_box_box.png"]
 
 
 def test_failures_are_named_and_the_others_go_on(older_url, tmp_path, capsys):
-    good = tiny_export.write_picture(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
-    (tmp_path / "text.png").write_bytes(b"no picture" * 2000)
+    good = tiny_export.write_image(tmp_path / "good.png", 40, 60, (10, 12, 20, 48))
+    (tmp_path / "text.png").write_bytes(b"no image" * 2000)
     (tmp_path / "folder").mkdir()
     (tmp_path / "itself.png").symlink_to("itself.png")
     names = ["missing.png", "text.png", "folder", "itself.png", "good.png"]
@@ -108,7 +108,7 @@ def test_failures_are_named_and_the_others_go_on(older_url, tmp_path, capsys):
 
 
 def test_an_overlay_that_cannot_be_drawn_is_a_failure(export_base, tmp_path, capsys):
-    path = tiny_export.write_picture(tmp_path / "a.png", 40, 60, (10, 12, 20, 48))
+    path = tiny_export.write_image(tmp_path / "a.png", 40, 60, (10, 12, 20, 48))
     (tmp_path / "out" / "a_box.png").mkdir(parents=True)
     assert run([path], export_base, output_dir=tmp_path / "out") == 1
     assert lines(capsys)[0]["error"].startswith("No overlay: ")
@@ -123,19 +123,19 @@ def test_an_overlay_that_cannot_be_drawn_is_a_failure(export_base, tmp_path, cap
     ],
 )
 def test_refusals_of_the_server(older_url, tmp_path, suffix, signature, message):
-    path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
+    path = tiny_export.write_image(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
     with pytest.raises(ValueError, match=message):
         client.localize(older_url + suffix, [path], signature=signature)
 
 
-def test_the_picture_that_is_refused_is_named(older_url):
-    good = tiny_export.picture(8, 8, (0, 0, 4, 4))
-    with pytest.raises(PictureRefusedError, match="^picture 3: http.* refuses with HTTP 400: Unknown image"):
+def test_the_image_that_is_refused_is_named(older_url):
+    good = tiny_export.image(8, 8, (0, 0, 4, 4))
+    with pytest.raises(PictureRefusedError, match="^image 3: http.* refuses with HTTP 400: Unknown image"):
         client.localize(older_url, [good, good, b"junk", good])
 
 
 def test_a_server_that_is_not_there(tmp_path, capsys):
-    path = tiny_export.write_picture(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
+    path = tiny_export.write_image(tmp_path / "a.png", 8, 8, (0, 0, 4, 4))
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"http://127.0.0.1:{free.getsockname()[1]}/m"
     with pytest.raises(ConnectionError, match=r"No server answers at .* \(Connection refused\)"):
@@ -148,7 +148,7 @@ def test_a_server_that_is_not_there(tmp_path, capsys):
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_metadata_costs_its_own_overlay_only(older_url, tmp_path, capsys):
     good = tmp_path / "good.png"
-    good.write_bytes(tiny_export.picture(40, 60, (10, 12, 20, 48)))
+    good.write_bytes(tiny_export.image(40, 60, (10, 12, 20, 48)))
     paths = []
     for name, file in damaged_metadata.kinds().items():
         (tmp_path / name).write_bytes(file)
@@ -169,7 +169,7 @@ def test_damaged_metadata_costs_its_own_overlay_only(older_url, tmp_path, capsys
 def test_names_of_any_length_and_bytes(export_base, tmp_path, capsys):
     names = ["n" * 251 + ".png", "n" * 251 + ".PNG", os.fsdecode(b"caf\xe9.png")]
     for name in names:
-        (tmp_path / name).write_bytes(tiny_export.picture(40, 60, (10, 12, 20, 48)))
+        (tmp_path / name).write_bytes(tiny_export.image(40, 60, (10, 12, 20, 48)))
     missing = os.fsdecode(b"\xe9.png")
     paths = [str(tmp_path / name) for name in [*names, missing]]
     assert run(paths, export_base, output_dir=tmp_path / "out") == 1

@@ -67,7 +67,7 @@ from tests import tiny_experiment
         ("evaluation.rows", (["cam"],), r"config.evaluation.rows: expected texts, got \['cam'\] among them"),
         ("evaluation.own_classes", (3,), r"config.evaluation.own_classes: expected texts, got 3 among them"),
         ("evaluation.metrics", (3,), r"config.evaluation.metrics: expected texts, got 3 among them"),
-        ("evaluation.pictures", -1, r"config.evaluation.pictures: expected at least 0, got -1"),
+        ("evaluation.gallery_images", -1, r"config.evaluation.gallery_images: expected at least 0, got -1"),
         ("training.summary_images", -1, r"config.training.summary_images: expected at least 0, got -1"),
         ("training.steps_per_loop", 0, r"config.training.steps_per_loop: expected a positive number, got 0"),
         ("training.keep_checkpoints", 0, r"config.training.keep_checkpoints: expected a positive number, got 0"),

@@ -25,13 +25,13 @@ def _seeded():
 
 @pytest.fixture(scope="session")
 def encode():
-    """The function that writes a picture, uint8 [H, W] or [H, W, C] or a Pillow image, as the bytes of a file."""
+    """The function that writes an image, uint8 [H, W] or [H, W, C] or a Pillow image, as the bytes of a file."""
     from PIL import Image
 
-    def write(picture, kind="PNG", **options):
+    def write(image, kind="PNG", **options):
         buffer = io.BytesIO()
-        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-        image.save(buffer, kind, **options)
+        pillow = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        pillow.save(buffer, kind, **options)
         return buffer.getvalue()
 
     return write
@@ -70,7 +70,7 @@ def export_base(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def older_url(tmp_path_factory):
-    """The URL of a small model that is served like an export of before `status`: a bad picture fails its request."""
+    """The URL of a small model that is served like an export of before `status`: a bad image fails its request."""
     from serving import local_server
     from tests import tiny_export
 

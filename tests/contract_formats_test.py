@@ -9,14 +9,14 @@ from tests import tiny_export
 from tests.contract_server import b64, expect_error
 
 pytestmark = pytest.mark.slow
-PICTURE = tiny_export.picture(40, 60, (10, 12, 20, 48))
+IMAGE = tiny_export.image(40, 60, (10, 12, 20, 48))
 PIXELS = [[[255, 0, 0], [0, 0, 0]], [[9, 9, 9], [0, 255, 0]]]
 
 
 @pytest.fixture(name="expected", scope="module")
 def _expected(served):
-    """The rows for a picture and for an empty file."""
-    return rows_of(served.predict({"instances": [b64(PICTURE), b64(b"")]}))
+    """The rows for an image and for an empty file."""
+    return rows_of(served.predict({"instances": [b64(IMAGE), b64(b"")]}))
 
 
 def rows_of(reply):
@@ -35,15 +35,15 @@ def rows_of(reply):
 @pytest.mark.parametrize(
     "document",
     [
-        {"instances": [{"image_bytes": b64(PICTURE)}, {"image_bytes": b64(b"")}]},
-        {"instances": [{"b64": b64(PICTURE)["b64"].rstrip("=")}, ""]},
-        {"inputs": {"image_bytes": [b64(PICTURE), b64(b"")]}},
-        {"inputs": [b64(PICTURE), {"b64": ""}]},
-        {"inputs": {"image_bytes": [b64(PICTURE), ""], "not an input": [1]}, "signature_name": "", "other": 1},
-        {"signature_name": "serving_default", "instances": [b64(PICTURE), b64(b"")]},
+        {"instances": [{"image_bytes": b64(IMAGE)}, {"image_bytes": b64(b"")}]},
+        {"instances": [{"b64": b64(IMAGE)["b64"].rstrip("=")}, ""]},
+        {"inputs": {"image_bytes": [b64(IMAGE), b64(b"")]}},
+        {"inputs": [b64(IMAGE), {"b64": ""}]},
+        {"inputs": {"image_bytes": [b64(IMAGE), ""], "not an input": [1]}, "signature_name": "", "other": 1},
+        {"signature_name": "serving_default", "instances": [b64(IMAGE), b64(b"")]},
     ],
 )
-def test_all_ways_to_send_pictures_lead_to_the_same_answer(served, expected, document):
+def test_all_ways_to_send_images_lead_to_the_same_answer(served, expected, document):
     assert len(expected) == 2
     assert expected[0]["status"] == ""
     assert expected[1]["status"]
@@ -83,33 +83,33 @@ def test_the_dialect_of_json(served):
         ([True], "Type: True is not of expected type: string"),
         ([{"b64": "_-8="}], "Unable to base64 decode"),  # the alphabet for URLs
         ([{"b64": "A"}], "Unable to base64 decode"),
-        ([b64(PICTURE), {"image_bytes": b64(PICTURE)}], "Expecting value/list but got object at item 1 of input list"),
-        ([{"image_bytes": b64(PICTURE)}, "a"], "Expecting object but got list at item 1 of input list"),
-        ([{"picture": b64(PICTURE)}], "does not have named input: picture"),
-        ([{"picture": b64(PICTURE)}], "Failed to process element: 0 key: picture of 'instances' list."),
-        ([{**b64(PICTURE), "x": 1}], "of 'instances' list"),  # with a second key it is no longer base64
+        ([b64(IMAGE), {"image_bytes": b64(IMAGE)}], "Expecting value/list but got object at item 1 of input list"),
+        ([{"image_bytes": b64(IMAGE)}, "a"], "Expecting object but got list at item 1 of input list"),
+        ([{"image": b64(IMAGE)}], "does not have named input: image"),
+        ([{"image": b64(IMAGE)}], "Failed to process element: 0 key: image of 'instances' list."),
+        ([{**b64(IMAGE), "x": 1}], "of 'instances' list"),  # with a second key it is no longer base64
         ([{}], "keys must be equal to: image_bytes"),
         ([["a"], "b"], "Failed to process element: 1 of 'instances' list."),
         ([["a"], ["b", "c"]], "Expecting tensor size: 1 but got: 2"),
     ],
 )
-def test_rows_that_are_no_pictures_are_refused(served, instances, message):
+def test_rows_that_are_no_images_are_refused(served, instances, message):
     expect_error(served.predict({"instances": instances}), 400, message)
 
 
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"picture": ["a"]}, "Missing named input: image_bytes in 'inputs' object."),
+        ({"image": ["a"]}, "Missing named input: image_bytes in 'inputs' object."),
         ({**b64(b""), "x": 1}, "Missing named input: image_bytes in 'inputs' object."),
         ([3], "Type: Number is not of expected type: string"),
         ({"image_bytes": ["a", ["b"]]}, "Encountered list at unexpected "),
         ({"image_bytes": [["a"], "b"]}, "found at incorrect level"),
-        (b64(PICTURE), ""),  # a scalar, where the graph expects a batch
+        (b64(IMAGE), ""),  # a scalar, where the graph expects a batch
         ([["a"]], ""),
     ],
 )
-def test_columns_that_are_no_pictures_are_refused(served, inputs, message):
+def test_columns_that_are_no_images_are_refused(served, inputs, message):
     expect_error(served.predict({"inputs": inputs}), 400, message)
 
 
@@ -131,7 +131,7 @@ def test_pixels_that_are_none_are_refused(served, pixel, message):
     expect_error(reply, 400, "Failed to process element: 1 of 'instances' list.", message)
 
 
-def test_pictures_of_different_sizes_are_no_tensor(served):
+def test_images_of_different_sizes_are_no_tensor(served):
     column = [[pixel] for pixel in PIXELS[0] + PIXELS[1]]
     for other, message in ((PIXELS[:1], "Expecting tensor size: 12 but got: 6"), (column, "Expecting shape [")):
         reply = served.predict({"signature_name": "image_tensor", "instances": [PIXELS, other]})
@@ -139,10 +139,10 @@ def test_pictures_of_different_sizes_are_no_tensor(served):
 
 
 def test_an_error_may_echo_what_was_sent_and_still_says_what_is_wrong(served):
-    picture = b64(bytes(30_000))
-    reply = served.predict({"instances": [picture], "inputs": [picture]})
+    image = b64(bytes(30_000))
+    reply = served.predict({"instances": [image], "inputs": [image]})
     expect_error(reply, 400, "JSON Value: ", "expecting only one of 'inputs' or 'instances' keys to exist")
-    assert picture["b64"][:200] in reply.document["error"]  # TensorFlow Serving's holds all of it
+    assert image["b64"][:200] in reply.document["error"]  # TensorFlow Serving's holds all of it
 
 
 def test_several_inputs_and_outputs_of_every_type(served):

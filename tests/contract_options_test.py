@@ -78,9 +78,9 @@ def test_two_versions_and_their_labels_answer_side_by_side(own):
 
 
 def test_batching_changes_no_answer(own, batched):
-    files = [tiny_export.picture(40, 30, (4, 5, 4 + rows, 25)) for rows in range(2, 34)]
+    files = [tiny_export.image(40, 30, (4, 5, 4 + rows, 25)) for rows in range(2, 34)]
     bodies = [{"instances": [b64(file)]} for file in files] + [{"instances": [b64(file) for file in files]}]
-    bodies += [NUMBERS, {"instances": [b64(b"no picture")]}, {"signature_name": "unknown", "instances": [1]}]
+    bodies += [NUMBERS, {"instances": [b64(b"no image")]}, {"signature_name": "unknown", "instances": [1]}]
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(batched.predict, bodies))
     assert [answer.status for answer in answers] == [200] * (len(bodies) - 2) + [400, 400]

@@ -1,4 +1,4 @@
-"""The contract of any server with an export, part 3: what is said of pictures, good and bad, few and many at once."""
+"""The contract of any server with an export, part 3: what is said of images, good and bad, few and many at once."""
 import base64
 import concurrent.futures
 import io
@@ -35,10 +35,10 @@ def jpeg(pixels):
     return file.getvalue()
 
 
-GOOD = [jpeg(photograph(120, 90)), tiny_export.picture(40, 60, (10, 12, 20, 48)), jpeg(photograph(64, 64)[..., 0])]
+GOOD = [jpeg(photograph(120, 90)), tiny_export.image(40, 60, (10, 12, 20, 48)), jpeg(photograph(64, 64)[..., 0])]
 BAD = {
     "an empty file": b"",
-    "neither": b"no picture",
+    "neither": b"no image",
     "truncated or damaged JPEG": GOOD[0][:-400],
     "truncated or damaged PNG": GOOD[1][:-20],
     "GIF": b"GIF89a" + bytes(40),
@@ -55,18 +55,18 @@ def strict(text):
     return json.loads(text, parse_constant=refuse)
 
 
-def localize(served, pictures, signature="serving_default", connection=None):
-    """Returns a row for each picture."""
-    asked = {"signature_name": signature, "instances": [b64(picture) for picture in pictures]}
+def localize(served, images, signature="serving_default", connection=None):
+    """Returns a row for each image."""
+    asked = {"signature_name": signature, "instances": [b64(image) for image in images]}
     reply = served.predict(asked, connection=connection)
     assert reply.status == 200, reply.body[:1000]
     rows = strict(reply.body)["predictions"]
-    assert len(rows) == len(pictures)
+    assert len(rows) == len(images)
     return rows
 
 
 def expect_detections(row):
-    """Fails unless a row without a map is one of a picture that was read, padded as the contract says."""
+    """Fails unless a row without a map is one of an image that was read, padded as the contract says."""
     boxes, count = np.array(row["detection_boxes"]), row["num_detections"]
     most = len(boxes)
     assert boxes.shape == (most, 4)
@@ -87,7 +87,7 @@ def expect_detections(row):
 
 
 def expect_none(row):
-    """Fails unless a row is one of a picture that could not be read."""
+    """Fails unless a row is one of an image that could not be read."""
     assert row["status"]
     assert row["num_detections"] == 0
     expect_detections({**row, "status": ""})
@@ -104,12 +104,12 @@ def decoded(row):
 
 @pytest.fixture(name="answers", scope="module")
 def _answers(served):
-    """What each signature says of all good and bad pictures, sent together."""
+    """What each signature says of all good and bad images, sent together."""
     return {name: localize(served, [*GOOD, *BAD.values()], name) for name in SIGNATURES}
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
-def test_each_picture_has_a_row_of_its_own_kind(answers, signature):
+def test_each_image_has_a_row_of_its_own_kind(answers, signature):
     rows = answers[signature]
     for row in rows:
         assert set(row) == SIGNATURES[signature]
@@ -125,7 +125,7 @@ def test_each_picture_has_a_row_of_its_own_kind(answers, signature):
         np.testing.assert_allclose(one["detection_boxes"], other["detection_boxes"], atol=1e-5)
 
 
-def test_maps_are_pictures_or_numbers(answers):
+def test_maps_are_images_or_numbers(answers):
     for as_file, as_numbers in zip(answers["activation_map"], answers["activation_map_float"]):
         exact = np.array(as_numbers["activation_map"])
         assert exact.ndim == 2
@@ -135,7 +135,7 @@ def test_maps_are_pictures_or_numbers(answers):
     assert not any(np.any(row["activation_map"]) for row in bad)
 
 
-def test_bad_pictures_do_not_disturb_the_good_ones(served, answers):
+def test_bad_images_do_not_disturb_the_good_ones(served, answers):
     for row, together in zip(localize(served, GOOD), answers["serving_default"]):
         assert (row["num_detections"], row["detection_classes"]) == (
             together["num_detections"], together["detection_classes"],
@@ -146,7 +146,7 @@ def test_bad_pictures_do_not_disturb_the_good_ones(served, answers):
         expect_none(row)
 
 
-def test_pixels_are_a_picture_without_its_file(served):
+def test_pixels_are_a_image_without_its_file(served):
     pixels = photograph(40, 56)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
@@ -161,13 +161,13 @@ def test_pixels_are_a_picture_without_its_file(served):
 
 
 def test_columns_hold_what_rows_hold(served, answers):
-    pictures = [b64(picture) for picture in [*GOOD, *BAD.values()]]
-    outputs = strict(served.predict({"signature_name": "activation_map", "inputs": pictures}).body)["outputs"]
+    images = [b64(image) for image in [*GOOD, *BAD.values()]]
+    outputs = strict(served.predict({"signature_name": "activation_map", "inputs": images}).body)["outputs"]
     rows = [dict(zip(outputs, values)) for values in zip(*outputs.values())]
     assert rows == answers["activation_map"]
 
 
-def test_large_batches_and_large_pictures(served, answers):
+def test_large_batches_and_large_images(served, answers):
     many = localize(served, [GOOD[1]] * 64, "activation_map_float")
     assert {json.dumps(row["status"]) for row in many} == {'""'}
     for row in many:
@@ -179,20 +179,20 @@ def test_large_batches_and_large_pictures(served, answers):
 
 
 def test_clients_at_once_get_their_own_answers(served):
-    pictures = [tiny_export.picture(32, 32, (0, 0, 8 + 4 * i, 32 - 4 * i)) for i in range(5)]
-    expected = localize(served, pictures)
+    images = [tiny_export.image(32, 32, (0, 0, 8 + 4 * i, 32 - 4 * i)) for i in range(5)]
+    expected = localize(served, images)
     assert len({json.dumps(row["detection_scores"] + row["detection_boxes"]) for row in expected}) > 1
 
     def ask(place):
         connection = served.connection()
         try:
-            rows = [localize(served, [pictures[place]], connection=connection)[0] for _ in range(2)]
+            rows = [localize(served, [images[place]], connection=connection)[0] for _ in range(2)]
         finally:
             connection.close()
         return rows
 
-    with concurrent.futures.ThreadPoolExecutor(len(pictures)) as pool:
-        for rows, row in zip(pool.map(ask, range(len(pictures))), expected):
+    with concurrent.futures.ThreadPoolExecutor(len(images)) as pool:
+        for rows, row in zip(pool.map(ask, range(len(images))), expected):
             for own in rows:
                 assert own["detection_class_names"] == row["detection_class_names"]
                 for key in ("detection_boxes", "detection_scores"):

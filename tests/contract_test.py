@@ -8,7 +8,7 @@ import pytest
 from tests.contract_server import expect_error
 
 pytestmark = pytest.mark.slow
-# Two pictures of 2 x 2 pixels: the least that an export answers.
+# Two images of 2 x 2 pixels: the least that an export answers.
 ASKED = {"signature_name": "image_tensor", "instances": [[[[9, 9, 9]] * 2] * 2, [[[255, 0, 0]] * 2] * 2]}
 
 

@@ -1,4 +1,4 @@
-"""Pictures whose pixels are whole and whose EXIF, resolution, texts or animation are damaged."""
+"""Images whose pixels are whole and whose EXIF, resolution, texts or animation are damaged."""
 import struct
 import zlib
 
@@ -9,7 +9,7 @@ from tests import broken_files
 
 PIXELS = np.zeros([60, 100, 3], np.uint8)
 PIXELS[5:25, 10:40] = (230, 60, 30)
-_PICTURE = Image.fromarray(PIXELS)
+_IMAGE = Image.fromarray(PIXELS)
 
 
 def app1(jpeg, payload):
@@ -25,15 +25,15 @@ def tiff(*entries):
 
 
 def animated():
-    """Returns an APNG of three pictures."""
+    """Returns an APNG of three images."""
     others = [Image.fromarray(PIXELS[::-1].copy()), Image.fromarray(PIXELS[:, ::-1].copy())]
-    return broken_files.encode(_PICTURE, "PNG", save_all=True, append_images=others, duration=50, loop=0)
+    return broken_files.encode(_IMAGE, "PNG", save_all=True, append_images=others, duration=50, loop=0)
 
 
 def kinds():
     """Returns name -> file of damages that are known to end in errors of different classes, or in none."""
-    plain = broken_files.encode(_PICTURE, "JPEG", quality=95)
-    with_dpi = broken_files.encode(_PICTURE, "JPEG", quality=95, dpi=(72, 72))
+    plain = broken_files.encode(_IMAGE, "JPEG", quality=95)
+    with_dpi = broken_files.encode(_IMAGE, "JPEG", quality=95, dpi=(72, 72))
     control = animated().index(b"acTL")
     no_frames = animated()[: control + 4] + b"\0" * 8 + struct.pack(">I", zlib.crc32(b"acTL" + b"\0" * 8))
     return {
@@ -48,14 +48,14 @@ def kinds():
 
 
 def mutated(rng, count):
-    """Yields pictures of several formats, each with some bytes of its metadata changed; a PNG's checksums are right."""
+    """Yields images of several formats, each with some bytes of its metadata changed; a PNG's checksums are right."""
     exif = Image.Exif()
     exif.update({0x112: 6, 0x11A: 72.0, 0x128: 2, 0x10E: "bird"})
     exif[0x8769] = {0x9000: b"0230", 0x829A: (1, 100)}
     options = {"exif": exif.tobytes(), "dpi": (72, 72)}
     whole = [
-        broken_files.encode(_PICTURE, "JPEG", comment=b"x", **options),
-        broken_files.encode(_PICTURE, "PNG", **options),
+        broken_files.encode(_IMAGE, "JPEG", comment=b"x", **options),
+        broken_files.encode(_IMAGE, "PNG", **options),
         animated(),
     ]
     for number in range(count):

@@ -20,7 +20,7 @@ def test_the_main_job_runs_once_from_end_to_end_and_answers_over_rest(tiny_run):
     model = localizer.load(config, workdir)
     expected = model.localize(tf.constant([held_out]))
     np.testing.assert_allclose(answer["box"], expected["detection_boxes"][0, 0], atol=1e-4)
-    for path in ("evaluation/table.md", "evaluation/pictures.png", "rest/answer.png", "rest/held_out.png"):
+    for path in ("evaluation/table.md", "evaluation/images.png", "rest/answer.png", "rest/held_out.png"):
         assert os.path.getsize(os.path.join(workdir, path)) > 0
     before = snapshot(workdir)
     demo.main(config, workdir)

@@ -241,7 +241,7 @@ def test_the_readme_names_every_file():
     assert {file for file in files - named if "kubernetes/" not in file or "kubernetes/" not in named} == set()
 
 
-def test_the_proxy_takes_the_largest_picture():
+def test_the_proxy_takes_the_largest_image():
     limit = int(re.search(r"client_max_body_size (\d+)m;", NGINX)[1]) * 2**20
     assert file_checks.MAX_BYTES * 4 / 3 < limit < file_checks.MAX_BYTES * 2
     held = int(re.search(r"limit_conn requests (\d+);", NGINX)[1]) * limit

@@ -38,7 +38,7 @@ def grpc_model(address, **options):
 
 @pytest.mark.parametrize("signature", tiny_contract.SIGNATURES)
 def test_rest_grpc_and_the_model_itself_give_the_same_results(export_base, address, signature):
-    images = tiny_contract.pictures()
+    images = tiny_contract.images()
     expected = loaded.load(export_base).localize(images, signature=signature)
     with grpc_model(address) as model:
         tiny_contract.expect_same(model.localize(images, signature=signature), expected)
@@ -46,9 +46,9 @@ def test_rest_grpc_and_the_model_itself_give_the_same_results(export_base, addre
         tiny_contract.expect_same(model.localize(images, signature=signature), expected)
 
 
-def test_a_version_may_be_named_and_no_pictures_are_no_request(address):
+def test_a_version_may_be_named_and_no_images_are_no_request(address):
     with grpc_model(address + "/versions/1") as model:
-        assert len(model.localize(tiny_contract.pictures())) == 5
+        assert len(model.localize(tiny_contract.images())) == 5
     with grpc_model(address + "/versions/7") as model, pytest.raises(ValueError, match="NOT_FOUND: Servable not found"):
         model.localize([b"x"])
     with grpc_model("grpc://127.0.0.1:1/ornet") as model:
@@ -57,13 +57,13 @@ def test_a_version_may_be_named_and_no_pictures_are_no_request(address):
 
 def test_answers_may_be_larger_than_four_mebibytes(address):
     with grpc_model(address) as model:
-        result, = model.localize(tiny_contract.pictures()[:1], signature="large")
+        result, = model.localize(tiny_contract.images()[:1], signature="large")
     assert result.activation_map.nbytes > 4 * 2**20
 
 
 @pytest.mark.parametrize("code", [CODE.RESOURCE_EXHAUSTED, CODE.UNAVAILABLE, CODE.DEADLINE_EXCEEDED])
 def test_what_may_pass_is_tried_again(export_base, code):
-    images = tiny_contract.pictures()
+    images = tiny_contract.images()
     timeout = 2.0 if code == CODE.DEADLINE_EXCEEDED else 30.0
     with grpc_server.running(export_base / "1", faults=[(code, "busy")] * 2) as (address, requests):
         with grpc_model(address, timeout=timeout) as model:
@@ -138,7 +138,7 @@ def test_a_server_that_is_not_there_and_then_is(export_base):
         patient = tiny_contract.Retries(attempts=100, first_wait=0.1, longest_wait=0.5)
         with contextlib.closing(GrpcModel(address, retries=patient)) as waiting:
             found = []
-            thread = threading.Thread(target=lambda: found.extend(waiting.localize(tiny_contract.pictures())))
+            thread = threading.Thread(target=lambda: found.extend(waiting.localize(tiny_contract.images())))
             thread.start()
             with grpc_server.running(export_base / "1", port=port):
                 thread.join(60)
@@ -164,6 +164,6 @@ def test_closing_ends_requests_under_way(export_base):
         assert not thread.is_alive() and "CANCELLED" in failures[0]
 
 
-def test_many_pictures_through_the_common_client(export_base, address):
-    images = tiny_contract.pictures() * 5
+def test_many_images_through_the_common_client(export_base, address):
+    images = tiny_contract.images() * 5
     tiny_contract.expect_same(client.localize(address, images), client.localize(str(export_base), images))

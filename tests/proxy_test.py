@@ -106,9 +106,9 @@ def test_a_request_without_a_version_gets_the_stable_one(http, server, proxy):
     assert [row["state"] for row in http.get(model).json()["model_version_status"]] == ["AVAILABLE"] * 2
 
 
-def test_a_picture_is_answered_as_without_the_proxy(http, server, proxy):
-    picture = base64.b64encode(tiny_export.picture(40, 60, (10, 12, 20, 48))).decode()
-    body = {"signature_name": "activation_map", "instances": [{"b64": picture}]}
+def test_a_image_is_answered_as_without_the_proxy(http, server, proxy):
+    image = base64.b64encode(tiny_export.image(40, 60, (10, 12, 20, 48))).decode()
+    body = {"signature_name": "activation_map", "instances": [{"b64": image}]}
     replies = [http.post(f"{url}:predict", json=body) for url in (server, f"{proxy}/v1/models/ornet")]
     assert replies[0].status_code == 200 and replies[0].json() == replies[1].json()
 
@@ -157,7 +157,7 @@ def test_other_methods_are_refused(http, proxy, method, path):
 
 
 @pytest.mark.parametrize("path", [":predict", "/labels/canary:predict"])
-def test_large_bodies_are_refused_and_the_largest_picture_is_not(http, proxy, path):
+def test_large_bodies_are_refused_and_the_largest_image_is_not(http, proxy, path):
     url = f"{proxy}/v1/models/ornet{path}"
     largest = {"signature_name": "echo", "instances": [{"b64": base64.b64encode(bytes(20_000_000)).decode()}]}
     assert http.post(url, json=largest).json() == {"predictions": ["\0"]}
@@ -185,10 +185,10 @@ def test_a_server_that_is_away_is_told_in_json(http, tmp_path):
 
 
 def test_the_client_asks_again_until_the_server_is_back(base, tmp_path):
-    port, picture = free_port(), tiny_export.picture(40, 60, (10, 12, 20, 48))
+    port, image = free_port(), tiny_export.image(40, 60, (10, 12, 20, 48))
     patient = Retries(attempts=1000, first_wait=0.1, longest_wait=0.2, deadline=60)
     with running_proxy(tmp_path, port) as url, futures.ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(client.localize, f"{url}/v1/models/ornet", [picture], retries=patient)
+        answer = pool.submit(client.localize, f"{url}/v1/models/ornet", [image], retries=patient)
         while not (log := (tmp_path / "access.log").read_text()) and not answer.done():
             time.sleep(0.02)
         assert not answer.done() and '" 503 ' in log

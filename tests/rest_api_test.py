@@ -20,9 +20,9 @@ def b64(content):
     return {"b64": base64.b64encode(content).decode()}
 
 
-def test_rows_are_answered_with_the_box_of_each_picture(http, url):
-    pictures = [tiny_export.picture(40, 60, (10, 12, 20, 48)), tiny_export.picture(64, 32, (0, 8, 64, 16))]
-    reply = http.post(f"{url}:predict", json={"instances": [b64(picture) for picture in pictures]})
+def test_rows_are_answered_with_the_box_of_each_image(http, url):
+    images = [tiny_export.image(40, 60, (10, 12, 20, 48)), tiny_export.image(64, 32, (0, 8, 64, 16))]
+    reply = http.post(f"{url}:predict", json={"instances": [b64(image) for image in images]})
     assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json")
     wide, tall = reply.json()["predictions"]
     assert wide["detection_boxes"] == [pytest.approx([10 / 40, 12 / 60, 20 / 40, 48 / 60], abs=1e-6)]
@@ -33,9 +33,9 @@ def test_rows_are_answered_with_the_box_of_each_picture(http, url):
 
 
 def test_columns_and_rows_agree(http, url):
-    picture = b64(tiny_export.picture(40, 60, (10, 12, 20, 48)))
-    row = http.post(f"{url}:predict", json={"instances": [{"image_bytes": picture}]}).json()["predictions"]
-    outputs = http.post(f"{url}/versions/1:predict", json={"inputs": {"image_bytes": [picture]}}).json()["outputs"]
+    image = b64(tiny_export.image(40, 60, (10, 12, 20, 48)))
+    row = http.post(f"{url}:predict", json={"instances": [{"image_bytes": image}]}).json()["predictions"]
+    outputs = http.post(f"{url}/versions/1:predict", json={"inputs": {"image_bytes": [image]}}).json()["outputs"]
     assert row == [{name: value[0] for name, value in outputs.items()}]
 
 
@@ -50,7 +50,7 @@ def test_signatures_types_and_names_that_end_in_bytes(http, url):
     assert reply.text == '{"outputs": NaN}'
     largest = {"signature_name": "numbers", "inputs": {"a": [[0, 0]], "b": [2**63 - 2]}}
     assert http.post(f"{url}:predict", json=largest).json()["outputs"]["next"] == [2**63 - 1]
-    left_half = b64(tiny_export.picture(8, 8, (0, 0, 8, 4)))
+    left_half = b64(tiny_export.image(8, 8, (0, 0, 8, 4)))
     maps = http.post(f"{url}:predict", json={"signature_name": "activation_map", "instances": [left_half]})
     assert maps.json()["predictions"][0]["activation_map"] == [[1.0, 1.0, 0.0, 0.0]] * 4
 
@@ -72,7 +72,7 @@ def test_signatures_types_and_names_that_end_in_bytes(http, url):
          "Failed to get input map for signature: __saved_model_init_op"),
         ("POST", "ornet:predict", '{"instances": [3]}', 400, "Value: 3 Type: Number is not of expected type: string"),
         ("POST", "ornet:predict", '{"instances": [{"b64": "_w=="}]}', 400, "Unable to base64 decode"),
-        ("POST", "ornet:predict", '{"instances": ["no picture"]}', 400, "Unknown image file format"),
+        ("POST", "ornet:predict", '{"instances": ["no image"]}', 400, "Unknown image file format"),
         ("POST", "ornet:predict", '{"signature_name": "numbers", "inputs": {"a": [1], "b": [1]}}', 400, ""),
         ("POST", "ornet:predict", '{"signature_name": "numbers", "instances": [{"b64": "QQ=="}]}', 400,
          "is not of expected type: float"),

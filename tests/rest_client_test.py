@@ -30,7 +30,7 @@ def ask(address, images, **options):
 
 @pytest.mark.parametrize("signature", tiny_contract.SIGNATURES)
 def test_the_numbers_are_those_of_the_model_itself(export_base, url, signature):
-    images = tiny_contract.pictures()
+    images = tiny_contract.images()
     with rest_model(url + "/") as model:
         answers = model.localize(images, signature=signature)
     tiny_contract.expect_same(answers, loaded.load(export_base).localize(images, signature=signature))
@@ -42,15 +42,15 @@ def test_a_label_may_be_asked(export_base, url, tmp_path):
     models_config.write(tmp_path / "models.config", [1], canary=1)
     with local_server.running(export_base, "ornet", config_file=tmp_path / "models.config") as labelled:
         tiny_contract.expect_same(
-            ask(labelled + "/labels/canary", tiny_contract.pictures()), ask(url, tiny_contract.pictures())
+            ask(labelled + "/labels/canary", tiny_contract.images()), ask(url, tiny_contract.images())
         )
         with pytest.raises(ValueError, match="refuses with HTTP 400: Unrecognized .* label: stable"):
             ask(labelled + "/labels/stable", [b"x"])
 
 
-def test_one_version_may_be_asked_and_no_pictures_are_no_request(url):
+def test_one_version_may_be_asked_and_no_images_are_no_request(url):
     with rest_model(url + "/versions/1") as model:
-        assert len(model.localize(tiny_contract.pictures())) == 5
+        assert len(model.localize(tiny_contract.images())) == 5
     with rest_model("http://127.0.0.1:1/v1/models/ornet") as model:
         assert model.localize([]) == []
 
@@ -64,7 +64,7 @@ def test_one_version_may_be_asked_and_no_pictures_are_no_request(url):
     ],
 )
 def test_what_may_pass_is_tried_again_with_the_same_request(url, faults):
-    images = tiny_contract.pictures()
+    images = tiny_contract.images()
     with faulty_http.running(faults, url) as (address, bodies), rest_model(address, timeout=3) as model:
         answers = model.localize(images)
     with rest_model(url) as model:
@@ -114,7 +114,7 @@ def test_retry_after_is_a_number_or_a_date():
 
 def test_long_error_texts_are_cut_and_not_read_to_the_end(url):
     with rest_model(url) as model, pytest.raises(PictureRefusedError, match="HTTP 400: JSON Value: ") as caught:
-        model.localize([b"x" * 100_000], signature="numbers")  # its message echoes the whole picture
+        model.localize([b"x" * 100_000], signature="numbers")  # its message echoes the whole image
     assert len(str(caught.value)) < 500
     huge = b'{\n    "error": "' + b"A" * 10**8 + b'"\n}'
     with faulty_http.running([(400, {}, huge)]) as (address, _), pytest.raises(ValueError, match=": AAAA") as caught:

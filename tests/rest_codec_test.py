@@ -8,7 +8,7 @@ from serving import rest_codec
 from serving.errors import Code, RequestError
 
 ONE = {"x": "float"}
-PICTURES = {"image_bytes": "string"}
+IMAGES = {"image_bytes": "string"}
 TWO = {"b": "int64", "a": "float"}
 
 
@@ -24,14 +24,14 @@ def error_of(document, inputs):
         ({"instances": [1, 2]}, ONE, {"x": [1, 2]}, True),
         ({"instances": [[1], [2]]}, ONE, {"x": [[1], [2]]}, True),
         ({"instances": [{"x": 1}, {"x": 2}]}, ONE, {"x": [1, 2]}, True),
-        ({"instances": [{"b64": "QQ=="}, "B"]}, PICTURES, {"image_bytes": [b"A", b"B"]}, True),
-        ({"instances": [{"image_bytes": {"b64": "QQ=="}}]}, PICTURES, {"image_bytes": [b"A"]}, True),
-        ({"instances": [[{"b64": "QQ=="}, "B"]]}, PICTURES, {"image_bytes": [[b"A", b"B"]]}, True),
+        ({"instances": [{"b64": "QQ=="}, "B"]}, IMAGES, {"image_bytes": [b"A", b"B"]}, True),
+        ({"instances": [{"image_bytes": {"b64": "QQ=="}}]}, IMAGES, {"image_bytes": [b"A"]}, True),
+        ({"instances": [[{"b64": "QQ=="}, "B"]]}, IMAGES, {"image_bytes": [[b"A", b"B"]]}, True),
         ({"instances": [{"a": [1], "b": 3}, {"b": 4, "a": [5]}]}, TWO, {"a": [[1], [5]], "b": [3, 4]}, True),
         ({"inputs": [1, 2], "other": 1}, ONE, {"x": [1, 2]}, False),
         ({"inputs": 1}, ONE, {"x": 1}, False),
         ({"inputs": {"x": [[1]]}}, ONE, {"x": [[1]]}, False),
-        ({"inputs": {"b64": "QQ=="}}, PICTURES, {"image_bytes": b"A"}, False),
+        ({"inputs": {"b64": "QQ=="}}, IMAGES, {"image_bytes": b"A"}, False),
         ({"inputs": {"a": [[1, 2]], "b": [1, 2, 3], "c": "extra"}}, TWO, {"a": [[1, 2]], "b": [1, 2, 3]}, False),
     ],
 )
@@ -66,7 +66,7 @@ def test_reads(document, inputs, expected, row):
         ({"inputs": [1]}, TWO, "inputs is a plain value/list, but expecting an object as multiple input tensors "
          "required as per tensorinfo_map", ""),
         ({"inputs": {"a": 1}}, TWO, "Missing named input: b in 'inputs' object.", ""),
-        ({"inputs": {"b64": "QQ==", "z": 1}}, PICTURES, "Missing named input: image_bytes in 'inputs' object.", ""),
+        ({"inputs": {"b64": "QQ==", "z": 1}}, IMAGES, "Missing named input: image_bytes in 'inputs' object.", ""),
     ],
 )  # fmt: skip
 def test_refuses(document, inputs, start, end):

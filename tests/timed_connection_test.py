@@ -62,12 +62,12 @@ def trickle(connection, done, at_once, then):
         connection.sendall(bytes([byte]))
 
 
-def expect_late(url, picture=b"x"):
+def expect_late(url, image=b"x"):
     """Fails unless a TimeoutError comes when the time is over: neither before nor much later."""
     with tiny_contract.rest_model(url, timeout=LIMIT, retries=ONCE) as model:
         start = time.monotonic()
         with pytest.raises(TimeoutError, match=rf"No answer from {url} within {LIMIT} s; is the server busy\?$"):
-            model.localize([picture])
+            model.localize([image])
         assert LIMIT - 0.01 <= time.monotonic() - start < LIMIT + 0.5
 
 

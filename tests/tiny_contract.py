@@ -1,4 +1,4 @@
-"""A small SavedModel with the signatures of an export: several boxes, a status for each picture, maps as PNG files."""
+"""A small SavedModel with the signatures of an export: several boxes, a status for each image, maps as PNG files."""
 import contextlib
 
 import numpy as np
@@ -103,13 +103,13 @@ def write(path):
     tf.saved_model.save(module, str(path), signatures={name: getattr(module, name) for name in names})
 
 
-def pictures():
-    """Returns pictures of every kind: one object, bytes that are no picture, two objects, none, another size."""
+def images():
+    """Returns images of every kind: one object, bytes that are no image, two objects, none, another size."""
     both = np.zeros([20, 30, 3], np.uint8)
     both[3:9, 6:27, 0] = 255
     both[11:20, 1:2, 1] = 200
-    one = tiny_export.picture(40, 60, (10, 12, 20, 48))
-    return [one, b"no picture", both, np.zeros([8, 8, 3], np.uint8), tiny_export.picture(64, 32, (0, 8, 64, 16))]
+    one = tiny_export.image(40, 60, (10, 12, 20, 48))
+    return [one, b"no image", both, np.zeros([8, 8, 3], np.uint8), tiny_export.image(64, 32, (0, 8, 64, 16))]
 
 
 def expect_same(actual, expected):

@@ -22,5 +22,5 @@ def get_config() -> ConfigDict:
     for phase in config.phase.values():
         phase.update({"epochs": 1.0, "batch_size": 8})
     config.training.update({"steps_per_loop": 2, "checkpoint_every": 2, "summary_every": 3, "summary_images": 3})
-    config.evaluation.update({"batch_size": 8, "threshold_split": "validation", "pictures": 2})
+    config.evaluation.update({"batch_size": 8, "threshold_split": "validation", "gallery_images": 2})
     return config

@@ -89,7 +89,7 @@ def write(path, *, offset=0.0):
     tf.saved_model.save(module, str(path), signatures={name: getattr(module, name) for name in names})
 
 
-def picture(height, width, box):
+def image(height, width, box):
     """Returns a black PNG with a red rectangle: ymin, xmin, ymax, xmax in pixels, half-open."""
     pixels = np.zeros([height, width, 3], np.uint8)
     pixels[box[0] : box[2], box[1] : box[3], 0] = 255
@@ -98,7 +98,7 @@ def picture(height, width, box):
     return file.getvalue()
 
 
-def write_picture(path, height, width, box):
-    """Writes `picture` to a file and returns its path as text."""
-    pathlib.Path(path).write_bytes(picture(height, width, box))
+def write_image(path, height, width, box):
+    """Writes `image` to a file and returns its path as text."""
+    pathlib.Path(path).write_bytes(image(height, width, box))
     return str(path)

@@ -18,7 +18,7 @@ KEYS = randomness.key(1, tf.constant(0, tf.int64), tf.range(4, dtype=tf.int64))
 
 
 def images(count=4):
-    """Returns random pictures, float32 [count, 16, 16, 3] in 0..255."""
+    """Returns random images, float32 [count, 16, 16, 3] in 0..255."""
     return tf.random.stateless_uniform([count, 16, 16, 3], [3, 4], 0.0, 255.0)
 
 

@@ -6,7 +6,7 @@ from tests import tiny_experiment
 
 
 def get_config() -> ConfigDict:
-    """Returns it with the pictures and networks of tests/tiny_experiment.py and two steps for each phase.
+    """Returns it with the images and networks of tests/tiny_experiment.py and two steps for each phase.
 
       python -m ornet_tf.train --config=tests/tiny_rivals.py --workdir=runs/tiny_rivals
     """
@@ -17,5 +17,5 @@ def get_config() -> ConfigDict:
         phase.update({"epochs": 0.34, "batch_size": 8})
     config.phase.acol.options.width = 8
     config.training.summary_images = 0
-    config.evaluation.update({"batch_size": 8, "pictures": 2})
+    config.evaluation.update({"batch_size": 8, "gallery_images": 2})
     return config

@@ -22,9 +22,9 @@ import sys
 import numpy as np
 import ornet_tf
 import tensorflow as tf
-pictures = tf.constant(list(np.load(sys.argv[2], allow_pickle=False)["pictures"]))
+images = tf.constant(list(np.load(sys.argv[2], allow_pickle=False)["images"]))
 signatures = tf.saved_model.load(sys.argv[1]).signatures
-answer = {name: value.numpy() for name, value in signatures["activation_map_float"](image_bytes=pictures).items()}
+answer = {name: value.numpy() for name, value in signatures["activation_map_float"](image_bytes=images).items()}
 for name in ("detection_class_names", "status"):
     answer[name] = answer[name].astype("S")  # objects can't be stored
 np.savez(sys.argv[3], tensorflow=tf.__version__, **answer)
@@ -38,12 +38,12 @@ def peer(*arguments):
 
 
 @pytest.fixture(scope="module")
-def pictures(tiny_run):
+def images(tiny_run):
     return np.array(loading.load_split(tiny_run[0], "test").images, dtype="S")
 
 
-def answer(saved_model, pictures):
-    found = tf.saved_model.load(saved_model).signatures["activation_map_float"](image_bytes=tf.constant(list(pictures)))
+def answer(saved_model, images):
+    found = tf.saved_model.load(saved_model).signatures["activation_map_float"](image_bytes=tf.constant(list(images)))
     return {name: value.numpy() for name, value in found.items()}
 
 
@@ -64,15 +64,15 @@ def exported(request, tiny_run):
     return saved_model.export(config, workdir)
 
 
-def test_the_other_stack_answers_alike_from_our_export(exported, pictures, tmp_path):
-    np.savez(tmp_path / "pictures.npz", pictures=pictures)
-    peer("-c", ANSWER, exported, str(tmp_path / "pictures.npz"), str(tmp_path / "answer.npz"))
+def test_the_other_stack_answers_alike_from_our_export(exported, images, tmp_path):
+    np.savez(tmp_path / "images.npz", images=images)
+    peer("-c", ANSWER, exported, str(tmp_path / "images.npz"), str(tmp_path / "answer.npz"))
     with np.load(tmp_path / "answer.npz") as theirs:
         assert str(theirs["tensorflow"]) != tf.__version__
-        expect_same(theirs, answer(exported, pictures))
+        expect_same(theirs, answer(exported, images))
 
 
-def test_weights_go_there_and_back_and_its_export_answers_alike(tiny_run, pictures, tmp_path):
+def test_weights_go_there_and_back_and_its_export_answers_alike(tiny_run, images, tmp_path):
     config, workdir = tiny_run
     packed, returned = str(tmp_path / "packed.npz"), str(tmp_path / "returned.npz")
     theirs = f"--workdir={tmp_path / 'theirs'}"
@@ -81,7 +81,7 @@ def test_weights_go_there_and_back_and_its_export_answers_alike(tiny_run, pictur
     peer("-m", "ornet_tf.export", CONFIG, theirs)
     peer("-m", "ornet_tf.weights", CONFIG, theirs, "pack", returned)
     ours = saved_model.export(config, workdir)
-    expect_same(answer(str(tmp_path / "theirs" / "export" / "1"), pictures), answer(ours, pictures))
+    expect_same(answer(str(tmp_path / "theirs" / "export" / "1"), images), answer(ours, images))
     weights_file.unpack(config, str(tmp_path / "ours"), returned)
     for name in config.phases:
         before, after = (

@@ -37,7 +37,7 @@ def build(
       dropout: rate before the last dense layer (and, as in the original, between fc1 and fc2).
 
     With `weights`, a last dense layer that the file lacks starts from zeros: what it would start from by chance, few
-    steps on few pictures can't make it unlearn.
+    steps on few images can't make it unlearn.
 
     Returns:
       The three models; "features" of the upper one is block5_conv3 [B, S/16, S/16, 512], or what it starts from if

@@ -14,15 +14,15 @@ TOLERANCE = 1.0
 
 
 def examine(source: Source, sizes: np.ndarray) -> dict[str, Any]:
-    """Compares boxes with the sizes of their pictures.
+    """Compares boxes with the sizes of their images.
 
     Args:
       source: a split with boxes.
       sizes: int [N, 2], height and width; zeros where they are not known, which tells nothing of the boxes.
 
     Returns:
-      "boxes", their number; "without", the names of pictures that have none; "no_area" and "outside", each box of these
-      kinds with its picture's name and size, and by how many pixels it is outside.
+      "boxes", their number; "without", the names of images that have none; "no_area" and "outside", each box of these
+      kinds with its image's name and size, and by how many pixels it is outside.
     """
     counts = [len(boxes) for boxes in source.boxes]
     boxes = np.concatenate([np.zeros([0, 4], np.float32), *source.boxes]).astype(np.float64)
@@ -63,7 +63,8 @@ def check(source: Source, sizes: np.ndarray, split: str) -> None:
     if wrong:
         raise UserError(
             f"{len(wrong)} of {found['boxes']} boxes of the {split} split cannot be right: {len(found['outside'])} end "
-            f"outside of their image, {len(found['no_area'])} have no area. The first is that of {describe(wrong[0])}. Are "
+            f"outside of their image, {len(found['no_area'])} have no area. "
+            f"The first is that of {describe(wrong[0])}. Are "
             "they boxes of originals of another size? Mend or remove them; `python -m ornet_tf.datasets check "
             f"--config=... --split={split}` lists all."
         )

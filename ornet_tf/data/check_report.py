@@ -22,7 +22,7 @@ _SHOWN = 20  # names of each list in the text; JSON has all
 def check_splits(
     config: ConfigDict, splits: Iterable[str] = SPLITS, *, duplicates: bool = False, headers_only: bool = False
 ) -> dict[str, Any]:
-    """Loads splits of the configured data set, decodes every picture and compares boxes and masks with sizes.
+    """Loads splits of the configured data set, decodes every image and compares boxes and masks with sizes.
 
     Args:
       config: the whole configuration.
@@ -51,24 +51,24 @@ def check_splits(
 
 
 def examine_split(source: Source, *, headers_only: bool = False) -> dict[str, Any]:
-    """Decodes every picture and mask of a split and compares boxes and masks with the pictures' sizes.
+    """Decodes every image and mask of a split and compares boxes and masks with the images' sizes.
 
     Args:
       source: the split.
       headers_only: whether to read the headers alone: what is damaged behind them is not found.
 
     Returns:
-      "pictures" and "classes", their numbers; "smallest" and "largest" class with their pictures; "broken", a name and
+      "images" and "classes", their numbers; "smallest" and "largest" class with their images; "broken", a name and
       reason each; "boxes", None where the split has none, else what `box_check.look_at` returns; "masks", None where
       the split has none, else what `masks.look_at` returns.
     """
     sizes, broken, _ = image_store.measure(source, headers_only=headers_only)
     counts = np.bincount(source.labels, minlength=len(source.class_names))
     return {
-        "pictures": len(source),
+        "images": len(source),
         "classes": len(source.class_names),
         **{
-            key: {"class": source.class_names[index], "pictures": int(counts[index])}
+            key: {"class": source.class_names[index], "images": int(counts[index])}
             for key, index in (("smallest", counts.argmin()), ("largest", counts.argmax()))
         },
         "broken": [{"name": name, "reason": why} for name, why in broken],
@@ -78,7 +78,7 @@ def examine_split(source: Source, *, headers_only: bool = False) -> dict[str, An
 
 
 def find_duplicates(sources: Mapping[str, Source]) -> list[list[str]]:
-    """Returns the "split/name" of pictures whose files have the same content in different splits, a list for each."""
+    """Returns the "split/name" of images whose files have the same content in different splits, a list for each."""
     files = [(split, name, i) for split, source in sources.items() for name, i in zip(source.names, source.images)]
     groups: list[list[tuple[str, str, str | bytes]]] = []
     with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -119,43 +119,43 @@ def as_text(report: Mapping[str, Any]) -> str:
     """Returns a report of `look` as lines for people."""
     lines = [f"Data set: {report['dataset']}"]
     for split, found in report["splits"].items():
-        if "pictures" not in found:
+        if "images" not in found:
             lines += ["", f"{split}: {found.get('missing') or 'Error: ' + found['error']}"]
             continue
-        ends = [f"{key} {found[key]['class']!r} with {found[key]['pictures']}" for key in ("smallest", "largest")]
-        lines += ["", f"{split}: {found['pictures']} pictures, {found['classes']} classes ({', '.join(ends)})"]
+        ends = [f"{key} {found[key]['class']!r} with {found[key]['images']}" for key in ("smallest", "largest")]
+        lines += ["", f"{split}: {found['images']} images, {found['classes']} classes ({', '.join(ends)})"]
         what = "files that cannot be used" if found["broken"] else "every file can be read"
         lines += _listed(what, [f"{one['name']}: {one['reason']}" for one in found["broken"]])
-        lines += _boxes(found["boxes"], found["pictures"])
-        lines += _masks(found["masks"], found["pictures"])
+        lines += _boxes(found["boxes"], found["images"])
+        lines += _masks(found["masks"], found["images"])
     if "duplicates" in report:
         lines.append("")
-        lines += _listed("pictures in several splits", [" = ".join(group) for group in report["duplicates"]], indent="")
+        lines += _listed("images in several splits", [" = ".join(group) for group in report["duplicates"]], indent="")
     lines += ["", f"{report['problems'] or 'No'} {'problem' if report['problems'] == 1 else 'problems'}."]
     return "\n".join(lines) + "\n"
 
 
-def _boxes(found: Mapping[str, Any] | None, pictures: int) -> list[str]:
+def _boxes(found: Mapping[str, Any] | None, images: int) -> list[str]:
     if found is None:
         return ["  no boxes"]
-    lines = [f"  {found['boxes']} boxes in {pictures - len(found['without'])} of {pictures} pictures"]
-    for key, title in (("no_area", "boxes without area"), ("outside", "boxes outside of their picture")):
+    lines = [f"  {found['boxes']} boxes in {images - len(found['without'])} of {images} images"]
+    for key, title in (("no_area", "boxes without area"), ("outside", "boxes outside of their image")):
         rows = [box_check.describe(one) for one in found[key]]
         lines += _listed(title, rows) if rows else []
-    return lines + (_listed("pictures without a box", found["without"]) if found["without"] else [])
+    return lines + (_listed("images without a box", found["without"]) if found["without"] else [])
 
 
-def _masks(found: Mapping[str, Any] | None, pictures: int) -> list[str]:
+def _masks(found: Mapping[str, Any] | None, images: int) -> list[str]:
     if found is None:
         return ["  no masks"]
-    lines = [f"  {found['masks']} of {pictures} pictures have a mask"]
+    lines = [f"  {found['masks']} of {images} images have a mask"]
     lists = {
         "masks that cannot be used": [f"{one['name']}: {one['reason']}" for one in found["broken"]],
-        "masks of another size than their picture": [
+        "masks of another size than their image": [
             f"{one['name']}: {masks.describe_sizes(one)}" for one in found["wrong_size"]
         ],
         "masks without object (no pixel is brighter than half of the range)": found["empty"],
-        "pictures without a mask": found["without"],
+        "images without a mask": found["without"],
     }
     return lines + [line for title, rows in lists.items() if rows for line in _listed(title, rows)]
 

@@ -60,10 +60,10 @@ def check(
         digests = measured.digests[measured.sizes[:, 0] > 0]
         sizes = measured.sizes
     elif not left_out:
-        logging.info("The %d pictures of %s are those that were found whole before.", len(source), split)
+        logging.info("The %d images of %s are those that were found whole before.", len(source), split)
         checked = source
     else:
-        logging.warning("%d broken pictures of %s are left out, as before.", len(left_out), split)
+        logging.warning("%d broken images of %s are left out, as before.", len(left_out), split)
         checked = leave_out(source, left_out)
     boxes = _digest_of_boxes(source) if is_measured else None
     if is_measured and (digests is not None or before.get("boxes") != boxes):

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ornet_tf.data import exif, file_checks
 
-_MESSAGE = "Not a readable picture: "
+_MESSAGE = "Not a readable image: "
 _DAMAGE = (  # what TensorFlow's decode ops say, and our words for it
     (r"Invalid JPEG|jpeg::Uncompress", "truncated or damaged JPEG"),
     (r"Invalid PNG", "truncated or damaged PNG"),
@@ -27,8 +27,8 @@ def decode(
 ) -> tf.Tensor:
     """Decodes a JPEG or PNG file.
 
-    Grey, CMYK, palette and 16-bit pictures become 8-bit RGB; an alpha channel is dropped. The EXIF orientation of a
-    JPEG is applied (that of a PNG is not read), so height and width are those of the upright picture.
+    Grey, CMYK, palette and 16-bit images become 8-bit RGB; an alpha channel is dropped. The EXIF orientation of a
+    JPEG is applied (that of a PNG is not read), so height and width are those of the upright image.
 
     Args:
       encoded: scalar string, the bytes of the file.
@@ -54,7 +54,7 @@ def read_size(encoded: tf.Tensor) -> tf.Tensor:
       encoded: scalar string, the bytes of the file.
 
     Returns:
-      int64 [2], height and width of the upright picture, as `decode` returns it.
+      int64 [2], height and width of the upright image, as `decode` returns it.
 
     Raises:
       tf.errors.InvalidArgumentError: if the file is refused (see `gate.refusal`); `reason` says why.
@@ -83,7 +83,7 @@ def decode_each(
 
     Args:
       encoded: string [N], the bytes of the files.
-      then: maps the pixels, uint8 [H, W, 3], to a tensor of the same shape for all pictures.
+      then: maps the pixels, uint8 [H, W, 3], to a tensor of the same shape for all images.
       shape: of that tensor, which is float32.
       max_bytes: the largest file that is read.
       max_pixels: the largest height x width that is decoded.
@@ -117,12 +117,12 @@ def decode_each(
 
 
 def is_refusal(error: Exception) -> bool:
-    """Returns whether an error says that a picture can't be used: refused by the gate, truncated or damaged."""
+    """Returns whether an error says that an image can't be used: refused by the gate, truncated or damaged."""
     return re.search(f"{re.escape(_MESSAGE)}|{'|'.join(pattern for pattern, _ in _DAMAGE)}", str(error)) is not None
 
 
 def refusal_reason(error: Exception) -> str:
-    """Turns an error of reading or decoding a picture into a few words, such as `truncated or damaged JPEG`."""
+    """Turns an error of reading or decoding an image into a few words, such as `truncated or damaged JPEG`."""
     text = str(error)
     refused = re.search(re.escape(_MESSAGE) + r"([^\]'\"\n]*)", text)
     if refused:

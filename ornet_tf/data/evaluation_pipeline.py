@@ -1,4 +1,4 @@
-"""From a `Source` to the batches of evaluation: each picture once, in the evaluation view, with its truth."""
+"""From a `Source` to the batches of evaluation: each image once, in the evaluation view, with its truth."""
 from __future__ import annotations
 
 import tensorflow as tf
@@ -8,19 +8,19 @@ from ornet_tf.data.source import Source
 
 
 def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: int) -> tf.data.Dataset:
-    """Makes one pass over a source in its order, each picture in the evaluation view.
+    """Makes one pass over a source in its order, each image in the evaluation view.
 
     Args:
-      source: the pictures.
+      source: the images.
       batch_size: B; the last batch may be smaller.
-      resize: R, side in pixels to which pictures are resized.
+      resize: R, side in pixels to which images are resized.
       crop: C, side in pixels of the centre crop.
 
     Returns:
       A dataset of {"image": float32 [B, C, C, 3] in 0..255, "label": int32 [B], "index": int64 [B], "boxes" and
       "whole_boxes": float32 [B, M, 4]}; boxes are ymin xmin ymax xmax in fractions of the view, "boxes" clipped to it.
       A box that lies outside of the view is not clipped: nothing in the view overlaps it, so that it counts as missed.
-      M is the largest number of boxes of a picture, at least 1; missing boxes, and those without area, are rows of
+      M is the largest number of boxes of an image, at least 1; missing boxes, and those without area, are rows of
       zeros. With masks also "mask": uint8 [B, C, C], 1 for the object and 0 for the rest.
 
     Raises:
@@ -53,4 +53,5 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
             example["mask"] = tf.cast(transforms.apply_to_mask(mask, view, resize=resize, crop=crop), tf.uint8)
         return example
 
-    return input_pipeline.with_prefetch(image_store.parallel_map(tf.data.Dataset.range(len(source)), view_of).batch(batch_size))
+    views = image_store.parallel_map(tf.data.Dataset.range(len(source)), view_of)
+    return input_pipeline.with_prefetch(views.batch(batch_size))

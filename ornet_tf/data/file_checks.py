@@ -33,8 +33,8 @@ _REFUSED = (  # offset of the magic bytes, magic bytes, name
     (4, b"ftypmsf1", "a HEIC"),
     (4, b"ftypavi", "an AVIF"),
 )
-# Each scan of a JPEG goes over the whole picture, even one of a dozen bytes: 0.1 s for 50 million grey pixels. Encoders
-# write 10, some up to 30. The largest picture may have the first number of scans, smaller ones more in proportion, up
+# Each scan of a JPEG goes over the whole image, even one of a dozen bytes: 0.1 s for 50 million grey pixels. Encoders
+# write 10, some up to 30. The largest image may have the first number of scans, smaller ones more in proportion, up
 # to the second.
 _SCANS_OF_LARGEST, _MAX_SCANS = 20, 1000
 _SCAN = b"\xff\xda\0"  # the marker and the high byte of the length that follows it, which is 12 at most
@@ -106,7 +106,7 @@ def refusal(
         why = tf.constant("")
         for condition, text in (  # the last condition that holds wins
             (is_laborious, tf.where(is_png, "a PNG of too many compressed texts", "a JPEG of too many scans")),
-            (has_no_pixels, "a picture without pixels"),
+            (has_no_pixels, "an image without pixels"),
             (has_many_pixels,
              tf.strings.join([shown[0], " x ", shown[1], f" pixels (height x width); at most {max_pixels} are read"])),
             (tf.reduce_min(size) < 0, damaged(encoded)),

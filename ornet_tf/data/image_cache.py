@@ -1,4 +1,4 @@
-"""Holds the pictures of a source decoded and resized, in memory or in one file, where the graph reads them by index.
+"""Holds the images of a source decoded and resized, in memory or in one file, where the graph reads them by index.
 
 Both are one block of bytes that becomes a tensor without a copy: of a file, the operating system loads what is read
 and drops it when memory is short. So no kind needs the memory twice, and "disk" needs hardly any. Such a tensor must
@@ -40,7 +40,7 @@ def choose_kind(kind: str, source: Source, *, side: int) -> str:
 
     Args:
       kind: one of KINDS.
-      source: the pictures.
+      source: the images.
       side: to which they are resized, in pixels.
 
     Returns:
@@ -57,35 +57,35 @@ def choose_kind(kind: str, source: Source, *, side: int) -> str:
         return "memory"
     needed, available = _bytes(source, side), main_memory.available_bytes()
     chosen = "memory" if needed <= available // 4 else "none"
-    logging.info("Cache of the pictures: %s; they need %.2f GiB, and %.2f GiB of memory are available.",
+    logging.info("Cache of the images: %s; they need %.2f GiB, and %.2f GiB of memory are available.",
                  chosen, needed / 2**30, available / 2**30)
     return chosen
 
 
 def open_cache(source: Source, *, side: int, kind: str, folder: str = "") -> Callable[[tf.Tensor], tf.Tensor]:
-    """The same as `picture_store.decoder`, but every picture is decoded now; once for all calls with equal arguments.
+    """The same as `image_store.decoder`, but every image is decoded now; once for all calls with equal arguments.
 
     Args:
-      source: the pictures.
+      source: the images.
       side: to which they are resized, in pixels.
       kind: "memory" or "disk".
       folder: where "disk" keeps its file, which later runs find again; a changed data set gets another file.
 
     Raises:
       UserError: if memory or disk have no room, or "disk" has no folder.
-      tf.errors.OpError: if a picture cannot be read or decoded.
+      tf.errors.OpError: if an image cannot be read or decoded.
     """
     key = (id(source), side, kind, folder)
     if key not in _held:
         block = _in_memory(source, side) if kind == "memory" else _on_disk(source, side, folder)
         _held[key] = main_memory.as_tensor(block)
         weakref.finalize(source, _held.pop, key, None)
-    pictures = _held[key]
-    return lambda index: pictures[index]
+    images = _held[key]
+    return lambda index: images[index]
 
 
 def fingerprint(source: Source) -> str:
-    """Returns a text that differs with what makes pixels differ: the pictures, their order and files, TensorFlow."""
+    """Returns a text that differs with what makes pixels differ: the images, their order and files, TensorFlow."""
     digest = hashlib.sha256(json.dumps([_LAYOUT, tf.__version__, len(source)]).encode())
     for name, image in zip(source.names, source.images):
         content = _file_state(image) if isinstance(image, str) else [hashlib.sha256(image).hexdigest()]
@@ -113,10 +113,10 @@ def _on_disk(source: Source, side: int, folder: str) -> np.ndarray:
     """Returns uint8 [N, side, side, 3], a file that is mapped; it is written before, unless it is there."""
     if not folder:
         raise UserError("cache=disk needs a folder; set cache_dir to one on a local disk.")
-    path = paths.local(folder, "cache_dir") / f"pictures-{side}-{fingerprint(source)}.rgb"
+    path = paths.local(folder, "cache_dir") / f"images-{side}-{fingerprint(source)}.rgb"
     needed = _bytes(source, side)
     if path.exists() and path.stat().st_size == needed:
-        logging.info("Cache of the pictures: %s.", path)
+        logging.info("Cache of the images: %s.", path)
     else:
         _write(source, side, path)
     # Not the mode for a private copy: the system refuses to map more than its memory in that way.
@@ -136,7 +136,7 @@ def _write(source: Source, side: int, path: pathlib.Path) -> None:
         raise UserError(
             f"cache=disk needs {needed} bytes ({needed / 2**30:.2f} GiB) in {path.parent}, where {free} are free. "
             "Make room, set cache_dir to another disk, or cache to none.")
-    logging.info("Cache of the pictures: writing %s, %.2f GiB.", path, needed / 2**30)
+    logging.info("Cache of the images: writing %s, %.2f GiB.", path, needed / 2**30)
     with atomic_write.explain_failures(*sentence):
         handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -151,7 +151,7 @@ def _write(source: Source, side: int, path: pathlib.Path) -> None:
 
 
 def _parts(source: Source, side: int):
-    """Yields all pictures in order, uint8 [some, side, side, 3]; each while the next ones are decoded."""
+    """Yields all images in order, uint8 [some, side, side, 3]; each while the next ones are decoded."""
     decoded = image_store.parallel_map(tf.data.Dataset.range(len(source)), image_store.decoder(source, side=side))
     return decoded.batch(max(1, _PART_BYTES // (side * side * 3))).prefetch(1).as_numpy_iterator()
 

@@ -1,4 +1,4 @@
-"""The pictures of a source by their index, in the graph: read and decoded anew each time."""
+"""The images of a source by their index, in the graph: read and decoded anew each time."""
 from __future__ import annotations
 
 import os
@@ -20,7 +20,7 @@ def parallel_map(dataset: tf.data.Dataset, function: Callable) -> tf.data.Datase
 
 
 def reader(source: Source, *, masks: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from a picture's index, scalar int64, to its encoded file or its mask's, scalar string.
+    """Returns the function from an image's index, scalar int64, to its encoded file or its mask's, scalar string.
 
     Raises:
       TypeError: unless the source holds either paths or encoded files.
@@ -38,18 +38,18 @@ def reader(source: Source, *, masks: bool = False) -> Callable[[tf.Tensor], tf.T
 
 
 def decoder(source: Source, *, side: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from a picture's index to uint8 [side, side, 3], read and decoded at each call."""
+    """Returns the function from an image's index to uint8 [side, side, 3], read and decoded at each call."""
     read = reader(source)
     return lambda index: transforms.resize_image(decoding.decode(read(index)), side)
 
 
 class Measured(typing.NamedTuple):
-    """What is known of the N pictures of a source once all of them were read.
+    """What is known of the N images of a source once all of them were read.
 
     Attributes:
-      sizes: int64 [N, 2], height and width of the upright pictures, zeros for those that cannot be used.
+      sizes: int64 [N, 2], height and width of the upright images, zeros for those that cannot be used.
       broken: (name, reason) of each of these, in the order of the source.
-      digests: int64 [N], of the upright pixels: equal for equal pictures, whatever their files are called and however
+      digests: int64 [N], of the upright pixels: equal for equal images, whatever their files are called and however
         they were compressed without loss; zeros where only headers were read.
     """
 
@@ -59,10 +59,10 @@ class Measured(typing.NamedTuple):
 
 
 def measure(source: Source, *, headers_only: bool = False) -> Measured:
-    """Reads and decodes every picture of a source, in parallel.
+    """Reads and decodes every image of a source, in parallel.
 
     Args:
-      source: the pictures.
+      source: the images.
       headers_only: whether to read sizes from the headers instead; then damage behind them is not found.
     """
 
@@ -77,7 +77,7 @@ def measure(source: Source, *, headers_only: bool = False) -> Measured:
 
 
 def _digest(image: tf.Tensor) -> tf.Tensor:
-    """Returns FarmHash64 of a picture's pixels and shape, scalar int64; it is the same on every machine."""
+    """Returns FarmHash64 of an image's pixels and shape, scalar int64; it is the same on every machine."""
     pixels = tf.bitcast(tf.fingerprint(tf.reshape(image, [1, -1]))[0], tf.int64)
     height, width, _ = tf.unstack(tf.shape(image, tf.int64))
     return tf.bitwise.bitwise_xor(pixels, height * 2**32 + width)
@@ -92,10 +92,10 @@ def name_digests(names: Sequence[str]) -> np.ndarray:
 def examine(
     source: Source, function: Callable[[tf.Tensor], tf.Tensor], *, count: int, masks: bool = False
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """Computes numbers of every picture of a source, or of every mask, in parallel.
+    """Computes numbers of every image of a source, or of every mask, in parallel.
 
     Args:
-      source: the pictures.
+      source: the images.
       function: from an encoded file, scalar string, to integers [K]; the first of the numbers is not 0.
       count: K.
       masks: whether the files are the masks.
@@ -120,5 +120,5 @@ def examine(
         except tf.errors.OpError as error:
             why = decoding.refusal_reason(error)
         failed.append((index, why))
-    logging.info("Checked %d %s; %d cannot be used.", len(source), "masks" if masks else "pictures", len(failed))
+    logging.info("Checked %d %s; %d cannot be used.", len(source), "masks" if masks else "images", len(failed))
     return numbers, failed

@@ -1,4 +1,4 @@
-"""From a `Source` to batches: checks the pictures, then reads, decodes, resizes, crops and batches them with tf.data.
+"""From a `Source` to batches: checks the images, then reads, decodes, resizes, crops and batches them with tf.data.
 
 Training batches are a pure function of the seed and the global step: the order is a function of (seed, epoch), the
 augmentation of (seed, epoch, index). A run that starts at step k sees what an uninterrupted run sees from step k on,
@@ -39,27 +39,27 @@ ALL = Share()
 
 
 def check(source: Source) -> list[tuple[str, str]]:
-    """Reads and decodes every picture of a source, in parallel.
+    """Reads and decodes every image of a source, in parallel.
 
     Returns:
-      (name, reason) of each picture that cannot be used, in the order of the source.
+      (name, reason) of each image that cannot be used, in the order of the source.
     """
     return image_store.measure(source).broken
 
 
 def keep_usable(source: Source, *, broken_images: str, broken: list[tuple[str, str]] | None = None) -> Source:
-    """Checks every picture of a source before work begins.
+    """Checks every image of a source before work begins.
 
     Args:
-      source: the pictures.
+      source: the images.
       broken_images: "stop" or "skip".
       broken: what `check` has found, if it has been called already.
 
     Returns:
-      The source itself if every picture can be used; with "skip", else, a source without the broken ones.
+      The source itself if every image can be used; with "skip", else, a source without the broken ones.
 
     Raises:
-      UserError: with "stop", if pictures are broken: the message lists all of them; with "skip", if none is left.
+      UserError: with "stop", if images are broken: the message lists all of them; with "skip", if none is left.
     """
     if broken_images not in BROKEN_IMAGES:
         raise ValueError(f"broken_images must be one of {', '.join(BROKEN_IMAGES)}; got {broken_images!r}.")
@@ -72,8 +72,8 @@ def keep_usable(source: Source, *, broken_images: str, broken: list[tuple[str, s
             "Repair or remove them, or leave them out with --config.input.broken_images=skip."
         )
     if len(broken) == len(source):
-        raise UserError(f"No usable picture is left. {_report(broken, source)}")
-    logging.warning("Leaving out broken pictures. %s", _report(broken, source))
+        raise UserError(f"No usable image is left. {_report(broken, source)}")
+    logging.warning("Leaving out broken images. %s", _report(broken, source))
     names = {name for name, _ in broken}
     return source.select([index for index, name in enumerate(source.names) if name not in names])
 
@@ -82,10 +82,10 @@ def steps_per_epoch(source: Source, batch_size: int) -> int:
     """Returns the number of whole batches in a source; the rest of an epoch is dropped, another rest in each epoch.
 
     Raises:
-      ValueError: unless 1 <= batch_size <= number of pictures.
+      ValueError: unless 1 <= batch_size <= number of images.
     """
     if not 1 <= batch_size <= len(source):
-        raise ValueError(f"batch_size must lie in 1..{len(source)}, the number of pictures; got {batch_size}.")
+        raise ValueError(f"batch_size must lie in 1..{len(source)}, the number of images; got {batch_size}.")
     return len(source) // batch_size
 
 
@@ -98,14 +98,14 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
     part of each of the process's replicas in turn; what other processes train on is not read.
 
     Args:
-      source: the pictures; boxes are not read.
+      source: the images; boxes are not read.
       batch_size: B, over all replicas.
       seed: 0..2^31-1; order and augmentation are functions of it.
-      resize: R, side in pixels to which pictures are resized.
+      resize: R, side in pixels to which images are resized.
       crop: C, side in pixels of the crop.
-      horizontal_flip: whether to mirror half of the pictures.
+      horizontal_flip: whether to mirror half of the images.
       random_crop: whether crops lie anywhere, or in the centre.
-      cache: where every picture is kept, decoded and resized (3 R^2 bytes each): "none" (nowhere), "memory", "disk", or
+      cache: where every image is kept, decoded and resized (3 R^2 bytes each): "none" (nowhere), "memory", "disk", or
         "auto" (memory where they need a quarter of what is free at most). The batches are the same either way.
       cache_dir: folder of "disk".
       first_step: the global step of the first batch; steps before it cost nothing.
@@ -129,7 +129,7 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
     if share.local < 1 or not 0 <= share.first <= share.total - share.local or batch_size % share.total:
         raise ValueError(f"batch_size must be a multiple of the {share.total} replicas; got {batch_size} and {share}.")
     part, cache = batch_size // share.total, image_cache.choose_kind(cache, source, side=resize)
-    picture = _pictures(source, resize, cache, cache_dir)
+    image = _images(source, resize, cache, cache_dir)
     labels = main_memory.constant(source.labels, tf.int32)
 
     def place(number, row):
@@ -145,7 +145,7 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
             randomness.in_stream(key, "view"), resize=resize, crop=crop, horizontal_flip=horizontal_flip,
             random_crop=random_crop,
         )
-        return {"image": transforms.apply(picture(index), view, resize=resize, crop=crop), "mirrored": view.flip}
+        return {"image": transforms.apply(image(index), view, resize=resize, crop=crop), "mirrored": view.flip}
 
     def example(number):
         epoch, index = place(number // part, number % part)
@@ -160,10 +160,11 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
         return {**views, "label": tf.gather(labels, indices), "index": indices, "key": keys}
 
     if cache != "none":
-        # Whole batches in one call: about three times as fast as one dataset element per picture.
+        # Whole batches in one call: about three times as fast as one dataset element per image.
         dataset = image_store.parallel_map(tf.data.Dataset.range(first_step * share.local, tf.int64.max), batch)
     else:
-        dataset = image_store.parallel_map(tf.data.Dataset.range(first_step * share.local * part, tf.int64.max), example)
+        numbers = tf.data.Dataset.range(first_step * share.local * part, tf.int64.max)
+        dataset = image_store.parallel_map(numbers, example)
         dataset = dataset.batch(part, drop_remainder=True)
     return with_prefetch(dataset)
 
@@ -177,11 +178,11 @@ def with_prefetch(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-def _pictures(source: Source, resize: int, cache: str, cache_dir: str) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from a picture's index to uint8 [H, W, 3]: as it is decoded, or resized already."""
+def _images(source: Source, resize: int, cache: str, cache_dir: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from an image's index to uint8 [H, W, 3]: as it is decoded, or resized already."""
     if cache == "none":
         read = image_store.reader(source)
-        return lambda index: decoding.decode(read(index))  # a view is resized alone, not the whole picture
+        return lambda index: decoding.decode(read(index))  # a view is resized alone, not the whole image
     try:
         return image_cache.open_cache(source, side=resize, kind=cache, folder=cache_dir)
     except tf.errors.OpError as error:
@@ -191,6 +192,6 @@ def _pictures(source: Source, resize: int, cache: str, cache_dir: str) -> Callab
 
 
 def _report(broken: list[tuple[str, str]], source: Source) -> str:
-    """Lists broken pictures, one a line."""
+    """Lists broken images, one a line."""
     lines = "".join(f"\n  {name}: {why}" for name, why in broken)
-    return f"{len(broken)} of {len(source)} pictures cannot be used:{lines}"
+    return f"{len(broken)} of {len(source)} images cannot be used:{lines}"

@@ -12,17 +12,17 @@ from ornet_tf.errors import UserError
 
 
 def load_source(config: ConfigDict, split: str) -> Source:
-    """Loads a split of the configured data set without looking at its pictures."""
+    """Loads a split of the configured data set without looking at its images."""
     return registry.find("datasets", config.dataset.name)(split, **config.dataset.options.to_dict())
 
 
 def load_split(config: ConfigDict, split: str) -> Source:
-    """Loads a split of the configured data set and checks its pictures, and boxes and masks that evaluation needs."""
+    """Loads a split of the configured data set and checks its images, and boxes and masks that evaluation needs."""
     return load_checked(config, split).source
 
 
 def load_checked(config: ConfigDict, split: str, known: dict[str, dict] | None = None) -> checked_images.Checked:
-    """Does what `load_split` does, and returns what else is known then; see `checked_pictures.check` for `known`."""
+    """Does what `load_split` does, and returns what else is known then; see `checked_images.check` for `known`."""
     source = load_source(config, split)
     if not len(source):
         raise UserError(f"config.dataset: the {split} split of {config.dataset.name} is empty.")

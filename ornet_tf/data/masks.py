@@ -1,4 +1,4 @@
-"""Masks: which pixels of a picture are object, and what is wrong with the files that say so."""
+"""Masks: which pixels of an image are object, and what is wrong with the files that say so."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -32,15 +32,15 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def examine(source: Source, sizes: np.ndarray, *, headers_only: bool = False) -> dict[str, Any]:
-    """Decodes every mask of a split and compares it with its picture.
+    """Decodes every mask of a split and compares it with its image.
 
     Args:
       source: a split with masks.
-      sizes: int [N, 2], height and width of the pictures; zeros where they are not known, which tells nothing of masks.
+      sizes: int [N, 2], height and width of the images; zeros where they are not known, which tells nothing of masks.
       headers_only: whether to read the headers alone: what is damaged behind them, or empty, is not found.
 
     Returns:
-      "masks", the number of pictures that have one; "without", the names of those that have none; of those whose mask
+      "masks", the number of images that have one; "without", the names of those that have none; of those whose mask
       can't be used the names: "broken" with the reason, "wrong_size" with both sizes, and "empty", without object.
     """
 
@@ -59,7 +59,7 @@ def examine(source: Source, sizes: np.ndarray, *, headers_only: bool = False) ->
         "without": without,
         "broken": [{"name": source.names[i], "reason": why} for i, why in failed if why != decoding.NOT_FOUND],
         "wrong_size": [
-            {"name": source.names[i], "size": of_masks[i].tolist(), "picture_size": sizes[i].tolist()}
+            {"name": source.names[i], "size": of_masks[i].tolist(), "image_size": sizes[i].tolist()}
             for i in np.flatnonzero(differs)
         ],
         "empty": [source.names[i] for i in np.flatnonzero(is_read & (found[:, 2] == 0))],
@@ -75,7 +75,7 @@ def check(source: Source, metrics: Sequence[str]) -> None:
     """Checks the masks of a split, if there are any, before metric conventions that need them are computed.
 
     Raises:
-      UserError: if masks are missing, can't be read or are of another size than their pictures; it lists all of them.
+      UserError: if masks are missing, can't be read or are of another size than their images; it lists all of them.
     """
     names = metrics_with_masks(metrics)
     if not names or source.masks is None:
@@ -88,14 +88,14 @@ def check(source: Source, metrics: Sequence[str]) -> None:
     if rows:
         lines = "".join(f"\n  {file_of[name]}: {why}" for name, why in rows)
         raise UserError(
-            f"{len(rows)} of {len(source)} masks cannot be used; {names[0]} needs a mask for each picture, a JPEG or "
-            f"PNG of the picture's size:{lines}\n"
+            f"{len(rows)} of {len(source)} masks cannot be used; {names[0]} needs a mask for each image, a JPEG or "
+            f"PNG of the image's size:{lines}\n"
             f"Repair or add them, or leave {names[0]} out of config.evaluation.metrics."
         )
     if found["empty"]:
-        logging.warning("Masks without object, whose pictures are all background: %s.", ", ".join(found["empty"]))
+        logging.warning("Masks without object, whose images are all background: %s.", ", ".join(found["empty"]))
 
 
 def describe_sizes(one: dict[str, Any]) -> str:
     """Returns what stands in reports for an entry of "wrong_size"."""
-    return "{} x {} (height x width), its picture {} x {}".format(*one["size"], *one["picture_size"])
+    return "{} x {} (height x width), its image {} x {}".format(*one["size"], *one["image_size"])

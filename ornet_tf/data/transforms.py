@@ -1,6 +1,6 @@
-"""Views: the part of a picture that the network sees. One view moves the picture, its boxes and its mask.
+"""Views: the part of an image that the network sees. One view moves the image, its boxes and its mask.
 
-A picture is resized to R x R (its aspect is not kept), then a C x C square is cut out of it: the centre one for
+An image is resized to R x R (its aspect is not kept), then a C x C square is cut out of it: the centre one for
 evaluation, a random one, perhaps mirrored, for training.
 """
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 
 class View(typing.NamedTuple):
-    """A part of a picture, in fractions of the picture's height and width.
+    """A part of an image, in fractions of the image's height and width.
 
     Attributes:
       top: scalar float32, the upper edge.
@@ -29,7 +29,7 @@ class View(typing.NamedTuple):
 
 
 def evaluation_view(*, resize: int, crop: int) -> View:
-    """Returns the centre crop (rounded towards the upper left) of `crop` pixels of a picture of `resize` pixels.
+    """Returns the centre crop (rounded towards the upper left) of `crop` pixels of an image of `resize` pixels.
 
     Raises:
       ValueError: unless 1 <= crop <= resize.
@@ -47,7 +47,7 @@ def training_view(
 
     Args:
       seed: int32 or int64 [2]; the view is a function of it alone.
-      resize: side of the resized picture, in pixels.
+      resize: side of the resized image, in pixels.
       crop: side of the crop, in pixels.
       horizontal_flip: whether to mirror with probability 0.5.
       random_crop: False for the crop of `evaluation_view`, mirrored or not.
@@ -71,7 +71,7 @@ def apply(image: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:
     Args:
       image: uint8 [H, W, 3].
       view: a view made for the same `resize` and `crop`.
-      resize: side of the resized picture, in pixels.
+      resize: side of the resized image, in pixels.
       crop: side of the result, in pixels.
 
     Returns:
@@ -86,7 +86,7 @@ def apply(image: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:
 def resize_image(image: tf.Tensor, side: int) -> tf.Tensor:
     """Resizes an image to `side` x `side`: bilinear, antialiased, as Pillow's BILINEAR.
 
-    The result is rounded to whole grey levels as Pillow's is: a picture that was kept resized is the same picture.
+    The result is rounded to whole grey levels as Pillow's is: an image that was kept resized is the same image.
 
     Args:
       image: uint8 [H, W, 3].
@@ -103,8 +103,8 @@ def _part_of_resized(image: tf.Tensor, start: tf.Tensor, *, resize: int, crop: i
 
     Args:
       image: uint8 [H, W, 3].
-      start: int32 [2], top and left in pixels of the resized picture.
-      resize: side of the resized picture, in pixels.
+      start: int32 [2], top and left in pixels of the resized image.
+      resize: side of the resized image, in pixels.
       crop: side of the part, in pixels.
 
     Returns:
@@ -115,7 +115,7 @@ def _part_of_resized(image: tf.Tensor, start: tf.Tensor, *, resize: int, crop: i
     size = tf.shape(image)[:2]
     scale = resize / tf.cast(size, tf.float32)
     # The operation computes where a pixel comes from as (place + 0.5) / scale - start / scale, in float32. If nothing
-    # is rounded on the way, the part is computed alone; else, along that axis, the whole picture, which is cut then.
+    # is rounded on the way, the part is computed alone; else, along that axis, the whole image, which is cut then.
     is_exact = _steps_are_exact(size, scale, resize)
     skipped = tf.where(is_exact, start, 0)
     pixels = tf.raw_ops.ScaleAndTranslate(
@@ -131,7 +131,7 @@ def _part_of_resized(image: tf.Tensor, start: tf.Tensor, *, resize: int, crop: i
 
 
 def _steps_are_exact(size: tf.Tensor, scale: tf.Tensor, resize: int) -> tf.Tensor:
-    """Returns for each axis whether float32 holds each place of a resized pixel in the picture; bool [2].
+    """Returns for each axis whether float32 holds each place of a resized pixel in the image; bool [2].
 
     These places are multiples of size / (2 resize): with `resize` a power of two they need no more bits than the 24 of
     float32 while 2 resize size is at most 2^24, if only the inverse of the rounded scale is not rounded wrongly.
@@ -149,7 +149,7 @@ def apply_to_mask(mask: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.
     Args:
       mask: any type [H, W].
       view: a view made for the same `resize` and `crop`.
-      resize: side of the resized picture, in pixels.
+      resize: side of the resized image, in pixels.
       crop: side of the result, in pixels.
 
     Returns:
@@ -164,10 +164,10 @@ def apply_to_mask(mask: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.
 
 
 def boxes_into_view(boxes: tf.Tensor, view: View) -> tf.Tensor:
-    """Moves boxes from the picture into a view.
+    """Moves boxes from the image into a view.
 
     Args:
-      boxes: float32 [..., 4], ymin xmin ymax xmax in fractions of the picture.
+      boxes: float32 [..., 4], ymin xmin ymax xmax in fractions of the image.
       view: the view.
 
     Returns:
@@ -178,14 +178,14 @@ def boxes_into_view(boxes: tf.Tensor, view: View) -> tf.Tensor:
 
 
 def boxes_out_of_view(boxes: tf.Tensor, view: View) -> tf.Tensor:
-    """Moves boxes from a view back into the picture; the inverse of `boxes_into_view`.
+    """Moves boxes from a view back into the image; the inverse of `boxes_into_view`.
 
     Args:
       boxes: float32 [..., 4], ymin xmin ymax xmax in fractions of the view.
       view: the view.
 
     Returns:
-      float32 [..., 4], ymin xmin ymax xmax in fractions of the picture.
+      float32 [..., 4], ymin xmin ymax xmax in fractions of the image.
     """
     boxes = tf.where(view.flip, _mirrored(boxes), boxes)
     return boxes * _extent(view) + _corner(view)

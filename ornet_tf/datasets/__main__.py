@@ -1,4 +1,4 @@
-"""Looks at every picture, box and mask of a data set; see `ornet_tf/check_data.py`.
+"""Looks at every image, box and mask of a data set; see `ornet_tf/check_data.py`.
 
   python -m ornet_tf.datasets check --config=configs/cub.py
 """

@@ -1,4 +1,4 @@
-"""Reads boxes of pictures from a table: file,xmin,ymin,xmax,ymax in pixels, half-open; a picture may have several."""
+"""Reads boxes of images from a table: file,xmin,ymin,xmax,ymax in pixels, half-open; an image may have several."""
 from __future__ import annotations
 
 import csv
@@ -15,16 +15,16 @@ COLUMNS = ("file", "xmin", "ymin", "xmax", "ymax")
 
 
 def read(path: pathlib.Path, *, prefix: str, known: Collection[str]) -> list[tuple[str, list[float]]]:
-    """Returns (picture name, [ymin, xmin, ymax, xmax]) for each line of a table, in its order.
+    """Returns (image name, [ymin, xmin, ymax, xmax]) for each line of a table, in its order.
 
     Args:
       path: a CSV file in UTF-8 whose first line names at least `COLUMNS`, in any order and case.
-      prefix: what to put before each `file`, which is relative to the table's folder or absolute, to get a picture's
+      prefix: what to put before each `file`, which is relative to the table's folder or absolute, to get an image's
         name; such as the name of that folder.
-      known: the names of all pictures (NFC).
+      known: the names of all images (NFC).
 
     Raises:
-      UserError: for a missing column, an unknown picture, a box that is no box, or boxes that are not in pixels.
+      UserError: for a missing column, an unknown image, a box that is no box, or boxes that are not in pixels.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -50,15 +50,15 @@ def read(path: pathlib.Path, *, prefix: str, known: Collection[str]) -> list[tup
         name = next((name for name in names if name in known), None)
         if name is None:
             form = "; a path may be absolute, or relative to that folder"
-            raise UserError(f"{where}: expected a picture below {path.parent}{form}, got {file!r}.")
+            raise UserError(f"{where}: expected an image below {path.parent}{form}, got {file!r}.")
         boxes.append((name, _box(cells, where)))
     if boxes and max(max(box) for _, box in boxes) <= 1:
-        raise UserError(f"{path}: expected boxes in pixels, but none reaches beyond 1; multiply by the picture sizes.")
+        raise UserError(f"{path}: expected boxes in pixels, but none reaches beyond 1; multiply by the image sizes.")
     return boxes
 
 
 def _names(file: str, folder: pathlib.Path, prefix: str) -> Iterator[str]:
-    """Yields what the picture may be named that a table in `folder` calls `file`."""
+    """Yields what the image may be named that a table in `folder` calls `file`."""
 
     def name(below: str) -> str:
         return posixpath.normpath(posixpath.join(prefix, unicodedata.normalize("NFC", below)))

@@ -1,4 +1,4 @@
-"""Reads what data sets are made of: the lines of listings, the names of pictures and folders."""
+"""Reads what data sets are made of: the lines of listings, the names of images and folders."""
 from __future__ import annotations
 
 import collections
@@ -80,7 +80,7 @@ def find(path: str | os.PathLike, *, depth: int | None = None) -> image_files.Fo
     return found
 
 
-def pictures(path: str | os.PathLike, *, folders: bool = False) -> list[str]:
+def list_images(path: str | os.PathLike, *, folders: bool = False) -> list[str]:
     """Returns the sorted names of the JPEG and PNG files directly in a folder, or in the folders directly below it.
 
     Args:
@@ -132,7 +132,7 @@ def expect_once(names: Iterable[str], where: str) -> None:
     """Raises UserError, which begins with `where`, if a name is there twice."""
     twice = next((name for name, count in collections.Counter(names).items() if count > 1), None)
     if twice is not None:
-        raise UserError(f"{where}: expected each picture once, got {twice!r} again.")
+        raise UserError(f"{where}: expected each image once, got {twice!r} again.")
 
 
 def boxes(names: Sequence[str], known: Mapping[str, Any]) -> list[np.ndarray]:

@@ -2,9 +2,9 @@
 
     <annotation> <object> <name>n01440764</name> <bndbox> <xmin>0</xmin> <ymin>9</ymin> <xmax>499</xmax> ...
 
-ImageNet counts pixels from 0 and names the last one: a box over a whole picture of 500 x 375 is 0, 0, 499, 374 (as in
-its validation picture 83; PASCAL VOC itself counts from 1). So what becomes a half-open box is xmax + 1 and ymax + 1.
-Where EXIF turns a picture, its boxes are those of the stored picture if <size> is: see `_stored_frame`.
+ImageNet counts pixels from 0 and names the last one: a box over a whole image of 500 x 375 is 0, 0, 499, 374 (as in
+its validation image 83; PASCAL VOC itself counts from 1). So what becomes a half-open box is xmax + 1 and ymax + 1.
+Where EXIF turns an image, its boxes are those of the stored image if <size> is: see `_stored_frame`.
 """
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SIDES = ("ymin", "xmin", "ymax", "xmax")
 
 
 class Annotation(NamedTuple):
-    """What an XML file says of its picture.
+    """What an XML file says of its image.
 
     Attributes:
       names: the class of each of M objects.
       boxes: float32 [M, 4] (ymin, xmin, ymax, xmax), half-open, in pixels from 0.
-      size: height and width of the picture that the annotator saw; None if the file does not say.
+      size: height and width of the image that the annotator saw; None if the file does not say.
     """
 
     names: list[str]
@@ -34,7 +34,7 @@ class Annotation(NamedTuple):
 
 
 def read(path: pathlib.Path) -> Annotation | None:
-    """Returns the objects of a picture; None if there is no such file.
+    """Returns the objects of an image; None if there is no such file.
 
     Raises:
       UserError: if the file is no XML, or a box has no four numbers.

@@ -1,6 +1,6 @@
-"""What is in a picture of toybirds: background, distractors and bird, each from the picture's own random stream.
+"""What is in an image of toybirds: background, distractors and bird, each from the image's own random stream.
 
-Lengths are in units of 1/64 of the picture's side; canvases and planes are those of `_toybirds_shapes`.
+Lengths are in units of 1/64 of the image's side; canvases and planes are those of `_toybirds_shapes`.
 """
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ornet_tf.datasets import _toybirds_shapes as shapes
 
-# Part of the name of every cache file: raise it whenever the pictures or the layout of the file change.
+# Part of the name of every cache file: raise it whenever the images or the layout of the file change.
 VERSION = 1
 
 BODY, HEAD = 1, 2
@@ -34,7 +34,7 @@ _DISTRACTOR = (
 
 
 class Style(NamedTuple):
-    """What a picture shows besides its random numbers; the fields are the options of `toybirds.load`."""
+    """What an image shows besides its random numbers; the fields are the options of `toybirds.load`."""
 
     image_size: int
     num_classes: int
@@ -80,17 +80,17 @@ def body_hues(num_classes: int) -> np.ndarray:
 
 
 def draw(seed: int, stream: int, indices: Sequence[int], labels: np.ndarray, style: Style):
-    """Draws pictures and their masks.
+    """Draws images and their masks.
 
     Args:
-      seed: at least 0; a picture is a function of (seed, stream, index, label, style) only.
+      seed: at least 0; an image is a function of (seed, stream, index, label, style) only.
       stream: at least 0, one number for each split.
       indices: B positions in the stream.
       labels: int [B].
       style: what the options ask for.
 
     Returns:
-      uint8 [B, S, S, 3] pictures and uint8 [B, S, S] masks (0 background, BODY with tail, HEAD).
+      uint8 [B, S, S, 3] images and uint8 [B, S, S] masks (0 background, BODY with tail, HEAD).
     """
     numbers = [_numbers(seed, stream, index, style.distractor_count) for index in indices]
     bird, hue_error, noise, clutter = (np.stack(part) for part in zip(*numbers))
@@ -103,12 +103,12 @@ def draw(seed: int, stream: int, indices: Sequence[int], labels: np.ndarray, sty
     _draw_bird(canvas, bird, hue_error, coverage, np.asarray(labels), style)
     canvas += texture
     canvas += 0.5
-    pictures = np.clip(canvas, 0.0, 255.0, out=canvas).astype(np.uint8).transpose(0, 1, 3, 2)
-    return np.ascontiguousarray(pictures), _mask(coverage)
+    images = np.clip(canvas, 0.0, 255.0, out=canvas).astype(np.uint8).transpose(0, 1, 3, 2)
+    return np.ascontiguousarray(images), _mask(coverage)
 
 
 def draw_masks(seed: int, stream: int, indices: Sequence[int], image_size: int) -> np.ndarray:
-    """Returns the masks of `draw` without the pictures: uint8 [B, S, S]."""
+    """Returns the masks of `draw` without the images: uint8 [B, S, S]."""
     bird = np.stack([_generator(seed, stream, index).random(len(_BIRD)) for index in indices])
     return _mask(_coverage(_pose(_named(_BIRD, bird)), image_size))
 
@@ -118,7 +118,7 @@ def _generator(seed: int, stream: int, index: int) -> np.random.Generator:
 
 
 def _numbers(seed: int, stream: int, index: int, distractor_count: int):
-    """Draws all random numbers of one picture; what options can lengthen comes last, so that the rest stays."""
+    """Draws all random numbers of one image; what options can lengthen comes last, so that the rest stays."""
     rng = _generator(seed, stream, index)
     bird = rng.random(len(_BIRD))
     hue_error = rng.standard_normal()
@@ -132,7 +132,7 @@ def _named(names: Sequence[str], numbers: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _pose(u: Mapping[str, np.ndarray]) -> _Pose:
-    """Turns uniform numbers into poses that leave the picture by no more than the overhang."""
+    """Turns uniform numbers into poses that leave the image by no more than the overhang."""
     angle, turn = 2 * np.pi * u["angle"], 0.7 * u["head_turn"] - 0.35
     cosine, sine = np.cos(angle), np.sin(angle)
     length, width, radius = 13 + 3 * u["length"], 7.5 + 2.5 * u["width"], 5 + 1.3 * u["head_radius"]
@@ -183,7 +183,7 @@ def _mask(coverage) -> np.ndarray:
 
 
 def _draw_distractor(canvas: np.ndarray, u: Mapping[str, np.ndarray], colours: np.ndarray) -> None:
-    """Draws one ellipse, or one disc of a head's colour and size, into each picture."""
+    """Draws one ellipse, or one disc of a head's colour and size, into each image."""
     size = canvas.shape[1]
     disc = u["is_disc"] < DISTRACTOR_DISC_SHARE
     length = np.where(disc, 4.5 + 2.5 * u["length"], 5 + 9 * u["length"])
@@ -205,7 +205,7 @@ def _plumage(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.n
 
 
 def _draw_bird(canvas, u: Mapping[str, np.ndarray], hue_error, coverage, labels: np.ndarray, style: Style) -> None:
-    """Draws tail, body and head with the cues of the class, each spoilt in some pictures."""
+    """Draws tail, body and head with the cues of the class, each spoilt in some images."""
     tail, body, head, inner, square = coverage
     other = (u["other_class"] * style.num_classes).astype(int)
     shown = np.where(u["body_is_noise"] < style.body_noise_probability, other, labels)

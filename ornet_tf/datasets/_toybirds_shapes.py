@@ -1,8 +1,8 @@
 """Soft shapes on many canvases at once: the pencils of toybirds.
 
-Lengths are in units of 1/64 of the picture's side, so a shape is the same at every image size. A canvas is float32
+Lengths are in units of 1/64 of the image's side, so a shape is the same at every image size. A canvas is float32
 [B, S, 3, S] in 0..255: rows, channels, columns, the order in which enlarging noise is two plain matrix products.
-Angles and factors per picture are float64; planes of pixels are float32.
+Angles and factors per image are float64; planes of pixels are float32.
 """
 from __future__ import annotations
 

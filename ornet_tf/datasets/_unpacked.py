@@ -1,7 +1,7 @@
-"""A folder of encoded pictures, one file each, with their labels and boxes in an index beside them.
+"""A folder of encoded images, one file each, with their labels and boxes in an index beside them.
 
     folder/index.npz            written last: a folder that has it is complete
-    folder/0000/0000000.jpg     a thousand pictures to a folder
+    folder/0000/0000000.jpg     a thousand images to a folder
 """
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LAYOUT = 2  # change it when what `write` leaves changes
 _INDEX = "index.npz"
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _SUFFIXES = (".jpg", ".png", ".other")
-_GIVE_UP_AFTER = 100  # pictures, if none of them is a JPEG or PNG
+_GIVE_UP_AFTER = 100  # images, if none of them is a JPEG or PNG
 
 
 def exists(folder: pathlib.Path) -> bool:
@@ -37,20 +37,20 @@ def exists(folder: pathlib.Path) -> bool:
 def write(
     examples: Iterable[tuple[bytes, int, np.ndarray]], folder: pathlib.Path, *, class_names: Sequence[str], what: str
 ) -> None:
-    """Writes a folder aside and renames it into place, one picture in memory at a time.
+    """Writes a folder aside and renames it into place, one image in memory at a time.
 
-    A picture that is neither JPEG nor PNG is written like the others: the check of all pictures before training names
+    An image that is neither JPEG nor PNG is written like the others: the check of all images before training names
     it. Only if there is nothing else, it is an error here.
 
     Args:
-      examples: (encoded picture, label, float [M, 4] boxes (ymin, xmin, ymax, xmax) from 0 to 1 of the picture as it is
+      examples: (encoded image, label, float [M, 4] boxes (ymin, xmin, ymax, xmax) from 0 to 1 of the image as it is
         stored, before its EXIF orientation is applied).
       folder: where to; its parents are made.
       class_names: of the labels.
       what: the name of the data, for messages.
 
     Raises:
-      UserError: for pictures in other formats, a label that is no class, boxes that are no fractions, or no examples.
+      UserError: for images in other formats, a label that is no class, boxes that are no fractions, or no examples.
     """
     sentence = f"{what}: {folder} could not be written", ", with another cache_dir"
     with atomic_write.explain_failures(*sentence):
@@ -61,7 +61,7 @@ def write(
     try:
         with atomic_write.explain_failures(*sentence):
             aside.mkdir()
-        index = _write_pictures(examples, aside, len(class_names), what)
+        index = _write_images(examples, aside, len(class_names), what)
         with atomic_write.explain_failures(*sentence):
             np.savez(aside / _INDEX, class_names=np.array(class_names, np.str_), **index)
             atomic_write.place_folder(str(aside), str(folder))
@@ -72,20 +72,20 @@ def write(
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write_pictures(
+def _write_images(
     examples: Iterable[tuple[bytes, int, np.ndarray]], folder: pathlib.Path, num_classes: int, what: str
 ) -> dict[str, np.ndarray]:
     """Returns what the index holds but the class names."""
     labels, kinds, boxes = [], [], [np.zeros((0, 4), np.float32)]
     for number, (encoded, label, fractions) in enumerate(examples):
         if not 0 <= label < num_classes:
-            raise UserError(f"{what}: expected labels from 0 to {num_classes - 1}, got {label} for picture {number}.")
+            raise UserError(f"{what}: expected labels from 0 to {num_classes - 1}, got {label} for image {number}.")
         if np.any((fractions < -1e-3) | (fractions > 1 + 1e-3)):
-            raise UserError(f"{what}: expected boxes from 0 to 1, got {fractions.tolist()} for picture {number}.")
+            raise UserError(f"{what}: expected boxes from 0 to 1, got {fractions.tolist()} for image {number}.")
         kind = 0 if encoded.startswith(_JPEG) else 1 if encoded.startswith(_PNG) else 2
         labels.append(label)
         kinds.append(kind)
-        boxes.append(_pixels(encoded, fractions, f"{what}: picture {number}"))
+        boxes.append(_pixels(encoded, fractions, f"{what}: image {number}"))
         if number + 1 == _GIVE_UP_AFTER:
             _check_kinds(kinds, what)
         path = folder / _name(number, kind)
@@ -93,9 +93,9 @@ def _write_pictures(
             if number % 1000 == 0:
                 path.parent.mkdir()
             path.write_bytes(encoded)
-        logging.log_every_n_seconds(logging.INFO, "%s: %d pictures unpacked.", 10, what, number + 1)
+        logging.log_every_n_seconds(logging.INFO, "%s: %d images unpacked.", 10, what, number + 1)
     if not labels:
-        raise UserError(f"{what}: expected pictures, got none.")
+        raise UserError(f"{what}: expected images, got none.")
     _check_kinds(kinds, what)
     return {
         "labels": np.array(labels, np.int32),
@@ -107,7 +107,7 @@ def _write_pictures(
 
 def _check_kinds(kinds: Sequence[int], what: str) -> None:
     if min(kinds) == len(_SUFFIXES) - 1:
-        raise UserError(f"{what}: expected JPEG or PNG pictures, got none among the first {len(kinds)}.")
+        raise UserError(f"{what}: expected JPEG or PNG images, got none among the first {len(kinds)}.")
 
 
 def _name(number: int, kind: int) -> str:
@@ -115,12 +115,12 @@ def _name(number: int, kind: int) -> str:
 
 
 def _pixels(encoded: bytes, fractions: np.ndarray, where: str) -> np.ndarray:
-    """Returns float32 [M, 4], the boxes with an area in pixels of the upright picture."""
+    """Returns float32 [M, 4], the boxes with an area in pixels of the upright image."""
     if not len(fractions):
         return np.zeros((0, 4), np.float32)
     try:
-        with Image.open(io.BytesIO(encoded)) as picture:  # reads the header only
-            width, height = picture.size
+        with Image.open(io.BytesIO(encoded)) as image:  # reads the header only
+            width, height = image.size
     except UNREADABLE as error:
         logging.warning("%s has no readable header, its boxes are left out: %s", where, error)
         return np.zeros((0, 4), np.float32)

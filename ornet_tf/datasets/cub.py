@@ -4,13 +4,13 @@
     root/images.txt               <image id> <file below images/>
     root/image_class_labels.txt   <image id> <class id>
     root/train_test_split.txt     <image id> <1 = training, 0 = test>
-    root/bounding_boxes.txt       <image id> <x> <y> <width> <height>   (pixels of the stored picture)
+    root/bounding_boxes.txt       <image id> <x> <y> <width> <height>   (pixels of the stored image)
     root/images/<class name>/<file>.jpg
     root/segmentations/<class name>/<file>.png      (optional: masks, grey; the data set's second archive)
 
-A part of the data set in the same layout will do: ids need not be contiguous, and pictures whose class is not in
-classes.txt are left out. The listings are read, and of pictures with boxes the EXIF orientation, along which boxes are
-turned; whether every picture can be decoded is checked by `input_pipeline.check`.
+A part of the data set in the same layout will do: ids need not be contiguous, and images whose class is not in
+classes.txt are left out. The listings are read, and of images with boxes the EXIF orientation, along which boxes are
+turned; whether every image can be decoded is checked by `input_pipeline.check`.
 """
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ def load(
     """Returns one split of CUB-200-2011.
 
     The data set has no validation split: it is a part of the official training split, taken away from 'train'. Which
-    pictures it gets depends on the seed and their ids alone, not on the other classes.
+    images it gets depends on the seed and their ids alone, not on the other classes.
 
     Args:
-      split: 'train' (without boxes), 'validation' or 'test' (with one box for each picture, or none for 0 0 0 0).
+      split: 'train' (without boxes), 'validation' or 'test' (with one box for each image, or none for 0 0 0 0).
       root: the folder that holds images.txt and images/ (CUB_200_2011 in the archive).
-      validation_per_class: how many training pictures of each class make up the validation split.
-      validation_seed: chooses these pictures.
+      validation_per_class: how many training images of each class make up the validation split.
+      validation_seed: chooses these images.
       classes: class ids as in classes.txt; None for all that classes.txt names. Labels count from 0 in order of id.
       segmentations: the folder of masks; None for root/segmentations where it is there.
 
     Returns:
-      The pictures in the order of images.txt, named by their path below images/.
+      The images in the order of images.txt, named by their path below images/.
 
     Raises:
-      FileNotFoundError: if a listing, the folder of pictures or that of masks is missing.
+      FileNotFoundError: if a listing, the folder of images or that of masks is missing.
       UserError: for an unknown split, a path that is none, a malformed or contradictory listing, or a split without
-        pictures.
+        images.
     """
     root = _files.folder(root, split, plugin="cub", layout=_LAYOUT)
     if not (root / "images").is_dir():
@@ -77,7 +77,7 @@ def load(
     in_training = _read_for(files, root / "train_test_split.txt", _flag, "<image id> <0 or 1>")
     unknown = sum(class_of[image] not in names for image in files)
     if unknown:
-        logging.warning("%s: %d pictures are left out: classes.txt does not name their class.", root, unknown)
+        logging.warning("%s: %d images are left out: classes.txt does not name their class.", root, unknown)
 
     official = [i for i in files if class_of[i] in label_of and in_training[i] == (split != "test")]
     if split == "test":
@@ -88,14 +88,14 @@ def load(
         images = [i for i in official if (i in held_out) == (split == "validation")]
     if not images:
         advice = " Set validation_per_class above 0." if split == "validation" else ""
-        raise MissingSplit(f"{root}: the {split} split has no pictures.{advice}")
+        raise MissingSplit(f"{root}: the {split} split has no images.{advice}")
     locations = [str(root / "images" / files[image]) for image in images]
     boxes = None
     if split != "train":
         box_of = _read_for(images, root / "bounding_boxes.txt", _box, "<image id> <x> <y> <width> <height>")
         empty = sum(not len(box_of[image]) for image in images)
         if empty:
-            logging.warning("%s: %d of %d pictures have no object, a box of 0 0 0 0.", root, empty, len(images))
+            logging.warning("%s: %d of %d images have no object, a box of 0 0 0 0.", root, empty, len(images))
         boxes = _stored_frame.upright(locations, [box_of[image] for image in images], what=str(root))
     return Source(
         class_names=[names[class_id] for class_id in chosen],
@@ -108,7 +108,7 @@ def load(
 
 
 def _masks(root: pathlib.Path, folder: str | os.PathLike | None, files: Sequence[str]) -> list[str] | None:
-    """Returns where the masks of pictures are or should be; None where there is no folder of masks."""
+    """Returns where the masks of images are or should be; None where there is no folder of masks."""
     if folder is None and not (root / "segmentations").is_dir():
         return None
     folder = root / "segmentations" if folder is None else paths.local(folder, "cub: segmentations")

@@ -1,12 +1,12 @@
 """FGVC-Aircraft (Maji et al., 2013, arXiv:1306.5151), release 2013b, from a folder in the data set's own layout.
 
-    root/data/images/<picture>.jpg                  10,200 pictures
-    root/data/images_<level>_<list>.txt             <picture> <class>; level variant, family or manufacturer;
+    root/data/images/<image>.jpg                  10,200 images
+    root/data/images_<level>_<list>.txt             <image> <class>; level variant, family or manufacturer;
                                                     list train, val, trainval or test
-    root/data/images_box.txt                        <picture> <xmin> <ymin> <xmax> <ymax>
+    root/data/images_box.txt                        <image> <xmin> <ymin> <xmax> <ymax>
 
-Boxes count pixels from 1 and name the last one: one over a whole picture of 600 x 400 is 1 1 600 400. The lowest 20
-rows of every picture are a banner that names its photographer, no part of the photograph: `banner_free` cuts it off.
+Boxes count pixels from 1 and name the last one: one over a whole image of 600 x 400 is 1 1 600 400. The lowest 20
+rows of every image are a banner that names its photographer, no part of the photograph: `banner_free` cuts it off.
 """
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ def load(
     """Returns one split of FGVC-Aircraft.
 
     Args:
-      split: 'train' (without boxes), 'validation' or 'test' (with one box for each picture).
+      split: 'train' (without boxes), 'validation' or 'test' (with one box for each image).
       root: the folder that holds data/ (fgvc-aircraft-2013b in the archive), or data/ itself.
       level: what a class is: a variant (100 of them), a family (70) or a manufacturer (30).
       validation_per_class: None for the official training and validation splits. A number for those of the literature
-        that train on both: so many pictures of each class make up the validation split, the others are for training.
-      validation_seed: chooses these pictures.
-      banner_free: a folder for copies of the pictures without the banner, each made once; about as large as the
-        pictures. None leaves the banner in.
+        that train on both: so many images of each class make up the validation split, the others are for training.
+      validation_seed: chooses these images.
+      banner_free: a folder for copies of the images without the banner, each made once; about as large as the
+        images. None leaves the banner in.
 
     Returns:
-      The pictures in the order of the lists, named by their file. Class names are sorted.
+      The images in the order of the lists, named by their file. Class names are sorted.
 
     Raises:
-      FileNotFoundError: if a list or the folder of pictures is missing.
-      UserError: for an unknown split or level, a malformed list, a picture without box, or a split without pictures.
+      FileNotFoundError: if a list or the folder of images is missing.
+      UserError: for an unknown split or level, a malformed list, an image without box, or a split without images.
     """
     folder = _files.folder(root, split, plugin="fgvc_aircraft", layout=_LAYOUT)
     if level not in LEVELS:
@@ -64,62 +64,62 @@ def load(
     if not (folder / "images").is_dir():
         raise FileNotFoundError(f"{folder / 'images'}: no such folder; expected {_LAYOUT}.")
     lists = {name: _classes(folder / f"images_{level}_{name}.txt") for name in ("train", "val", "test")}
-    class_names = sorted({name for pictures in lists.values() for name in pictures.values()})
+    class_names = sorted({name for images in lists.values() for name in images.values()})
     label_of = {name: label for label, name in enumerate(class_names)}
     chosen = lists[{"train": "train", "validation": "val", "test": "test"}[split]]
     if validation_per_class is not None and split != "test":
         both = {**lists["train"], **lists["val"]}
         held_out = _held_out.choose(both, validation_per_class, validation_seed, plugin="fgvc_aircraft")
-        chosen = {picture: name for picture, name in both.items() if (picture in held_out) == (split == "validation")}
+        chosen = {image: name for image, name in both.items() if (image in held_out) == (split == "validation")}
     if not chosen:
         advice = " Set validation_per_class above 0, or to None." if split == "validation" else ""
-        raise MissingSplit(f"{folder}: the {split} split has no pictures.{advice}")
-    files = [f"{folder}/images/{picture}.jpg" for picture in chosen]
+        raise MissingSplit(f"{folder}: the {split} split has no images.{advice}")
+    files = [f"{folder}/images/{image}.jpg" for image in chosen]
     if banner_free is not None:
         files = _without_banner(files, banner_free)
     boxes = None
     if split != "train":
-        # The boxes are those of the stored pictures. Copies without the banner have no EXIF data.
+        # The boxes are those of the stored images. Copies without the banner have no EXIF data.
         boxes = _boxes(folder / "images_box.txt", list(chosen))
         boxes = _stored_frame.upright(files, boxes, what=str(folder))
     return Source(
         class_names=class_names,
         images=files,
-        names=[f"{picture}.jpg" for picture in chosen],
+        names=[f"{image}.jpg" for image in chosen],
         labels=np.array([label_of[name] for name in chosen.values()], np.int32),
         boxes=boxes,
     )
 
 
 def _classes(path: pathlib.Path) -> dict[str, str]:
-    """Returns {picture: class} in the order of a list."""
+    """Returns {image: class} in the order of a list."""
     classes: dict[str, str] = {}
     for number, line in _files.lines(path, layout=_LAYOUT):
-        picture, _, name = line.partition(" ")
-        if not name or picture in classes:
-            raise UserError(f"{path}, line {number}: expected '<picture> <class>', each once, got {line!r}.")
-        classes[picture] = name.strip()
+        image, _, name = line.partition(" ")
+        if not name or image in classes:
+            raise UserError(f"{path}, line {number}: expected '<image> <class>', each once, got {line!r}.")
+        classes[image] = name.strip()
     return classes
 
 
-def _boxes(path: pathlib.Path, pictures: list[str]) -> list[np.ndarray]:
-    """Returns float32 [1, 4] for each picture, half-open and counted from 0."""
+def _boxes(path: pathlib.Path, images: list[str]) -> list[np.ndarray]:
+    """Returns float32 [1, 4] for each image, half-open and counted from 0."""
     box_of = {}
     for number, line in _files.lines(path, layout=_LAYOUT):
-        picture, *cells = line.split()
+        image, *cells = line.split()
         try:
             xmin, ymin, xmax, ymax = map(float, cells)
         except ValueError:
-            form = "'<picture> <xmin> <ymin> <xmax> <ymax>'"
+            form = "'<image> <xmin> <ymin> <xmax> <ymax>'"
             raise UserError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
-        if picture in box_of:
-            raise UserError(f"{path}, line {number}: expected each picture once, got {picture!r} again.")
+        if image in box_of:
+            raise UserError(f"{path}, line {number}: expected each image once, got {image!r} again.")
         # From pixels first..last, counted from 1, to the half-open first - 1..last.
-        box_of[picture] = [[ymin - 1, xmin - 1, ymax, xmax]]
-    for picture in pictures:
-        if picture not in box_of:
-            raise UserError(f"{path}: expected a line for each picture, got none for {picture}.")
-    return _files.boxes(pictures, box_of)
+        box_of[image] = [[ymin - 1, xmin - 1, ymax, xmax]]
+    for image in images:
+        if image not in box_of:
+            raise UserError(f"{path}: expected a line for each image, got none for {image}.")
+    return _files.boxes(images, box_of)
 
 
 def _without_banner(files: list[str], folder: str | os.PathLike) -> list[str]:
@@ -130,7 +130,7 @@ def _without_banner(files: list[str], folder: str | os.PathLike) -> list[str]:
     copies = [str(target / os.path.basename(file)) for file in files]
     missing = [pair for pair in zip(files, copies) if not os.path.exists(pair[1])]
     if missing:
-        logging.info("Cutting the banner off %d pictures, to %s.", len(missing), target)
+        logging.info("Cutting the banner off %d images, to %s.", len(missing), target)
         # Pillow leaves the interpreter free while it decodes and encodes.
         with concurrent.futures.ThreadPoolExecutor() as pool:
             list(pool.map(lambda pair: _cut(*pair), missing))
@@ -142,13 +142,13 @@ def _cut(path: str, copy: str) -> None:
     aside = f"{copy}.{os.getpid()}"
     options = {}
     try:
-        with Image.open(path) as picture:
-            kind = picture.format
+        with Image.open(path) as image:
+            kind = image.format
             if kind == "JPEG":
                 # The same tables on the same blocks of 8 x 8 pixels: what is kept is quantised as it was.
-                sampling = JpegImagePlugin.get_sampling(picture)
-                options = {"qtables": picture.quantization, "subsampling": sampling if sampling >= 0 else 0}
-            kept = picture.crop((0, 0, picture.width, picture.height - BANNER))
+                sampling = JpegImagePlugin.get_sampling(image)
+                options = {"qtables": image.quantization, "subsampling": sampling if sampling >= 0 else 0}
+            kept = image.crop((0, 0, image.width, image.height - BANNER))
             kept.save(aside, kind, **options)  # also stumbles over metadata
     except FileNotFoundError:
         return

@@ -1,4 +1,4 @@
-"""Your own pictures: one folder for each class, with boxes in an optional table.
+"""Your own images: one folder for each class, with boxes in an optional table.
 
     root/<class>/**/*.jpg|.jpeg|.png                          one set, which fractions divide; or
     root/train|validation|test/<class>/**/*.jpg|.jpeg|.png    divided by hand
@@ -14,9 +14,9 @@ Boxes are read from boxes.csv in root, in a split folder, or both:
     file,xmin,ymin,xmax,ymax
     cat/1.jpg,10,20,110,220
 
-`file` is relative to the folder of the table, or absolute; the box is in pixels of the upright original picture,
+`file` is relative to the folder of the table, or absolute; the box is in pixels of the upright original image,
 half-open (xmax and ymax are one past the last pixel). Columns are found by their names, others are ignored, and a
-picture may have several lines or none.
+image may have several lines or none.
 """
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TABLE = "boxes.csv"
 _LIKE_SPLITS = {*SPLITS, "training", "val", "valid", "dev", "testing"}
 
 
-class _Picture(NamedTuple):
+class _Image(NamedTuple):
     name: str  # path below root
     path: str
     class_name: str
@@ -57,46 +57,46 @@ def load(
     test_fraction: float = 0.0,
     split_seed: int = 0,
 ) -> Source:
-    """Returns one split of a folder of pictures.
+    """Returns one split of a folder of images.
 
-    Where fractions divide the pictures, each one is placed by a hash of its name: every class is divided in the same
-    proportions, up to chance, and adding or removing a picture never moves another.
+    Where fractions divide the images, each one is placed by a hash of its name: every class is divided in the same
+    proportions, up to chance, and adding or removing an image never moves another.
 
     Args:
       split: 'train' (without boxes), 'validation' or 'test' (with boxes where there is a table).
       root: the folder; see the head of this file for its layouts.
       boxes_csv: file name of the tables; None for none. A name other than boxes.csv must exist.
-      validation_fraction: share of the pictures (of train/, where there is one) that makes up the validation split.
+      validation_fraction: share of the images (of train/, where there is one) that makes up the validation split.
       test_fraction: the same for the test split.
       split_seed: another seed makes another division.
 
     Returns:
-      The pictures in order of name (their path below root, NFC). Class names are sorted, and are those of all splits.
+      The images in order of name (their path below root, NFC). Class names are sorted, and are those of all splits.
 
     Raises:
       FileNotFoundError: if root, or a table that was asked for by name, is missing.
       UserError: for an unknown split, a path that is none, a folder that can't be read or fits neither layout, classes
-        whose names look the same, a wrong fraction, a malformed table, or a split without pictures.
+        whose names look the same, a wrong fraction, a malformed table, or a split without images.
     """
-    root = _files.folder(root, split, plugin="image_folder", layout="a folder of pictures for each class")
+    root = _files.folder(root, split, plugin="image_folder", layout="a folder of images for each class")
     if boxes_csv is not None:
         paths.local(boxes_csv, "image_folder: boxes_csv")
     folders = _split_folders(root)
     shares = _shares(folders, validation_fraction, test_fraction)
-    pictures = _pictures(root, folders, boxes_csv)
-    chosen = [p for p in pictures if _split_of(p, shares, split_seed) == split]
+    images = _images(root, folders, boxes_csv)
+    chosen = [p for p in images if _split_of(p, shares, split_seed) == split]
     if not chosen:
         advice = "" if split == "train" else f" Set {split}_fraction, or make a folder {split}/."
-        raise MissingSplit(f"{root}: the {split} split has no pictures.{advice}")
-    class_names = sorted({p.class_name for p in pictures})
+        raise MissingSplit(f"{root}: the {split} split has no images.{advice}")
+    class_names = sorted({p.class_name for p in images})
     _expect_no_twins(root, class_names)
     absent = sorted(set(class_names) - {p.class_name for p in chosen})
     if absent:
-        logging.warning("%s: the %s split has no picture of %s.", root, split, ", ".join(absent[:8]))
+        logging.warning("%s: the %s split has no image of %s.", root, split, ", ".join(absent[:8]))
     label_of = {name: label for label, name in enumerate(class_names)}
     boxes = None
     if split != "train" and boxes_csv is not None:
-        boxes = _boxes(root, boxes_csv, folders, chosen, known={p.name for p in pictures})
+        boxes = _boxes(root, boxes_csv, folders, chosen, known={p.name for p in images})
     return Source(
         class_names=class_names,
         images=[p.path for p in chosen],
@@ -120,7 +120,7 @@ def _split_folders(root: pathlib.Path) -> tuple[str, ...]:
 
 
 def _shares(folders: Sequence[str], validation: float, test: float) -> dict[str, float]:
-    """Returns {split: share of the pictures that a hash gives to it}."""
+    """Returns {split: share of the images that a hash gives to it}."""
     shares = {"validation": validation, "test": test}
     for split, share in shares.items():
         if not 0 <= share < 1:
@@ -132,10 +132,10 @@ def _shares(folders: Sequence[str], validation: float, test: float) -> dict[str,
     return shares
 
 
-def _split_of(picture: _Picture, shares: dict[str, float], seed: int) -> str:
-    if picture.folder not in ("", "train"):
-        return picture.folder
-    digest = hashlib.sha256(f"{seed}/{picture.name}".encode()).digest()
+def _split_of(image: _Image, shares: dict[str, float], seed: int) -> str:
+    if image.folder not in ("", "train"):
+        return image.folder
+    digest = hashlib.sha256(f"{seed}/{image.name}".encode()).digest()
     place = int.from_bytes(digest[:6], "big") / 2**48  # uniform in [0, 1)
     # Validation from the low end, test from the high end: changing one share does not disturb the other split.
     if place < shares["validation"]:
@@ -143,9 +143,9 @@ def _split_of(picture: _Picture, shares: dict[str, float], seed: int) -> str:
     return "test" if place >= 1 - shares["test"] else "train"
 
 
-def _pictures(root: pathlib.Path, folders: Sequence[str], table: str | None) -> list[_Picture]:
-    """Returns the pictures of all splits, sorted by name."""
-    pictures: dict[str, _Picture] = {}
+def _images(root: pathlib.Path, folders: Sequence[str], table: str | None) -> list[_Image]:
+    """Returns the images of all splits, sorted by name."""
+    images: dict[str, _Image] = {}
     ignored = []
     for folder in folders or ("",):
         found = _files.find(root / folder)
@@ -163,18 +163,18 @@ def _pictures(root: pathlib.Path, folders: Sequence[str], table: str | None) -> 
                 name.encode()
             except UnicodeEncodeError:
                 raise UserError(f"{path!r}: expected a name in UTF-8; rename the file or its folder.") from None
-            if name in pictures:
+            if name in images:
                 raise UserError(f"{path}: another file's name differs only in its Unicode form; rename one.")
-            pictures[name] = _Picture(name, path, name.split("/")[1 if folder else 0], folder)
+            images[name] = _Image(name, path, name.split("/")[1 if folder else 0], folder)
     if ignored:
-        what = "files that are no pictures in the folder of a class"
+        what = "files that are no images in the folder of a class"
         logging.info("%s: ignored %d %s, such as %r.", root, len(ignored), what, ignored[0])
-    if not pictures:
+    if not images:
         raise UserError(
-            f"{root}: expected pictures ({', '.join(image_files.SUFFIXES)}) in a folder for each class, got none among "
+            f"{root}: expected images ({', '.join(image_files.SUFFIXES)}) in a folder for each class, got none among "
             f"{len(ignored)} files."
         )
-    return [pictures[name] for name in sorted(pictures)]
+    return [images[name] for name in sorted(images)]
 
 
 def _expect_no_twins(root: pathlib.Path, class_names: Sequence[str]) -> None:
@@ -187,14 +187,14 @@ def _expect_no_twins(root: pathlib.Path, class_names: Sequence[str]) -> None:
 
 
 def _boxes(
-    root: pathlib.Path, table: str, folders: Sequence[str], chosen: Sequence[_Picture], known: set[str]
+    root: pathlib.Path, table: str, folders: Sequence[str], chosen: Sequence[_Image], known: set[str]
 ) -> list[np.ndarray] | None:
-    """Returns float32 [M, 4] for each chosen picture; None where no table stands above them."""
+    """Returns float32 [M, 4] for each chosen image; None where no table stands above them."""
     if table != _TABLE and not any(_is_table(root / folder / table) for folder in ("", *folders)):
         raise FileNotFoundError(f"{root / table}: no such file, nor one in a split folder; correct boxes_csv.")
     of: dict[str, list[list[float]]] = {}
     found = False
-    for folder in sorted({"", chosen[0].folder}):  # the pictures of one split all come from one folder
+    for folder in sorted({"", chosen[0].folder}):  # the images of one split all come from one folder
         path = root / folder / table
         if _is_table(path):
             found = True
@@ -204,7 +204,7 @@ def _boxes(
         return None
     without = sum(p.name not in of for p in chosen)
     if without:
-        logging.info("%s: %d of %d pictures have no box in %s.", root, without, len(chosen), table)
+        logging.info("%s: %d of %d images have no box in %s.", root, without, len(chosen), table)
     return [np.array(of.get(p.name, []), np.float32).reshape(-1, 4) for p in chosen]
 
 

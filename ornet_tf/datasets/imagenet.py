@@ -1,16 +1,16 @@
 """ImageNet's classification and localization task (Russakovsky et al., IJCV 2015) from the folders of its archives.
 
-    root/train/<wnid>/*.JPEG             1,281,167 pictures of 1,000 classes
-    root/val/*.JPEG, or val/<wnid>/*     50,000 pictures, the test split of the literature
-    boxes/train/<wnid>/<picture>.xml     boxes of about 40 % of the training pictures
-    boxes/val/<picture>.xml              boxes of all validation pictures, also as val/<wnid>/<picture>.xml
+    root/train/<wnid>/*.JPEG             1,281,167 images of 1,000 classes
+    root/val/*.JPEG, or val/<wnid>/*     50,000 images, the test split of the literature
+    boxes/train/<wnid>/<image>.xml     boxes of about 40 % of the training images
+    boxes/val/<image>.xml              boxes of all validation images, also as val/<wnid>/<image>.xml
 
-In Kaggle's archive root is ILSVRC/Data/CLS-LOC and boxes is ILSVRC/Annotations/CLS-LOC. Pictures of a flat val/ get
+In Kaggle's archive root is ILSVRC/Data/CLS-LOC and boxes is ILSVRC/Annotations/CLS-LOC. Images of a flat val/ get
 their class from LOC_val_solution.csv (Kaggle), from the development kit, or from the XML files. A part of the data set
 in the same layout will do.
 
-Boxes are those of the pictures as they are stored: where EXIF turns a picture, its boxes are turned along, unless the
-<size> in its XML file is that of the upright picture.
+Boxes are those of the images as they are stored: where EXIF turns an image, its boxes are turned along, unless the
+<size> in its XML file is that of the upright image.
 """
 from __future__ import annotations
 
@@ -46,25 +46,25 @@ def load(
     """Returns one split of ImageNet.
 
     The public test set has no labels: as everywhere in the literature, 'test' is val/, and 'validation' a part of the
-    training pictures, taken away from 'train'. Which ones it gets depends on the seed and their names alone.
+    training images, taken away from 'train'. Which ones it gets depends on the seed and their names alone.
 
     Args:
       split: 'train' (without boxes), 'validation' or 'test' (with the boxes that there are).
       root: the folder that holds train/ and val/.
       boxes: the folder of the XML files. Without it, LOC_val_solution.csv gives those of val/; there are no others.
       val_labels: LOC_val_solution.csv, or the folder of the development kit (ILSVRC2012_devkit_t12); what gives the
-        pictures of a flat val/ their classes. Without it, the XML files do.
+        images of a flat val/ their classes. Without it, the XML files do.
       synsets: LOC_synset_mapping.txt, whose lines are '<wnid> <names>': the classes and their names. Without it, the
         classes are the folders of train/, named by their wnid.
-      validation_per_class: how many training pictures of each class make up the validation split.
-      validation_seed: chooses these pictures.
+      validation_per_class: how many training images of each class make up the validation split.
+      validation_seed: chooses these images.
 
     Returns:
-      The pictures in order of name, which is their path below root. Labels count in order of the wnid.
+      The images in order of name, which is their path below root. Labels count in order of the wnid.
 
     Raises:
       FileNotFoundError: if root, train/, val/ or a file that was named is missing.
-      UserError: for an unknown split, a malformed file, a picture without class, or a split without pictures.
+      UserError: for an unknown split, a malformed file, an image without class, or a split without images.
     """
     folder = _files.folder(root, split, plugin="imagenet", layout=_LAYOUT)
     annotations = None if boxes is None else _existing(boxes, "boxes", "the folder of the XML files")
@@ -75,12 +75,12 @@ def load(
     if split == "test":
         class_of = _test(folder, annotations, val_labels, solution)
     else:
-        class_of = {f"train/{file}": file.split("/")[0] for file in _files.pictures(_train(folder), folders=True)}
+        class_of = {f"train/{file}": file.split("/")[0] for file in _files.list_images(_train(folder), folders=True)}
         held_out = _held_out.choose(class_of, validation_per_class, validation_seed, plugin="imagenet")
         class_of = {name: w for name, w in class_of.items() if (name in held_out) == (split == "validation")}
     if not class_of:
         advice = " Set validation_per_class above 0." if split == "validation" else ""
-        raise MissingSplit(f"{folder}: the {split} split has no pictures.{advice}")
+        raise MissingSplit(f"{folder}: the {split} split has no images.{advice}")
     label_of = {wnid: label for label, wnid in enumerate(classes)}
     for name, wnid in class_of.items():
         if wnid not in label_of:
@@ -128,12 +128,12 @@ def _test(
     val_labels: pathlib.Path | None,
     solution: Mapping[str, tuple[str, np.ndarray]] | None,
 ) -> dict[str, str]:
-    """Returns {name: wnid} of the pictures of val/."""
+    """Returns {name: wnid} of the images of val/."""
     if not (root / "val").is_dir():
         raise FileNotFoundError(f"{root / 'val'}: no such folder; expected root to be {_LAYOUT}.")
     if image_files.scan(root / "val").folders:
-        return {f"val/{file}": file.split("/")[0] for file in _files.pictures(root / "val", folders=True)}
-    stems = {f"val/{file}": os.path.splitext(file)[0] for file in _files.pictures(root / "val")}
+        return {f"val/{file}": file.split("/")[0] for file in _files.list_images(root / "val", folders=True)}
+    stems = {f"val/{file}": os.path.splitext(file)[0] for file in _files.list_images(root / "val")}
     if solution is not None:
         wnid_of, where = {stem: wnid for stem, (wnid, _) in solution.items()}, val_labels
     elif val_labels is not None:
@@ -145,31 +145,31 @@ def _test(
         raise UserError(f"imagenet: set val_labels to LOC_val_solution.csv; {root / 'val'} has no folders of classes.")
     missing = [name for name, stem in stems.items() if stem not in wnid_of]
     if missing:
-        raise UserError(f"{where}: expected the class of every picture, got none for {missing[0]}.")
+        raise UserError(f"{where}: expected the class of every image, got none for {missing[0]}.")
     return {name: wnid_of[stem] for name, stem in stems.items()}
 
 
 def _solution(path: pathlib.Path | None) -> dict[str, tuple[str, np.ndarray]] | None:
-    """Returns {picture: (wnid, float32 [M, 4] boxes)} of LOC_val_solution.csv; None if `path` is another thing."""
+    """Returns {image: (wnid, float32 [M, 4] boxes)} of LOC_val_solution.csv; None if `path` is another thing."""
     if path is None or path.suffix != ".csv":
         return None
     rows = {}
     for number, line in _files.lines(path, layout=_SOLUTION)[1:]:
-        picture, *rest = next(csv.reader([line]))
-        if picture in rows:
-            raise UserError(f"{path}, line {number}: expected each picture once, got {picture!r} again.")
+        image, *rest = next(csv.reader([line]))
+        if image in rows:
+            raise UserError(f"{path}, line {number}: expected each image once, got {image!r} again.")
         words = rest[0].split() if rest else []
         try:
             corners = np.array(words, dtype=object).reshape(-1, 5)[:, [2, 1, 4, 3]].astype(np.float64)
-            rows[picture] = words[0], _pascal_voc.corloc(corners.tolist())
+            rows[image] = words[0], _pascal_voc.corloc(corners.tolist())
         except (ValueError, IndexError):
-            form = "'<picture>,<wnid> <xmin> <ymin> <xmax> <ymax> ...'"
+            form = "'<image>,<wnid> <xmin> <ymin> <xmax> <ymax> ...'"
             raise UserError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
     return rows
 
 
 def _from_development_kit(path: pathlib.Path) -> dict[str, str]:
-    """Returns {picture: wnid} of the validation pictures; the numbers of the ground truth are those of meta.mat."""
+    """Returns {image: wnid} of the validation images; the numbers of the ground truth are those of meta.mat."""
     folder = path / "data" if (path / "data").is_dir() else path
     meta = folder / "meta.mat"
     if not meta.is_file():
@@ -194,7 +194,7 @@ def _boxes(
     class_of: Mapping[str, str],
     solution: Mapping[str, tuple[str, np.ndarray]] | None,
 ) -> list[np.ndarray] | None:
-    """Returns float32 [M, 4] for each picture; None where there is nothing to read them from."""
+    """Returns float32 [M, 4] for each image; None where there is nothing to read them from."""
     known: dict[str, np.ndarray] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
     for name in names:
@@ -211,7 +211,7 @@ def _boxes(
     if not known:
         return None
     if len(known) < len(names):
-        logging.info("%s: %d of %d pictures have no boxes.", root, len(names) - len(known), len(names))
+        logging.info("%s: %d of %d images have no boxes.", root, len(names) - len(known), len(names))
     # The table has the XML files' boxes, and no sizes.
     return _stored_frame.upright(
         [f"{root}/{name}" for name in names], _files.boxes(names, known), what=str(root),

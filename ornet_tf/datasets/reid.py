@@ -2,11 +2,11 @@
 
     market1501   root/bounding_box_train/, bounding_box_test/, query/   0002_c1s1_000451_03.jpg
     dukemtmc     root/bounding_box_train/, bounding_box_test/, query/   0001_c2_f0046182.jpg
-    msmt17       root/train/<id>/, test/<id>/ (mask_train_v2/, mask_test_v2/ in version 2), each picture
+    msmt17       root/train/<id>/, test/<id>/ (mask_train_v2/, mask_test_v2/ in version 2), each image
                  0000_000_01_0303morning_0015_0.jpg; list_train.txt, list_val.txt, list_query.txt, list_gallery.txt
 
 (Zheng et al., ICCV 2015; Ristani et al., ECCV Workshops 2016, and Zheng et al., ICCV 2017; Wei et al., CVPR 2018.) A
-class is a person; who it is, the file name says up to the first underscore. There are pictures only: the persons are
+class is a person; who it is, the file name says up to the first underscore. There are images only: the persons are
 cut out already, and there are no boxes.
 """
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ornet_tf.data.source import MissingSplit, Source
 from ornet_tf.datasets import _files, _held_out
 from ornet_tf.errors import UserError
 
-# Of Market-1501's file names: pictures without a whole person, and persons that are in no query.
+# Of Market-1501's file names: images without a whole person, and persons that are in no query.
 _NOBODY = {"market1501": ("-1", "0000"), "dukemtmc": (), "msmt17": ()}
 
 
@@ -52,25 +52,25 @@ def load(
     """Returns one split of a data set for person re-identification.
 
     The persons of 'test' (query and gallery) are others than those of 'train', so a classifier of the latter can't
-    name them: to measure a classifier, take 'validation', which shows persons of 'train' in pictures of their own.
-    Which pictures are held out for it depends on the seed and their names alone.
+    name them: to measure a classifier, take 'validation', which shows persons of 'train' in images of their own.
+    Which images are held out for it depends on the seed and their names alone.
 
     Args:
       split: 'train', 'validation' or 'test'.
       root: the folder; see the head of this file.
-      layout: 'market1501', 'dukemtmc' or 'msmt17'. Market-1501's pictures of nobody in particular (-1) and of
+      layout: 'market1501', 'dukemtmc' or 'msmt17'. Market-1501's images of nobody in particular (-1) and of
         distractors (0000) are left out; in the others 0000 is a person like any other.
-      validation_per_class: how many training pictures of each person make up the validation split; persons with fewer
-        pictures than one more than that stay whole in 'train'. MSMT17 has an official one, list_val.txt: 0 there.
-      validation_seed: chooses these pictures.
+      validation_per_class: how many training images of each person make up the validation split; persons with fewer
+        images than one more than that stay whole in 'train'. MSMT17 has an official one, list_val.txt: 0 there.
+      validation_seed: chooses these images.
 
     Returns:
-      The pictures in order of name, which is their path below root. Class names are the identities as the files write
+      The images in order of name, which is their path below root. Class names are the identities as the files write
       them, sorted. There are no boxes.
 
     Raises:
       FileNotFoundError: if a folder or a list is missing.
-      UserError: for an unknown split or layout, a file name without identity, or a split without pictures.
+      UserError: for an unknown split or layout, a file name without identity, or a split without images.
     """
     folder = _files.folder(root, split, plugin="reid", layout="the folder of a re-identification data set")
     if layout not in _NOBODY:
@@ -88,7 +88,7 @@ def load(
             person_of = {name: person for name, person in known.items() if (name in held_out) == (split != "train")}
     if not person_of:
         advice = " Set validation_per_class above 0." if split == "validation" else ""
-        raise MissingSplit(f"{folder}: the {split} split has no pictures.{advice}")
+        raise MissingSplit(f"{folder}: the {split} split has no images.{advice}")
     class_names = sorted(set(known.values()))
     label_of = {person: label for label, person in enumerate(class_names)}
     names = sorted(person_of)
@@ -104,24 +104,24 @@ def load(
 
 
 def _found(root: pathlib.Path, split: str) -> list[str]:
-    """Returns the names of the pictures in the folders of Market-1501 and DukeMTMC-reID."""
+    """Returns the names of the images in the folders of Market-1501 and DukeMTMC-reID."""
     names = []
     for folder in ("query", "bounding_box_test") if split == "test" else ("bounding_box_train",):
         if not (root / folder).is_dir():
             raise FileNotFoundError(f"{root / folder}: no such folder; correct root, or set layout.")
-        names += [f"{folder}/{file}" for file in _files.pictures(root / folder)]
+        names += [f"{folder}/{file}" for file in _files.list_images(root / folder)]
     return names
 
 
 def _listed(root: pathlib.Path, split: str) -> list[str]:
-    """Returns the names of the pictures in the lists of MSMT17, whose lines are '<file> <number of the person>'."""
+    """Returns the names of the images in the lists of MSMT17, whose lines are '<file> <number of the person>'."""
     lists = _MSMT17[split]
     folder = next((name for name in lists.folders if (root / name).is_dir()), None)
     if folder is None:
         raise FileNotFoundError(f"{root / lists.folders[0]}: no such folder; correct root, or set layout.")
     names = []
     for file in lists.files:
-        for number, line in _files.lines(root / file, layout="a list of MSMT17's pictures"):
+        for number, line in _files.lines(root / file, layout="a list of MSMT17's images"):
             words = line.split()
             if len(words) != 2 or not words[1].isdecimal():
                 raise UserError(f"{root / file}, line {number}: expected '<file> <person>', got {line!r}.")
@@ -131,7 +131,7 @@ def _listed(root: pathlib.Path, split: str) -> list[str]:
 
 
 def _identified(names: list[str], layout: str, root: pathlib.Path) -> dict[str, str]:
-    """Returns {picture: identity} without the pictures of nobody."""
+    """Returns {image: identity} without the images of nobody."""
     person_of = {}
     for name in names:
         match = re.match(r"(-1|\d+)_", name.rsplit("/", 1)[-1])
@@ -140,5 +140,5 @@ def _identified(names: list[str], layout: str, root: pathlib.Path) -> dict[str, 
         person_of[name] = match[1]
     kept = {name: person for name, person in person_of.items() if person not in _NOBODY[layout]}
     if len(kept) < len(person_of):
-        logging.info("%s: left out %d pictures of nobody and of distractors.", root, len(person_of) - len(kept))
+        logging.info("%s: left out %d images of nobody and of distractors.", root, len(person_of) - len(kept))
     return kept

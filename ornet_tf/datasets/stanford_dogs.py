@@ -1,12 +1,12 @@
 """Stanford Dogs (Khosla et al., FGVC workshop of CVPR 2011): 120 breeds, from a folder in the data set's own layout.
 
-    root/Images/<wnid>-<Breed>/<picture>.jpg          images.tar
-    root/Annotation/<wnid>-<Breed>/<picture>          annotation.tar: XML in the layout of PASCAL VOC, without suffix
+    root/Images/<wnid>-<Breed>/<image>.jpg          images.tar
+    root/Annotation/<wnid>-<Breed>/<image>          annotation.tar: XML in the layout of PASCAL VOC, without suffix
     root/train_list.mat, root/test_list.mat           lists.tar; also in root/lists/
 
-The lists are MATLAB files whose variable file_list names 12,000 and 8,580 pictures below Images/. Instead of them
+The lists are MATLAB files whose variable file_list names 12,000 and 8,580 images below Images/. Instead of them
 train_list.txt and test_list.txt may hold the same names, one a line. Boxes are ImageNet's: pixels from 0 to the last,
-of the picture as it is stored (see `imagenet`).
+of the image as it is stored (see `imagenet`).
 """
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def load(
     """Returns one split of Stanford Dogs.
 
     The data set has no validation split: it is a part of the official training split, taken away from 'train'. Which
-    pictures it gets depends on the seed and their names alone.
+    images it gets depends on the seed and their names alone.
 
     Args:
       split: 'train' (without boxes), 'validation' or 'test' (with a box for each dog).
       root: the folder that holds Images/, Annotation/ and the lists.
-      validation_per_class: how many training pictures of each class make up the validation split; each has 100.
-      validation_seed: chooses these pictures.
+      validation_per_class: how many training images of each class make up the validation split; each has 100.
+      validation_seed: chooses these images.
 
     Returns:
-      The pictures in the order of the list, named by their path below Images/. Labels count in order of the folders'
+      The images in the order of the list, named by their path below Images/. Labels count in order of the folders'
       names, as those of the lists do; a class is called by its breed.
 
     Raises:
       FileNotFoundError: if a list or a folder is missing.
-      UserError: for an unknown split, a malformed list or annotation, or a split without pictures.
+      UserError: for an unknown split, a malformed list or annotation, or a split without images.
     """
     folder = _files.folder(root, split, plugin="stanford_dogs", layout=_LAYOUT)
     images = _subfolder(folder, "Images")
@@ -56,7 +56,7 @@ def load(
         names = [name for name in names if (name in held_out) == (split == "validation")]
     if not names:
         advice = " Set validation_per_class above 0." if split == "validation" else ""
-        raise MissingSplit(f"{folder}: the {split} split has no pictures.{advice}")
+        raise MissingSplit(f"{folder}: the {split} split has no images.{advice}")
     label_of = {name: label for label, name in enumerate(classes)}
     return Source(
         class_names=[name.partition("-")[2].replace("_", " ") or name for name in classes],
@@ -105,7 +105,7 @@ def _boxes(images: pathlib.Path, folder: pathlib.Path, names: list[str]) -> list
     found = {name: _pascal_voc.read(folder / os.path.splitext(name)[0]) for name in names}
     known = {name: annotation.boxes for name, annotation in found.items() if annotation is not None}
     if len(known) < len(names):
-        logging.warning("%s: %d of %d pictures have no annotation.", folder, len(names) - len(known), len(names))
+        logging.warning("%s: %d of %d images have no annotation.", folder, len(names) - len(known), len(names))
     sizes = [None if annotation is None else annotation.size for annotation in found.values()]
     paths = [f"{images}/{name}" for name in names]
     return _stored_frame.upright(paths, _files.boxes(names, known), what=str(folder), sizes=sizes)

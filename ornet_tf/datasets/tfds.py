@@ -1,6 +1,6 @@
 """Any classification data set of TensorFlow Datasets, by name: https://www.tensorflow.org/datasets/catalog/overview.
 
-The first load of a split unpacks its records, still encoded, to one file for each picture, below `cache_dir`: after
+The first load of a split unpacks its records, still encoded, to one file for each image, below `cache_dir`: after
 that access is random and memory flat, whatever the size of the data set. Boxes come along where the features hold
 them (`tfds.features.BBoxFeature`).
 """
@@ -46,20 +46,20 @@ def load(
       data_dir: where TFDS keeps its prepared data, also a URL; None or "" for its own default.
       splits: for each of our splits the TFDS one, such as 'test' or 'train[90%:]'; None for none. Those that are not
         named stay as in the default.
-      image_key: the feature that holds the picture.
+      image_key: the feature that holds the image.
       label_key: the feature that holds the class.
       boxes_key: the feature that holds the boxes, with slashes between levels ('objects/bbox'); None for the only one.
-      cache_dir: where pictures are unpacked; None or "" for the folder ornet_tf_files in the folder of TFDS.
+      cache_dir: where images are unpacked; None or "" for the folder ornet_tf_files in the folder of TFDS.
       download: let TFDS download and prepare what is not there.
 
     Returns:
-      The pictures in TFDS's order, named by their file below the folder of the split.
+      The images in TFDS's order, named by their file below the folder of the split.
 
     Raises:
       FileNotFoundError: if the data set is not prepared and `download` is off.
       MissingPackageError: if tensorflow-datasets is not installed.
-      UserError: for an unknown split, data set or feature, pictures that are neither JPEG nor PNG, examples without
-        label, or a split without pictures.
+      UserError: for an unknown split, data set or feature, images that are neither JPEG nor PNG, examples without
+        label, or a split without images.
     """
     spec = _spec(split, splits)
     library = _library()
@@ -113,7 +113,7 @@ def _builder(library: types.ModuleType, name: str, data_dir: str | os.PathLike |
 
 
 def _check_features(library: types.ModuleType, features: Mapping[str, Any], image_key: str, label_key: str) -> None:
-    """Raises UserError unless the two features hold an encoded picture and one class."""
+    """Raises UserError unless the two features hold an encoded image and one class."""
     for key, option, kind in (
         (image_key, "image_key", library.features.Image),
         (label_key, "label_key", library.features.ClassLabel),
@@ -179,7 +179,7 @@ def _folder_name(builder: Any, spec: str, *how: Any) -> str:
 
 
 def _dataset(library: types.ModuleType, builder: Any, spec: str, image_key: str, *paths: tuple[str, ...]) -> Any:
-    """Returns the examples as a tf.data.Dataset in a fixed order, with the picture still encoded and `paths` only."""
+    """Returns the examples as a tf.data.Dataset in a fixed order, with the image still encoded and `paths` only."""
     wanted: dict[str, Any] = {image_key: True}
     for first, *rest in paths:
         leaf: Any = True
@@ -204,7 +204,7 @@ def _dataset(library: types.ModuleType, builder: Any, spec: str, image_key: str,
 def _examples(
     records: Iterable[Mapping[str, Any]], image_key: str, label_key: str, boxes_path: tuple[str, ...]
 ) -> Iterator[tuple[bytes, int, np.ndarray]]:
-    """Yields (encoded picture, label, [M, 4] boxes from 0 to 1 of the picture as it is stored)."""
+    """Yields (encoded image, label, [M, 4] boxes from 0 to 1 of the image as it is stored)."""
     for record in records:
         boxes: Any = record if boxes_path else np.zeros((0, 4), np.float32)
         for key in boxes_path:

@@ -58,17 +58,17 @@ def load(
 ) -> Source:
     """Makes one split.
 
-    A picture depends on the seed, the split, its index and the looks, not on the counts: a longer split starts with
+    An image depends on the seed, the split, its index and the looks, not on the counts: a longer split starts with
     the shorter one. Classes take turns, so their sizes differ by one at most.
 
     Args:
       split: "train", "validation" or "test"; the training split has no boxes and no masks.
-      seed: at least 0; another seed gives other pictures of the same classes.
-      image_size: side of the square pictures in pixels, at least 32; everything scales with it.
+      seed: at least 0; another seed gives other images of the same classes.
+      image_size: side of the square images in pixels, at least 32; everything scales with it.
       num_classes: 2 to 20.
-      train_count: pictures in the training split.
-      validation_count: pictures in the validation split.
-      test_count: pictures in the test split.
+      train_count: images in the training split.
+      validation_count: images in the validation split.
+      test_count: images in the test split.
       head_blank_probability: how often the head has one random colour, which tells nothing.
       body_noise_probability: how often the body's hue comes from a class chosen at random.
       body_hue_deviation: standard deviation of the hue around the mean of its class, in degrees.
@@ -77,7 +77,7 @@ def load(
         time.
 
     Returns:
-      The pictures as PNG files (bytes), uint8 [image_size, image_size, 3] each, and a tight box and a mask of each.
+      The images as PNG files (bytes), uint8 [image_size, image_size, 3] each, and a tight box and a mask of each.
 
     Raises:
       UserError: if the split or the value of an option is not one of the above.
@@ -128,7 +128,7 @@ def masks(split: str, **options: Any) -> np.ndarray:
 
 
 def _checked(options: Mapping[str, Any]) -> tuple[int, drawing.Style]:
-    """Returns the number of pictures and what they look like, or raises the error that `load` documents."""
+    """Returns the number of images and what they look like, or raises the error that `load` documents."""
     if options["split"] not in SPLITS:
         raise UserError(f"toybirds: split must be one of {', '.join(SPLITS)}; got {options['split']!r}.")
     lowest = dict.fromkeys([f"{s}_count" for s in SPLITS], 1)
@@ -172,12 +172,12 @@ def _make(split: str, seed: int, count: int, style: drawing.Style) -> dict[str, 
     files, boxes, masks = [], [], []
     for block in _blocks(count, style.image_size):
         labels = _labels(block, style.num_classes)
-        pictures, drawn = drawing.draw(seed, SPLITS.index(split), block, labels, style)
-        files.extend(_png(picture) for picture in pictures)
+        images, drawn = drawing.draw(seed, SPLITS.index(split), block, labels, style)
+        files.extend(_png(image) for image in images)
         boxes.append(_tight_boxes(drawn > 0))
         masks.append(np.packbits((drawn > 0).reshape([len(block), -1]), axis=1))
     seconds = time.perf_counter() - started
-    logging.info("toybirds: made %d pictures for %s in %.1f s (%.0f/s).", count, split, seconds, count / seconds)
+    logging.info("toybirds: made %d images for %s in %.1f s (%.0f/s).", count, split, seconds, count / seconds)
     return {
         "encoded": np.frombuffer(b"".join(files), np.uint8),
         "sizes": np.array([len(file) for file in files], np.int64),
@@ -186,10 +186,10 @@ def _make(split: str, seed: int, count: int, style: drawing.Style) -> dict[str, 
     }
 
 
-def _png(picture: np.ndarray) -> bytes:
+def _png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     # Run lengths instead of matches: noise has none to find, and the search is most of the time.
-    Image.fromarray(picture).save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+    Image.fromarray(image).save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return buffer.getvalue()
 
 
@@ -220,7 +220,7 @@ def _read_cache(path: pathlib.Path | None, count: int, image_size: int) -> dict[
         mask_bytes = (image_size**2 + 7) // 8
         wanted = {"encoded": (arrays["sizes"].sum(),), "sizes": (count,), "boxes": (count, 4)}
         if shapes != {**wanted, "masks": (count, mask_bytes)}:
-            raise ValueError(f"it holds arrays of shapes {shapes} for {count} pictures")
+            raise ValueError(f"it holds arrays of shapes {shapes} for {count} images")
         return arrays
     except _CACHE_ERRORS as error:
         logging.warning("toybirds: making %s anew, because it can't be read: %s.", path, error)

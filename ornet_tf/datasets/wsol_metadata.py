@@ -1,13 +1,13 @@
-"""Pictures and boxes by the lists of "Evaluating Weakly Supervised Object Localization Methods Right".
+"""Images and boxes by the lists of "Evaluating Weakly Supervised Object Localization Methods Right".
 
-    metadata/<folder of the split>/image_ids.txt      <picture below root>
-    metadata/<folder of the split>/class_labels.txt   <picture>,<class from 0>
-    metadata/<folder of the split>/localization.txt   <picture>,<x0>,<y0>,<x1>,<y1>; several lines for a picture allowed
+    metadata/<folder of the split>/image_ids.txt      <image below root>
+    metadata/<folder of the split>/class_labels.txt   <image>,<class from 0>
+    metadata/<folder of the split>/localization.txt   <image>,<x0>,<y0>,<x1>,<y1>; several lines for an image allowed
 
 (Choe et al., CVPR 2020.) The folders are called train, val and test, or, as in the paper, train-weaksup, train-fullsup
 and test. There are such lists for ImageNet (whose val is ImageNetV2), for CUB with CUBV2, and for OpenImages, which
-has masks instead of boxes: its lines name them, and they are not read here. Boxes are those of the pictures as they are
-stored, as wsolevaluation reads them without EXIF; where EXIF turns a picture, they are turned along.
+has masks instead of boxes: its lines name them, and they are not read here. Boxes are those of the images as they are
+stored, as wsolevaluation reads them without EXIF; where EXIF turns an image, they are turned along.
 """
 from __future__ import annotations
 
@@ -39,41 +39,41 @@ def load(
     Args:
       split: 'train' (without boxes), 'validation' or 'test' (with the boxes that there are).
       metadata: the folder that holds the folders of the splits.
-      root: the folder that the names of pictures are relative to.
+      root: the folder that the names of images are relative to.
       last_pixel: whether x1 and y1 are the last pixel of the box, as in ImageNet's lists, where a box over a whole
-        picture of 500 x 375 is 0, 0, 499, 374; False where they are one past it, as in CUB's, which add the width.
+        image of 500 x 375 is 0, 0, 499, 374; False where they are one past it, as in CUB's, which add the width.
       class_names: a file with the name of a class in each line, in the order of their numbers; None calls the classes
         by their numbers.
 
     Returns:
-      The pictures in the order of image_ids.txt, by the names that they have there. There are as many classes as names,
+      The images in the order of image_ids.txt, by the names that they have there. There are as many classes as names,
       or as the largest number in the lists of all splits says.
 
     Raises:
       FileNotFoundError: if a folder or a list is missing.
-      UserError: for an unknown split, a malformed or contradictory list, or a split without pictures.
+      UserError: for an unknown split, a malformed or contradictory list, or a split without images.
     """
     lists = _files.folder(metadata, split, plugin="wsol_metadata", layout=_LAYOUT, option="metadata")
-    pictures = _files.folder(root, split, plugin="wsol_metadata", layout="the folder of the pictures")
+    images = _files.folder(root, split, plugin="wsol_metadata", layout="the folder of the images")
     folder = _folder(lists, split)
     if folder is None:
         wanted = " or ".join(str(lists / name) for name in _FOLDERS[split])
         raise MissingSplit(f"{wanted}: no such folder, so there is no {split} split; expected {_LAYOUT}.")
     path = folder / "image_ids.txt"
-    names = [_name(line, pictures, path, number) for number, line in _files.lines(path, layout=_LAYOUT)]
+    names = [_name(line, images, path, number) for number, line in _files.lines(path, layout=_LAYOUT)]
     if not names:
-        raise MissingSplit(f"{path}: the {split} split has no pictures.")
+        raise MissingSplit(f"{path}: the {split} split has no images.")
     _files.expect_once(names, str(path))
-    labels = _labels(pictures, folder / "class_labels.txt")
+    labels = _labels(images, folder / "class_labels.txt")
     missing = [name for name in names if name not in labels]
     if missing:
-        raise UserError(f"{folder / 'class_labels.txt'}: expected a line for each picture, got none for {missing[0]}.")
+        raise UserError(f"{folder / 'class_labels.txt'}: expected a line for each image, got none for {missing[0]}.")
     return Source(
-        class_names=_class_names(pictures, lists, class_names),
-        images=[f"{pictures}/{name}" for name in names],
+        class_names=_class_names(images, lists, class_names),
+        images=[f"{images}/{name}" for name in names],
         names=names,
         labels=np.array([labels[name] for name in names], np.int32),
-        boxes=None if split == "train" else _boxes(pictures, folder / "localization.txt", names, last_pixel),
+        boxes=None if split == "train" else _boxes(images, folder / "localization.txt", names, last_pixel),
     )
 
 
@@ -82,7 +82,7 @@ def _folder(lists: pathlib.Path, split: str) -> pathlib.Path | None:
 
 
 def _name(text: str, root: pathlib.Path, path: pathlib.Path, number: int) -> str:
-    """Returns the name of a picture as a line of a list writes it."""
+    """Returns the name of an image as a line of a list writes it."""
     return _files.below(text, root, f"{path}, line {number}")
 
 
@@ -91,10 +91,10 @@ def _labels(root: pathlib.Path, path: pathlib.Path) -> dict[str, int]:
     for number, line in _files.lines(path, layout=_LAYOUT):
         name, _, label = line.rpartition(",")
         if not name or not label.strip().isdecimal():
-            raise UserError(f"{path}, line {number}: expected '<picture>,<class>', got {line!r}.")
+            raise UserError(f"{path}, line {number}: expected '<image>,<class>', got {line!r}.")
         name = _name(name, root, path, number)
         if labels.setdefault(name, int(label)) != int(label):
-            raise UserError(f"{path}, line {number}: expected one class for each picture, got another of {name!r}.")
+            raise UserError(f"{path}, line {number}: expected one class for each image, got another of {name!r}.")
     return labels
 
 
@@ -108,7 +108,7 @@ def _class_names(root: pathlib.Path, lists: pathlib.Path, path: str | os.PathLik
 
 
 def _boxes(root: pathlib.Path, path: pathlib.Path, names: list[str], last_pixel: bool) -> list[np.ndarray] | None:
-    """Returns float32 [M, 4] for each picture; None where the lines name masks."""
+    """Returns float32 [M, 4] for each image; None where the lines name masks."""
     corners: dict[str, list[list[float]]] = {name: [] for name in names}
     for number, line in _files.lines(path, layout=_LAYOUT):
         name, *cells = line.split(",")
@@ -118,11 +118,11 @@ def _boxes(root: pathlib.Path, path: pathlib.Path, names: list[str], last_pixel:
         try:
             x0, y0, x1, y1 = map(float, cells)
         except ValueError:
-            form = "'<picture>,<x0>,<y0>,<x1>,<y1>'"
+            form = "'<image>,<x0>,<y0>,<x1>,<y1>'"
             raise UserError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
         name = _name(name, root, path, number)
         if name not in corners:
-            raise UserError(f"{path}, line {number}: expected a picture of image_ids.txt, got {name!r}.")
+            raise UserError(f"{path}, line {number}: expected an image of image_ids.txt, got {name!r}.")
         corners[name].append([y0, x0, y1, x1])
     boxes = _files.boxes(names, {n: _pascal_voc.corloc(c) if last_pixel else c for n, c in corners.items()})
     return _stored_frame.upright([f"{root}/{name}" for name in names], boxes, what=str(path))

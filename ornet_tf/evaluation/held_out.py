@@ -13,7 +13,7 @@ from ornet_tf.runs import training_data
 
 
 def load(config: ConfigDict, split: str) -> Checked:
-    """Loads a split and checks its pictures and boxes; with masks if a metric needs them.
+    """Loads a split and checks its images and boxes; with masks if a metric needs them.
 
     Raises:
       UserError: if it has none then, or some of all these can't be used.
@@ -38,6 +38,6 @@ def check(checked: Checked, split: str, workdir: str) -> int | None:
         raise UserError(f"The {split} split has other classes than the run in {workdir} was trained on.")
     boxes = checked.source.boxes or []
     if without := [name for name, some in zip(checked.source.names, boxes) if not len(some)]:
-        logging.warning("%d of %d pictures of %s have no box, such as %s: localization is not measured on them.",
+        logging.warning("%d of %d images of %s have no box, such as %s: localization is not measured on them.",
                         len(without), len(boxes), split, without[0])
     return training_data.check_apart(workdir, split, checked)

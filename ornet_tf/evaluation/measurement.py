@@ -68,7 +68,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "rows": _by_title(summaries),
     }
     report.write(os.path.join(workdir, "evaluation"), result, source, measured, cases=options.cases)
-    report.write_pictures(os.path.join(workdir, "evaluation", "pictures.png"), config, models, source)
+    report.write_images(os.path.join(workdir, "evaluation", "images.png"), config, models, source)
     return result
 
 
@@ -91,7 +91,7 @@ class DistributedRows:
 
         Args:
           config: the whole configuration.
-          strategy: the devices; every picture is counted once, also those of the last, smaller batch.
+          strategy: the devices; every image is counted once, also those of the last, smaller batch.
           models: name -> method, of the rows and of the classifier.
         """
         self.config = config
@@ -108,7 +108,7 @@ class DistributedRows:
           dataset: of `assemble.evaluation_batches`.
 
         Returns:
-          (truth, outputs) of each batch: what it holds but the pictures, and name -> "logits" [B, K] and, of a map,
+          (truth, outputs) of each batch: what it holds but the images, and name -> "logits" [B, K] and, of a map,
           what each metric measures; all of it as arrays.
         """
         batches = self._strategy.experimental_distribute_dataset(dataset)
@@ -151,9 +151,9 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
 
     Args:
       rows: the rows and the classifier.
-      source: the pictures.
+      source: the images.
       split: their name.
-      bootstrap_samples: how often pictures are drawn for intervals.
+      bootstrap_samples: how often images are drawn for intervals.
     """
     config, options = rows.config, rows.config.evaluation
     of_row = {name: _metrics(config, bootstrap_samples) for name in options.rows}
@@ -174,14 +174,14 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
 
 
 def _check_finite(row: str, is_finite: np.ndarray, names: Sequence[str]) -> None:
-    """Raises NotFiniteError unless what a row makes of a batch of pictures is finite.
+    """Raises NotFiniteError unless what a row makes of a batch of images is finite.
 
     A map that is not would be measured all the same: what is no number is off, and conventions make zeros of it.
     """
     broken = [name for name, right in zip(names, is_finite) if not right]
     if broken:
         raise NotFiniteError(
-            f"The map or the logits of {row} are NaN or infinite for {len(broken)} of {len(names)} pictures, such as "
+            f"The map or the logits of {row} are NaN or infinite for {len(broken)} of {len(names)} images, such as "
             f"{broken[0]}: its numbers run away, as those of a run that has diverged. Look at its losses in "
             "TensorBoard and train it again with a lower learning_rate, or leave it out of config.evaluation.rows."
         )
@@ -202,7 +202,7 @@ def _on_all_devices(
 
     def of_replica(batch):
         count = tf.shape(batch["image"])[0]
-        # The last batch can be too small for all devices, and convolutions of no picture at all fail on some CPUs.
+        # The last batch can be too small for all devices, and convolutions of no image at all fail on some CPUs.
         missing = tf.cast(tf.equal(count, 0), tf.int32)
         batch = {
             key: tf.pad(value, [[0, missing]] + [[0, 0]] * (len(value.shape) - 1)) for key, value in batch.items()

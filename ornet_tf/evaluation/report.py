@@ -1,4 +1,4 @@
-"""What an evaluation leaves to read: result.json, table.md, per_image.csv and .parquet, cases.md and pictures.png."""
+"""What an evaluation leaves to read: result.json, table.md, per_image.csv and .parquet, cases.md and images.png."""
 from __future__ import annotations
 
 import csv
@@ -31,16 +31,16 @@ def write(
     *,
     cases: int,
 ) -> None:
-    """Writes everything but the pictures.
+    """Writes everything but the images.
 
     per_image.parquet has the columns of per_image.csv, with their types and all digits.
 
     Args:
       folder: where to; it is made if it is not there.
       result: what result.json gets.
-      source: the pictures that were evaluated.
-      measured: row -> metric, of these pictures.
-      cases: how many of the worst and of the best pictures of each row are listed.
+      source: the images that were evaluated.
+      measured: row -> metric, of these images.
+      cases: how many of the worst and of the best images of each row are listed.
     """
     columns = {
         row: {name: values for p in of_row.values() for name, values in p.per_image().items()}
@@ -72,15 +72,15 @@ def table(result: Mapping[str, Any]) -> str:
             lines.append("")
     for split, count in result.get("images_trained_on", {}).items():
         if count or count is None:
-            known = f"{count} {split} pictures have" if count else f"It is not known which {split} pictures have"
-            lines += [f"{known} the pixels of a picture that the run was trained on.", ""]
+            known = f"{count} {split} images have" if count else f"It is not known which {split} images have"
+            lines += [f"{known} the pixels of an image that the run was trained on.", ""]
     if result["bootstrap_samples"]:
         lines += [f"In square brackets: 95 % intervals of {result['bootstrap_samples']} bootstrap samples.", ""]
     return "\n".join(lines)
 
 
 def _counted(result: Mapping[str, Any], title: str) -> str:
-    """Returns the pictures that figures were measured on, and those that their thresholds were chosen on."""
+    """Returns the images that figures were measured on, and those that their thresholds were chosen on."""
     of_row = [figures[title] for figures in result["rows"].values()]
     text = metrics.describe_count(of_row[0] if of_row else result, result["split"])
     elsewhere = result.get("chosen_on", {}).get(title)
@@ -96,11 +96,11 @@ def main_figures(result: Mapping[str, Any]) -> str:
 
 
 def _per_image(source: Source, columns: Columns, main: str) -> dict[str, np.ndarray]:
-    """Returns a table with a line per picture: its name, class, and the columns of each row; the rank only once."""
+    """Returns a table with a line per image: its name, class, and the columns of each row; the rank only once."""
     cells: dict[str, np.ndarray] = {"name": np.asarray(source.names), "label": np.asarray(source.labels)}
     for row, figures in columns.items():
-        for name, of_picture in sorted(figures.items(), key=lambda item: item[0] != main):
-            for column, values in of_picture.items():
+        for name, of_image in sorted(figures.items(), key=lambda item: item[0] != main):
+            for column, values in of_image.items():
                 key = column if column == "rank" else f"{column}_{row}" + ("" if name == main else f"_{name}")
                 cells[key] = values
     return cells
@@ -115,7 +115,7 @@ def _write_csv(path: str, cells: Mapping[str, np.ndarray]) -> None:
 
 
 def _cases(result: Mapping[str, Any], source: Source, columns: Columns, count: int) -> str:
-    """Returns Markdown lists of each row's worst and best pictures; of equal ones the earlier comes first."""
+    """Returns Markdown lists of each row's worst and best images; of equal ones the earlier comes first."""
     main = main_figures(result)
     lines = []
     for row, figures in columns.items():
@@ -123,7 +123,7 @@ def _cases(result: Mapping[str, Any], source: Source, columns: Columns, count: i
         known = np.flatnonzero(~np.isnan(values))
         for title, order in (("Worst", 1), ("Best", -1)):
             chosen = known[np.argsort(order * values[known], kind="stable")][:count]
-            lines += [f"## {row}: {title.lower()} of {len(known)} pictures ({main})", ""]
+            lines += [f"## {row}: {title.lower()} of {len(known)} images ({main})", ""]
             lines += [f"| {title} | {column} | class |", "|---|---|---|"]
             for index in chosen:
                 class_name = source.class_names[int(source.labels[index])]
@@ -132,10 +132,10 @@ def _cases(result: Mapping[str, Any], source: Source, columns: Columns, count: i
     return "\n".join(lines) if count else ""
 
 
-def write_pictures(path: str, config: ConfigDict, models: Mapping[str, methods.Method], source: Source) -> None:
-    """Draws pictures of the split with each row's map, its box at the fixed threshold and the ground truth."""
+def write_images(path: str, config: ConfigDict, models: Mapping[str, methods.Method], source: Source) -> None:
+    """Draws images of the split with each row's map, its box at the fixed threshold and the ground truth."""
     options = config.evaluation
-    count = min(options.pictures, len(source))
+    count = min(options.gallery_images, len(source))
     if not count:
         return
     chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))

@@ -1,4 +1,4 @@
-"""What a model finds in a picture: one type, whichever way the model was asked. NumPy and Pillow only."""
+"""What a model finds in an image: one type, whichever way the model was asked. NumPy and Pillow only."""
 from __future__ import annotations
 
 import contextlib
@@ -18,14 +18,14 @@ CLASS_OUTPUTS = ("detection_scores", "detection_classes", "detection_class_names
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Detections:
-    """The D objects that were found in one picture, D >= 0, in the model's order.
+    """The D objects that were found in one image, D >= 0, in the model's order.
 
     Attributes:
-      boxes: float32 [D, 4], [ymin, xmin, ymax, xmax] in fractions of the upright original picture.
+      boxes: float32 [D, 4], [ymin, xmin, ymax, xmax] in fractions of the upright original image.
       scores: float32 [D], the probability of the class; None where the signature gives boxes only.
       classes: int64 [D], counted from 0; None where the signature gives boxes only.
       class_names: D names; None where the signature gives boxes only.
-      status: why the picture could not be read, such as "truncated or damaged JPEG", or "" if it could. Then D = 0.
+      status: why the image could not be read, such as "truncated or damaged JPEG", or "" if it could. Then D = 0.
       activation_map: uint8 [h, w] of the signature `activation_map`, float32 [h, w] in 0..1 of
         `activation_map_float`, else None.
     """
@@ -62,12 +62,12 @@ def explain_wrong_outputs(source: str) -> Iterator[None]:
 
 
 def from_outputs(outputs: Mapping[str, Any], count: int) -> list[Detections]:
-    """Turns the outputs of a signature into one result per picture.
+    """Turns the outputs of a signature into one result per image.
 
     Args:
       outputs: arrays or nested lists by name, as serving/README.md lists them. Exports of before `num_detections` and
-        `status` have neither: each of their rows is an object, each of their pictures was read.
-      count: the number N of pictures that were sent.
+        `status` have neither: each of their rows is an object, each of their images was read.
+      count: the number N of images that were sent.
 
     Raises:
       ValueError: if an output is missing or has another shape; the message is the middle of a sentence: see
@@ -131,12 +131,12 @@ def _maps(outputs: Mapping[str, Any], count: int) -> list[np.ndarray | None]:
 
 
 def _decode(png: Any) -> np.ndarray | None:
-    if not png:  # of a picture that could not be read
+    if not png:  # of an image that could not be read
         return None
     try:
-        with Image.open(io.BytesIO(png)) as picture:
-            return np.asarray(picture.convert("L"))
+        with Image.open(io.BytesIO(png)) as image:
+            return np.asarray(image.convert("L"))
     except Image.DecompressionBombError:
-        raise ValueError("activation_map_bytes holds a picture of far too many pixels") from None
+        raise ValueError("activation_map_bytes holds an image of far too many pixels") from None
     except UNREADABLE:
         raise ValueError("activation_map_bytes holds no PNG") from None

@@ -1,4 +1,4 @@
-"""Pictures as callers have them, made the bytes of a file: what an exported model takes."""
+"""Images as callers have them, made the bytes of a file: what an exported model takes."""
 from __future__ import annotations
 
 import io
@@ -14,19 +14,19 @@ from ornet_tf.paths import readable
 ImageInput = str | os.PathLike | bytes | np.ndarray
 
 
-def check_is_list(pictures: Iterable[ImageInput]) -> None:
-    """Raises TypeError if what should be a list of pictures is one picture: the letters of its path are none."""
-    is_array = isinstance(pictures, np.ndarray) and pictures.ndim <= 3
-    if is_array or isinstance(pictures, (str, bytes, os.PathLike)):
-        kind = type(pictures).__name__
-        raise TypeError(f"Expected a list of pictures, but got one ({kind}); put it into a list: localize([picture]).")
+def check_is_list(images: Iterable[ImageInput]) -> None:
+    """Raises TypeError if what should be a list of images is one image: the letters of its path are none."""
+    is_array = isinstance(images, np.ndarray) and images.ndim <= 3
+    if is_array or isinstance(images, (str, bytes, os.PathLike)):
+        kind = type(images).__name__
+        raise TypeError(f"Expected a list of images, but got one ({kind}); put it into a list: localize([image]).")
 
 
-def encode(picture: ImageInput) -> bytes:
-    """Returns the bytes of a picture file.
+def encode(image: ImageInput) -> bytes:
+    """Returns the bytes of an image file.
 
     Args:
-      picture: the path of a JPEG or PNG file; the bytes of one; or its pixels, RGB uint8 [H, W, 3], which become a PNG:
+      image: the path of a JPEG or PNG file; the bytes of one; or its pixels, RGB uint8 [H, W, 3], which become a PNG:
         the model sees the same pixels, whatever signature is asked and over whatever metric.
 
     Raises:
@@ -34,28 +34,28 @@ def encode(picture: ImageInput) -> bytes:
       TypeError: if it is something else, or the pixels are not uint8.
       ValueError: if the pixels have another shape.
     """
-    if isinstance(picture, bytes):
-        return picture
-    if isinstance(picture, (str, os.PathLike)):
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, (str, os.PathLike)):
         try:
-            return pathlib.Path(picture).read_bytes()
+            return pathlib.Path(image).read_bytes()
         except OSError as error:
-            raise type(error)(f"Cannot read {readable(picture)}: {error.strerror}.") from None
-    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
-        got = picture.dtype if isinstance(picture, np.ndarray) else type(picture).__name__
-        raise TypeError(f"Expected a path, bytes or uint8 pixels of a picture, but got {got}; convert it first.")
-    if picture.ndim != 3 or picture.shape[-1] != 3 or not picture.size:
-        raise ValueError(f"Expected the pixels of a picture as [H, W, 3], but got {list(picture.shape)}.")
+            raise type(error)(f"Cannot read {readable(image)}: {error.strerror}.") from None
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        got = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise TypeError(f"Expected a path, bytes or uint8 pixels of an image, but got {got}; convert it first.")
+    if image.ndim != 3 or image.shape[-1] != 3 or not image.size:
+        raise ValueError(f"Expected the pixels of an image as [H, W, 3], but got {list(image.shape)}.")
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG", compress_level=1)  # of no use but to travel
+    Image.fromarray(image).save(file, "PNG", compress_level=1)  # of no use but to travel
     return file.getvalue()
 
 
-def encoded_size(picture: ImageInput) -> int:
+def encoded_size(image: ImageInput) -> int:
     """Returns about how many bytes `encode` will give at most; 0 where a file cannot be found."""
-    if isinstance(picture, (str, os.PathLike)):
+    if isinstance(image, (str, os.PathLike)):
         try:
-            return os.stat(picture).st_size
+            return os.stat(image).st_size
         except OSError:  # `encode` says it, when its turn comes
             return 0
-    return getattr(picture, "nbytes", 0) or (len(picture) if isinstance(picture, bytes) else 0)
+    return getattr(image, "nbytes", 0) or (len(image) if isinstance(image, bytes) else 0)

@@ -34,22 +34,22 @@ class LoadedModel:
     def localize(
         self, images: Sequence[encoding.ImageInput], *, signature: str = "serving_default", batch_size: int = 16
     ) -> list[detections.Detections]:
-        """Finds the objects in each picture.
+        """Finds the objects in each image.
 
         Args:
           images: paths or bytes of JPEG or PNG files, or RGB uint8 [H, W, 3].
-          signature: one that takes encoded pictures: `serving_default`, `localize` (boxes only), `activation_map` (the
+          signature: one that takes encoded images: `serving_default`, `localize` (boxes only), `activation_map` (the
             map as uint8) or `activation_map_float`.
-          batch_size: the most pictures that are in the graph at once.
+          batch_size: the most images that are in the graph at once.
 
         Returns:
-          One result per picture, in order. A picture that cannot be decoded has a `status` and no objects.
+          One result per image, in order. An image that cannot be decoded has a `status` and no objects.
 
         Raises:
           OSError: if a file cannot be read.
-          TypeError: if something is no picture, or `images` is one; ValueError if its shape is none.
+          TypeError: if something is no image, or `images` is one; ValueError if its shape is none.
           UserError: if the export has no such signature, or its signature gives no detections.
-          PictureRefusedError: a UserError, if a picture cannot be decoded and the export is one from before `status`.
+          PictureRefusedError: a UserError, if an image cannot be decoded and the export is one from before `status`.
         """
         encoding.check_is_list(images)
         results = []
@@ -64,15 +64,15 @@ class LoadedModel:
                 results += detections.from_outputs(outputs, len(batch))
         return results
 
-    def _run(self, signature: str, pictures: np.ndarray) -> dict[str, np.ndarray]:
+    def _run(self, signature: str, images: np.ndarray) -> dict[str, np.ndarray]:
         try:
             inputs = self._model.inputs(signature)
-            if list(inputs.values()) != ["uint8" if pictures.dtype == np.uint8 else "string"]:
+            if list(inputs.values()) != ["uint8" if images.dtype == np.uint8 else "string"]:
                 raise UserError(
-                    f"Expected a signature of encoded pictures, but {signature!r} of {self.path} takes "
+                    f"Expected a signature of encoded images, but {signature!r} of {self.path} takes "
                     f"{', '.join(f'{name} ({kind})' for name, kind in sorted(inputs.items()))}; name another."
                 )
-            return self._model.run(signature, dict.fromkeys(inputs, pictures))
+            return self._model.run(signature, dict.fromkeys(inputs, images))
         except RequestError as error:
             kind = PictureRefusedError if error.code == Code.INVALID_ARGUMENT else UserError
             raise kind(f"The model in {self.path} refuses: {short(error.message)}") from None
@@ -82,7 +82,7 @@ class LoadedModel:
 
 
 def _stack(images: Sequence[encoding.ImageInput]) -> np.ndarray | None:
-    """Returns the pixels of pictures of one size, uint8 [N, H, W, 3]; None if the pictures are something else."""
+    """Returns the pixels of images of one size, uint8 [N, H, W, 3]; None if the images are something else."""
     first = images[0]
     are_alike = all(isinstance(i, np.ndarray) and i.dtype == np.uint8 and i.shape == first.shape for i in images)
     return np.stack(images) if are_alike and first.size and first.ndim == 3 and first.shape[-1] == 3 else None

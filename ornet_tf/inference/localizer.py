@@ -1,4 +1,4 @@
-"""Encoded pictures in, boxes out: the one graph that prediction runs and export freezes."""
+"""Encoded images in, boxes out: the one graph that prediction runs and export freezes."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class Localizer(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def localize(self, image_bytes):
-        """Finds the objects in each picture.
+        """Finds the objects in each image.
 
         A file that can't be read costs its own row only: no detections, class -1 without a name, score 0, zeros.
         Rows beyond the number of detections look the same.
@@ -60,7 +60,7 @@ class Localizer(tf.Module):
           image_bytes: string [N], JPEG or PNG files; N may be 0.
 
         Returns:
-          detection_boxes: float32 [N, M, 4], [ymin, xmin, ymax, xmax] in fractions of the upright original picture;
+          detection_boxes: float32 [N, M, 4], [ymin, xmin, ymax, xmax] in fractions of the upright original image;
             several are those of the largest components, the largest first.
           detection_scores: float32 [N, M], the probability of the class.
           detection_classes: int64 [N, M], the label, counted from 0.
@@ -74,7 +74,7 @@ class Localizer(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image_tensor")])
     def localize_pixels(self, image_tensor):
-        """Does what `localize` does for pictures that are decoded and upright, uint8 [N, H, W, 3]; status is empty."""
+        """Does what `localize` does for images that are decoded and upright, uint8 [N, H, W, 3]; status is empty."""
         shape = tf.TensorSpec([self._crop, self._crop, 3], tf.float32)
         views = tf.map_fn(self._seen, image_tensor, fn_output_signature=shape)
         return self._with_classes(views, tf.fill(tf.shape(image_tensor)[:1], ""))
@@ -112,7 +112,7 @@ class Localizer(tf.Module):
         return {"detection_boxes": found, "num_detections": count}
 
     def _is_there(self, count):
-        """Returns which of the M rows of each picture are detections, bool [N, M]."""
+        """Returns which of the M rows of each image are detections, bool [N, M]."""
         return tf.range(self._max_boxes, dtype=tf.int64) < count[:, tf.newaxis]
 
     def _with_classes(self, views, status):
@@ -144,7 +144,7 @@ def _weights_read(method: Method, side: int) -> list[tf.Variable]:
 
 
 def _at_least_one(views: tf.Tensor, status: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns views and status of a batch, of one black picture if it is empty: oneDNN gives wrong shapes for none."""
+    """Returns views and status of a batch, of one black image if it is empty: oneDNN gives wrong shapes for none."""
     row = [1, *views.shape[1:]]
     return tf.cond(tf.size(status) > 0, lambda: (views, status), lambda: (tf.zeros(row), tf.constant(["empty"])))
 

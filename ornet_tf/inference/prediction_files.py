@@ -1,6 +1,6 @@
 """The folder of predictions: overlays and what was found, there as far as a run has come, however it ends.
 
-    predictions.jsonl     while a run goes on: a line for each picture as soon as it is done; a killed run leaves it
+    predictions.jsonl     while a run goes on: a line for each image as soon as it is done; a killed run leaves it
     predictions.json      the same in a list, written when the run ends, also by an error or a signal
     00000_NAME.png        the overlays
 """
@@ -28,12 +28,12 @@ class Predictions:
     """What a run has found; made by `writing`.
 
     Attributes:
-      entries: one dictionary per picture, in order.
+      entries: one dictionary per image, in order.
       path: of predictions.json.
     """
 
     def __init__(self, folder: str):
-        """Touches nothing: the first picture that is done replaces what an earlier run left."""
+        """Touches nothing: the first image that is done replaces what an earlier run left."""
         self._folder = folder
         self._lines: TextIO | None = None
         self.entries: list[dict[str, Any]] = []
@@ -45,10 +45,10 @@ class Predictions:
         return self._lines is not None
 
     def add(self, path: str, entry: dict[str, Any], overlay: Image.Image) -> None:
-        """Writes the overlay of a picture, and an entry that has its place as `overlay`.
+        """Writes the overlay of an image, and an entry that has its place as `overlay`.
 
         Args:
-          path: of the picture.
+          path: of the image.
           entry: what JSON can hold.
           overlay: of any size.
 
@@ -102,7 +102,7 @@ class Predictions:
             self._lines = open(lines, "w", encoding="utf-8")  # noqa: SIM115 - `finish` closes it
 
     def _free_place(self, path: str) -> str:
-        """Returns where a picture's overlay goes: never onto a file that is there, which is none of ours."""
+        """Returns where an image's overlay goes: never onto a file that is there, which is none of ours."""
         stem, number = os.path.splitext(os.path.basename(path))[0], 1
         while True:
             ending = ".png" if number == 1 else f"_{number}.png"
@@ -113,14 +113,14 @@ class Predictions:
 
     def said(self) -> str:
         """Returns, for a sentence, what is there of a run that ends early."""
-        return f"the results of the {len(self.entries)} pictures before it stay in {paths.readable(self._folder)}"
+        return f"the results of the {len(self.entries)} images before it stay in {paths.readable(self._folder)}"
 
 
 @contextlib.contextmanager
 def writing(folder: str) -> Iterator[Predictions]:
-    """Yields what pictures are added to; at its end, also by an error or a signal, predictions.json holds them.
+    """Yields what images are added to; at its end, also by an error or a signal, predictions.json holds them.
 
-    What an earlier run wrote goes when the first picture is added, or at the end. A run that dies before leaves all.
+    What an earlier run wrote goes when the first image is added, or at the end. A run that dies before leaves all.
 
     One process at a time may write there.
     """

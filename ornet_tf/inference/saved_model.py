@@ -84,7 +84,8 @@ def _save(model: localizer.Localizer, facts: dict[str, Any], path: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run_folder.write_json(os.path.join(folder, provenance.FILE), facts)
         model.provenance = tf.saved_model.Asset(os.path.join(folder, provenance.FILE))
-        with atomic_write.explain_failures(f"The SavedModel could not be written to {path}"), _without_names_of_weights():
+        failure = f"The SavedModel could not be written to {path}"
+        with atomic_write.explain_failures(failure), _without_names_of_weights():
             tf.saved_model.save(model, path, signatures=_signatures(model))
 
 

@@ -33,14 +33,14 @@ def write(path: str, batch_sizes: Sequence[int] = BATCH_SIZES) -> None:
     """Writes a request per signature and batch size into the SavedModel's folder `path`.
 
     Signatures and their inputs are read from the SavedModel. A request that fails would keep TensorFlow Serving from
-    loading the version, so an input that this module has no picture for is an error here.
+    loading the version, so an input that this module has no image for is an error here.
 
     Raises:
-      UserError: if a signature takes something else than encoded pictures, string [N], or pixels, uint8 [N, H, W, 3].
+      UserError: if a signature takes something else than encoded images, string [N], or pixels, uint8 [N, H, W, 3].
       OSError: if the SavedModel can't be read or the requests can't be written.
     """
     requests = [
-        prediction_log(name, {key: _pictures(name, key, info, size) for key, info in inputs.items()})
+        prediction_log(name, {key: _images(name, key, info, size) for key, info in inputs.items()})
         for name, inputs in _signatures(path)
         for size in batch_sizes
     ]
@@ -77,8 +77,8 @@ def _signatures(path: str) -> list[tuple[str, dict]]:
     return [(name, dict(definitions[name].inputs)) for name in sorted(definitions) if definitions[name].inputs]
 
 
-def _pictures(signature: str, name: str, info, size: int) -> np.ndarray:
-    """Returns a batch of pictures for an input: files, in turn a JPEG and a PNG, or their pixels."""
+def _images(signature: str, name: str, info, size: int) -> np.ndarray:
+    """Returns a batch of images for an input: files, in turn a JPEG and a PNG, or their pixels."""
     dtype = tf.as_dtype(info.dtype)
     shape = tf.TensorShape(info.tensor_shape)
     pixels = _gradient()
@@ -88,13 +88,13 @@ def _pictures(signature: str, name: str, info, size: int) -> np.ndarray:
     if dtype == tf.uint8 and shape.is_compatible_with([size, *pixels.shape]):
         return np.stack([pixels] * size)
     raise UserError(
-        f"Expected encoded pictures (string [N]) or pixels (uint8 [N, H, W, 3]) as input {name!r} of the signature "
+        f"Expected encoded images (string [N]) or pixels (uint8 [N, H, W, 3]) as input {name!r} of the signature "
         f"{signature!r}, but it takes {dtype.name} {shape}; teach ornet_tf/inference/warm_up.py what to send."
     )
 
 
 def _gradient() -> np.ndarray:
-    """Returns a picture that compresses like a photograph without being one: uint8 [240, 320, 3]."""
+    """Returns an image that compresses like a photograph without being one: uint8 [240, 320, 3]."""
     rows, columns = np.mgrid[:_HEIGHT, :_WIDTH]
     channels = [rows * 255 // _HEIGHT, columns * 255 // _WIDTH, (rows + columns) * 255 // (_HEIGHT + _WIDTH)]
     return np.stack(channels, axis=-1).astype(np.uint8)

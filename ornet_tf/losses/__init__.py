@@ -1,5 +1,5 @@
 """Losses. A plug-in defines `loss(tensors..., *, options...) -> float32 [B]`: pure, one value per example.
 
-A loss that learns nothing of the object where all pictures are of one class, alone or with others that say so, has the
+A loss that learns nothing of the object where all images are of one class, alone or with others that say so, has the
 attribute `needs_classes`, which is False where it is missing.
 """

@@ -1,7 +1,7 @@
 """Agreement with a teacher: how far one judgement is from another (knowledge distillation, Hinton et al., 2015).
 
-Not in the paper. There the evaluator's cross-entropy asks the masked picture for the label, so a part of the object
-that speaks for another class is better hidden. In agreement with the evaluator's own judgement of the unmasked picture
+Not in the paper. There the evaluator's cross-entropy asks the masked image for the label, so a part of the object
+that speaks for another class is better hidden. In agreement with the evaluator's own judgement of the unmasked image
 it has to show.
 """
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Area of the activation map (Eq. 16): the share of the picture that is on."""
+"""Area of the activation map (Eq. 16): the share of the image that is on."""
 from __future__ import annotations
 
 import tensorflow as tf

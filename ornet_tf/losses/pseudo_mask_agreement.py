@@ -33,7 +33,8 @@ def loss(activation_map: tf.Tensor, pseudo_mask: tf.Tensor, *, label_smoothing: 
         raise UserError(f"label_smoothing must be at least 0 and below 1, got {label_smoothing!r}.")
     values, target = tf.cast(activation_map, tf.float32), tf.stop_gradient(tf.cast(pseudo_mask, tf.float32))
     if not values.shape.is_compatible_with([None, None, None, 1]) or not values.shape.is_compatible_with(target.shape):
-        raise ValueError(f"activation_map and pseudo_mask must both be [B, h, w, 1], got {values.shape}, {target.shape}.")
+        shapes = f"{values.shape}, {target.shape}"
+        raise ValueError(f"activation_map and pseudo_mask must both be [B, h, w, 1], got {shapes}.")
     target = target * (1.0 - label_smoothing) + label_smoothing / 2.0
     # The slope passes: a map that is sure of the wrong thing has to come back.
     values = values + tf.stop_gradient(tf.clip_by_value(values, _SMALLEST, 1.0 - _SMALLEST) - values)

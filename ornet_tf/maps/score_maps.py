@@ -1,4 +1,4 @@
-"""Score maps: activation maps at the size of the picture and between 0 and 1, as wsolevaluation makes them.
+"""Score maps: activation maps at the size of the image and between 0 and 1, as wsolevaluation makes them.
 
 A map is enlarged by OpenCV's INTER_CUBIC (Keys' kernel with a = -0.75, pixels beyond the edge repeat it) and then
 rescaled by its own minimum and maximum. All is float64 but the kernel's values, which OpenCV computes in float32.

@@ -1,7 +1,7 @@
-"""Pictures for people: activation maps in colour, boxes, and sheets that compare them. NumPy and Pillow only.
+"""Images for people: activation maps in colour, boxes, and sheets that compare them. NumPy and Pillow only.
 
-Pictures are uint8 [H, W, 3], maps float [h, w] or [h, w, 1] in 0..1, boxes [ymin, xmin, ymax, xmax] in fractions of
-the picture.
+Images are uint8 [H, W, 3], maps float [h, w] or [h, w, 1] in 0..1, boxes [ymin, xmin, ymax, xmax] in fractions of
+the image.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ANCHORS = np.array(
 )
 _ROWS = 16  # An overlay mixes so many at once: floats of a whole photograph are large.
 _PAPER, _INK, _FAINT = (255, 255, 255), (30, 30, 30), (110, 110, 110)
-_LEAST = 192  # Smaller pictures on sheets grow to at least this, in pixels.
+_LEAST = 192  # Smaller images on sheets grow to at least this, in pixels.
 _GAP = 8
 _LINE = 20  # Height of a line of text.
 _LEGEND = 440  # The legend needs this width.
@@ -48,22 +48,22 @@ def heatmap(activation_map: np.ndarray) -> np.ndarray:
 def overlay(
     image: np.ndarray, activation_map: np.ndarray, *, alpha: float = 0.5, extent: Sequence[float] = (0, 0, 1, 1)
 ) -> np.ndarray:
-    """Lays the coloured map over the picture, smoothly enlarged to its size.
+    """Lays the coloured map over the image, smoothly enlarged to its size.
 
     Args:
       image: uint8 [H, W, 3].
       activation_map: float [h, w] or [h, w, 1].
       alpha: the weight of the map, 0..1.
-      extent: the part of the picture that the map covers, ymin xmin ymax xmax in fractions; around it the map is 0.
+      extent: the part of the image that the map covers, ymin xmin ymax xmax in fractions; around it the map is 0.
 
     Returns:
       uint8 [H, W, 3].
 
     Raises:
-      TypeError: if the picture is not uint8.
+      TypeError: if the image is not uint8.
       ValueError: if a shape is another or alpha is out of its range.
     """
-    image = _picture(image)
+    image = _image(image)
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha must lie in 0..1, got {alpha}.")
     (top, bottom), (left, right) = (_edges(extent[i], extent[i + 2], image.shape[i]) for i in (0, 1))
@@ -81,7 +81,7 @@ def overlay(
 def draw_boxes(
     image: np.ndarray, boxes: np.ndarray, *, colour: Sequence[int] = PREDICTED, width: int = 2
 ) -> np.ndarray:
-    """Draws the outlines of boxes inside their edges, with a thin dark rim, on a copy of the picture.
+    """Draws the outlines of boxes inside their edges, with a thin dark rim, on a copy of the image.
 
     Args:
       image: uint8 [H, W, 3].
@@ -93,10 +93,10 @@ def draw_boxes(
       uint8 [H, W, 3].
 
     Raises:
-      TypeError: if the picture is not uint8.
+      TypeError: if the image is not uint8.
       ValueError: if a shape is another.
     """
-    canvas = Image.fromarray(_picture(image))
+    canvas = Image.fromarray(_image(image))
     outline(canvas, boxes, colour=colour, width=width)
     return np.array(canvas)
 
@@ -123,13 +123,13 @@ def panel(
     image: np.ndarray, activation_map: np.ndarray, predicted: np.ndarray, ground_truth: np.ndarray | None = None, *,
     caption: str = "",
 ) -> np.ndarray:
-    """Puts a picture, its map and the picture with its boxes side by side, under a caption.
+    """Puts an image, its map and the image with its boxes side by side, under a caption.
 
-    Small pictures are enlarged by a whole factor, so that their pixels stay what they are.
+    Small images are enlarged by a whole factor, so that their pixels stay what they are.
 
     Args:
       image: uint8 [H, W, 3].
-      activation_map: float [h, w] or [h, w, 1], over the whole picture.
+      activation_map: float [h, w] or [h, w, 1], over the whole image.
       predicted: float [M, 4] or [4], drawn in red.
       ground_truth: float [M, 4] or [4], drawn in green under the predicted ones; None if unknown.
       caption: one line, cut off where it does not fit.
@@ -138,7 +138,7 @@ def panel(
       uint8 [H', W', 3].
 
     Raises:
-      TypeError: if the picture is not uint8.
+      TypeError: if the image is not uint8.
       ValueError: if a shape is another.
     """
     large = _enlarged(image)
@@ -220,13 +220,13 @@ def _write(
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    image = _picture(image)
+    image = _image(image)
     factor = max(1, -(-_LEAST // max(image.shape[:2])))
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _edges(low: float, high: float, size: int) -> tuple[int, int]:
-    """Returns the half-open pixel range of a side of a box: inside the picture and at least one pixel."""
+    """Returns the half-open pixel range of a side of a box: inside the image and at least one pixel."""
     start = int(np.clip(round(low * size), 0, size - 1))
     return start, int(np.clip(round(high * size), start + 1, size))
 
@@ -240,7 +240,7 @@ def _flat(activation_map: np.ndarray) -> np.ndarray:
     return np.nan_to_num(np.clip(values, 0.0, 1.0), nan=0.0)
 
 
-def _picture(image: np.ndarray) -> np.ndarray:
+def _image(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
     if image.dtype != np.uint8:
         raise TypeError(f"image must be uint8 in 0..255, got {image.dtype}; scale and convert it first.")

@@ -55,7 +55,7 @@ class Method(typing.Protocol):
     """What the training loop, evaluation, prediction and export need of a method; nothing else may be used of it.
 
     A method checks the values of its options before it calls a builder: see `check_ranges`.
-    A method with frozen parts that see the pictures as they come may also have `frozen(images) -> dict of tensors`:
+    A method with frozen parts that see the images as they come may also have `frozen(images) -> dict of tensors`:
     what these parts make of images float32 [B, H, W, 3] in 0..255. Where it is known before, it comes in the batch. One
     that XLA can't compile says so by `can_be_compiled` = False.
     A method whose map can be that of the true label may also have `predict_for`, see `predict_known`.
@@ -103,7 +103,7 @@ class LowLevel:
         Args:
           batch: as in `Method.forward`.
           training: whether the lower part behaves as in training, unless it is frozen.
-          mask: [B, H, W, 1], what normalised pictures are multiplied by; None for whole ones.
+          mask: [B, H, W, 1], what normalised images are multiplied by; None for whole ones.
         """
         if "low_level_features" in batch:
             return batch["low_level_features"]
@@ -117,7 +117,7 @@ class LowLevel:
 
 
 def predict_with_labels(method: Method, images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns what a method predicts for pictures whose labels are known, as in evaluation.
+    """Returns what a method predicts for images whose labels are known, as in evaluation.
 
     Args:
       method: with `predict_for(images, labels)`, which returns what `predict` does, or without.
@@ -180,7 +180,7 @@ class ClassifierMap:
         """
         if self._classes == "label":
             raise UserError(
-                "classes='label': the map of the true label can be evaluated, but pictures to predict have no labels; "
+                "classes='label': the map of the true label can be evaluated, but images to predict have no labels; "
                 "choose a config.export.row with classes='predicted'."
             )
         return self.of_classes(images)

@@ -12,8 +12,8 @@ from ornet_tf.models.variables import named_variables
 class Method:
     """Trains backbone and head by cross-entropy on whole or, on request, randomly masked images.
 
-    The paper trains on whole images. A small network that never saw a masked picture judges masks badly, so a share
-    of the pictures can be masked by random smooth blobs, whose place says nothing about the object.
+    The paper trains on whole images. A small network that never saw a masked image judges masks badly, so a share
+    of the images can be masked by random smooth blobs, whose place says nothing about the object.
     """
 
     def __init__(
@@ -28,9 +28,9 @@ class Method:
 
         Args:
           builders: see `Builders`.
-          freeze_lower: whether `lower` keeps the weights that it starts from; without masks, `cache_frozen_features` can be set
-            then.
-          mask_probability: share of training pictures that get a random mask, 0..1.
+          freeze_lower: whether `lower` keeps the weights that it starts from. Without masks, the phase's
+            `cache_frozen_features` can then be set.
+          mask_probability: share of training images that get a random mask, 0..1.
           mask_cells: the random field has this many cells along each side; fewer cells, larger blobs.
 
         Raises:
@@ -50,7 +50,7 @@ class Method:
         self.trainable_variables = named_variables(self.parts)
 
     def forward(self, batch, *, training):
-        """Returns "logits" [B, K]; where the batch has a "key" a share of the pictures is masked."""
+        """Returns "logits" [B, K]; where the batch has a "key" a share of the images is masked."""
         mask = None
         if "key" in batch and self._mask_probability > 0:
             mask = self._random_masks(batch["key"], *batch["image"].shape[1:3])
@@ -62,7 +62,7 @@ class Method:
         return self.forward({"image": images}, training=False)
 
     def _random_masks(self, keys, height, width):
-        """Returns [B, H, W, 1] in 0..1: smooth blobs that keep a random share (1/8 to all) of each picture."""
+        """Returns [B, H, W, 1] in 0..1: smooth blobs that keep a random share (1/8 to all) of each image."""
         field = randomness.uniform(keys, [self._mask_cells, self._mask_cells, 1], "evaluator/field")
         field = tf.image.resize(field, [height, width], method="bicubic")
         for_share, for_masking = tf.unstack(randomness.uniform(keys, [2], "evaluator/example"), axis=1)  # [B]

@@ -1,4 +1,4 @@
-"""Hide-and-Seek (Singh and Lee, ICCV 2017): a classifier trained on pictures with hidden patches, and its CAM."""
+"""Hide-and-Seek (Singh and Lee, ICCV 2017): a classifier trained on images with hidden patches, and its CAM."""
 from __future__ import annotations
 
 import numbers
@@ -13,10 +13,10 @@ from ornet_tf.models.variables import named_variables
 
 
 class Method(cam.Method):
-    """Cuts each training picture into a grid of square patches and hides each of them at random (section 3.1).
+    """Cuts each training image into a grid of square patches and hides each of them at random (section 3.1).
 
     Hidden pixels take the mean colour of the data, so that the first layer's outputs keep their distribution; here that
-    is 0 after normalisation. Tests are made on whole pictures, and the map is the CAM of the predicted class.
+    is 0 after normalisation. Tests are made on whole images, and the map is the CAM of the predicted class.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Method(cam.Method):
 
         Args:
           builders: see `Builders`.
-          patch_sizes: sides of the patches in pixels of the cropped picture, one of which is drawn for each picture in
+          patch_sizes: sides of the patches in pixels of the cropped image, one of which is drawn for each image in
             each epoch; 0 hides nothing. The default is the paper's mixture at 224 pixels, where (32,) and so on are
             its single sizes. At the right and the lower edge patches may be cut off.
           hide_probability: of each patch to be hidden, 0..1; 0.5 is the paper's.

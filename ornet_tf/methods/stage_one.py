@@ -26,7 +26,7 @@ class Method:
 
         Args:
           builders: see `Builders`.
-          freeze_lower: whether `lower` keeps the weights that it starts from, so that `cache_frozen_features` can be set.
+          freeze_lower: whether `lower` keeps the weights that it starts from. `cache_frozen_features` needs it.
           object_prior: whether training also gives the seed, the target of a `pseudo_mask_agreement` loss (see
             `ornet_tf.models.object_prior` and config.object_prior). Choose features that know objects: ImageNet's
             weights and a deep split. They must stay as they are: set `freeze_lower`, and leave `upper` out of the
@@ -56,8 +56,9 @@ class Method:
     def forward(self, batch, *, training):
         """Returns "activation_map", "class_maps", "generator_logits" (Eq. 4) and "logits" of the gated features.
 
-        In training, with an object prior, "pseudo_mask" [B, h, w, 1] as well; with `background`, "background_activation"
-        and "whole_activation" [B]: the mean of `upper`'s "features" for features times 1 - map, and for all of them.
+        In training, with an object prior, "pseudo_mask" [B, h, w, 1] as well; with `background`,
+        "background_activation" and "whole_activation" [B]: the mean of `upper`'s "features" for features times
+        1 - map, and for all of them.
         """
         features = self._low_level.features(batch, training=training)  # [B, h, w, C]
         outputs = self._generator(features, training=training)
@@ -86,7 +87,7 @@ class Method:
             targets["pseudo_mask"] = self.prior.pseudo_masks(features, whole)
         if self._background:
             left = self._upper(features * (1.0 - gate), training=False)["features"]
-            # Of all channels, not of the label's class: class weights learned from few pictures say less.
+            # Of all channels, not of the label's class: class weights learned from few images say less.
             for name, seen in (("background_activation", left), ("whole_activation", whole)):
                 targets[name] = tf.reduce_mean(tf.cast(tf.nn.relu(seen), tf.float32), axis=[1, 2, 3])
         return targets

@@ -37,11 +37,11 @@ class Method:
           erasing_options: its options.
           upsampling: how the map is enlarged to the image, `bilinear` or `nearest`. The paper does not say; the
             authors' released code uses nearest. Bilinear has a deterministic gradient on GPUs.
-          teacher: whether training also asks the evaluator for the whole picture less the erased pixels, the target of
+          teacher: whether training also asks the evaluator for the whole image less the erased pixels, the target of
             an `agreement` loss; not in the paper.
-          object_prior: whether training also gives the seed, the target of a `pseudo_mask_agreement` loss, so that the map
-            can't leave what stage one has learned from it; not in the paper. There is a part `direction` then, that of
-            stage one; `lower` and `evaluator_upper` must be those that it was learned with.
+          object_prior: whether training also gives the pseudo mask, the target of a `pseudo_mask_agreement` loss, so
+            that the map can't leave what stage one has learned from it; not in the paper. There is a part `direction`
+            then, that of stage one; `lower` and `evaluator_upper` must be those that it was learned with.
 
         Raises:
           UserError: if an option is out of range.

@@ -35,7 +35,7 @@ class Settings(typing.NamedTuple):
 
 
 class Metric(typing.Protocol):
-    """Accumulates one row's results of pictures, batch by batch, under one convention.
+    """Accumulates one row's results of images, batch by batch, under one convention.
 
     Maps are not kept: `measure` makes of each what the figures need, in the graph and on the device of the map.
 
@@ -63,7 +63,7 @@ class Metric(typing.Protocol):
     def summary(self, chosen_on: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
         """Returns the figures by the names of `titles`, ready for JSON, in percent.
 
-        They have "images", the number of all pictures, and what `counted` reads: "images_with_boxes" with
+        They have "images", the number of all images, and what `counted` reads: "images_with_boxes" with
         "images_out_of_view", or "images_with_object".
 
         Args:
@@ -74,7 +74,7 @@ class Metric(typing.Protocol):
         """
 
     def per_image(self) -> dict[str, dict[str, np.ndarray]]:
-        """Returns by the names of `titles` the columns of each picture's results, each of them [N].
+        """Returns by the names of `titles` the columns of each image's results, each of them [N].
 
         The first one says how good the result is, higher is better, NaN where there is no truth.
 
@@ -88,9 +88,9 @@ class Metric(typing.Protocol):
 
 
 def out_of_view(boxes: Any) -> Any:
-    """Returns which pictures have boxes, but none that can be seen.
+    """Returns which images have boxes, but none that can be seen.
 
-    A picture is not left out because the centre crop of the evaluation view leaves out its object: no box that is
+    An image is not left out because the centre crop of the evaluation view leaves out its object: no box that is
     predicted in the view can match, so that it counts as missed.
 
     Args:
@@ -105,7 +105,7 @@ def out_of_view(boxes: Any) -> Any:
 
 
 def describe_count(figures: Mapping[str, Any], split: str) -> str:
-    """Returns on how many pictures of a split figures were measured, for a table: all of them, and those with truth."""
+    """Returns on how many images of a split figures were measured, for a table: all of them, and those with truth."""
     images, notes = figures["images"], []
     boxed = figures.get("images_with_boxes", images)
     if boxed < images:
@@ -117,7 +117,7 @@ def describe_count(figures: Mapping[str, Any], split: str) -> str:
         notes.append(f"{outside} with no box in the evaluation view, which count as missed")
     if figures.get("images_with_object", images) < images:
         notes.append(f"{figures['images_with_object'] or 'none'} with an object; the others are background")
-    return f"{images} {split} pictures" + (f" ({'; '.join(notes)})" if notes else "")
+    return f"{images} {split} images" + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def number(value: float | None, interval: list[float] | None = None) -> str:

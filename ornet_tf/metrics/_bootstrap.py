@@ -1,8 +1,8 @@
-"""Bootstrap confidence intervals: how far a figure moves if other pictures of the same kind had been drawn.
+"""Bootstrap confidence intervals: how far a figure moves if other images of the same kind had been drawn.
 
-The percentile method (Efron, 1979): the N pictures are drawn N times with replacement, the figure is computed anew, and
+The percentile method (Efron, 1979): the N images are drawn N times with replacement, the figure is computed anew, and
 that as often as asked; the interval is between two quantiles of what comes out. The draws are a function of the seed
-and N, so all rows of an evaluation meet the same ones. Every figure here is a function of sums over pictures, and all
+and N, so all rows of an evaluation meet the same ones. Every figure here is a function of sums over images, and all
 sums of many draws are one product of matrices.
 """
 from __future__ import annotations
@@ -12,14 +12,14 @@ import typing
 import numpy as np
 
 _MOST_DRAWS = 2**22  # draws, and values, that are in memory at a time
-_PICTURES = 4096
+_IMAGES = 4096
 
 
 class Bootstrap(typing.NamedTuple):
     """How intervals are computed.
 
     Attributes:
-      samples: how often the pictures are drawn; 0 for no intervals.
+      samples: how often the images are drawn; 0 for no intervals.
       seed: of the draws.
       confidence: the share of the samples within the interval, 0..1.
     """
@@ -29,10 +29,10 @@ class Bootstrap(typing.NamedTuple):
     confidence: float = 0.95
 
     def sums(self, values: np.ndarray) -> np.ndarray | None:
-        """Returns the sums over the pictures of each draw.
+        """Returns the sums over the images of each draw.
 
         Args:
-          values: numbers or bool [N, ...], one row for each picture; N at least 1.
+          values: numbers or bool [N, ...], one row for each image; N at least 1.
 
         Returns:
           float64 [samples, ...]; None without samples.
@@ -48,8 +48,8 @@ class Bootstrap(typing.NamedTuple):
             rows = min(size, self.samples - start)
             drawn = rng.integers(0, count, [rows, count]) + count * np.arange(rows)[:, np.newaxis]
             times = np.bincount(drawn.ravel(), minlength=rows * count).reshape([rows, count])
-            for first in range(0, count, _PICTURES):
-                some = slice(first, first + _PICTURES)
+            for first in range(0, count, _IMAGES):
+                some = slice(first, first + _IMAGES)
                 sums[start : start + rows] += times[:, some].astype(np.float64) @ flat[some].astype(np.float64)
         return sums.reshape([self.samples, *values.shape[1:]])
 

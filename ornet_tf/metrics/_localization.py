@@ -11,7 +11,7 @@ from ornet_tf.metrics._localization_metrics import LocalizationMetrics
 
 
 class Accumulator:
-    """`LocalizationMetrics` with intervals, and with the box of each picture at the fixed threshold."""
+    """`LocalizationMetrics` with intervals, and with the box of each image at the fixed threshold."""
 
     def __init__(self, settings: Settings, **options: Any):
         """Takes the options of `LocalizationMetrics`."""
@@ -63,7 +63,7 @@ class Accumulator:
         return figures
 
     def per_image(self) -> dict[str, np.ndarray]:
-        """Returns the columns of each picture, of its box at the fixed threshold.
+        """Returns the columns of each image, of its box at the fixed threshold.
 
         They are "iou", "right" (1, 0, NaN), "coverage" and "precision" (see `failures.shares`), "rank" and the sides of
         the box in fractions of the view.
@@ -85,7 +85,7 @@ def cells(s: Mapping[str, Any], threshold_split: str) -> dict[str, str]:
         at_chosen = number(s["corloc_at_chosen_threshold"], s.get("corloc_at_chosen_threshold_interval"))
         line[f"at the threshold chosen on {threshold_split}"] = f"{at_chosen} ({s['threshold_chosen']})"
     best = number(s["corloc_best_on_evaluated_data"], s.get("corloc_best_on_evaluated_data_interval"))
-    line["best (threshold chosen on these pictures)"] = f"{best} ({s['best_threshold_on_evaluated_data']})"
+    line["best (threshold chosen on these images)"] = f"{best} ({s['best_threshold_on_evaluated_data']})"
     line["spread {:g}-{:g}".format(*s["corloc_spread_range"])] = number(s["corloc_spread"])
     line["LocErr top-1"] = number(s["locerr_top1"], s.get("locerr_top1_interval"))
     line["LocErr top-5"] = number(s["locerr_top5"])

@@ -3,7 +3,7 @@
 CorLoc (higher is better): the box is right. ClsErr top-k (lower is better): the label is not among the k highest
 logits. LocErr top-k (lower is better): the box is wrong or the label is not among the k highest logits.
 
-Conventions, which differ between papers. A box is right if its intersection over union with the best of the picture's
+Conventions, which differ between papers. A box is right if its intersection over union with the best of the image's
 ground-truth boxes is at least `iou_threshold`; with `more_than`, if it is more than that, as in the ORNet authors'
 code. Edges are half-open. Of equal logits, that of the lower class counts as higher, as in tf.math.top_k. Top-5 of
 fewer than five classes means all of them.
@@ -35,7 +35,7 @@ _NEED_BOXES = (
 
 
 class Found(typing.NamedTuple):
-    """The results of all N pictures.
+    """The results of all N images.
 
     Attributes:
       ious: float64 [N, T], the overlap with the best ground truth, NaN where there is none.
@@ -52,7 +52,7 @@ class Found(typing.NamedTuple):
 
 
 class LocalizationMetrics:
-    """Accumulates the results of pictures, batch by batch.
+    """Accumulates the results of images, batch by batch.
 
     Args:
       thresholds: T thresholds on the map, ascending, for which boxes will come.
@@ -92,7 +92,7 @@ class LocalizationMetrics:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all pictures."""
+        """Forgets all images."""
         self._classes = None
         self._ious = []
         self._ranks = []
@@ -102,7 +102,7 @@ class LocalizationMetrics:
 
         Args:
           boxes: float [B, T, 4], one predicted box for each threshold.
-          ground_truth: float [B, M, 4] in the same frame; rows without area are padding. A picture with no other row
+          ground_truth: float [B, M, 4] in the same frame; rows without area are padding. An image with no other row
             counts for classification only.
           logits: float [B, K] of the classifier.
           labels: integer [B], 0..K-1.
@@ -127,7 +127,7 @@ class LocalizationMetrics:
         self._ranks.append(_ranks(logits, labels))
 
     def per_image(self) -> dict:
-        """Returns the results of each picture, in the order of the updates.
+        """Returns the results of each image, in the order of the updates.
 
         Returns:
           `iou`: float64 [N] of the box at the fixed threshold with the best ground truth, NaN where there is none;
@@ -142,9 +142,9 @@ class LocalizationMetrics:
     def summary(self) -> dict:
         """Returns all figures as plain numbers and lists, ready for JSON; CorLoc and errors in percent.
 
-        Keys that end in `on_evaluated_data` belong to the threshold with the best CorLoc on these very pictures, the
+        Keys that end in `on_evaluated_data` belong to the threshold with the best CorLoc on these very images, the
         lowest of equals: no fair estimate, but what the ORNet authors report. Figures that need boxes are None if no
-        picture has any.
+        image has any.
 
         Raises:
           RuntimeError: if there was no update since the start or the last reset.
@@ -178,13 +178,13 @@ class LocalizationMetrics:
         return figures
 
     def found(self) -> Found:
-        """Returns the results of all pictures, in the order of the updates.
+        """Returns the results of all images, in the order of the updates.
 
         Raises:
           RuntimeError: if there was no update since the start or the last reset.
         """
         if not self._ranks or not sum(len(ranks) for ranks in self._ranks):
-            raise RuntimeError("No picture has been measured yet; call update first.")
+            raise RuntimeError("No image has been measured yet; call update first.")
         ious, ranks = np.concatenate(self._ious), np.concatenate(self._ranks)
         # Boxes come in float32: an overlap of exactly as much as asked for can look like a little more.
         least = self._iou_threshold + (_SAME_OVERLAP if self._more_than else 0.0)
@@ -210,7 +210,7 @@ def _finite(name: str, value, shape: list) -> np.ndarray:
 
 
 def _best_ious(boxes: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
-    """Returns the overlap with the best ground truth, float64 [B, T]; NaN where a picture has none."""
+    """Returns the overlap with the best ground truth, float64 [B, T]; NaN where an image has none."""
     real = np.all(ground_truth[..., 2:] > ground_truth[..., :2], axis=-1)  # [B, M]
     overlaps = np.asarray(iou(boxes[:, :, np.newaxis], ground_truth[:, np.newaxis]))  # [B, T, M]
     best = np.max(np.where(real[:, np.newaxis], overlaps, 0.0), axis=-1, initial=0.0)

@@ -8,13 +8,13 @@
 4. The truth is moved to the view and rounded down to whole pixels.
 5. An overlap counts both edges of a box: a box from 3 to 3 is one pixel wide. It is enough if it is at least as large
    as asked for.
-6. One threshold is chosen for all pictures, for each overlap asked for: the best one on the very pictures that are
+6. One threshold is chosen for all images, for each overlap asked for: the best one on the very images that are
    measured. That is what the benchmark reports.
 
 What differs from the original is not here but in what comes in: it reads the map of the true label, as our methods do
-whose option `classes` is "label"; and its view is the whole picture, resized to 224 pixels: set config.input.resize =
+whose option `classes` is "label"; and its view is the whole image, resized to 224 pixels: set config.input.resize =
 crop = 224. The truth comes in fractions of the view in float32; whole pixels come out of it as from the original
-numbers as long as the pictures' sides are below 10,000 pixels.
+numbers as long as the images' sides are below 10,000 pixels.
 """
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MOST_OFF = 5e-5  # pixels that float32 can move an edge by; the next true fract
 class MaxBoxAccuracy:
     """The base of both versions; a subclass says in `overlaps` which contours count.
 
-    A kilobyte is kept for each picture: its overlap at each cut.
+    A kilobyte is kept for each image: its overlap at each cut.
     """
 
     titles: dict = {}
@@ -72,7 +72,7 @@ class MaxBoxAccuracy:
         raise NotImplementedError
 
     def measure(self, activation_map, truth):
-        """Returns "iou" float32 [B, T], NaN for pictures without truth, and "out_of_view" bool [B]."""
+        """Returns "iou" float32 [B, T], NaN for images without truth, and "out_of_view" bool [B]."""
         grey = score_maps.grey_levels(score_maps.score_maps(activation_map, self._size))
         levels = tf.reshape(tf.searchsorted(self._cuts, tf.reshape(grey, [-1])), tf.shape(grey))
         pixels = whole_pixels(truth["boxes"], self._size)
@@ -94,7 +94,7 @@ class MaxBoxAccuracy:
         """Returns the figures; `maxboxacc` is the mean over the overlaps asked for.
 
         `maxboxacc_interval` chooses the thresholds anew in each sample. With `chosen_on`: `thresholds_chosen` and
-        `maxboxacc_at_chosen_thresholds`, which are not chosen on these pictures.
+        `maxboxacc_at_chosen_thresholds`, which are not chosen on these images.
         """
         ious = self._collected()
         known = ~np.isnan(ious[:, 0])
@@ -145,7 +145,7 @@ class MaxBoxAccuracy:
     @staticmethod
     def cells(s, threshold_split):
         """Returns the cells of a line of the table."""
-        line = {"best (thresholds chosen on these pictures)": number(s["maxboxacc"], s.get("maxboxacc_interval"))}
+        line = {"best (thresholds chosen on these images)": number(s["maxboxacc"], s.get("maxboxacc_interval"))}
         if threshold_split:
             line[f"at the thresholds chosen on {threshold_split}"] = number(
                 s["maxboxacc_at_chosen_thresholds"], s.get("maxboxacc_at_chosen_thresholds_interval")
@@ -163,7 +163,7 @@ class MaxBoxAccuracy:
 
     def _collected(self) -> np.ndarray:
         if not sum(len(ious) for ious in self._ious):
-            raise RuntimeError("No picture has been measured yet; call update first.")
+            raise RuntimeError("No image has been measured yet; call update first.")
         return np.concatenate(self._ious)
 
 

@@ -1,6 +1,6 @@
 """PxAP, the pixel average precision of wsolevaluation: how well score maps tell the pixels of the object.
 
-Scores are those of `score_maps`. All pixels of all pictures are counted together, in bins that begin at each threshold
+Scores are those of `score_maps`. All pixels of all images are counted together, in bins that begin at each threshold
 of a grid from 0 to below 1; a score of exactly 1 has a bin of its own. Precision and recall are those of the pixels in
 the highest bins; PxAP is the sum of precision times gain in recall, from the highest bin to the lowest. Pixels that are
 to be ignored are not counted. There is no threshold to choose.
@@ -18,7 +18,7 @@ IGNORED = 255
 
 
 class Metric:
-    """PxAP, in percent; needs masks. For each picture 8 bytes are kept for each bin, 8 kB by default."""
+    """PxAP, in percent; needs masks. For each image 8 bytes are kept for each bin, 8 kB by default."""
 
     titles = {"pxap": "PxAP of wsolevaluation: average precision of pixels"}
     needs_masks = True
@@ -45,8 +45,8 @@ class Metric:
         mask = tf.cast(truth["mask"], tf.int32)
         bins, batch = len(self._edges), tf.shape(scores)[0]
         place = tf.reshape(tf.searchsorted(self._edges, tf.reshape(scores, [-1]), side="right") - 1, tf.shape(scores))
-        picture = tf.range(batch)[:, tf.newaxis, tf.newaxis]
-        segment = (picture * 2 + mask) * bins + place
+        image = tf.range(batch)[:, tf.newaxis, tf.newaxis]
+        segment = (image * 2 + mask) * bins + place
         segment = tf.where(tf.equal(mask, IGNORED), -1, segment)  # a negative one is left out
         ones = tf.ones_like(segment)
         return {"counts": tf.reshape(tf.math.unsorted_segment_sum(ones, segment, batch * 2 * bins), [-1, 2, bins])}
@@ -75,7 +75,7 @@ class Metric:
         return {"pxap": figures}
 
     def per_image(self):
-        """Returns "precision", the average precision of each picture's own pixels; NaN without object."""
+        """Returns "precision", the average precision of each image's own pixels; NaN without object."""
         return {"pxap": {"precision": average_precision(self._collected().astype(np.float64))}}
 
     @staticmethod
@@ -86,7 +86,7 @@ class Metric:
 
     def _collected(self) -> np.ndarray:
         if not sum(len(counts) for counts in self._counts):
-            raise RuntimeError("No picture has been measured yet; call update first.")
+            raise RuntimeError("No image has been measured yet; call update first.")
         return np.concatenate(self._counts)
 
 

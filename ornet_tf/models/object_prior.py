@@ -1,7 +1,7 @@
 """Seeds: first guesses of the object, read from frozen features; what a generator may start from. Not in the paper.
 
 Where features of a network trained on ImageNet are strong, there is mostly an object, whatever its class, and the
-objects of a set of pictures have features in common that their surroundings do not: the idea of deep descriptor
+objects of a set of images have features in common that their surroundings do not: the idea of deep descriptor
 transforming (Wei et al., Pattern Recognition 2019), which takes the first principal component of the features. Here
 features have unit length, so that few strong ones do not outweigh the others, and the direction is one between that
 component and the one in which features grow strong.

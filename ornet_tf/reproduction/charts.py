@@ -76,7 +76,7 @@ def lines(series: Sequence[Series], *, title: str, x_label: str, y_label: str, s
             for place, low, high in zip(s.x, s.low, s.high):
                 canvas.interval(place, low, high, colour)
         canvas.legend(index, _HEIGHT - 8, s.name, colour)
-    return canvas.picture()
+    return canvas.image()
 
 
 def bars(labels: Sequence[str], parts: Sequence[Series], *, title: str, x_label: str) -> np.ndarray:
@@ -116,7 +116,7 @@ def bars(labels: Sequence[str], parts: Sequence[Series], *, title: str, x_label:
                 canvas.interval(middle, part.low[line], part.high[line], _INK, upright=False)
     for index, part in enumerate(parts if many else ()):
         canvas.legend(index, _TOP + row * len(labels) + _BOTTOM - 8, part.name, _COLOURS[index % len(_COLOURS)])
-    return canvas.picture()
+    return canvas.image()
 
 
 def _check(series: Sequence[Series], steps: bool) -> None:
@@ -149,7 +149,7 @@ class _Canvas:
         self._frame = (left, _TOP, width - _RIGHT, height - bottom)
         self._x = self._y = (0.0, 1.0)
 
-    def picture(self) -> np.ndarray:
+    def image(self) -> np.ndarray:
         size = (self._image.width // _FINE, self._image.height // _FINE)
         return np.array(self._image.resize(size, Image.Resampling.LANCZOS))
 

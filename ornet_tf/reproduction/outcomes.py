@@ -1,4 +1,4 @@
-"""What came out of trained and evaluated runs: figures, each picture's result, histograms of maps, pictures with boxes.
+"""What came out of trained and evaluated runs: figures, each image's result, histograms of maps, images with boxes.
 
 A row of an evaluation is a `Run`; the runs of one row or variant with several seeds are an `Outcome`.
 """
@@ -93,7 +93,7 @@ class Outcome(typing.NamedTuple):
         return float(mean - spread), float(mean + spread)
 
     def failures(self) -> dict[str, float]:
-        """Returns the percentage of pictures with a right box and with each kind of failure, over all seeds.
+        """Returns the percentage of images with a right box and with each kind of failure, over all seeds.
 
         Empty where the metric does not know boxes at a fixed threshold.
         """
@@ -104,11 +104,11 @@ class Outcome(typing.NamedTuple):
                 return {}
             counts = _failure_kinds.count(columns["right"], columns["coverage"], columns["precision"])
             total = {kind: total.get(kind, 0) + count for kind, count in counts.items()}
-        pictures = sum(total.values())
-        return {kind: 100.0 * count / pictures for kind, count in total.items()} if pictures else {}
+        images = sum(total.values())
+        return {kind: 100.0 * count / images for kind, count in total.items()} if images else {}
 
     def histogram(self) -> np.ndarray:
-        """Returns the percentage of map pixels in each of `BINS` bins from 0 to 1, over all pictures and seeds; [BINS].
+        """Returns the percentage of map pixels in each of `BINS` bins from 0 to 1, over all images and seeds; [BINS].
 
         The maps are those of the evaluated split, at their own resolution.
         """
@@ -138,14 +138,14 @@ def _histogram(run: Run) -> np.ndarray:
 
 
 def gallery(outcomes: list[Outcome], count: int) -> np.ndarray | None:
-    """Draws pictures spread evenly over the evaluated split, with the map and the box of each outcome's first seed.
+    """Draws images spread evenly over the evaluated split, with the map and the box of each outcome's first seed.
 
     Args:
       outcomes: the columns.
-      count: how many pictures, the lines.
+      count: how many images, the lines.
 
     Returns:
-      uint8 [H, W, 3], or None for no picture.
+      uint8 [H, W, 3], or None for no image.
     """
     first = outcomes[0].runs[0]
     source = _source(first)
@@ -161,10 +161,10 @@ def gallery(outcomes: list[Outcome], count: int) -> np.ndarray | None:
         for batch in loading.evaluation_batches(run.config, chosen):
             maps = methods.predict_with_labels(method, batch["image"], batch["label"])["activation_map"]
             found = boxes.from_maps(maps, tf.constant([options.threshold]), rule=options.box_rule).numpy()
-            pictures, truth = batch["image"].numpy().astype(np.uint8), batch["boxes"].numpy()
-            for index, picture in enumerate(pictures):
+            images, truth = batch["image"].numpy().astype(np.uint8), batch["boxes"].numpy()
+            for index, image in enumerate(images):
                 panel = visualize.panel(
-                    picture, maps[index].numpy(), found[index], truth[index], caption=outcome.label
+                    image, maps[index].numpy(), found[index], truth[index], caption=outcome.label
                 )
                 panels[line].append(panel)
                 line += 1
@@ -175,7 +175,7 @@ def _method(run: Run):
     return build.trained_method(run.config, run.row, run.workdir, len(training_data.class_names(run.workdir)))
 
 
-_loaded: dict[str, Source] = {}  # the split that was asked for last: variants have the same pictures
+_loaded: dict[str, Source] = {}  # the split that was asked for last: variants have the same images
 
 
 def _source(run: Run) -> Source:

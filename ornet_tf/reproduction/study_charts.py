@@ -43,7 +43,7 @@ def words(key: str) -> str:
 
 
 def score_bars(outcomes: Sequence[Outcome], title: str) -> np.ndarray | None:
-    """Draws the score of each outcome with its interval; None where no picture has truth."""
+    """Draws the score of each outcome with its interval; None where no image has truth."""
     key = score(outcomes)
     shown = [outcome for outcome in outcomes if outcome.mean(key) is not None]
     if not shown:
@@ -92,7 +92,7 @@ def failure_bars(outcomes: Sequence[Outcome], title: str) -> np.ndarray | None:
         return None
     kinds = list(next(iter(shares.values())))
     parts = [Series(kind, (), [share[kind] for share in shares.values()]) for kind in kinds]
-    return charts.bars(list(shares), parts, title=title, x_label="percent of the pictures")
+    return charts.bars(list(shares), parts, title=title, x_label="percent of the images")
 
 
 def figures_table(outcomes: Sequence[Outcome]) -> Table:
@@ -118,8 +118,8 @@ def figures_table(outcomes: Sequence[Outcome]) -> Table:
 def differences_table(outcomes: Sequence[Outcome], reference: Outcome) -> Table | None:
     """Returns the paired difference of each outcome to the reference, with each seed and on the mean over them.
 
-    A seed's interval is that of the difference picture by picture, of bootstrap samples (95 %); None where results of
-    pictures are not right or wrong.
+    A seed's interval is that of the difference image by image, of bootstrap samples (95 %); None where results of
+    images are not right or wrong.
     """
     def right(outcome):
         return [run.per_image().get("right") for run in outcome.runs]
@@ -148,7 +148,7 @@ def differences_table(outcomes: Sequence[Outcome], reference: Outcome) -> Table 
         lines.append([*cells, f"{values['mean']:.1f}{spread}"])
         numbers.append(values)
     head = ["", *(f"seed {seed}" for seed in seeds), "mean"]
-    title = f"Right boxes: difference to “{reference.label}” in points, picture by picture"
+    title = f"Right boxes: difference to “{reference.label}” in points, image by image"
     return Table(title, head, lines, numbers) if lines else None
 
 
@@ -179,7 +179,7 @@ def _by_place(title: str, axis: str, places: Sequence[float], columns: Mapping[s
 
 
 def failures_table(outcomes: Sequence[Outcome]) -> Table | None:
-    """Returns the percentage of pictures with each kind of failure; None where that is not known."""
+    """Returns the percentage of images with each kind of failure; None where that is not known."""
     shares = {outcome.label: outcome.failures() for outcome in outcomes}
     shares = {label: share for label, share in shares.items() if share}
     if not shares:
@@ -187,7 +187,7 @@ def failures_table(outcomes: Sequence[Outcome]) -> Table | None:
     kinds = list(next(iter(shares.values())))
     lines = [[label, *(f"{share[kind]:.1f}" for kind in kinds)] for label, share in shares.items()]
     numbers = [{"label": label, **share} for label, share in shares.items()]
-    return Table("Failures by kind, percent of the pictures", ["", *kinds], lines, numbers)
+    return Table("Failures by kind, percent of the images", ["", *kinds], lines, numbers)
 
 
 def _percent(key: str) -> str:

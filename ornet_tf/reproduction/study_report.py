@@ -39,7 +39,7 @@ class Shown(typing.NamedTuple):
       about: what to know to read it.
       settings: one line on what was run.
       tables: end of the file name, empty for the first -> table.
-      pictures: title -> uint8 [H, W, 3]; the first is the study's own.
+      images: title -> uint8 [H, W, 3]; the first is the study's own.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Shown(typing.NamedTuple):
     about: str
     settings: str
     tables: Mapping[str, Table]
-    pictures: Mapping[str, np.ndarray]
+    images: Mapping[str, np.ndarray]
 
 
 def make(name: str, study: Study, rows: Mapping[str, Outcome], variants: Mapping[str, Outcome]) -> Shown:
-    """Makes tables and pictures of what came out of a study.
+    """Makes tables and images of what came out of a study.
 
     Args:
       name: of the study.
@@ -70,12 +70,12 @@ def make(name: str, study: Study, rows: Mapping[str, Outcome], variants: Mapping
         "thresholds": study_charts.thresholds_table(shown),
         "histograms": study_charts.histograms_table(shown),
     }
-    pictures = {
+    images = {
         study.title: study.draw(rows, variants),
         "CorLoc against the threshold": study_charts.threshold_curves(shown, "CorLoc against the threshold on the map"),
         "Failures by kind": study_charts.failure_bars(shown, "Right boxes and failures by kind"),
         "Activation values": study_charts.histograms(shown, "Activation values"),
-        "Maps and boxes": outcomes.gallery(shown, first.config.evaluation.pictures),
+        "Maps and boxes": outcomes.gallery(shown, first.config.evaluation.gallery_images),
     }
     seeds = ", ".join(str(run.config.seed) for run in shown[0].runs)
     result = first.result
@@ -87,7 +87,7 @@ def make(name: str, study: Study, rows: Mapping[str, Outcome], variants: Mapping
     return Shown(
         name, study.title, study.about, settings,
         {key: table for key, table in tables.items() if table is not None},
-        {key: picture for key, picture in pictures.items() if picture is not None},
+        {key: image for key, image in images.items() if image is not None},
     )  # fmt: skip
 
 
@@ -100,10 +100,10 @@ def write(folder: str, shown: Shown) -> None:
     run_folder.write_text(os.path.join(folder, f"{shown.name}.md"), markdown(shown))
     for key, table in shown.tables.items():
         run_folder.write_text(os.path.join(folder, "_".join(filter(None, [shown.name, key])) + ".csv"), _csv(table))
-    pictures = list(shown.pictures.values())
-    if pictures:
+    images = list(shown.images.values())
+    if images:
         with atomic_write.open_file(os.path.join(folder, f"{shown.name}.png")) as file:
-            Image.fromarray(pictures[0]).save(file, "PNG")
+            Image.fromarray(images[0]).save(file, "PNG")
     run_folder.write_text(os.path.join(folder, "sections", f"{shown.name}.html"), section(shown))
     sections = {}
     for file_name in sorted(os.listdir(os.path.join(folder, "sections"))):
@@ -129,12 +129,12 @@ def markdown(shown: Shown) -> str:
 
 
 def section(shown: Shown) -> str:
-    """Returns the study as a part of an HTML page: pictures are inside, nothing else is fetched."""
+    """Returns the study as a part of an HTML page: images are inside, nothing else is fetched."""
     parts = [f'<section id="{shown.name}"><h2>{html.escape(shown.title)}</h2>']
     parts += [f"<p>{html.escape(shown.about)}</p><p><small>{html.escape(shown.settings)}</small></p>"]
-    for title, picture in shown.pictures.items():
-        wide = ' class="wide"' if picture.shape[1] > 1100 else ""
-        parts.append(f"<h3>{html.escape(title)}</h3><div{wide}>{_image(picture, title)}</div>")
+    for title, image in shown.images.items():
+        wide = ' class="wide"' if image.shape[1] > 1100 else ""
+        parts.append(f"<h3>{html.escape(title)}</h3><div{wide}>{_image(image, title)}</div>")
     for key, table in shown.tables.items():
         body = _table(table)
         if key in ("thresholds", "histograms"):
@@ -166,10 +166,10 @@ def _table(table: Table) -> str:
     return f'<div class="wide"><table><thead>{line("th", table.head)}</thead><tbody>{body}</tbody></table></div>'
 
 
-def _image(picture: np.ndarray, title: str) -> str:
-    """Returns an img element that holds the picture: large ones as JPEG."""
-    buffer, kind = io.BytesIO(), "jpeg" if picture.shape[0] * picture.shape[1] > 2**21 else "png"
-    Image.fromarray(picture).save(buffer, kind.upper())
+def _image(image: np.ndarray, title: str) -> str:
+    """Returns an img element that holds the image: large ones as JPEG."""
+    buffer, kind = io.BytesIO(), "jpeg" if image.shape[0] * image.shape[1] > 2**21 else "png"
+    Image.fromarray(image).save(buffer, kind.upper())
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return f'<img alt="{html.escape(title)}" src="data:image/{kind};base64,{data}">'
 

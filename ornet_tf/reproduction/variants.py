@@ -142,7 +142,7 @@ class Trainer:
         return self._reaches[name] <= {*self._shared}
 
     def _with_cache(self, config: ConfigDict) -> ConfigDict:
-        """Returns the configuration with the decoded pictures kept where all variants find them."""
+        """Returns the configuration with the decoded images kept where all variants find them."""
         config = config.copy_and_resolve_references()
         config.input.cache_dir = config.input.cache_dir or os.path.join(self._folder, "shared", "cache")
         return config

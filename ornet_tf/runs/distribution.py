@@ -76,8 +76,8 @@ def check_replicas(strategy: tf.distribute.Strategy, *, batch_size: int, gradien
     replicas = strategy.num_replicas_in_sync
     if batch_size % (replicas * gradient_accumulation):
         raise UserError(
-            f"batch_size: expected a multiple of the {replicas} devices times gradient_accumulation = {gradient_accumulation}, "
-            f"got {batch_size}."
+            f"batch_size: expected a multiple of the {replicas} devices times "
+            f"gradient_accumulation = {gradient_accumulation}, got {batch_size}."
         )
     if xla and replicas > 1:  # batch statistics that span replicas can't be compiled
         raise UserError(f"xla: expected False with {replicas} devices, got True.")
@@ -105,8 +105,8 @@ def explain_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
             raise
         logging.debug("The error in full:", exc_info=True)
         raise Interrupted(
-            f"{worker_name(strategy)} can't go on without the others, of which one has ended or can't be reached. Look what "
-            "that one said; then start all of them again: they go on from the last checkpoint."
+            f"{worker_name(strategy)} can't go on without the others, of which one has ended or can't be reached. "
+            "Look what that one said; then start all of them again: they go on from the last checkpoint."
         ) from error
 
 

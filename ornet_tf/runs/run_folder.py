@@ -17,8 +17,8 @@ from ornet_tf.errors import UserError
 
 # What the files of a run hold at least: a type, a dictionary with some keys (`...` for any), or a list of one kind.
 _HOLDS: dict[str, Any] = {
-    "data.json": {"training_pictures": int, "class_names": [str]},
-    "checked_pictures.json": {...: {"fingerprint": str, "left_out": [str]}},
+    "data.json": {"training_images": int, "class_names": [str]},
+    "checked_images.json": {...: {"fingerprint": str, "left_out": [str]}},
     "settings.json": {...: object},
     "finished.json": {"id": str},
 }

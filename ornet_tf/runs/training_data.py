@@ -53,7 +53,7 @@ def bind(workdir: str, checked: Checked, phases: Sequence[str]) -> None:
         what was learned would be of images that nobody sees any more.
     """
     path, source = os.path.join(workdir, _FILE), checked.source
-    data = {"training_pictures": len(source), "class_names": list(source.class_names)}
+    data = {"training_images": len(source), "class_names": list(source.class_names)}
     learned = any(checkpoints.latest_checkpoint(os.path.join(workdir, phase)) for phase in phases)
     before = run_folder.read_json(path) if learned and os.path.exists(path) else data
     images = trained_on(workdir)
@@ -66,7 +66,7 @@ def bind(workdir: str, checked: Checked, phases: Sequence[str]) -> None:
     changes = _changes(images.images, now, source.names) if learned and images is not None else []
     if before != data or changes:
         raise UserError(
-            f"The training data has changed since this run was started ({before['training_pictures']} pictures of "
+            f"The training data has changed since this run was started ({before['training_images']} images of "
             f"{len(before['class_names'])} classes then, {len(source)} of {len(source.class_names)} now): "
             f"{'; '.join(changes) or 'other class names'}. Bring back what it was trained on, or use another --workdir "
             f"than {workdir}."
@@ -145,16 +145,17 @@ def check_apart(workdir: str, split: str, checked: Checked) -> int | None:
     is_refused = is_known if is_known.mean() > _MOST_OF_OFFICIAL_SPLITS else is_same
     if is_refused.any() and split != "train":
         raise UserError(
-            f"{is_refused.sum()} {of_all} were trained on by the run in {workdir}: {_first_names(names, is_refused)}. Divide "
-            "the data as it was for training (config.dataset.options), or train again in another --workdir."
+            f"{is_refused.sum()} {of_all} were trained on by the run in {workdir}: {_first_names(names, is_refused)}. "
+            "Divide the data as it was for training (config.dataset.options), or train again in another --workdir."
         )
     if is_known.any():
-        logging.warning("%d %s have the pixels of training images: %s.", is_known.sum(), of_all, _first_names(names, is_known))
+        first = _first_names(names, is_known)
+        logging.warning("%d %s have the pixels of training images: %s.", is_known.sum(), of_all, first)
     return int(is_known.sum())
 
 
 def read(workdir: str) -> dict[str, Any]:
-    """Returns what `claim` stored: "training_pictures", their number, and "class_names".
+    """Returns what `claim` stored: "training_images", their number, and "class_names".
 
     Raises:
       FileNotFoundError: if nothing was trained in `workdir`.

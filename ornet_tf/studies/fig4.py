@@ -10,7 +10,7 @@ class Study:
 
     title = "Fig. 4: activation values after stage one and after stage two"
     about = (
-        "Values of all pixels of the maps of all evaluated pictures. In the paper stage one heaps them up in the grey "
+        "Values of all pixels of the maps of all evaluated images. In the paper stage one heaps them up in the grey "
         "middle, and stage two pushes them to 0 and 1."
     )
     rows = ("stage_one",)

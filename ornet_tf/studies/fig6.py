@@ -1,4 +1,4 @@
-"""The paper's Fig. 6: maps and boxes on pictures."""
+"""The paper's Fig. 6: maps and boxes on images."""
 from __future__ import annotations
 
 from ornet_tf.reproduction import outcomes
@@ -6,11 +6,12 @@ from ornet_tf.studies import _stage_two
 
 
 class Study:
-    """The experiment as it is: CAM, stage one and stage two on the same pictures."""
+    """The experiment as it is: CAM, stage one and stage two on the same images."""
 
     title = "Fig. 6: maps and boxes of CAM, stage one and stage two"
     about = (
-        "Pictures spread evenly over the evaluated split, not chosen by hand: config.evaluation.pictures of them. Red: "
+        "Images spread evenly over the evaluated split, not chosen by hand: config.evaluation.gallery_images of them. "
+        "Red: "
         "the box at the fixed threshold; green: the truth."
     )
     rows = ("cam", "stage_one")
@@ -23,4 +24,4 @@ class Study:
     def draw(self, rows, variants):
         """Returns the gallery."""
         shown = [*rows.values(), *variants.values()]
-        return outcomes.gallery(shown, shown[0].runs[0].config.evaluation.pictures)
+        return outcomes.gallery(shown, shown[0].runs[0].config.evaluation.gallery_images)

@@ -1,6 +1,6 @@
-"""What frozen parts make of the training pictures, computed once: for phases in which the views of a picture are few.
+"""What frozen parts make of the training images, computed once: for phases in which the views of an image are few.
 
-Where crops are not random, or the crop is the whole resized picture, a picture has one view, or two with its mirror
+Where crops are not random, or the crop is the whole resized image, an image has one view, or two with its mirror
 image.
 """
 from __future__ import annotations
@@ -14,20 +14,20 @@ from ornet_tf.errors import UserError
 from ornet_tf.methods import Method
 from ornet_tf.models import winograd
 
-_BATCH = 8  # pictures at a time: shallow features of many would need more memory than training
+_BATCH = 8  # images at a time: shallow features of many would need more memory than training
 
 
 def check(method: Method, where: str = "") -> None:
     """Raises UserError if nothing of a method can be kept; `where` is the path of what holds the option."""
     if not hasattr(method, "frozen"):
         raise UserError(
-            f"{where}cache_frozen_features: this method has no frozen part that sees the pictures as they come. Set it to False "
-            "or, before stage two, options.freeze_lower to True and options.mask_probability to 0."
+            f"{where}cache_frozen_features: this method has no frozen part that sees the images as they come. "
+            "Set it to False or, before stage two, options.freeze_lower to True and options.mask_probability to 0."
         )
 
 
 class FrozenFeatures:
-    """The outputs of `Method.frozen` for each view of each picture, in memory."""
+    """The outputs of `Method.frozen` for each view of each image, in memory."""
 
     def __init__(
         self,
@@ -43,10 +43,10 @@ class FrozenFeatures:
 
         Args:
           method: the method; its frozen parts have the weights that they are going to keep.
-          source: the training pictures.
-          resize: side of the resized pictures, in pixels.
+          source: the training images.
+          resize: side of the resized images, in pixels.
           crop: side of the crop, in pixels.
-          horizontal_flip: whether pictures are mirrored at random.
+          horizontal_flip: whether images are mirrored at random.
           random_crop: whether crops lie anywhere, or in the centre.
 
         Raises:
@@ -54,8 +54,9 @@ class FrozenFeatures:
         """
         if random_crop and crop != resize:
             raise UserError(
-                f"cache_frozen_features: expected random_crop = False or crop = resize, so that a picture has one or two views, "
-                f"got random crops of {crop} of {resize} pixels. Set cache_frozen_features or random_crop to False."
+                f"cache_frozen_features: expected random_crop = False or crop = resize, so that an image has "
+                f"one or two views, got random crops of {crop} of {resize} pixels. "
+                "Set cache_frozen_features or random_crop to False."
             )
         check(method)
         views = 2 if horizontal_flip else 1
@@ -65,7 +66,7 @@ class FrozenFeatures:
         def centre(index):
             return transforms.apply(decode(index), view, resize=resize, crop=crop)
 
-        pictures = image_store.parallel_map(tf.data.Dataset.range(len(source)), centre).batch(_BATCH)
+        batches = image_store.parallel_map(tf.data.Dataset.range(len(source)), centre).batch(_BATCH)
 
         @tf.function(reduce_retracing=True)
         def compute(images):
@@ -75,12 +76,13 @@ class FrozenFeatures:
 
         self._tables: dict[str, np.ndarray] = {}
         start = 0
-        for batch in pictures.prefetch(1):
+        for batch in batches.prefetch(1):
             for name, values in compute(batch).items():
                 if name not in self._tables:
                     self._tables[name] = main_memory.allocate(
                         (len(source), *values.shape[1:]), values.dtype.as_numpy_dtype,
-                        what=f"cache_frozen_features: {name} of all pictures", remedy="Set cache_frozen_features to False.",
+                        what=f"cache_frozen_features: {name} of all images",
+                        remedy="Set cache_frozen_features to False.",
                     )
                 self._tables[name][start : start + len(batch)] = values.numpy()
             start += len(batch)
@@ -90,7 +92,7 @@ class FrozenFeatures:
         """Returns the outputs of a batch.
 
         Args:
-          index: int64 [b], of the pictures.
+          index: int64 [b], of the images.
           mirrored: bool [b].
 
         Returns:

@@ -17,7 +17,7 @@ from ornet_tf.training.preview import Preview
 from ornet_tf.training.step import Steps, TrainingStep
 from ornet_tf.training.summaries import PhaseSummaries
 
-# From this share of its time spent waiting for pictures a run is called bound by them.
+# From this share of its time spent waiting for images a run is called bound by them.
 INPUT_BOUND = 0.1
 _NAMED = 3  # how many variables that are not finite stand in a sentence
 
@@ -49,14 +49,14 @@ class PhaseLoop:
         Args:
           training_step: makes the steps.
           checkpoints: of the phase.
-          preview: of the fixed pictures.
+          preview: of the fixed images.
           name: of the phase.
           steps: of the whole phase.
           batch_size: over all replicas.
           learning_rate: returns the rate of the next step.
           steps_per_loop: steps of a window.
           checkpoint_every: steps from one checkpoint to the next.
-          summary_every: steps from one look at the fixed pictures to the next.
+          summary_every: steps from one look at the fixed images to the next.
           profile_to: TensorBoard's folder, if the second window is to be recorded by its profiler.
         """
         self._training_step, self._checkpoints, self._preview = training_step, checkpoints, preview
@@ -123,7 +123,7 @@ class PhaseLoop:
         bound = "input" if share > INPUT_BOUND else "compute"
         advice = " (config.input.cache, or more CPU cores, would make it faster)" if bound == "input" else ""
         logging.info(
-            "Phase %s: %d steps in %.0f s, %.1f images/s; %.1f %% of that time they waited for pictures: %s-bound%s.",
+            "Phase %s: %d steps in %.0f s, %.1f images/s; %.1f %% of that time they waited for images: %s-bound%s.",
             self._name, self._steps, seconds, rate, 100 * share, bound, advice,
         )
         clock = {key: round(value, 1) for key, value in self._clock.items()}
@@ -149,7 +149,7 @@ class PhaseLoop:
         return done
 
     def _log(self, step: int, done: Steps, summaries: PhaseSummaries | None, progress: tqdm.tqdm) -> None:
-        """Writes the window that ends at `step`; all processes look at the pictures, for what they read together."""
+        """Writes the window that ends at `step`; all processes look at the images, for what they read together."""
         means = np.asarray(self._rows, np.float32).mean(axis=0)
         values = {name: float(value) for name, value in zip(done.names, means)}
         values["learning_rate"] = self._learning_rate()
@@ -162,7 +162,7 @@ class PhaseLoop:
             return
         summaries.scalars(step, values)
         if outputs:
-            summaries.pictures(step, self._preview.images, outputs)
+            summaries.images(step, self._preview.images, outputs)
         progress.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
 
     def _save(self, step: int, summaries: PhaseSummaries | None) -> None:

@@ -1,4 +1,4 @@
-"""What a run can learn from pictures of one class: not what tells classes apart."""
+"""What a run can learn from images of one class: not what tells classes apart."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def check(config: ConfigDict, class_names: Sequence[str]) -> None:
 
     Args:
       config: the whole configuration.
-      class_names: of the training pictures.
+      class_names: of the training images.
 
     Raises:
       UserError: if there is one class and no phase has a loss without that need whose weight is not 0. If one has, the
@@ -35,7 +35,7 @@ def check(config: ConfigDict, class_names: Sequence[str]) -> None:
     if len(idle) == len(config.phases):
         raise UserError(
             f"There is one class only, {class_names[0]!r}: {', '.join(idle)} would learn nothing, as a classifier's "
-            "loss is 0 from the start. Add pictures of another class, or take a configuration with a loss that learns "
+            "loss is 0 from the start. Add images of another class, or take a configuration with a loss that learns "
             "the object from features, as configs/few_pictures.py has."
         )
     if idle:

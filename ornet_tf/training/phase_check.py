@@ -15,7 +15,7 @@ def check(config: ConfigDict, source: Source) -> None:
 
     Args:
       config: the whole configuration.
-      source: the training pictures.
+      source: the training images.
 
     Raises:
       UserError: if an option, a part or an expression for variables does not fit, or a part has no weights.
@@ -28,7 +28,7 @@ def check(config: ConfigDict, source: Source) -> None:
         section, where = config.phase[name], f"config.phase.{name}"
         if section.batch_size > len(source):
             raise UserError(
-                f"{where}.batch_size: expected at most the {len(source)} training pictures, got {section.batch_size}."
+                f"{where}.batch_size: expected at most the {len(source)} training images, got {section.batch_size}."
             )
         if section.cache_frozen_features:
             frozen_features.check(method, where=f"{where}.")

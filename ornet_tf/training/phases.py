@@ -49,7 +49,7 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
       profile: whether to record some steps of each phase for TensorBoard's profiler.
 
     Raises:
-      UserError: if the folder is in use or holds a run with other settings, or pictures are broken.
+      UserError: if the folder is in use or holds a run with other settings, or images are broken.
       OSError: if a checkpoint can't be written.
       NotFiniteError: if a loss or a gradient stops being finite.
       Interrupted: after SIGTERM or SIGINT, once the step is saved, or if another worker of the run is gone.
@@ -98,7 +98,7 @@ def _claim(run: _Run, name: str, allow_changes: bool) -> dict:
     settings = {
         "seed": run.config.seed,
         **{key: run.config[key].to_dict() for key in ("dataset", "backbone", "generator")},
-        # Where decoded pictures are kept changes nothing that is learned.
+        # Where decoded images are kept changes nothing that is learned.
         "input": {k: v for k, v in run.config.input.to_dict().items() if k not in ("cache", "cache_dir")},
         "phase": section.to_dict(),
         **({"object_prior": run.config.object_prior.to_dict()} if section.options.get("object_prior") else {}),
@@ -120,7 +120,7 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     # Start weights depend on seed and phase alone, not on what this process did before.
     keras.utils.set_random_seed((config.seed + zlib.crc32(name.encode())) % 2**31)
     steps = total_steps(section, source)
-    gc.collect()  # what the phase before has kept of the pictures hangs on its graphs, which refer to each other
+    gc.collect()  # what the phase before has kept of the images hangs on its graphs, which refer to each other
     with strategy.scope():
         method, optimizers = build_phase(config, name, len(source.class_names), steps=steps)
     training_step = TrainingStep(
@@ -147,7 +147,7 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     loop = PhaseLoop(
         training_step,
         saved,
-        Preview(method, _fixed_pictures(config, source), threshold=options.threshold, box_rule=options.box_rule),
+        Preview(method, _fixed_images(config, source), threshold=options.threshold, box_rule=options.box_rule),
         name=name,
         steps=steps,
         batch_size=section.batch_size,
@@ -170,8 +170,8 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     return loop.facts()
 
 
-def _fixed_pictures(config: ConfigDict, source: Source) -> np.ndarray:
-    """Returns pictures spread over the training split, in the evaluation view: float32 [n, C, C, 3] in 0..255."""
+def _fixed_images(config: ConfigDict, source: Source) -> np.ndarray:
+    """Returns images spread over the training split, in the evaluation view: float32 [n, C, C, 3] in 0..255."""
     count, crop = min(config.training.summary_images, len(source)), config.input.crop
     if not count:
         return np.zeros([0, crop, crop, 3], np.float32)
@@ -228,5 +228,5 @@ def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):
 
 
 def total_steps(section: Mapping, source: Source) -> int:
-    """Returns the steps of a phase: its epochs over the training pictures, at least one."""
+    """Returns the steps of a phase: its epochs over the training images, at least one."""
     return max(1, round(section["epochs"] * input_pipeline.steps_per_epoch(source, section["batch_size"])))

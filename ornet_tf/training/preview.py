@@ -1,4 +1,4 @@
-"""What the network makes of a few fixed pictures while it is trained: maps, erased maps, masked pictures and boxes."""
+"""What the network makes of a few fixed images while it is trained: maps, erased maps, masked images and boxes."""
 from __future__ import annotations
 
 import numpy as np
@@ -10,10 +10,10 @@ from ornet_tf.methods import Method
 
 
 class Preview:
-    """Runs a method on fixed pictures, as in inference but erased and masked as in training, always in the same way."""
+    """Runs a method on fixed images, as in inference but erased and masked as in training, always in the same way."""
 
     def __init__(self, method: Method, images: np.ndarray, *, threshold: float, box_rule: str):
-        """Keeps the pictures.
+        """Keeps the images.
 
         Args:
           method: the method that is being trained.

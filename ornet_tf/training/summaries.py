@@ -69,14 +69,14 @@ class PhaseSummaries:
             self._metrics.write(json.dumps({"step": step, **values}) + "\n")
             self._metrics.flush()
 
-    def pictures(self, step: int, images: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
-        """Writes fixed pictures with what the network makes of them, and the histogram of map values (Fig. 4).
+    def images(self, step: int, images: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
+        """Writes fixed images with what the network makes of them, and the histogram of map values (Fig. 4).
 
         Args:
           step: the step.
           images: [B, H, W, 3] in 0..255.
           outputs: any of "activation_map" and "erased_map" [B, h, w, 1] in 0..1, "masked_image" uint8 [B, H, W, 3] and
-            "boxes" [B, M, 4], ymin xmin ymax xmax in fractions of the picture.
+            "boxes" [B, M, 4], ymin xmin ymax xmax in fractions of the image.
         """
         images = np.asarray(images).astype(np.uint8)
         shown = {}

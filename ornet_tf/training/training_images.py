@@ -14,8 +14,8 @@ from ornet_tf.data.source import MissingSplit, Source
 from ornet_tf.errors import UserError
 from ornet_tf.runs import distribution, run_folder, training_data
 
-# What was found when pictures were looked at, in the workdir.
-_CHECKED = "checked_pictures.json"
+# What was found when images were looked at, in the workdir.
+_CHECKED = "checked_images.json"
 
 
 def load(config: ConfigDict, workdir: str, strategy: tf.distribute.Strategy) -> Source:
@@ -38,14 +38,14 @@ def load(config: ConfigDict, workdir: str, strategy: tf.distribute.Strategy) -> 
 
 
 def load_and_check(config: ConfigDict, workdir: str) -> Source:
-    """Loads the training split, checks its pictures, and those that evaluation will need, and binds the run to them.
+    """Loads the training split, checks its images, and those that evaluation will need, and binds the run to them.
 
     So all that is broken is listed at once, and before training. A data set that lacks a split of the evaluation can be
     trained on; what evaluation will say about it is logged. What was found is remembered, so that a run that goes on
     need not decode it all again: once a file has changed, its split is looked at anew.
 
     Raises:
-      UserError: if pictures or tables of any of these splits can't be used, or the run has learned from others.
+      UserError: if images or tables of any of these splits can't be used, or the run has learned from others.
     """
     path = os.path.join(workdir, _CHECKED)
     known = run_folder.read_json(path) if os.path.exists(path) else {}
@@ -68,6 +68,6 @@ def load_and_check(config: ConfigDict, workdir: str) -> Source:
 
 
 def _load_as_checked(config: ConfigDict, workdir: str) -> Source:
-    """Loads the training split without what another process of the run has found broken; no picture is looked at."""
+    """Loads the training split without what another process of the run has found broken; no image is looked at."""
     known = run_folder.read_json(os.path.join(workdir, _CHECKED))
     return checked_images.leave_out(loading.load_source(config, "train"), known["train"]["left_out"])

@@ -111,7 +111,7 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, d
             arrays = {name: stored[name] for name in stored.files}
         about = json.loads(str(arrays.pop(_ABOUT)))
         # Every entry that is needed is touched here, so that a file of another origin is found out.
-        data = {"training_pictures": int(about["data"]["training_pictures"])}
+        data = {"training_images": int(about["data"]["training_images"])}
         data["class_names"] = [str(name) for name in about["data"]["class_names"]]
         phases = {}
         for name, phase in about["phases"].items():

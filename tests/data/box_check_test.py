@@ -25,6 +25,6 @@ def test_boxes_outside_and_without_area_are_counted_and_the_first_is_named():
     )
 
 
-def test_a_pixel_outside_pictures_without_size_and_splits_without_boxes_are_no_fault():
+def test_a_pixel_outside_images_without_size_and_splits_without_boxes_are_no_fault():
     box_check.check(source_of([[-1, -1, 31, 41]], [], [[0, 0, 300, 400]]), SIZES, "test")
     box_check.check(Source(["a"], [b""], ["0.png"], np.zeros(1, int)), SIZES[:1], "test")

@@ -1,4 +1,4 @@
-"""What `input_pipeline` says and does about pictures that cannot be used."""
+"""What `input_pipeline` says and does about images that cannot be used."""
 import numpy as np
 import pytest
 
@@ -28,7 +28,7 @@ def broken(good, tmp_path):
     """A source with five broken files among six good ones, and what is wrong with them."""
     png, jpeg = good
     gif = b"GIF89a" + b"\0" * 30
-    contents = [png, jpeg[:400], jpeg, b"", png, b"no picture\n", jpeg, gif, png, None, jpeg]
+    contents = [png, jpeg[:400], jpeg, b"", png, b"no image\n", jpeg, gif, png, None, jpeg]
     paths = [tmp_path / f"{i}.jpg" for i in range(len(contents))]
     for path, content in zip(paths, contents):
         if content is not None:
@@ -42,19 +42,19 @@ def broken(good, tmp_path):
     ]
 
 
-def test_broken_pictures_are_listed_in_order(broken, good):
+def test_broken_images_are_listed_in_order(broken, good):
     assert input_pipeline.check(broken[0]) == broken[1]
     assert input_pipeline.check(source_of(good)) == []
 
 
-def test_broken_pictures_stop_the_work_with_the_whole_list(broken):
-    with pytest.raises(ValueError, match="5 of 11 pictures cannot be used") as caught:
+def test_broken_images_stop_the_work_with_the_whole_list(broken):
+    with pytest.raises(ValueError, match="5 of 11 images cannot be used") as caught:
         input_pipeline.keep_usable(broken[0], broken_images="stop")
     for name, why in broken[1]:
         assert f"\n  {name}: {why}" in str(caught.value)
 
 
-def test_broken_pictures_are_left_out_and_logged(broken, caplog):
+def test_broken_images_are_left_out_and_logged(broken, caplog):
     with caplog.at_level("WARNING", logger="absl"):
         rest = input_pipeline.keep_usable(broken[0], broken_images="skip")
     assert rest.names == [f"{i}.jpg" for i in (0, 2, 4, 6, 8, 10)]
@@ -67,12 +67,12 @@ def test_good_sources_come_back_as_they_are_and_empty_ones_not_at_all(good):
     source = source_of(good)
     for choice in input_pipeline.BROKEN_IMAGES:
         assert input_pipeline.keep_usable(source, broken_images=choice) is source
-    with pytest.raises(ValueError, match="No usable picture is left"):
+    with pytest.raises(ValueError, match="No usable image is left"):
         input_pipeline.keep_usable(source_of([b"x", b""]), broken_images="skip")
     with pytest.raises(ValueError, match="one of stop, skip; got 'ignore'"):
         input_pipeline.keep_usable(source, broken_images="ignore")
 
 
-def test_a_broken_picture_that_was_not_checked_is_named_when_pictures_are_held(broken):
+def test_a_broken_image_that_was_not_checked_is_named_when_images_are_held(broken):
     with pytest.raises(ValueError, match="7.jpg: a GIF"):
         first_batch(broken[0], batch_size=4)

@@ -16,25 +16,25 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def tree(tmp_path, encode):
-    """A folder of pictures with split folders: two broken files, boxes of every kind, one picture in two splits."""
-    def picture(seed, kind="PNG", **options):
+    """A folder of images with split folders: two broken files, boxes of every kind, one image in two splits."""
+    def image(seed, kind="PNG", **options):
         return encode(np.random.default_rng(seed).integers(0, 256, (30, 40, 3), np.uint8), kind, **options)
 
     files = {
-        "train/crane/a.png": picture(0), "train/crane/b.png": picture(1), "train/wren/c.jpg": picture(2, "JPEG"),
-        "train/wren/d.jpg": picture(3, "JPEG")[:300], "train/wren/e.png": b"",
-        "test/crane/f.png": picture(4), "test/crane/g.png": picture(5), "test/wren/h.png": picture(1),
-        "test/wren/i.jpg": picture(6, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"),
+        "train/crane/a.png": image(0), "train/crane/b.png": image(1), "train/wren/c.jpg": image(2, "JPEG"),
+        "train/wren/d.jpg": image(3, "JPEG")[:300], "train/wren/e.png": b"",
+        "test/crane/f.png": image(4), "test/crane/g.png": image(5), "test/wren/h.png": image(1),
+        "test/wren/i.jpg": image(6, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"),
         "test/wren/j.png": b"GIF89a" + bytes(40),
     }  # fmt: skip
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
     rows = [
-        "crane/f.png,0,0,40,30", "crane/f.png,-1,0,20,30.5",  # the whole picture; outside by a pixel at most
+        "crane/f.png,0,0,40,30", "crane/f.png,-1,0,20,30.5",  # the whole image; outside by a pixel at most
         "crane/g.png,0,0,41.5,30", "crane/g.png,5,28,10,33",  # outside by 1.5 and by 3 pixels
         "wren/i.jpg,0,0,30,40",  # upright it is 40 high and 30 wide
-        "wren/j.png,0,0,999,999",  # of a picture without size
+        "wren/j.png,0,0,999,999",  # of an image without size
     ]  # fmt: skip
     (tmp_path / "test" / "boxes.csv").write_text("\n".join(["file,xmin,ymin,xmax,ymax", *rows]))
     return tmp_path
@@ -49,15 +49,15 @@ def config_of(root, **options):
 def test_a_report_holds_counts_broken_files_and_wrong_boxes(tree):
     report = check_report.check_splits(config_of(tree), duplicates=True)
     train, validation, test = (report["splits"][split] for split in ("train", "validation", "test"))
-    assert {key: train[key] for key in ("pictures", "classes", "smallest", "largest", "boxes")} == {
-        "pictures": 5, "classes": 2, "smallest": {"class": "crane", "pictures": 2},
-        "largest": {"class": "wren", "pictures": 3}, "boxes": None,
+    assert {key: train[key] for key in ("images", "classes", "smallest", "largest", "boxes")} == {
+        "images": 5, "classes": 2, "smallest": {"class": "crane", "images": 2},
+        "largest": {"class": "wren", "images": 3}, "boxes": None,
     }  # fmt: skip
     assert train["broken"] == [
         {"name": "train/wren/d.jpg", "reason": "truncated or damaged JPEG"},
         {"name": "train/wren/e.png", "reason": "an empty file"},
     ]
-    assert "validation split has no pictures" in validation["missing"]
+    assert "validation split has no images" in validation["missing"]
     assert test["broken"] == [{"name": "test/wren/j.png", "reason": "a GIF; only JPEG and PNG are read"}]
     boxes = test["boxes"]
     assert (boxes["boxes"], boxes["without"], boxes["no_area"]) == (6, ["test/wren/h.png"], [])
@@ -95,17 +95,17 @@ def test_only_content_makes_a_duplicate(tmp_path):
 def test_the_text_names_what_is_wrong_and_shortens_long_lists(tree):
     text = check_report.as_text(check_report.check_splits(config_of(tree), duplicates=True))
     for line in (
-        "train: 5 pictures, 2 classes (smallest 'crane' with 2, largest 'wren' with 3)",
+        "train: 5 images, 2 classes (smallest 'crane' with 2, largest 'wren' with 3)",
         "    train/wren/e.png: an empty file",
-        "  6 boxes in 4 of 5 pictures",
+        "  6 boxes in 4 of 5 images",
         "    test/crane/g.png: ymin 28, xmin 5, ymax 33, xmax 10 in 30 x 40 (height x width), 3 pixels outside",
         "  train/train/crane/b.png = test/test/wren/h.png",
         "6 problems.",
     ):
         assert line in text.split("\n")
     broken = [{"name": f"{i}.jpg", "reason": "an empty file"} for i in range(50)]
-    sizes = {key: {"class": "a", "pictures": 50} for key in ("smallest", "largest")}
-    found = {"pictures": 50, "classes": 1, **sizes, "broken": broken, "boxes": None, "masks": None}
+    sizes = {key: {"class": "a", "images": 50} for key in ("smallest", "largest")}
+    found = {"images": 50, "classes": 1, **sizes, "broken": broken, "boxes": None, "masks": None}
     text = check_report.as_text({"dataset": "x", "splits": {"train": found}, "problems": 50})
     assert "files that cannot be used: 50" in text and "and 30 more" in text and "20.jpg" not in text
 
@@ -121,7 +121,7 @@ def run(tmp_path, *arguments):
     config = tmp_path / "experiment.py"
     config.write_text(
         "from ornet_tf import config as ornet\n\ndef get_config():\n  config = ornet.default()\n"
-        f"  config.dataset.options = {{'root': {str(tmp_path / 'pictures')!r}}}\n  return config\n"
+        f"  config.dataset.options = {{'root': {str(tmp_path / 'images')!r}}}\n  return config\n"
     )
     command = [sys.executable, "-m", "ornet_tf.datasets", *arguments]
     return subprocess.run(
@@ -132,16 +132,16 @@ def run(tmp_path, *arguments):
 @pytest.mark.slow
 def test_the_program_reports_and_its_status_says_whether_something_is_broken(tmp_path, tree, encode):
     good = encode(np.zeros([8, 8, 3], np.uint8))
-    (tmp_path / "pictures" / "train" / "wren").mkdir(parents=True)
-    (tmp_path / "pictures" / "train" / "wren" / "1.png").write_bytes(good)
+    (tmp_path / "images" / "train" / "wren").mkdir(parents=True)
+    (tmp_path / "images" / "train" / "wren" / "1.png").write_bytes(good)
     done = run(tmp_path, "check")
     assert (done.returncode, done.stdout.split("\n")[-2]) == (0, "No problems.")
-    (tmp_path / "pictures" / "train" / "wren" / "2.png").write_bytes(good[:40])
+    (tmp_path / "images" / "train" / "wren" / "2.png").write_bytes(good[:40])
     done = run(tmp_path, "check", "--split=train", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["splits"]["train"]["broken"][0]["name"] == "train/wren/2.png"
     done = run(tmp_path, "check", "--split=test")
-    assert done.returncode == 1 and "the test split has no pictures" in done.stdout
+    assert done.returncode == 1 and "the test split has no images" in done.stdout
     done = run(tmp_path, "--help")
     assert "--split:" in done.stdout and "python -m ornet_tf.datasets check" in done.stdout
     assert "Error" not in done.stderr

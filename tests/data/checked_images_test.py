@@ -8,7 +8,7 @@ from ornet_tf.data.source import Source
 
 @pytest.fixture
 def source(tmp_path, encode):
-    """Four pictures with boxes, the third of them broken."""
+    """Four images with boxes, the third of them broken."""
     rng = np.random.default_rng(0)
     files = [encode(rng.integers(0, 256, (30, 40, 3), np.uint8)) for _ in range(4)]
     files[2] = files[2][:60]
@@ -28,7 +28,7 @@ def boxed(source, box):
     return Source(source.class_names, source.images, source.names, source.labels, boxes)
 
 
-def test_digests_are_of_the_pictures_that_are_left_and_not_computed_twice(source):
+def test_digests_are_of_the_images_that_are_left_and_not_computed_twice(source):
     known = {}
     first, second = check(source, known), check(source, known)
     assert first.source.names == second.source.names == ["0.png", "1.png", "3.png"]

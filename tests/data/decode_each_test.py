@@ -36,13 +36,13 @@ def _good():
 def refused():
     """Every kind of file that can't be read, and its words."""
     rng = np.random.default_rng(4)
-    jpeg = broken_files.encode(broken_files.picture(rng, 30, 40), "JPEG", progressive=True)
-    png = broken_files.encode(broken_files.picture(rng, 30, 40), "PNG")
+    jpeg = broken_files.encode(broken_files.image(rng, 30, 40), "JPEG", progressive=True)
+    png = broken_files.encode(broken_files.image(rng, 30, 40), "PNG")
     broken_data = png[:60] + bytes(255 - byte for byte in png[60:70]) + png[70:]
     return {
         b"": "an empty file",
         b"\xff": "neither JPEG nor PNG",
-        b"no picture": "neither JPEG nor PNG",
+        b"no image": "neither JPEG nor PNG",
         file_checks.JPEG: "truncated or damaged JPEG",
         file_checks.PNG: "truncated or damaged PNG",
         jpeg[:25]: "truncated or damaged JPEG",  # no header
@@ -51,9 +51,9 @@ def refused():
         png[: len(png) // 2]: "truncated or damaged PNG",
         png[:-4]: "truncated or damaged PNG",
         broken_data: "truncated or damaged PNG",
-        broken_files.encode(broken_files.picture(rng, 30, 40), "GIF"): "a GIF; only JPEG and PNG are read",
-        broken_files.encode(broken_files.picture(rng, 30, 40), "BMP"): "a BMP; only JPEG and PNG are read",
-        broken_files.blank_png(0, 9): "a picture without pixels",
+        broken_files.encode(broken_files.image(rng, 30, 40), "GIF"): "a GIF; only JPEG and PNG are read",
+        broken_files.encode(broken_files.image(rng, 30, 40), "BMP"): "a BMP; only JPEG and PNG are read",
+        broken_files.blank_png(0, 9): "an image without pixels",
         broken_files.blank_png(8000, 7000): "8000 x 7000 pixels (height x width); at most 50000000 are read",
         jpeg + b"\0" * file_checks.MAX_BYTES: f"{len(jpeg) + file_checks.MAX_BYTES} bytes; at most 20000000 are read",
         broken_files.with_scans(jpeg, 1000): "a JPEG of too many scans",
@@ -120,13 +120,13 @@ def test_one_file_and_none(each, alone, good):
     assert (values.shape, status.shape, status.dtype) == ((0, SIDE, SIDE, 3), (0,), tf.string)
 
 
-def test_black_pictures_are_no_broken_ones(each):
+def test_black_images_are_no_broken_ones(each):
     black = broken_files.encode(Image.new("RGB", (5, 4)), "PNG")
     _, status = each(tf.constant([black, b""]))
     assert status.numpy().tolist() == [b"", b"an empty file"]
 
 
-def test_turned_pictures_are_upright(each):
+def test_turned_images_are_upright(each):
     pixels = np.zeros([SIDE, SIDE, 3], np.uint8)
     pixels[: SIDE // 2, : SIDE // 2] = 255  # the upper left corner
     turned = {6: (0, 1), 3: (1, 1), 8: (1, 0), 1: (0, 0)}  # by the orientation: where it comes to lie, below, right
@@ -169,7 +169,7 @@ def test_a_saved_model_does_the_same_with_tensorflow_ops_alone(each, good, tmp_p
 
 
 def test_only_single_operations_are_prepared_in_each_call(each):
-    """A data set's function is made ready anew whenever it runs: that of a whole picture took 100 times as long."""
+    """A data set's function is made ready anew whenever it runs: that of a whole image took 100 times as long."""
     graph = each.get_concrete_function().graph.as_graph_def()
     functions = {function.signature.name: function for function in graph.library.function}
     mapped = [

@@ -18,7 +18,7 @@ decode_in_graph = tf.function(decoding.decode, input_signature=[tf.TensorSpec([]
 
 @pytest.fixture(scope="module")
 def colours():
-    """A smooth picture with saturated colours, uint8 [H, W, 3]."""
+    """A smooth image with saturated colours, uint8 [H, W, 3]."""
     coarse = np.random.default_rng(5).integers(0, 256, (5, 6, 3), np.uint8)
     return np.asarray(Image.fromarray(coarse).resize(SIZE[::-1], Image.Resampling.BICUBIC))
 
@@ -59,10 +59,10 @@ def test_cmyk_keeps_its_colours(colours, encode):
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA"])
 def test_png_of_every_mode_is_exact(colours, encode, mode):
-    picture = Image.fromarray(colours).convert(mode)
+    image = Image.fromarray(colours).convert(mode)
     if mode in ("LA", "RGBA"):  # what lies below a transparent pixel is kept
-        picture.putalpha(Image.fromarray(np.arange(SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint8)))
-    np.testing.assert_array_equal(decoding.decode(encode(picture)).numpy(), np.asarray(picture.convert("RGB")))
+        image.putalpha(Image.fromarray(np.arange(SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint8)))
+    np.testing.assert_array_equal(decoding.decode(encode(image)).numpy(), np.asarray(image.convert("RGB")))
 
 
 @pytest.mark.parametrize("colour_type, channels", [(0, [0, 0, 0]), (2, [0, 1, 2]), (4, [0, 0, 0]), (6, [0, 1, 2])])
@@ -96,11 +96,11 @@ def test_other_formats_are_refused_by_name(colours, encode, kind, words):
         (b"\xff\xd8\xff", "truncated or damaged JPEG"),
         (file_checks.PNG, "truncated or damaged PNG"),
         (file_checks.PNG + b"\0" * 60, "truncated or damaged PNG"),
-        (png(np.zeros((2, 6), np.uint8), 8, 2).replace(b"IHDR\0\0\0\2", b"IHDR\0\0\0\0"), "a picture without pixels"),
+        (png(np.zeros((2, 6), np.uint8), 8, 2).replace(b"IHDR\0\0\0\2", b"IHDR\0\0\0\0"), "an image without pixels"),
     ],
     ids=range(11),
 )
-def test_files_that_are_no_picture_are_refused(encoded, words):
+def test_files_that_are_no_image_are_refused(encoded, words):
     assert refusal_of(encoded) == words
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         decode_in_graph(encoded)
@@ -108,14 +108,14 @@ def test_files_that_are_no_picture_are_refused(encoded, words):
 
 
 @pytest.mark.parametrize("options", [{"kind": "JPEG"}, {"kind": "JPEG", "progressive": True}, {"kind": "PNG"}])
-def test_truncated_files_are_errors_not_grey_pictures(colours, encode, options):
+def test_truncated_files_are_errors_not_grey_images(colours, encode, options):
     encoded = encode(colours, **options)
     decoding.decode(encoded)
     for length in [*range(8, len(encoded), 97), *range(len(encoded) - 12, len(encoded))]:
         assert refusal_of(encoded[:length]) == f"truncated or damaged {options['kind']}"
 
 
-def test_large_files_and_pictures_are_refused_before_decoding(colours, encode):
+def test_large_files_and_images_are_refused_before_decoding(colours, encode):
     height, width = SIZE
     for encoded in (encode(colours, "JPEG"), encode(colours, "PNG")):
         limit = f"{height} x {width} pixels (height x width); at most {height * width - 1} are read"
@@ -161,8 +161,8 @@ def test_exported_decoder_uses_only_core_operations(colours, encode, tmp_path):
     assert {"DecodeJpeg", "ExtractJpegShape"} <= used
     assert not [name for name in used if "Py" in name or name in ("DecodeImage", "DecodeGif", "DecodeBmp")]
     files = [encode(colours, "JPEG", exif=upside_down.tobytes()), encode(colours, "PNG")]
-    for file, picture in zip(files, tf.saved_model.load(str(tmp_path))(tf.constant(files)).numpy()):
-        np.testing.assert_array_equal(picture, decoding.decode(file).numpy())
+    for file, image in zip(files, tf.saved_model.load(str(tmp_path))(tf.constant(files)).numpy()):
+        np.testing.assert_array_equal(image, decoding.decode(file).numpy())
 
 
 def test_reading_errors_have_short_reasons(tmp_path):

@@ -1,4 +1,4 @@
-"""Pictures of several sizes that differ everywhere, and sources of files in memory."""
+"""Images of several sizes that differ everywhere, and sources of files in memory."""
 import numpy as np
 
 from ornet_tf.data.source import Source
@@ -7,7 +7,7 @@ SIZES = [(30, 40), (24, 24), (61, 33), (20, 26)]  # height, width; in turn
 
 
 def draw():
-    """Returns ten pictures, uint8 [H, W, 3]."""
+    """Returns ten images, uint8 [H, W, 3]."""
     drawn = np.random.default_rng(7)
     return [drawn.integers(0, 256, (*SIZES[i % len(SIZES)], 3), np.uint8) for i in range(10)]
 

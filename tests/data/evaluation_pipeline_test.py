@@ -1,4 +1,4 @@
-"""The batches of evaluation: pictures, boxes and masks in one view."""
+"""The batches of evaluation: images, boxes and masks in one view."""
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,15 +11,15 @@ RESIZE, CROP = 24, 20
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    """Ten pictures that differ everywhere, uint8 [H, W, 3]."""
+def images():
+    """Ten images that differ everywhere, uint8 [H, W, 3]."""
     return drawn_images.draw()
 
 
 @pytest.fixture(scope="module")
-def source(pictures, encode):
-    """The pictures as files in memory, JPEG and PNG in turn."""
-    return source_of([encode(picture, ("PNG", "JPEG")[i % 2]) for i, picture in enumerate(pictures)])
+def source(images, encode):
+    """The images as files in memory, JPEG and PNG in turn."""
+    return source_of([encode(image, ("PNG", "JPEG")[i % 2]) for i, image in enumerate(images)])
 
 
 def evaluation(source, **changes):
@@ -40,18 +40,18 @@ def test_evaluation_keeps_the_order_and_the_last_partial_batch(source):
     assert not any(batch["boxes"].any() for batch in batches)  # the source has none
 
 
-def test_evaluation_pictures_are_centre_crops(source, pictures):
-    start, images = (RESIZE - CROP) // 2, evaluation(source, batch_size=10)[0]["image"]
+def test_evaluation_images_are_centre_crops(source, images):
+    start, found = (RESIZE - CROP) // 2, evaluation(source, batch_size=10)[0]["image"]
     for index in (0, 2, 4, 6, 8):
-        resized = Image.fromarray(pictures[index]).resize((RESIZE, RESIZE), Image.Resampling.BILINEAR)
+        resized = Image.fromarray(images[index]).resize((RESIZE, RESIZE), Image.Resampling.BILINEAR)
         expected = np.asarray(resized)[start:start + CROP, start:start + CROP].astype(int)
-        assert np.abs(images[index] - expected).max() <= 1
+        assert np.abs(found[index] - expected).max() <= 1
 
 
-def test_evaluation_boxes_are_moved_clipped_and_padded(pictures, encode):
+def test_evaluation_boxes_are_moved_clipped_and_padded(images, encode):
     rotated = Image.Exif()
     rotated[0x0112] = 6  # stored 40 wide and 30 high, upright 30 wide and 40 high
-    files = [encode(pictures[0]), encode(pictures[0], "JPEG", exif=rotated.tobytes()), encode(pictures[1])]
+    files = [encode(images[0]), encode(images[0], "JPEG", exif=rotated.tobytes()), encode(images[1])]
     boxes = [
         np.array([[6, 10, 20, 31], [0, 0, 30, 40]], np.float32),
         np.array([[6, 10, 20, 30]], np.float32),
@@ -59,10 +59,10 @@ def test_evaluation_boxes_are_moved_clipped_and_padded(pictures, encode):
     ]
     batch = evaluation(source_of(files, boxes), batch_size=3)[0]
     found, expected, whole = batch["boxes"], np.zeros((3, 3, 4)), np.zeros((3, 3, 4))
-    for picture, (height, width) in enumerate([(30, 40), (40, 30), (24, 24)]):
-        for row, box in enumerate(boxes[picture].astype(np.float64)):
+    for image, (height, width) in enumerate([(30, 40), (40, 30), (24, 24)]):
+        for row, box in enumerate(boxes[image].astype(np.float64)):
             resized = box / [height, width, height, width] * RESIZE
-            whole[picture, row] = (resized - (RESIZE - CROP) / 2) / CROP
+            whole[image, row] = (resized - (RESIZE - CROP) / 2) / CROP
     expected = np.clip(whole, 0, 1)
     expected[2, 0] = whole[2, 0]  # it stays truth, where nothing in the view can match it
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -74,9 +74,9 @@ def test_evaluation_boxes_are_moved_clipped_and_padded(pictures, encode):
 
 
 @pytest.mark.parametrize("resize", [RESIZE, CROP])
-def test_masks_are_in_the_view_of_the_picture_by_nearest_neighbours(pictures, encode, resize):
-    grey = [picture[..., 0] for picture in pictures]
-    source = source_of([encode(picture) for picture in pictures], masks=[encode(mask) for mask in grey])
+def test_masks_are_in_the_view_of_the_image_by_nearest_neighbours(images, encode, resize):
+    grey = [image[..., 0] for image in images]
+    source = source_of([encode(image) for image in images], masks=[encode(mask) for mask in grey])
     found = np.concatenate([batch["mask"] for batch in evaluation(source, resize=resize)])
     assert (found.dtype, found.shape) == (np.uint8, (10, CROP, CROP))
     for mask, of_view in zip(grey, found):
@@ -98,7 +98,7 @@ def test_masks_are_resized_as_by_opencv(encode):
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_masks_of_another_number_than_pictures_are_refused():
+def test_masks_of_another_number_than_images_are_refused():
     with pytest.raises(ValueError, match="Source.masks has 1 entries for 2 images"):
         source_of([b"a", b"b"], masks=[b"c"])
 

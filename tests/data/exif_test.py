@@ -125,7 +125,7 @@ def test_files_cut_or_random_behind_their_first_bytes_never_fail(colours, encode
         (b"\xff\x01", 6),  # a marker without a length
         (b"\xff\xfe\0\2" * 300, 1),  # more segments than are walked
         (b"\xff\xe0\0\1", 1),  # a length that does not even count itself
-        (b"\xff\xda\0\2", 1),  # picture data follows
+        (b"\xff\xda\0\2", 1),  # image data follows
         (b"z\xe0\0\4zz", 1),  # no marker
     ],
     ids=range(9),

@@ -11,7 +11,7 @@ from tests import broken_files
 
 @pytest.fixture(scope="module")
 def progressive():
-    return broken_files.encode(broken_files.picture(np.random.default_rng(1), 30, 40), "JPEG", progressive=True)
+    return broken_files.encode(broken_files.image(np.random.default_rng(1), 30, 40), "JPEG", progressive=True)
 
 
 def words(encoded, **limits):
@@ -30,7 +30,7 @@ def test_a_header_of_a_jpeg_is_read_by_what_the_caller_names():
     assert decoding.refusal_reason(caught.value) == "truncated or damaged JPEG"
     for size, expected in (
         ((-1, -1), "truncated or damaged JPEG"),
-        ((0, 3), "a picture without pixels"),
+        ((0, 3), "an image without pixels"),
         ((9000, 8000), "9000 x 8000 pixels (height x width); at most 50000000 are read"),
         ((7, 3), ""),
     ):
@@ -51,7 +51,7 @@ def test_a_jpeg_may_have_as_many_scans_as_its_size_allows(progressive):
     scans = progressive.count(b"\xff\xda")
     assert 5 < scans <= file_checks._SCANS_OF_LARGEST
     most = file_checks._SCANS_OF_LARGEST
-    # A picture of the largest size that is read: so many scans and no more.
+    # An image of the largest size that is read: so many scans and no more.
     assert words(broken_files.with_scans(progressive, most - scans), max_pixels=1200) == ""
     assert words(broken_files.with_scans(progressive, most + 1 - scans), max_pixels=1200) == "a JPEG of too many scans"
     # One of half the size: twice as many.
@@ -64,7 +64,7 @@ def test_a_jpeg_may_have_as_many_scans_as_its_size_allows(progressive):
 
 def test_chance_in_other_bytes_is_no_scan(progressive):
     noise = np.random.default_rng(2).bytes(3_000_000).replace(file_checks._SCAN, b"")
-    assert noise.count(file_checks._SCAN[:2]) > file_checks._SCANS_OF_LARGEST  # such as a film behind the picture
+    assert noise.count(file_checks._SCAN[:2]) > file_checks._SCANS_OF_LARGEST  # such as a film behind the image
     assert words(progressive + noise, max_pixels=1200) == ""
 
 

@@ -1,6 +1,6 @@
-"""Sends broken pictures among good ones through the graph of an export, in a process that is watched.
+"""Sends broken images among good ones through the graph of an export, in a process that is watched.
 
-A picture that can't be read must cost its own row only: no crash, no hang, no growing memory; good rows stay the same
+An image that can't be read must cost its own row only: no crash, no hang, no growing memory; good rows stay the same
 to the last bit, bad ones have zeros and words, and what is read is what `images.decode` reads.
 
   python -m tests.data.fuzz_images --cases=10000
@@ -39,12 +39,12 @@ class Brightness:
 
     parts = {}
 
-    def predict(self, pictures):
+    def predict(self, images):
         """Returns "activation_map" and "logits", as every method does."""
-        brightness = tf.reduce_max(pictures, axis=-1, keepdims=True) / 256.0
+        brightness = tf.reduce_max(images, axis=-1, keepdims=True) / 256.0
         return {
             "activation_map": tf.nn.max_pool2d(brightness, 4, 4, "VALID"),
-            "logits": tf.reduce_mean(pictures, axis=(1, 2)),
+            "logits": tf.reduce_mean(images, axis=(1, 2)),
         }
 
 
@@ -84,7 +84,7 @@ def batch_of(number, seed, good):
     for _ in range(rng.integers(0, MOST_IN_BATCH - 3)):
         file, other = (good[i] for i in rng.integers(0, len(good), 2))
         rows.append(broken_files.broken(rng, file, other))
-    if number < 20:  # large pictures at once: what allocators keep of them is there before growth is counted
+    if number < 20:  # large images at once: what allocators keep of them is there before growth is counted
         rows.append(("nearly too many pixels", broken_files.blank_png(7000, 7000), False))
     return [rows[i] for i in rng.permutation(len(rows))]
 
@@ -98,7 +98,7 @@ def mistakes(paths, rows, *, saved):
         for is_wrong, what in (
             (why != words, f"says {why!r}, alone {words!r}"),
             (kind == "good" and why, f"refuses a good file: {why!r}"),
-            (must_fail and not why, "reads what is no picture"),
+            (must_fail and not why, "reads what is no image"),
             (why and value.any(), "has numbers in a refused row"),
             (expected is not None and not np.array_equal(value, expected), "has other numbers than alone"),
         ):
@@ -207,10 +207,10 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    _CASES = flags.DEFINE_integer("cases", 10_000, "pictures that are sent", lower_bound=1)
-    _SEED = flags.DEFINE_integer("seed", 0, "of the pictures and of how they are broken")
+    _CASES = flags.DEFINE_integer("cases", 10_000, "images that are sent", lower_bound=1)
+    _SEED = flags.DEFINE_integer("seed", 0, "of the images and of how they are broken")
     _FIRST = flags.DEFINE_integer("first", 0, "number of the first batch: to see one again", lower_bound=0)
-    _DATA = flags.DEFINE_string("data", os.environ.get("ORNET_CUB10", ""), "folder with more good pictures")
+    _DATA = flags.DEFINE_string("data", os.environ.get("ORNET_CUB10", ""), "folder with more good images")
     _SECONDS = flags.DEFINE_integer("seconds", 120, "what counts as a hang", lower_bound=1)
     _INSIDE = flags.DEFINE_bool("inside", False, "be the process that is watched")
     app.run(main)

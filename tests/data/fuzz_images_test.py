@@ -27,11 +27,11 @@ def _paths(tmp_path_factory):
 def test_what_is_wrong_is_found(paths, saved):
     rng = np.random.default_rng(0)
     good = broken_files.good_files(rng)[:3]
-    rows = [("good", good[0], False), ("no picture", b"x", True), ("bits flipped", good[1], False)]
+    rows = [("good", good[0], False), ("no image", b"x", True), ("bits flipped", good[1], False)]
     assert fuzz_images.mistakes(paths, rows, saved=saved) == (["", "neither JPEG nor PNG", ""], [])
     _, found = fuzz_images.mistakes(paths, [("good", b"x", False), ("truncated", good[2], True)], saved=saved)
     assert [line.split(": ", 1)[1] for line in found] == [
-        "refuses a good file: 'neither JPEG nor PNG'", "reads what is no picture",
+        "refuses a good file: 'neither JPEG nor PNG'", "reads what is no image",
     ]
 
 
@@ -45,7 +45,7 @@ def test_a_batch_that_disturbs_its_rows_is_found(paths, monkeypatch):
         return values[::-1], status[::-1]
 
     monkeypatch.setattr(paths, "answer", swapped)
-    rows = [("good", good[0], False), ("no picture", b"", True)]
+    rows = [("good", good[0], False), ("no image", b"", True)]
     _, found = fuzz_images.mistakes(paths, rows, saved=False)
     assert len(found) >= 4
 

@@ -1,4 +1,4 @@
-"""Decoded pictures in memory and in files: the same, once, and nothing half-written that is taken for whole."""
+"""Decoded images in memory and in files: the same, once, and nothing half-written that is taken for whole."""
 import gc
 import os
 import subprocess
@@ -17,21 +17,21 @@ def source_of(files):
     return Source(["a"], files, [str(i) for i in range(len(files))], np.zeros(len(files), int))
 
 
-def pictures_of(source, function):
+def images_of(source, function):
     dataset = image_store.parallel_map(tf.data.Dataset.range(len(source)), function)
     return list(dataset.as_numpy_iterator())
 
 
 def held(source, side=9, kind="memory", folder=""):
-    return pictures_of(source, image_cache.open_cache(source, side=side, kind=kind, folder=str(folder)))
+    return images_of(source, image_cache.open_cache(source, side=side, kind=kind, folder=str(folder)))
 
 
 def run(program, **options):
-    """Runs a program in a process of its own and returns it; `source` is there, of 40 pictures of 16 x 16 pixels."""
+    """Runs a program in a process of its own and returns it; `source` is there, of 40 images of 16 x 16 pixels."""
     lines = """
         import os, resource, signal
         import numpy as np, tensorflow as tf
-        from ornet_tf import input_pipeline, picture_cache
+        from ornet_tf import input_pipeline, image_cache
         from tests.data.image_cache_test import source_of
         png = tf.io.encode_png(np.full((16, 16, 3), 7, np.uint8)).numpy()
         source = source_of([png] * 40)
@@ -42,7 +42,7 @@ def run(program, **options):
 
 @pytest.fixture
 def files(encode, tmp_path):
-    """The paths of three pictures of 9 x 9 pixels."""
+    """The paths of three images of 9 x 9 pixels."""
     paths = [tmp_path / f"{i}.png" for i in range(3)]
     for path, pixels in zip(paths, np.random.default_rng(0).integers(0, 256, (3, 9, 9, 3), np.uint8)):
         path.write_bytes(encode(pixels))
@@ -50,17 +50,17 @@ def files(encode, tmp_path):
 
 
 @pytest.mark.parametrize("part_bytes", [1, 500, 10**6])
-def test_held_pictures_are_the_decoded_ones(files, tmp_path, monkeypatch, part_bytes):
+def test_held_images_are_the_decoded_ones(files, tmp_path, monkeypatch, part_bytes):
     monkeypatch.setattr(image_cache, "_PART_BYTES", part_bytes)
     source = source_of([str(path) for path in files])
     for side in (9, 5):
-        decoded = pictures_of(source, image_store.decoder(source, side=side))
-        assert [picture.shape for picture in decoded] == [(side, side, 3)] * 3
+        decoded = images_of(source, image_store.decoder(source, side=side))
+        assert [image.shape for image in decoded] == [(side, side, 3)] * 3
         for kind in ("memory", "disk"):
             np.testing.assert_array_equal(held(source, side, kind, tmp_path / "cache"), decoded)
 
 
-def test_pictures_are_decoded_once_for_a_source_and_let_go_with_it(files):
+def test_images_are_decoded_once_for_a_source_and_let_go_with_it(files):
     source = source_of([str(path) for path in files])
     first, before = held(source), len(image_cache._held)
     for path in files:
@@ -91,20 +91,20 @@ def test_a_later_run_finds_the_file_again_and_a_changed_data_set_gets_another(en
 def test_a_writer_that_was_killed_leaves_nothing_that_counts(tmp_path):
     killed = run(
         f"""
-        parts = picture_cache._parts
+        parts = image_cache._parts
         def some(*arguments):
             for part in parts(*arguments):
                 yield part[:20]
                 os.kill(os.getpid(), signal.SIGKILL)
-        picture_cache._parts = some
-        picture_cache.holder(source, side=16, kind="disk", folder={str(tmp_path)!r})
+        image_cache._parts = some
+        image_cache.holder(source, side=16, kind="disk", folder={str(tmp_path)!r})
         """, check=False,
     )
     assert killed.returncode == -9
     whole = run(
         f"""
-        picture = picture_cache.holder(source, side=16, kind="disk", folder={str(tmp_path)!r})
-        print([int(picture(i).numpy().min()) for i in range(40)] == [7] * 40)
+        image = image_cache.holder(source, side=16, kind="disk", folder={str(tmp_path)!r})
+        print([int(image(i).numpy().min()) for i in range(40)] == [7] * 40)
         """, check=True,
     )
     assert whole.stdout == "True\n"
@@ -117,7 +117,7 @@ def test_a_disk_that_fills_up_is_said_and_nothing_stays(tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
         try:
-            picture_cache.holder(source, side=16, kind="disk", folder={str(tmp_path)!r})
+            image_cache.holder(source, side=16, kind="disk", folder={str(tmp_path)!r})
         except OSError as error:
             print(error)
         """, check=True,
@@ -129,7 +129,7 @@ def test_a_disk_that_fills_up_is_said_and_nothing_stays(tmp_path):
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_decoded(tmp_path, monkeypatch):
-    source = source_of([b"not a picture"] * 10)
+    source = source_of([b"not an image"] * 10)
     usage = image_cache.shutil.disk_usage(tmp_path)._replace(free=2429)
     monkeypatch.setattr(image_cache.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(ValueError, match="cache=disk needs 2430 bytes .* where 2429 are free. Make room"):
@@ -156,7 +156,7 @@ def test_a_pipeline_over_a_mapped_file_holds_none_of_it_itself(tmp_path):
         pytest.skip("how much memory a process holds itself is read from /proc")
     done = run(
         f"""
-        picture = picture_cache.holder(source, side=1280, kind="disk", folder={str(tmp_path)!r})
+        image = image_cache.holder(source, side=1280, kind="disk", folder={str(tmp_path)!r})
         def anonymous():
             with open("/proc/self/status") as file:
                 return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) // 1024
@@ -166,7 +166,7 @@ def test_a_pipeline_over_a_mapped_file_holds_none_of_it_itself(tmp_path):
         small = tf.zeros([40, 1], tf.uint8)
         count(lambda i: small[i])
         before = anonymous()
-        print(count(picture), anonymous() - before)
+        print(count(image), anonymous() - before)
         """, check=True,
     )
     count, grown = map(int, done.stdout.split())

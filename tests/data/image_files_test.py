@@ -57,7 +57,7 @@ def below(root, paths):
 
 def test_training_and_prediction_see_the_same_files(tree):
     trained = image_folder.load("train", root=tree)
-    predicted, unreadable = predict.find_pictures([str(tree)])
+    predicted, unreadable = predict.find_images([str(tree)])
     assert unreadable == []
     assert below(tree, predicted) == below(tree, trained.images) == trained.names == sorted(TAKEN)
     assert trained.class_names == ["ape", "bee", "linked"]
@@ -83,9 +83,9 @@ def test_what_is_passed_over_is_counted_and_logged(tree, caplog):
 
 def test_a_file_or_folder_that_is_named_is_always_taken(tree):
     hidden, other = str(tree / "ape" / "._1.jpg"), str(tree / "ape" / "notes.txt")
-    assert predict.find_pictures([hidden, other]) == ([hidden, other], [])
+    assert predict.find_images([hidden, other]) == ([hidden, other], [])
     for folder in ("@eaDir", ".cache/bee", "__MACOSX"):
-        assert predict.find_pictures([str(tree / folder)])[0]
+        assert predict.find_images([str(tree / folder)])[0]
     assert image_folder.load("train", root=tree / ".cache").names == ["bee/1.jpg"]
 
 
@@ -210,10 +210,10 @@ def as_another_user(folder, program):
 def test_a_folder_below_that_can_not_be_read_costs_what_is_in_it(locked):
     program = """
         print(image_files.find("."))
-        found, unreadable = predict.find_pictures(["."])
+        found, unreadable = predict.find_images(["."])
         print(found, unreadable)
         try:
-            predict.find_pictures(["cat/b"])
+            predict.find_images(["cat/b"])
         except PermissionError as error:
             print("named itself:", error)
     """
@@ -226,7 +226,7 @@ def test_a_folder_below_that_can_not_be_read_costs_what_is_in_it(locked):
 
 def test_a_data_set_must_be_readable_as_a_whole(locked):
     program = """
-        for load in (lambda: image_folder.load("train", root="."), lambda: _files.pictures("cat", folders=True)):
+        for load in (lambda: image_folder.load("train", root="."), lambda: _files.images("cat", folders=True)):
             try:
                 load()
             except Exception as error:

@@ -1,4 +1,4 @@
-"""Reading pictures by index."""
+"""Reading images by index."""
 import os
 
 import numpy as np
@@ -14,7 +14,7 @@ def source_of(files):
     return Source(["a"], files, [str(i) for i in range(len(files))], np.zeros(len(files), int))
 
 
-def pictures_of(source, function):
+def images_of(source, function):
     dataset = image_store.parallel_map(tf.data.Dataset.range(len(source)), function)
     return list(dataset.as_numpy_iterator())
 
@@ -27,16 +27,16 @@ def test_a_source_holds_paths_or_bytes(images):
 
 def test_bytes_that_end_with_zeros_are_kept():
     source = source_of([b"abc\0\0", b"", b"\0\xff\0"])
-    assert pictures_of(source, image_store.reader(source)) == source.images
+    assert images_of(source, image_store.reader(source)) == source.images
 
 
 def test_an_empty_source_can_be_read():
     empty = source_of([])
-    assert pictures_of(empty, image_store.reader(empty)) == []
+    assert images_of(empty, image_store.reader(empty)) == []
 
 
 @pytest.mark.parametrize("headers_only", [False, True])
-def test_pictures_are_measured_upright_and_broken_ones_have_no_size(encode, headers_only):
+def test_images_are_measured_upright_and_broken_ones_have_no_size(encode, headers_only):
     turned = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"  # orientation 6
     pixels = np.zeros([20, 30, 3], np.uint8)
     source = source_of([encode(pixels), encode(pixels, "JPEG", exif=turned), b"", encode(pixels)[:50]])
@@ -58,7 +58,7 @@ def test_files_of_kinds_that_are_not_read_are_named(encode, headers_only):
     ]
 
 
-def test_pictures_have_equal_digests_when_their_pixels_are_equal(encode):
+def test_images_have_equal_digests_when_their_pixels_are_equal(encode):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, [20, 30, 3], np.uint8)
     other = pixels.copy()

@@ -1,4 +1,4 @@
-"""The order, content and repeatability of batches; broken_images_test.py has what is said of broken pictures."""
+"""The order, content and repeatability of batches; broken_images_test.py has what is said of broken images."""
 import itertools
 
 import numpy as np
@@ -15,15 +15,15 @@ RESIZE, CROP = 24, 20
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    """Ten pictures that differ everywhere, uint8 [H, W, 3]."""
+def images():
+    """Ten images that differ everywhere, uint8 [H, W, 3]."""
     return drawn_images.draw()
 
 
 @pytest.fixture(scope="module")
-def source(pictures, encode):
-    """The pictures as files in memory, JPEG and PNG in turn."""
-    return source_of([encode(picture, ("PNG", "JPEG")[i % 2]) for i, picture in enumerate(pictures)])
+def source(images, encode):
+    """The images as files in memory, JPEG and PNG in turn."""
+    return source_of([encode(image, ("PNG", "JPEG")[i % 2]) for i, image in enumerate(images)])
 
 
 def training(source, count, **changes):
@@ -60,8 +60,8 @@ def test_training_batches_are_what_they_promise(source, cache):
         np.testing.assert_array_equal(batch["image"], np.rint(batch["image"]))
 
 
-def test_every_training_picture_is_a_crop_of_its_file(source, pictures):
-    resized = [np.asarray(Image.fromarray(p).resize((RESIZE, RESIZE), Image.Resampling.BILINEAR)) for p in pictures]
+def test_every_training_image_is_a_crop_of_its_file(source, images):
+    resized = [np.asarray(Image.fromarray(p).resize((RESIZE, RESIZE), Image.Resampling.BILINEAR)) for p in images]
     places = set()
     for batch in training(source, 20):
         for image, index in zip(batch["image"], batch["index"]):
@@ -73,10 +73,10 @@ def test_every_training_picture_is_a_crop_of_its_file(source, pictures):
             }
             (place,) = [place for place, crop in crops.items() if np.abs(image - crop).max() <= 1]
             places.add((index, *place))
-    assert len(places) > 25  # of about 40 draws from 50 places for each picture
+    assert len(places) > 25  # of about 40 draws from 50 places for each image
 
 
-def test_each_picture_comes_once_in_an_epoch(source):
+def test_each_image_comes_once_in_an_epoch(source):
     batches = training(source.select(range(8)), 8)
     epochs = indices(batches).reshape(4, 8)
     for epoch in epochs:
@@ -93,7 +93,7 @@ def test_the_rest_of_an_epoch_is_dropped_another_rest_each_time(source):
     assert set.union(*map(set, dropped)) == set(range(10))
 
 
-def test_every_picture_comes_equally_often_at_every_place(source):
+def test_every_image_comes_equally_often_at_every_place(source):
     epochs = indices(training(source, 600, batch_size=10, resize=4, crop=4)).reshape(600, 10)
     for place in range(10):
         counts = np.bincount(epochs[:, place], minlength=10)
@@ -112,7 +112,7 @@ def test_a_run_that_starts_later_sees_the_tail(source, cache, first_step):
 
 
 @pytest.mark.parametrize("options", [{}, {"first_step": 3, "resize": 32}])  # at a power of two, parts are resized alone
-def test_batches_are_the_same_wherever_pictures_are_kept_and_repeatable(source, tmp_path, options):
+def test_batches_are_the_same_wherever_images_are_kept_and_repeatable(source, tmp_path, options):
     held = training(source, 7, **options)
     for cache in ("memory", "none", "auto"):
         assert equal(held, training(source, 7, cache=cache, **options))
@@ -140,11 +140,11 @@ def test_the_shares_of_all_processes_are_the_global_batch(source, cache, shares)
             np.testing.assert_array_equal(np.concatenate([part[key] for part in mine]), value)
 
 
-def test_what_is_skipped_and_what_others_train_on_is_not_read(source, pictures, encode, tmp_path):
+def test_what_is_skipped_and_what_others_train_on_is_not_read(source, images, encode, tmp_path):
     order = indices(training(source, 4))  # of two epochs
     paths = [tmp_path / f"{i}.png" for i in range(10)]
-    for path, picture in zip(paths, pictures):
-        path.write_bytes(encode(picture))
+    for path, image in zip(paths, images):
+        path.write_bytes(encode(image))
     on_disk = source_of([str(path) for path in paths])
     needed = order[8:16].reshape(2, 2, 2)[:, 1].ravel()  # of the second replica from step 2 on
     for index in set(range(10)) - set(needed):
@@ -161,7 +161,7 @@ def test_batches_depend_on_the_arguments(source, change):
     assert not equal(training(source, 4), training(source, 4, **change))
 
 
-def test_views_differ_between_pictures_epochs_and_seeds(encode):
+def test_views_differ_between_images_epochs_and_seeds(encode):
     same = source_of([encode(np.random.default_rng(1).integers(0, 256, (24, 24, 3), np.uint8))] * 8)
     images = np.concatenate([batch["image"] for seed in (5, 6) for batch in training(same, 4, crop=16, seed=seed)])
     assert len({image.tobytes() for image in images}) > 24  # 32 draws from 162 views
@@ -177,7 +177,7 @@ def test_paths_and_bytes_give_the_same_batches(source, tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"batch_size": 11}, "batch_size must lie in 1..10, the number of pictures; got 11"),
+        ({"batch_size": 11}, "batch_size must lie in 1..10, the number of images; got 11"),
         ({"batch_size": 0}, "batch_size must lie in 1..10"),
         ({"seed": -1}, "seed must lie in"),
         ({"seed": 2**31}, "seed must lie in"),
@@ -194,5 +194,5 @@ def test_arguments_out_of_range_are_errors(source, change, message):
         training(source.select(range(10)), 1, **change)
 
 
-def test_a_single_picture_is_an_epoch(source):
+def test_a_single_image_is_an_epoch(source):
     assert indices(training(source.select([3]), 5, batch_size=1)).tolist() == [0] * 5

@@ -20,7 +20,7 @@ NAMES = [f"001.Wren/{letter}.jpg" for letter in "abcdef"]
 
 @pytest.fixture
 def tree(tmp_path, encode):
-    """CUB's layout: one picture to train on and six to test on, of which each has a mask with object."""
+    """CUB's layout: one image to train on and six to test on, of which each has a mask with object."""
     def write(name, content):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
@@ -60,35 +60,35 @@ def config_of(root, *metrics):
     return config
 
 
-def test_a_report_tells_how_many_pictures_have_a_mask_and_which_masks_have_to_be_mended(spoiled):
+def test_a_report_tells_how_many_images_have_a_mask_and_which_masks_have_to_be_mended(spoiled):
     report = check_report.check_splits(config_of(spoiled), ["train", "test"])
     assert report["splits"]["train"]["masks"] is None
     assert report["splits"]["test"]["masks"] == {
         "masks": 5, "without": NAMES[:1], "broken": [{"name": NAMES[1], "reason": "truncated or damaged PNG"}],
-        "wrong_size": [{"name": NAMES[2], "size": [30, 20], "picture_size": [20, 30]}], "empty": [NAMES[3]],
+        "wrong_size": [{"name": NAMES[2], "size": [30, 20], "image_size": [20, 30]}], "empty": [NAMES[3]],
     }  # fmt: skip
     assert report["problems"] == 3
     lines = check_report.as_text(report).split("\n")
-    at = lines.index("  5 of 6 pictures have a mask")
+    at = lines.index("  5 of 6 images have a mask")
     assert lines[at + 1 :] == [
         "  masks that cannot be used: 1", f"    {NAMES[1]}: truncated or damaged PNG",
-        "  masks of another size than their picture: 1",
-        f"    {NAMES[2]}: 30 x 20 (height x width), its picture 20 x 30",
+        "  masks of another size than their image: 1",
+        f"    {NAMES[2]}: 30 x 20 (height x width), its image 20 x 30",
         "  masks without object (no pixel is brighter than half of the range): 1", f"    {NAMES[3]}",
-        "  pictures without a mask: 1", f"    {NAMES[0]}",
+        "  images without a mask: 1", f"    {NAMES[0]}",
         "", "3 problems.", "",
     ]  # fmt: skip
     assert "  no masks" in lines[:at]
 
 
-def test_headers_tell_sizes_and_a_picture_without_size_tells_nothing_of_its_mask(spoiled, encode):
+def test_headers_tell_sizes_and_a_image_without_size_tells_nothing_of_its_mask(spoiled, encode):
     (spoiled / "images" / NAMES[2]).write_bytes(b"")
     (spoiled / "segmentations" / NAMES[4]).with_suffix(".png").write_bytes(b"GIF89a" + bytes(40))
     (spoiled / "segmentations" / NAMES[5]).with_suffix(".png").write_bytes(encode(np.zeros([5, 6], np.uint8)))
     found = check_report.check_splits(config_of(spoiled), ["test"], headers_only=True)["splits"]["test"]["masks"]
     assert found == {
         "masks": 5, "without": NAMES[:1], "broken": [{"name": NAMES[4], "reason": "a GIF; only JPEG and PNG are read"}],
-        "wrong_size": [{"name": NAMES[5], "size": [5, 6], "picture_size": [20, 30]}], "empty": [],
+        "wrong_size": [{"name": NAMES[5], "size": [5, 6], "image_size": [20, 30]}], "empty": [],
     }  # fmt: skip
 
 
@@ -102,16 +102,16 @@ def test_the_status_says_whether_a_mask_has_to_be_mended(tree, spoiled, capsys):
     for name in NAMES[1:4]:  # the first one stays without, which is no problem
         (tree / "segmentations" / name).with_suffix(".png").write_bytes(good)
     check_data.main(config_of(tree), **{**options, "json": False})
-    assert "pictures without a mask: 1" in capsys.readouterr().out
+    assert "images without a mask: 1" in capsys.readouterr().out
 
 
 def test_an_evaluation_that_needs_masks_lists_all_that_cannot_be_used_before_anything_else(spoiled, tmp_path):
     folder = spoiled / "segmentations" / "001.Wren"
     expected = (
-        "3 of 6 masks cannot be used; pxap needs a mask for each picture, a JPEG or PNG of the picture's size:\n"
+        "3 of 6 masks cannot be used; pxap needs a mask for each image, a JPEG or PNG of the image's size:\n"
         f"  {folder / 'a.png'}: file not found\n"
         f"  {folder / 'b.png'}: truncated or damaged PNG\n"
-        f"  {folder / 'c.png'}: 30 x 20 (height x width), its picture 20 x 30\n"
+        f"  {folder / 'c.png'}: 30 x 20 (height x width), its image 20 x 30\n"
         "Repair or add them, or leave pxap out of config.evaluation.metrics."
     )
     config = config_of(spoiled, "corloc", "pxap")
@@ -143,4 +143,4 @@ def test_the_program_ends_with_that_sentence(spoiled, tmp_path):
     command = [sys.executable, "-m", "ornet_tf.evaluate", f"--config={config}", f"--workdir={tmp_path / 'run'}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "Error: 3 of 6 masks cannot be used; pxap needs a mask for each picture" in done.stderr
+    assert "Error: 3 of 6 masks cannot be used; pxap needs a mask for each image" in done.stderr

@@ -21,7 +21,7 @@ HEIGHT, WIDTH = 18, 29
 @pytest.fixture(scope="module", name="pair")
 def _pair():
     """A JPEG and a PNG of the same image, without metadata."""
-    image = broken_files.picture(np.random.default_rng(6), HEIGHT, WIDTH)
+    image = broken_files.image(np.random.default_rng(6), HEIGHT, WIDTH)
     return broken_files.encode(image, "JPEG"), broken_files.encode(image, "PNG")
 
 

@@ -11,9 +11,9 @@ from tests import broken_files, damaged_metadata
 def read(file):
     """Reads as our code does: header, EXIF, orientation, pixels; returns the error's class, or None."""
     try:
-        with Image.open(io.BytesIO(file)) as picture:
-            picture.getexif()
-            np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+        with Image.open(io.BytesIO(file)) as image:
+            image.getexif()
+            np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except UNREADABLE as error:
         return type(error)
     return None
@@ -31,6 +31,6 @@ def test_whatever_is_damaged_is_one_of_them():
     assert None in found
 
 
-def test_what_is_no_picture_s_fault_is_none_of_them():
+def test_what_is_no_image_s_fault_is_none_of_them():
     for error in (KeyboardInterrupt, SystemExit, NameError, ImportError):
         assert not issubclass(error, UNREADABLE)

@@ -1,4 +1,4 @@
-"""Resizing against Pillow; views by what happens to a rectangle that is drawn into a picture."""
+"""Resizing against Pillow; views by what happens to a rectangle that is drawn into an image."""
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,13 +21,13 @@ def training_views(seeds, *, resize=RESIZE, crop=CROP, horizontal_flip=True):
     return transforms.View(*(field.numpy() for field in views))
 
 
-def picture(height, width, seed=0):
+def random_image(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 @pytest.mark.parametrize("size", [(97, 61), (61, 97), (23, 31), (300, 20), (40, 40), (1, 1), (1, 200)])
 def test_resized_is_pillows_bilinear(size):
-    pixels = picture(*size)
+    pixels = random_image(*size)
     expected = np.asarray(Image.fromarray(pixels).resize((40, 40), Image.Resampling.BILINEAR)).astype(int)
     resized = transforms.resize_image(tf.constant(pixels), 40)
     assert resized.dtype == tf.uint8
@@ -37,8 +37,8 @@ def test_resized_is_pillows_bilinear(size):
     assert difference.mean() < 0.2
 
 
-def test_a_resized_picture_stays_as_it_is():
-    once = transforms.resize_image(tf.constant(picture(70, 90)), 40)
+def test_a_resized_image_stays_as_it_is():
+    once = transforms.resize_image(tf.constant(random_image(70, 90)), 40)
     any_size = [tf.TensorSpec([None, None, 3], tf.uint8)]
     again = tf.function(lambda image: transforms.resize_image(image, 40), input_signature=any_size)
     np.testing.assert_array_equal(again(once), once)
@@ -46,10 +46,10 @@ def test_a_resized_picture_stays_as_it_is():
 
 @pytest.mark.parametrize("size", [(427, 640), (333, 500), (7, 13), (375, 500), (200, 200), (1, 90)])
 @pytest.mark.parametrize("resize, crop", [(256, 224), (40, 33), (24, 20), (300, 256)])
-def test_a_view_of_a_picture_is_that_of_the_resized_picture_to_the_last_bit(size, resize, crop):
+def test_a_view_of_a_image_is_that_of_the_resized_image_to_the_last_bit(size, resize, crop):
     # In float32 a part that is resized alone is another one: each of the sides 256, 40, 24 and 300 has a size here
     # whose places are rounded, and pixels that show it.
-    pixels = tf.constant(picture(*size, seed=size[0]))
+    pixels = tf.constant(random_image(*size, seed=size[0]))
     whole = transforms.resize_image(pixels, resize)
     for start in ((0, 0), (resize - crop, resize - crop), (1, resize - crop - 1), (resize - crop, 3)):
         top, left = (tf.constant(place / resize, tf.float32) for place in start)
@@ -63,7 +63,7 @@ def test_a_view_of_a_picture_is_that_of_the_resized_picture_to_the_last_bit(size
 
 @pytest.mark.parametrize("resize, crop, start", [(40, 33, 3), (40, 32, 4), (41, 32, 4), (40, 40, 0), (256, 224, 16)])
 def test_evaluation_view_is_the_centre_crop(resize, crop, start):
-    pixels = picture(resize, resize)
+    pixels = random_image(resize, resize)
     view = transforms.evaluation_view(resize=resize, crop=crop)
     part = transforms.apply(tf.constant(pixels), view, resize=resize, crop=crop)
     assert part.dtype == tf.float32
@@ -71,7 +71,7 @@ def test_evaluation_view_is_the_centre_crop(resize, crop, start):
 
 
 def test_training_view_is_the_crop_that_it_states():
-    pixels = picture(RESIZE, RESIZE)
+    pixels = random_image(RESIZE, RESIZE)
     flips = set()
     for seed in SEEDS[:12]:
         view = transforms.training_view(tf.constant(seed), resize=RESIZE, crop=CROP, horizontal_flip=True)
@@ -118,7 +118,7 @@ def test_training_view_is_a_function_of_its_seed():
     assert [float(field) for field in small] == [float(field) for field in large]
 
 
-def test_without_flips_and_margin_the_view_is_the_picture():
+def test_without_flips_and_margin_the_view_is_the_image():
     views = training_views(SEEDS[:200], resize=RESIZE, crop=RESIZE, horizontal_flip=False)
     assert not views.flip.any()
     assert not views.top.any()
@@ -126,7 +126,7 @@ def test_without_flips_and_margin_the_view_is_the_picture():
 
 
 @pytest.mark.parametrize("seed", [None, *range(12)])
-def test_boxes_follow_a_rectangle_drawn_into_the_picture(seed):
+def test_boxes_follow_a_rectangle_drawn_into_the_image(seed):
     height, width, resize, crop = 90, 150, 120, 96
     ymin, xmin, ymax, xmax = 31, 44, 66, 97
     pixels = np.zeros((height, width, 3), np.uint8)
@@ -160,7 +160,7 @@ def test_boxes_are_moved_as_float64_says():
 
 
 @pytest.mark.parametrize("resize, crop", [(10, 11), (10, 0), (0, 0), (-4, -5)])
-def test_a_crop_larger_than_the_picture_is_an_error(resize, crop):
+def test_a_crop_larger_than_the_image_is_an_error(resize, crop):
     for make in (
         lambda: transforms.evaluation_view(resize=resize, crop=crop),
         lambda: transforms.training_view(tf.constant([1, 2]), resize=resize, crop=crop, horizontal_flip=False),
@@ -169,7 +169,7 @@ def test_a_crop_larger_than_the_picture_is_an_error(resize, crop):
             make()
 
 
-def test_a_mask_is_mirrored_with_its_picture():
+def test_a_mask_is_mirrored_with_its_image():
     mask = np.random.default_rng(0).integers(0, 2, (30, 41)) > 0
     view = transforms.training_view(tf.constant([0, 1]), resize=24, crop=20, horizontal_flip=True)
     for flip in (False, True):

@@ -77,8 +77,8 @@ def test_data_that_is_not_there_is_named_in_one_sentence(name, tmp_path, monkeyp
     assert "\n" not in str(error.value)
 
 
-def test_a_picture_that_is_named_twice_is_named_to_the_user():
-    with pytest.raises(UserError, match="names the picture 'b.jpg' twice"):
+def test_a_image_that_is_named_twice_is_named_to_the_user():
+    with pytest.raises(UserError, match="names the image 'b.jpg' twice"):
         Source(["a"], [b"1", b"2", b"3"], ["a.jpg", "b.jpg", "b.jpg"], np.zeros(3, np.int32))
 
 

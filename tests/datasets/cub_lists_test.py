@@ -36,12 +36,12 @@ def test_a_byte_order_mark_and_line_ends_of_any_system_change_nothing(root, name
 
 
 @pytest.mark.parametrize("zeros", ["0 0 0 0", "0.0 0.0 0.0 0.0"])
-def test_four_zeros_are_a_picture_without_an_object(root, zeros, caplog):
+def test_four_zeros_are_a_image_without_an_object(root, zeros, caplog):
     edit(root / "bounding_boxes.txt", "0.0 0.0 12.0 9.0", zeros)
     with caplog.at_level("WARNING", logger="absl"):
         source = cub.load("test", root=root)
     assert [box.shape for box in source.boxes] == [(0, 4), (1, 4), (1, 4)]
-    assert "1 of 3 pictures have no object, a box of 0 0 0 0" in caplog.text
+    assert "1 of 3 images have no object, a box of 0 0 0 0" in caplog.text
 
 
 def test_files_may_be_absolute_or_have_dots_as_long_as_they_lie_below_images(root):

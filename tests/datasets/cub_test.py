@@ -37,7 +37,7 @@ def test_boxes_become_half_open_corners(root):
     np.testing.assert_array_equal(np.concatenate(source.boxes), [[0, 0, 9, 12], [30, 139, 294, 292], [5, 4, 12, 10]])
 
 
-def test_masks_are_taken_from_beside_the_pictures_or_from_the_folder_that_is_named(root, tmp_path_factory):
+def test_masks_are_taken_from_beside_the_images_or_from_the_folder_that_is_named(root, tmp_path_factory):
     assert cub.load("test", root=root).masks is cub.load("train", root=root).masks is None
     elsewhere = tmp_path_factory.mktemp("masks")
     for folder in (root / "segmentations", elsewhere):
@@ -91,7 +91,7 @@ def test_a_part_of_the_classes_gets_labels_from_zero(root):
     np.testing.assert_array_equal(source.labels, [0, 1])
 
 
-def test_pictures_of_classes_that_are_not_listed_are_left_out(root):
+def test_images_of_classes_that_are_not_listed_are_left_out(root):
     edit(root / "classes.txt", "7 007.Parakeet_Auklet\n", "")
     source = cub.load("train", root=root)
     assert ids_of(source) == [5, 12, 13, 40, 41]
@@ -114,7 +114,7 @@ def test_a_missing_root_is_named(tmp_path):
     ("split", "options", "error", "message"),
     [
         ("val", {}, ValueError, "train, validation, test, got 'val'"),
-        ("validation", {}, ValueError, "validation split has no pictures. Set validation_per_class"),
+        ("validation", {}, ValueError, "validation split has no images. Set validation_per_class"),
         ("train", {"validation_per_class": 2}, ValueError, "below 2.*class 7, got 2"),
         ("train", {"validation_per_class": -1}, ValueError, "at least 0, got -1"),
         ("train", {"validation_per_class": 0.5}, UserError, "validation_per_class .* 0.5"),
@@ -177,9 +177,9 @@ def test_real_birds():
         for path, (box,) in zip(source.images, source.boxes):
             with Image.open(path) as image:
                 width, height = image.size
-                # Boxes are in the frame of the stored file; the pipeline turns pictures upright.
+                # Boxes are in the frame of the stored file; the pipeline turns images upright.
                 assert image.getexif().get(0x0112, 1) in (0, 1)
             over = max(-box[0], -box[1], box[2] - height, box[3] - width)
             if over > 0:
                 outside.append((over, path))
-    assert all(over <= 1 for over, _ in outside), f"boxes outside of their pictures: {outside}"
+    assert all(over <= 1 for over, _ in outside), f"boxes outside of their images: {outside}"

@@ -1,4 +1,4 @@
-"""A small data set in the layout of CUB-200-2011: its listings, without pictures."""
+"""A small data set in the layout of CUB-200-2011: its listings, without images."""
 from __future__ import annotations
 
 # (image id, class id, file, 1 = training, x y width height); ids with gaps and in no order of class.
@@ -18,7 +18,7 @@ LISTINGS = ("classes.txt", "images.txt", "image_class_labels.txt", "train_test_s
 
 
 def write(root):
-    """Writes the listings and an empty folder of pictures."""
+    """Writes the listings and an empty folder of images."""
     (root / "images").mkdir(parents=True)
     write = {
         "classes.txt": ["2 002.Laysan_Albatross", "7 007.Parakeet_Auklet", "9 009.Brewer_Blackbird"],
@@ -39,6 +39,6 @@ def edit(path, old, new):
 
 
 def ids_of(source):
-    """Returns the ids of a source's pictures."""
+    """Returns the ids of a source's images."""
     id_of = {file: i for i, _, file, _, _ in ROWS}
     return [id_of[name] for name in source.names]

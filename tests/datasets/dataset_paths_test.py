@@ -105,7 +105,7 @@ def test_the_home_folder_may_be_abbreviated(valid, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("folder", ["gs://bucket/cache", " "])
-def test_the_cache_of_pictures_is_on_this_machine(folder, encode):
+def test_the_cache_of_images_is_on_this_machine(folder, encode):
     config = ornet.default()
     config.dataset.options = {"root": "."}
     config_check.validate(config)

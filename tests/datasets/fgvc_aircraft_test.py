@@ -9,7 +9,7 @@ from ornet_tf.data.source import MissingSplit
 from ornet_tf.datasets import fgvc_aircraft
 from tests.datasets import config_source
 
-PICTURES = {  # variant, family, box
+IMAGES = {  # variant, family, box
     "train": {"1025794": ("707-320", "Boeing 707", "1 1 60 40"), "0034309": ("DC-3", "DC-3", "3 14 59 31"),
               "0000004": ("707-320", "Boeing 707", "5 5 5 5")},
     "val": {"0056978": ("707-320", "Boeing 707", "2 3 4 5"), "0000009": ("DC-3", "DC-3", "7 8 9 10")},
@@ -22,11 +22,11 @@ def root(tmp_path):
     folder = tmp_path / "fgvc" / "data"
     (folder / "images").mkdir(parents=True)
     boxes = []
-    for name, rows in PICTURES.items():
+    for name, rows in IMAGES.items():
         for level, column in (("variant", 0), ("family", 1)):
-            lines = [f"{picture} {row[column]}" for picture, row in rows.items()]
+            lines = [f"{image} {row[column]}" for image, row in rows.items()]
             (folder / f"images_{level}_{name}.txt").write_text("\n".join(lines) + "\n")
-        boxes += [f"{picture} {row[2]}" for picture, row in rows.items()]
+        boxes += [f"{image} {row[2]}" for image, row in rows.items()]
     (folder / "images_box.txt").write_text("\n".join(sorted(boxes)) + "\n")
     return tmp_path / "fgvc"
 
@@ -35,11 +35,11 @@ def names(source):
     return [name[:-4] for name in source.names]
 
 
-def test_the_official_splits_have_their_pictures_and_classes(root):
+def test_the_official_splits_have_their_images_and_classes(root):
     for folder in (root, root / "data"):
         train, validation, test = (fgvc_aircraft.load(s, root=folder) for s in ("train", "validation", "test"))
         for source, name in ((train, "train"), (validation, "val"), (test, "test")):
-            assert names(source) == list(PICTURES[name])
+            assert names(source) == list(IMAGES[name])
             assert source.class_names == ["707-320", "DC-3", "MD-11"]
         np.testing.assert_array_equal(train.labels, [0, 1, 0])
         np.testing.assert_array_equal(test.labels, [2, 1])
@@ -62,8 +62,8 @@ def test_boxes_are_counted_from_1_and_name_their_last_pixel(root):
     assert whole.dtype == np.float32
 
 
-def test_training_and_validation_pictures_can_be_divided_anew(root):
-    both = set(PICTURES["train"]) | set(PICTURES["val"])
+def test_training_and_validation_images_can_be_divided_anew(root):
+    both = set(IMAGES["train"]) | set(IMAGES["val"])
     assert set(names(fgvc_aircraft.load("train", root=root, validation_per_class=0))) == both
     with pytest.raises(MissingSplit, match="Set validation_per_class above 0, or to None"):
         fgvc_aircraft.load("validation", root=root, validation_per_class=0)
@@ -73,7 +73,7 @@ def test_training_and_validation_pictures_can_be_divided_anew(root):
         train, validation = fgvc_aircraft.load("train", **options), fgvc_aircraft.load("validation", **options)
         assert set(names(train)) | set(names(validation)) == both and len(train) + len(validation) == len(both)
         np.testing.assert_array_equal(np.sort(validation.labels), [0, 1])
-        assert names(fgvc_aircraft.load("test", **options)) == list(PICTURES["test"])
+        assert names(fgvc_aircraft.load("test", **options)) == list(IMAGES["test"])
         choices.add(tuple(names(validation)))
     assert len(choices) > 2
 
@@ -81,45 +81,45 @@ def test_training_and_validation_pictures_can_be_divided_anew(root):
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
 def test_the_banner_is_cut_off_and_the_rest_stays(root, subsampling):
     rng = np.random.default_rng(3)
-    for picture in PICTURES["train"]:
+    for image in IMAGES["train"]:
         coarse = Image.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8)).resize((90, 77), Image.BICUBIC)
         coarse.paste((255, 255, 255), (0, 57, 90, 77))
-        coarse.save(root / "data" / "images" / f"{picture}.jpg", quality=88, subsampling=subsampling)
+        coarse.save(root / "data" / "images" / f"{image}.jpg", quality=88, subsampling=subsampling)
     copies = root / "copies" / "deep"
     source = fgvc_aircraft.load("train", root=root, banner_free=copies)
-    assert source.images == [str(copies / f"{picture}.jpg") for picture in PICTURES["train"]]
-    for picture, path in zip(PICTURES["train"], source.images):
-        with Image.open(path) as copy, Image.open(root / "data" / "images" / f"{picture}.jpg") as original:
+    assert source.images == [str(copies / f"{image}.jpg") for image in IMAGES["train"]]
+    for image, path in zip(IMAGES["train"], source.images):
+        with Image.open(path) as copy, Image.open(root / "data" / "images" / f"{image}.jpg") as original:
             assert (copy.size, copy.format) == ((90, 57), "JPEG")
             assert copy.quantization == original.quantization
             difference = np.abs(np.asarray(copy, int) - np.asarray(original, int)[:57])
         # Blocks of 8 (16 with subsampled colours) rows that the banner reached into are quantised anew.
         assert difference[:48].max() <= 8 and difference[:48].mean() < 1
         assert difference.mean() < 4
-    assert sorted(os.listdir(copies)) == sorted(f"{picture}.jpg" for picture in PICTURES["train"])
+    assert sorted(os.listdir(copies)) == sorted(f"{image}.jpg" for image in IMAGES["train"])
     before = {path: os.stat(path).st_mtime_ns for path in source.images}
     fgvc_aircraft.load("train", root=root, banner_free=copies)
     assert before == {path: os.stat(path).st_mtime_ns for path in source.images}
 
 
 def test_what_cannot_be_cut_is_left_for_the_check_to_name(root):
-    (root / "data" / "images" / "1025794.jpg").write_bytes(b"no picture")
+    (root / "data" / "images" / "1025794.jpg").write_bytes(b"no image")
     Image.new("RGB", (30, 12)).save(root / "data" / "images" / "0034309.jpg")  # not higher than the banner
     source = fgvc_aircraft.load("train", root=root, banner_free=root / "copies")
     with open(source.images[0], "rb") as file:
-        assert file.read() == b"no picture"
-    with Image.open(source.images[1]) as picture:
-        assert picture.size == (30, 12)
+        assert file.read() == b"no image"
+    with Image.open(source.images[1]) as image:
+        assert image.size == (30, 12)
     assert not os.path.exists(source.images[2])  # as its original
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("images_variant_test.txt", "0698580 MD-11", "0698580", "test.txt, line 1: expected '<picture> <class>'"),
+        ("images_variant_test.txt", "0698580 MD-11", "0698580", "test.txt, line 1: expected '<image> <class>'"),
         ("images_variant_test.txt", "0000012", "0698580", "test.txt, line 2: .*each once, got '0698580 DC-3'"),
         ("images_box.txt", "0698580 2 2 30 20", "0698580 2 2 30", "images_box.txt, line 6: expected .*<ymax>"),
-        ("images_box.txt", "0698580", "0000012", "box.txt, line 6: expected each picture once, got '0000012'"),
+        ("images_box.txt", "0698580", "0000012", "box.txt, line 6: expected each image once, got '0000012'"),
         ("images_box.txt", "0698580", "0698581", "images_box.txt: .*none for 0698580"),
     ],
 )
@@ -150,11 +150,11 @@ def test_wrong_options_and_folders_are_explained(root, tmp_path):
 
 
 def test_its_configuration_trains_on_both_parts_without_the_banner(root, tmp_path):
-    for picture in (name for rows in PICTURES.values() for name in rows):
-        Image.new("RGB", (60, 60)).save(root / "data" / "images" / f"{picture}.jpg")
+    for image in (name for rows in IMAGES.values() for name in rows):
+        Image.new("RGB", (60, 60)).save(root / "data" / "images" / f"{image}.jpg")
     options = {"root": root, "banner_free": tmp_path / "cut"}
     assert len(config_source.load("fgvc_aircraft", "train", **options)) == 5
     test = config_source.load("fgvc_aircraft", "test", **options)
-    with Image.open(test.images[0]) as picture:
-        assert picture.size == (60, 40)
+    with Image.open(test.images[0]) as image:
+        assert image.size == (60, 40)
     np.testing.assert_array_equal(test.boxes[0], [[1, 1, 20, 30]])

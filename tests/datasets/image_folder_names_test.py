@@ -38,15 +38,15 @@ def test_absolute_paths_through_other_links_are_read(tmp_path, place):
     boxes = image_folder.load("test", root=root).boxes
     np.testing.assert_array_equal(np.concatenate(boxes), [[2, 1, 4, 3], [3, 2, 5, 4], [6, 5, 8, 7]])
     (root / place / "boxes.csv").write_text(f"{HEADER}{tmp_path}/alias/\0/2.jpg,1,2,3,4")
-    with pytest.raises(UserError, match="line 2: expected a picture below|expected a CSV table"):
+    with pytest.raises(UserError, match="line 2: expected an image below|expected a CSV table"):
         image_folder.load("test", root=root)
 
 
-@pytest.mark.parametrize("file", ["/elsewhere/test/cat/2.jpg", "C:\\\\pictures\\\\cat\\\\2.jpg", "{}/train/cat/9.jpg"])
+@pytest.mark.parametrize("file", ["/elsewhere/test/cat/2.jpg", "C:\\\\images\\\\cat\\\\2.jpg", "{}/train/cat/9.jpg"])
 def test_absolute_paths_elsewhere_are_explained(tmp_path, file):
     make(tmp_path, "train/cat/1.jpg", "test/cat/2.jpg")
     (tmp_path / "boxes.csv").write_text(HEADER + f"{file.format(tmp_path)},1,2,3,4\n")
-    message = f"csv, line 2: expected a picture below {tmp_path}; a path may be absolute, or relative to that folder"
+    message = f"csv, line 2: expected an image below {tmp_path}; a path may be absolute, or relative to that folder"
     with pytest.raises(UserError, match=message):
         image_folder.load("test", root=tmp_path)
 

@@ -1,4 +1,4 @@
-"""A user's own pictures: both layouts, the division by hash, the table of boxes, and what users get wrong."""
+"""A user's own images: both layouts, the division by hash, the table of boxes, and what users get wrong."""
 from __future__ import annotations
 
 import os
@@ -32,7 +32,7 @@ def log(caplog):
     return caplog
 
 
-def test_classes_are_sorted_and_pictures_found_at_any_depth(tmp_path, log):
+def test_classes_are_sorted_and_images_found_at_any_depth(tmp_path, log):
     make(tmp_path, "dog/1.JPG", "dog/deep/er/2.jpeg", "cat/b.Png", "cat/a.jpg", "Ant/x.jpg")
     make(tmp_path, "cat/notes.txt", "cat/c.gif", "stray.jpg", "boxes.csv")
     make(tmp_path, ".hidden/1.jpg", "dog/.3.jpg", "cat/.git/4.jpg")
@@ -54,7 +54,7 @@ def test_split_folders_share_their_classes(tmp_path, log):
     assert (train.names, validation.names) == (["train/cat/1.jpg", "train/owl/1.jpg"], ["validation/cat/2.jpg"])
     np.testing.assert_array_equal(train.labels, [1, 2])
     np.testing.assert_array_equal(test.labels, [0, 2])
-    assert "the train split has no picture of bee" in log.text
+    assert "the train split has no image of bee" in log.text
 
 
 def test_fractions_divide_every_class_and_nothing_is_lost(tmp_path):
@@ -81,7 +81,7 @@ def test_the_division_does_not_depend_on_where_the_folder_is(tmp_path):
     assert parts[0] == parts[1]
 
 
-def test_adding_and_removing_pictures_moves_no_other(tmp_path):
+def test_adding_and_removing_images_moves_no_other(tmp_path):
     make(tmp_path, *(f"cat/{i}.jpg" for i in range(100)))
     options = {"root": tmp_path, "validation_fraction": 0.3, "test_fraction": 0.3}
     before = {name: split for split in SPLITS for name in image_folder.load(split, **options).names}
@@ -153,7 +153,7 @@ def test_boxes_of_a_table_in_a_split_folder_with_columns_in_any_order(tmp_path):
     write(tmp_path / "test" / "marks.csv", text, encoding="utf-8-sig")
     source = image_folder.load("test", root=tmp_path, boxes_csv="marks.csv")
     np.testing.assert_array_equal(np.concatenate(source.boxes), [[2, 1, 4, 3], [6, 5, 8, 7]])
-    # No table stands above the validation pictures: nothing is known, which is not the same as "no object".
+    # No table stands above the validation images: nothing is known, which is not the same as "no object".
     assert image_folder.load("validation", root=tmp_path, boxes_csv="marks.csv").boxes is None
 
 
@@ -221,7 +221,7 @@ def test_folders_that_fit_neither_layout_are_explained(tmp_path, names, message)
     ("split", "options", "message"),
     [
         ("valid", {}, "train, validation, test, got 'valid'"),
-        ("validation", {}, "validation split has no pictures. Set validation_fraction"),
+        ("validation", {}, "validation split has no images. Set validation_fraction"),
         ("train", {"validation_fraction": 1.0}, "validation_fraction to be at least 0 and below 1, got 1.0"),
         ("train", {"test_fraction": -0.1}, "test_fraction to be at least 0 and below 1, got -0.1"),
         ("train", {"test_fraction": 0.1}, "test_fraction 0 beside a folder test/, got 0.1"),
@@ -233,7 +233,7 @@ def test_wrong_options_are_explained(tmp_path, split, options, message):
         image_folder.load(split, root=tmp_path, **options)
 
 
-def test_fractions_must_leave_pictures_for_training(tmp_path):
+def test_fractions_must_leave_images_for_training(tmp_path):
     make(tmp_path, "cat/1.jpg")
     with pytest.raises(ValueError, match="sum is below 1, got 0.5 . 0.5"):
         image_folder.load("train", root=tmp_path, validation_fraction=0.5, test_fraction=0.5)

@@ -10,7 +10,7 @@ from tests.datasets import config_source
 
 WNIDS = ("n01440764", "n01443537", "n02012849")
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
-# Facts of ILSVRC2012: validation picture 83 is 500 x 375 and its box covers all of it; 87 is 120 x 90.
+# Facts of ILSVRC2012: validation image 83 is 500 x 375 and its box covers all of it; 87 is 120 x 90.
 VAL = {1: ("n02012849", [(111, 108, 441, 193)]), 83: ("n01440764", [(0, 0, 499, 374)]),
        87: ("n01443537", [(12, 0, 119, 89), (0, 1, 2, 3)])}  # fmt: skip
 HALF_OPEN = [[[108, 111, 194, 442]], [[0, 0, 375, 500]], [[0, 12, 90, 120], [1, 0, 4, 3]]]
@@ -26,7 +26,7 @@ def xml(wnid, boxes):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Three classes of four training pictures, a flat val/, XML files and Kaggle's tables."""
+    """Three classes of four training images, a flat val/, XML files and Kaggle's tables."""
     for wnid in WNIDS:
         (tmp_path / "Data" / "train" / wnid).mkdir(parents=True)
         (tmp_path / "Annotations" / "train" / wnid).mkdir(parents=True)
@@ -66,7 +66,7 @@ def sorted_into_folders(tree):
         path.rename(tree / "Data" / "val" / wnid / path.name)
 
 
-def test_training_pictures_have_the_class_of_their_folder_and_no_boxes(tree):
+def test_training_images_have_the_class_of_their_folder_and_no_boxes(tree):
     source = imagenet.load("train", root=tree / "Data", boxes=tree / "Annotations")
     assert (len(source), list(source.class_names), source.boxes) == (12, list(WNIDS), None)
     assert source.names[4] == "train/n01443537/n01443537_10.JPEG"
@@ -112,7 +112,7 @@ def test_validation_is_held_out_of_train_by_name_and_has_what_boxes_there_are(tr
     for name, boxes in zip(validation.names, validation.boxes):
         np.testing.assert_array_equal(boxes, [[2, 1, 5, 4]] if name.endswith("_7.JPEG") else np.zeros([0, 4]))
     assert any(len(boxes) for boxes in validation.boxes)
-    # The smallest SHA-256 of "seed/name" are chosen: another rule would move pictures of old runs between the splits.
+    # The smallest SHA-256 of "seed/name" are chosen: another rule would move images of old runs between the splits.
     chosen = sorted(name for name in names("validation") if "n01440764" in name)
     assert chosen == ["train/n01440764/n01440764_33.JPEG", "train/n01440764/n01440764_40.JPEG"]
 
@@ -129,7 +129,7 @@ def test_a_byte_order_mark_changes_nothing(tree):
         np.testing.assert_array_equal(source.boxes[0], HALF_OPEN[0])
 
 
-def test_pictures_without_an_xml_file_have_no_box(tree):
+def test_images_without_an_xml_file_have_no_box(tree):
     (tree / "Annotations" / "val" / "ILSVRC2012_val_00000083.xml").unlink()
     source = imagenet.load(
         "test", root=tree / "Data", boxes=tree / "Annotations", val_labels=tree / "LOC_val_solution.csv"
@@ -176,12 +176,12 @@ def test_what_is_wrong_is_said_in_a_sentence(tree, break_it, options, error, mes
     assert "\n" not in str(caught.value)
 
 
-def test_a_split_without_pictures_is_told_from_a_broken_data_set(tree):
-    with pytest.raises(MissingSplit, match="validation split has no pictures. Set validation_per_class"):
+def test_a_split_without_images_is_told_from_a_broken_data_set(tree):
+    with pytest.raises(MissingSplit, match="validation split has no images. Set validation_per_class"):
         imagenet.load("validation", root=tree / "Data")
     with pytest.raises(FileNotFoundError, match="train: no such folder; expected root"):
         imagenet.load("train", root=tree)
-    with pytest.raises(ValueError, match="below 4, the number of training pictures of class n01440764, got 4"):
+    with pytest.raises(ValueError, match="below 4, the number of training images of class n01440764, got 4"):
         imagenet.load("train", root=tree / "Data", validation_per_class=4)
     with pytest.raises(UserError, match="validation_per_class to be a whole number, got 0.5"):
         imagenet.load("train", root=tree / "Data", validation_per_class=0.5)

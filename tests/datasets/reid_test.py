@@ -66,11 +66,11 @@ def test_in_duke_0000_is_a_person(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_validation_takes_from_persons_with_enough_pictures(tmp_path, seed):
+def test_validation_takes_from_persons_with_enough_images(tmp_path, seed):
     options = {"root": write(tmp_path, MARKET), "validation_per_class": 1, "validation_seed": seed}
     train, validation = reid.load("train", **options), reid.load("validation", **options)
     assert train.class_names == validation.class_names == ["0002", "0007", "0010"]
-    np.testing.assert_array_equal(validation.labels, [0, 1])  # 0010 has one picture, which stays
+    np.testing.assert_array_equal(validation.labels, [0, 1])  # 0010 has one image, which stays
     assert sorted([*train.names, *validation.names]) == reid.load("train", root=tmp_path).names
 
 
@@ -124,13 +124,13 @@ def test_its_configuration_loads_the_tree(tmp_path):
     assert [len(config_source.load("reid", split, root=root)) for split in SPLITS] == [4, 2, 4]
 
 
-def test_lists_of_msmt_name_a_picture_once_below_its_folder(tmp_path):
+def test_lists_of_msmt_name_a_image_once_below_its_folder(tmp_path):
     write_msmt(tmp_path)
     lines = (tmp_path / "list_query.txt").read_text()
     (tmp_path / "list_query.txt").write_bytes(b"\xef\xbb\xbf" + lines.replace("\n", "\r\n").encode())
     assert len(reid.load("test", root=tmp_path, layout="msmt17")) == 3
     (tmp_path / "list_query.txt").write_text(lines + "./" + MSMT["list_gallery.txt"][0])
-    with pytest.raises(UserError, match="list_gallery.txt: expected each picture once, got 'test/0002/.*' again"):
+    with pytest.raises(UserError, match="list_gallery.txt: expected each image once, got 'test/0002/.*' again"):
         reid.load("test", root=tmp_path, layout="msmt17")
     (tmp_path / "list_query.txt").write_text("../0000_000_02_0302morning_0001_1.jpg 0\n")
     with pytest.raises(UserError, match="list_query.txt, line 1: expected a file below .*test, .* got '../0000_0"):

@@ -80,7 +80,7 @@ def test_a_missing_annotation_is_no_box_and_logged(root, caplog):
     (root / "Annotation" / TEST[0][:-4]).unlink()
     with caplog.at_level("WARNING", logger="absl"):
         assert [len(boxes) for boxes in stanford_dogs.load("test", root=root).boxes] == [0, 2]
-    assert "1 of 2 pictures have no annotation" in caplog.text
+    assert "1 of 2 images have no annotation" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_its_configuration_loads_the_tree(root):
 
 @pytest.mark.parametrize(
     ("lines", "message"),
-    [([*TEST, TEST[0]], f"expected each picture once, got '{TEST[0]}' again"), (["../dog.jpg"], "got '../dog.jpg'")],
+    [([*TEST, TEST[0]], f"expected each image once, got '{TEST[0]}' again"), (["../dog.jpg"], "got '../dog.jpg'")],
 )
-def test_a_list_names_pictures_of_the_data_set_once(root, lines, message):
+def test_a_list_names_images_of_the_data_set_once(root, lines, message):
     (root / "test_list.mat").unlink()
     (root / "test_list.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(TEST).encode())
     assert stanford_dogs.load("test", root=root).names == TEST

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from ornet_tf.datasets import tfds
 from ornet_tf.errors import UserError
-from tests.datasets.tiny_tfds import BOX, CLASSES, ORIENTATIONS, TinyBirds, fraction, picture
+from tests.datasets.tiny_tfds import BOX, CLASSES, ORIENTATIONS, TinyBirds, fraction, image
 
 library = pytest.importorskip("tensorflow_datasets")
 tf = pytest.importorskip("tensorflow")
@@ -30,12 +30,12 @@ def load(data_dir, tmp_path):
     return lambda split, **options: tfds.load(split, **{**defaults, **options})
 
 
-def test_pictures_are_the_stored_bytes_and_training_has_no_boxes(load, tmp_path):
+def test_images_are_the_stored_bytes_and_training_has_no_boxes(load, tmp_path):
     source = load("train")
     assert len(source) == 10
     assert source.class_names == CLASSES
     assert source.boxes is None
-    stored = {picture(shade=10 * i): i % 3 for i in range(10)}
+    stored = {image(shade=10 * i): i % 3 for i in range(10)}
     assert [stored.pop(pathlib.Path(path).read_bytes()) for path in source.images] == source.labels.tolist()
     assert source.labels.dtype == np.int32
     assert all(pathlib.Path(path).is_relative_to(tmp_path / "tiny_birds" / "1.0.0") for path in source.images)
@@ -43,7 +43,7 @@ def test_pictures_are_the_stored_bytes_and_training_has_no_boxes(load, tmp_path)
     assert len(set(source.names)) == 10
 
 
-def test_boxes_are_pixels_of_the_upright_picture(load):
+def test_boxes_are_pixels_of_the_upright_image(load):
     source = load("test")
     seen = set()
     for path, boxes in zip(source.images, source.boxes):
@@ -99,7 +99,7 @@ def test_files_lie_beside_the_data_by_default(load, data_dir):
     assert pathlib.Path(path).is_relative_to(data_dir / "ornet_tf_files" / "tiny_birds" / "1.0.0")
 
 
-def test_odd_pictures_are_kept_for_the_check_of_all_pictures(load):
+def test_odd_images_are_kept_for_the_check_of_all_images(load):
     source = load("test", splits={"test": "mixed"})
     kinds = {pathlib.Path(path).suffix: pathlib.Path(path).read_bytes()[:4] for path in source.images}
     assert sorted(pathlib.Path(path).suffix for path in source.images) == [".jpg", ".other", ".other", ".png"]
@@ -111,13 +111,13 @@ def test_odd_pictures_are_kept_for_the_check_of_all_pictures(load):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"splits": {"test": "gifs"}}, ValueError, "split gifs: expected JPEG or PNG pictures, got none"),
+        ({"splits": {"test": "gifs"}}, ValueError, "split gifs: expected JPEG or PNG images, got none"),
         ({"splits": {"test": "unlabelled"}}, ValueError, "split unlabelled: expected labels from 0 to 2, got -1"),
         ({"splits": {"test": "tset"}}, ValueError, "expected a split of tiny_birds/1.0.0, got 'tset'"),
         ({"splits": {"testing": "test"}}, ValueError, "splits to name train, validation, test, got 'testing'"),
         ({"cache_dir": "gs://bucket/files"}, ValueError, "^tfds: cache_dir: expected a path of this machine, got 'gs:"),
         ({"data_dir": "~nosuchuser/tfds"}, UserError, "^tfds: data_dir: .* ~nosuchuser is nobody's home"),
-        ({"image_key": "picture"}, ValueError, "image_key .* kind Image .image, mask, depth., got 'picture', None"),
+        ({"image_key": "image"}, ValueError, "image_key .* kind Image .image, mask, depth., got 'image', None"),
         ({"image_key": "label"}, ValueError, "image_key .* got 'label', ClassLabel"),
         ({"image_key": "depth"}, ValueError, "'depth' to be JPEG or PNG with whole numbers, got PNG of float32"),
         ({"label_key": "objects"}, ValueError, "label_key .* kind ClassLabel .label., got 'objects'"),
@@ -138,7 +138,7 @@ def test_a_missing_library_is_named(monkeypatch):
         tfds.load("train", name="mnist")
 
 
-def test_a_picture_without_objects_has_no_boxes(load):
+def test_a_image_without_objects_has_no_boxes(load):
     (boxes,) = load("test", splits={"test": "objectless"}).boxes
     assert boxes.shape == (0, 4)
 
@@ -182,7 +182,7 @@ def test_stanford_dogs_have_any_number_of_boxes(tmp_path):
     flat = library.features.BBox(0.25, 0.25, 0.25, 0.75)  # without an area: it is left out
     objects = [[fraction(BOX), fraction((0, 0, 48, 80))], [], [fraction((1, 2, 3, 4)), flat]]
     values = [
-        {"image": io.BytesIO(picture()), "label": i, "objects": [{"bbox": b} for b in boxes]}
+        {"image": io.BytesIO(image()), "label": i, "objects": [{"bbox": b} for b in boxes]}
         for i, boxes in enumerate(objects)
     ]
     with library.testing.mock_data(as_dataset_fn=stand_in(values), data_dir=str(tmp_path)):
@@ -190,7 +190,7 @@ def test_stanford_dogs_have_any_number_of_boxes(tmp_path):
     assert len(source.class_names) == 120
     for boxes, want in zip(source.boxes, [[BOX, (0, 0, 48, 80)], np.zeros((0, 4)), [(1, 2, 3, 4)]]):
         np.testing.assert_allclose(boxes, want, atol=1e-4)
-    assert [pathlib.Path(path).read_bytes() for path in source.images] == [picture()] * 3
+    assert [pathlib.Path(path).read_bytes() for path in source.images] == [image()] * 3
 
 
 def test_grey_digits_have_no_boxes(tmp_path):

@@ -7,13 +7,13 @@ import numpy as np
 import tensorflow_datasets as library
 from PIL import Image
 
-# (height, width) of the stored pictures and the box (ymin, xmin, ymax, xmax) of the bright object in each.
+# (height, width) of the stored images and the box (ymin, xmin, ymax, xmax) of the bright object in each.
 SIZE, BOX = (48, 80), (8, 16, 24, 56)
 ORIENTATIONS = range(1, 9)
 CLASSES = ["wren", "owl", "kiwi"]
 
 
-def picture(orientation=1, file_format="JPEG", shade=0):
+def image(orientation=1, file_format="JPEG", shade=0):
     pixels = np.full((*SIZE, 3), shade, np.uint8)
     pixels[BOX[0] : BOX[2], BOX[1] : BOX[3]] = 255
     exif = Image.Exif()
@@ -30,7 +30,7 @@ def fraction(box=BOX):
 
 
 class TinyBirds(library.core.GeneratorBasedBuilder):
-    """Shaded pictures with two kinds of boxes, and splits in which something is odd."""
+    """Shaded images with two kinds of boxes, and splits in which something is odd."""
 
     VERSION = library.core.Version("1.0.0")
     train_count = 10
@@ -49,14 +49,14 @@ class TinyBirds(library.core.GeneratorBasedBuilder):
         return library.core.DatasetInfo(builder=self, features=kinds.FeaturesDict(features))
 
     def _split_generators(self, dl_manager):
-        gif = picture(file_format="GIF")
+        gif = image(file_format="GIF")
         return {
-            "train": self._examples([picture(shade=10 * i) for i in range(self.train_count)]),
-            "test": self._examples([picture(i) for i in ORIENTATIONS]),
-            "mixed": self._examples([gif, picture(), b"", picture(file_format="PNG")]),
+            "train": self._examples([image(shade=10 * i) for i in range(self.train_count)]),
+            "test": self._examples([image(i) for i in ORIENTATIONS]),
+            "mixed": self._examples([gif, image(), b"", image(file_format="PNG")]),
             "gifs": self._examples([gif, gif]),
-            "unlabelled": self._examples([picture()], label=-1),
-            "objectless": self._examples([picture()], objects=[]),
+            "unlabelled": self._examples([image()], label=-1),
+            "objectless": self._examples([image()], objects=[]),
         }
 
     def _generate_examples(self):
@@ -69,6 +69,6 @@ class TinyBirds(library.core.GeneratorBasedBuilder):
                 "label": i % len(CLASSES) if label is None else label,
                 "objects": [{"bbox": fraction(box), "size": 1.0} for box in objects],
                 "head": fraction((8, 16, 16, 24)),
-                "mask": io.BytesIO(b"not a picture"),
+                "mask": io.BytesIO(b"not an image"),
                 "depth": np.zeros((2, 2, 1), np.float32),
             }

@@ -1,4 +1,4 @@
-"""Tests of what toybirds draws: sizes and places, and which parts of a picture tell the class."""
+"""Tests of what toybirds draws: sizes and places, and which parts of an image tell the class."""
 from __future__ import annotations
 
 import colorsys
@@ -13,7 +13,7 @@ from ornet_tf.datasets import _toybirds_drawing as drawing
 from ornet_tf.datasets import toybirds
 
 
-def _pictures(source) -> np.ndarray:
+def _images(source) -> np.ndarray:
     return np.stack([np.asarray(Image.open(io.BytesIO(image))) for image in source.images])
 
 
@@ -25,9 +25,9 @@ def _grown(mask: np.ndarray, by: int) -> np.ndarray:
     return np.any([padded[:, y : y + height, x : x + width] for y, x in shifts], axis=0)
 
 
-def _hue_histograms(pictures, inside, bins=18):
+def _hue_histograms(images, inside, bins=18):
     """The hues of the pixels inside, weighted with their chroma: float64 [N, bins], each row of sum 1."""
-    pixels = pictures.astype(np.float64)
+    pixels = images.astype(np.float64)
     x = pixels[..., 0] - (pixels[..., 1] + pixels[..., 2]) / 2
     y = (pixels[..., 1] - pixels[..., 2]) * np.sqrt(0.75)
     hue, chroma = np.arctan2(y, x), np.hypot(x, y)
@@ -48,25 +48,25 @@ def _linear_accuracy(features, labels, classes):
 
 @pytest.fixture(scope="module")
 def sample():
-    """1500 test pictures with default options: source, pictures, masks."""
+    """1500 test images with default options: source, images, masks."""
     source = toybirds.load("test", test_count=1500)
-    return source, _pictures(source), toybirds.masks("test", test_count=1500)
+    return source, _images(source), toybirds.masks("test", test_count=1500)
 
 
-def test_picture_and_mask_of_one_index_do_not_depend_on_their_block():
+def test_image_and_mask_of_one_index_do_not_depend_on_their_block():
     style = drawing.Style(64, 6, 0.25, 0.25, 16.0, 7)
     indices = np.array([40, 3, 17])
-    pictures, drawn = drawing.draw(0, 2, indices, indices % 6, style)
+    images, drawn = drawing.draw(0, 2, indices, indices % 6, style)
     source = toybirds.load("test", test_count=41)
-    np.testing.assert_array_equal(pictures, _pictures(source)[indices])
+    np.testing.assert_array_equal(images, _images(source)[indices])
     np.testing.assert_array_equal(drawn, toybirds.masks("test", test_count=41)[indices])
 
 
 def test_masks_show_where_the_bird_is():
     """The same bird on two backgrounds: equal pixels well inside the mask, and nearly none outside."""
     options = {"test_count": 40, "head_blank_probability": 0.0}
-    plain = _pictures(toybirds.load("test", distractor_count=0, **options)).astype(int)
-    clutter = _pictures(toybirds.load("test", distractor_count=60, **options)).astype(int)
+    plain = _images(toybirds.load("test", distractor_count=0, **options)).astype(int)
+    clutter = _images(toybirds.load("test", distractor_count=60, **options)).astype(int)
     inside = toybirds.masks("test", test_count=40) > 0
     same = np.abs(plain - clutter).max(-1) <= 1
     assert same[~_grown(~inside, 1)].mean() > 0.999
@@ -87,7 +87,7 @@ def test_everything_scales_with_the_image_size():
     enlarged = small.repeat(3, axis=1).repeat(3, axis=2)
     iou = (large & enlarged).sum((1, 2)) / (large | enlarged).sum((1, 2))
     assert iou.mean() > 0.9 and iou.min() > 0.8
-    coarse, fine = (_pictures(toybirds.load("test", test_count=12, image_size=size)) for size in (64, 128))
+    coarse, fine = (_images(toybirds.load("test", test_count=12, image_size=size)) for size in (64, 128))
     means = fine.reshape(12, 64, 2, 64, 2, 3).mean((2, 4))
     assert np.abs(means - coarse).mean() < 6
 
@@ -100,7 +100,7 @@ def test_sizes(sample):
     assert abs(areas.mean() - 0.27) < 0.01
     assert abs(bird.mean() / 64**2 - 0.135) < 0.01
     assert abs(np.mean(head / bird) - 0.19) < 0.01
-    # A box around the head alone never answers, and neither does the whole picture.
+    # A box around the head alone never answers, and neither does the whole image.
     assert np.max(head / bird) < 0.4 and np.mean(areas > 0.5) < 0.05
 
 
@@ -135,31 +135,31 @@ def test_head_colours_tell_all_classes_apart(classes):
         np.testing.assert_array_equal(np.unique(colours[:, 0], axis=0), np.unique(colours[:, 1], axis=0))
 
 
-def _read_heads(pictures, masks, classes):
+def _read_heads(images, masks, classes):
     """Guesses the class from the colours in the head's middle and at its rim."""
     guesses = []
     ys, xs = np.mgrid[: masks.shape[1], : masks.shape[2]]
     prototypes = drawing.head_colours(classes).reshape(classes, 6) * 0.95
-    for picture, mask in zip(pictures, masks):
+    for image, mask in zip(images, masks):
         head = mask == drawing.HEAD
         distance = np.hypot(ys - ys[head].mean(), xs - xs[head].mean()) / np.sqrt(head.sum() / np.pi)
-        rim = picture[head & (distance > 0.68) & (distance < 0.88)].mean(0)
-        middle = picture[head & (distance < 0.4)].mean(0)
+        rim = image[head & (distance > 0.68) & (distance < 0.88)].mean(0)
+        middle = image[head & (distance < 0.4)].mean(0)
         guesses.append(np.linalg.norm(prototypes - np.concatenate([rim, middle]), axis=1).argmin())
     return np.array(guesses)
 
 
-def _read_bodies(pictures, masks, classes):
+def _read_bodies(images, masks, classes):
     """Guesses the class from the hue of the body's mean colour."""
-    means = [picture[mask == drawing.BODY].mean(0) / 255 for picture, mask in zip(pictures, masks)]
+    means = [image[mask == drawing.BODY].mean(0) / 255 for image, mask in zip(images, masks)]
     hues = np.array([360 * colorsys.rgb_to_hsv(*mean)[0] for mean in means])
     return np.round(hues * classes / 360).astype(int) % classes
 
 
 def test_cues_are_as_strong_as_their_options_say(sample):
-    source, pictures, masks = sample
-    heads, bodies = _read_heads(pictures, masks, 6), _read_bodies(pictures, masks, 6)
-    # A head is blank, and a body from a random class, in a quarter of the pictures; 1/6 of those are still right.
+    source, images, masks = sample
+    heads, bodies = _read_heads(images, masks, 6), _read_bodies(images, masks, 6)
+    # A head is blank, and a body from a random class, in a quarter of the images; 1/6 of those are still right.
     assert abs(np.mean(heads == source.labels) - (0.75 + 0.25 / 6)) < 0.04
     in_place = 0.939  # the part of a normal distribution within 30 degrees at a deviation of 16
     assert abs(np.mean(bodies == source.labels) - (0.75 * in_place + 0.25 / 6)) < 0.04
@@ -172,38 +172,38 @@ def test_cues_without_noise(classes):
     options = {"test_count": 240, "num_classes": classes}
     clean = {"head_blank_probability": 0, "body_noise_probability": 0, "body_hue_deviation": 0}
     source = toybirds.load("test", **options, **clean)
-    pictures, masks = _pictures(source), toybirds.masks("test", **options)
-    assert np.mean(_read_heads(pictures, masks, classes) == source.labels) > 0.98
-    assert np.mean(_read_bodies(pictures, masks, classes) == source.labels) > 0.98
+    images, masks = _images(source), toybirds.masks("test", **options)
+    assert np.mean(_read_heads(images, masks, classes) == source.labels) > 0.98
+    assert np.mean(_read_bodies(images, masks, classes) == source.labels) > 0.98
 
 
 def test_cues_with_nothing_but_noise():
     options = {"test_count": 240, "head_blank_probability": 1, "body_noise_probability": 1}
     source = toybirds.load("test", **options)
-    pictures, masks = _pictures(source), toybirds.masks("test", **options)
-    assert np.mean(_read_heads(pictures, masks, 6) == source.labels) < 0.3
-    assert np.mean(_read_bodies(pictures, masks, 6) == source.labels) < 0.3
+    images, masks = _images(source), toybirds.masks("test", **options)
+    assert np.mean(_read_heads(images, masks, 6) == source.labels) < 0.3
+    assert np.mean(_read_bodies(images, masks, 6) == source.labels) < 0.3
 
 
 def test_background_carries_no_class(sample):
-    source, pictures, masks = sample
+    source, images, masks = sample
     outside = ~_grown(masks > 0, 2)
-    accuracy = _linear_accuracy(_hue_histograms(pictures, outside), source.labels, 6)
+    accuracy = _linear_accuracy(_hue_histograms(images, outside), source.labels, 6)
     assert accuracy < 1 / 6 + 0.06
     # The same statistic sees a class where there is one.
-    assert _linear_accuracy(_hue_histograms(pictures, masks == drawing.BODY), source.labels, 6) > 0.55
+    assert _linear_accuracy(_hue_histograms(images, masks == drawing.BODY), source.labels, 6) > 0.55
 
 
 def test_background_shows_the_colours_of_heads():
     """Discs like heads, without a bird's head on them: a single colour of a head must not tell a head."""
     source = toybirds.load("test", test_count=60)
-    pictures, outside = _pictures(source), ~_grown(toybirds.masks("test", test_count=60) > 0, 2)
+    images, outside = _images(source), ~_grown(toybirds.masks("test", test_count=60) > 0, 2)
     for colour in drawing.palette(6):
-        near = np.linalg.norm(pictures - colour * 0.95, axis=-1) < 40
+        near = np.linalg.norm(images - colour * 0.95, axis=-1) < 40
         assert np.mean((near & outside).sum((1, 2)) > 15) > 0.3
 
 
-# Means of 16 x 16 pixel fields, all channels, of test pictures 0 and 1.
+# Means of 16 x 16 pixel fields, all channels, of test images 0 and 1.
 FINGERPRINTS = {
     1: [
         [[116, 121, 130, 105], [127, 125, 147, 135], [128, 119, 154, 136], [135, 122, 124, 125]],
@@ -212,7 +212,7 @@ FINGERPRINTS = {
 }
 
 
-def test_version_stands_for_these_pictures():
-    pictures = _pictures(toybirds.load("test", test_count=2)).reshape(2, 4, 16, 4, 16, 3).mean((2, 4, 5))
+def test_version_stands_for_these_images():
+    images = _images(toybirds.load("test", test_count=2)).reshape(2, 4, 16, 4, 16, 3).mean((2, 4, 5))
     assert drawing.VERSION in FINGERPRINTS, "add the fingerprint of the new version"
-    np.testing.assert_allclose(pictures, FINGERPRINTS[drawing.VERSION], atol=1.0)
+    np.testing.assert_allclose(images, FINGERPRINTS[drawing.VERSION], atol=1.0)

@@ -14,7 +14,7 @@ from ornet_tf.datasets import toybirds
 from ornet_tf.errors import UserError
 
 
-def _pictures(source) -> np.ndarray:
+def _images(source) -> np.ndarray:
     return np.stack([np.asarray(Image.open(io.BytesIO(image))) for image in source.images])
 
 
@@ -38,7 +38,7 @@ def test_source(split):
     assert source.names[0].startswith(split)
     assert source.labels.dtype == np.int32
     assert all(isinstance(image, bytes) and image.startswith(b"\x89PNG\r\n\x1a\n") for image in source.images)
-    assert _pictures(source).shape == (count, 48, 48, 3)
+    assert _images(source).shape == (count, 48, 48, 3)
     if split == "train":
         assert source.boxes is None
     else:
@@ -71,7 +71,7 @@ def test_same_options_same_bytes_and_seeds_splits_and_indices_differ():
     assert len(set(everything)) == len(everything)
 
 
-def test_counts_do_not_change_pictures():
+def test_counts_do_not_change_images():
     few = toybirds.load("test", test_count=5)
     many = toybirds.load("test", test_count=37, train_count=1, validation_count=2)
     assert list(many.images[:5]) == list(few.images)

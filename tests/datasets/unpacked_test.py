@@ -1,4 +1,4 @@
-"""Pictures that are unpacked once to files."""
+"""Images that are unpacked once to files."""
 from __future__ import annotations
 
 import pathlib
@@ -8,19 +8,19 @@ import pytest
 
 from ornet_tf.datasets import _unpacked
 
-PICTURE = b"\xff\xd8\xff any file that starts like a JPEG"
+IMAGE = b"\xff\xd8\xff any file that starts like a JPEG"
 
 
 def examples(count, folder, stop=None):
     for number in range(count):
-        # The picture before must be on disk by now, or all of them would be in memory.
+        # The image before must be on disk by now, or all of them would be in memory.
         assert len([path for path in folder.parent.glob("*.partial-*/*/*") if path.is_file()]) == number
         if number == stop:
             raise KeyboardInterrupt
-        yield PICTURE, 0, np.zeros((0, 4), np.float32)
+        yield IMAGE, 0, np.zeros((0, 4), np.float32)
 
 
-def test_unpacking_holds_one_picture_and_an_interrupted_one_leaves_nothing(tmp_path):
+def test_unpacking_holds_one_image_and_an_interrupted_one_leaves_nothing(tmp_path):
     folder = tmp_path / "split"
     with pytest.raises(KeyboardInterrupt):
         _unpacked.write(examples(5, folder, stop=3), folder, class_names=["a"], what="test")
@@ -34,15 +34,15 @@ def test_the_first_of_two_writers_wins(tmp_path):
     none = np.zeros((0, 4), np.float32)
 
     def slow():
-        yield PICTURE, 0, none
-        _unpacked.write([(PICTURE, 1, none)] * 2, folder, class_names=["a", "b"], what="other")
+        yield IMAGE, 0, none
+        _unpacked.write([(IMAGE, 1, none)] * 2, folder, class_names=["a", "b"], what="other")
 
     _unpacked.write(slow(), folder, class_names=["a", "b"], what="test")
     np.testing.assert_array_equal(_unpacked.read(folder, with_boxes=False).labels, [1, 1])
     assert [path.name for path in tmp_path.iterdir()] == ["split"]
 
 
-def test_more_than_a_thousand_pictures_are_spread_over_folders(tmp_path):
+def test_more_than_a_thousand_images_are_spread_over_folders(tmp_path):
     none = np.zeros((0, 4), np.float32)
     data = [(b"\xff\xd8\xff" + str(i).encode(), i % 2, none) for i in range(1001)]
     _unpacked.write(data, tmp_path / "split", class_names=["a", "b"], what="test")
@@ -55,5 +55,5 @@ def test_more_than_a_thousand_pictures_are_spread_over_folders(tmp_path):
 
 def test_boxes_that_are_no_fractions_are_refused(tmp_path):
     boxes = np.array([[10, 20, 30, 40]], np.float32)
-    with pytest.raises(ValueError, match="boxes from 0 to 1, got .*10.* for picture 0"):
-        _unpacked.write([(PICTURE, 0, boxes)], tmp_path / "split", class_names=["a"], what="test")
+    with pytest.raises(ValueError, match="boxes from 0 to 1, got .*10.* for image 0"):
+        _unpacked.write([(IMAGE, 0, boxes)], tmp_path / "split", class_names=["a"], what="test")

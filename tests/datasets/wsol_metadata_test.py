@@ -28,11 +28,11 @@ def options(tmp_path):
         (tmp_path / "metadata" / split).mkdir(parents=True)
         for name, lines in files.items():
             (tmp_path / "metadata" / split / name).write_text("\n".join(lines) + "\n")
-    (tmp_path / "pictures").mkdir()
-    return {"metadata": tmp_path / "metadata", "root": tmp_path / "pictures"}
+    (tmp_path / "images").mkdir()
+    return {"metadata": tmp_path / "metadata", "root": tmp_path / "images"}
 
 
-def test_pictures_and_labels_come_in_the_order_of_image_ids(options):
+def test_images_and_labels_come_in_the_order_of_image_ids(options):
     train, validation = (wsol_metadata.load(split, **options) for split in ("train", "validation"))
     assert train.names == LISTS["train"]["image_ids.txt"]
     assert train.images[0] == f"{options['root']}/train/n1/a.JPEG"
@@ -45,7 +45,7 @@ def test_pictures_and_labels_come_in_the_order_of_image_ids(options):
 
 def test_a_box_ends_after_its_last_pixel_or_as_it_says(options):
     whole, (part, pixel) = wsol_metadata.load("test", **options).boxes
-    np.testing.assert_array_equal(whole, [[0, 0, 375, 500]])  # as large as the picture, by image_sizes.txt
+    np.testing.assert_array_equal(whole, [[0, 0, 375, 500]])  # as large as the image, by image_sizes.txt
     np.testing.assert_array_equal([part, pixel], [[0, 12, 90, 120], [6, 5, 7, 6]])
     whole, (part, _) = wsol_metadata.load("test", last_pixel=False, **options).boxes
     np.testing.assert_array_equal([whole[0], part], [[0, 0, 374, 499], [0, 12, 89, 119]])
@@ -80,14 +80,14 @@ def test_masks_are_no_boxes(options, caplog):
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("class_labels.txt", "083.JPEG,1", "083.JPEG,one", "class_labels.txt, line 1: expected '<picture>,<class>'"),
-        ("class_labels.txt", "083.JPEG,1", "083.JPEG,\u00b2", "class_labels.txt, line 1: expected '<picture>,<class>'"),
+        ("class_labels.txt", "083.JPEG,1", "083.JPEG,one", "class_labels.txt, line 1: expected '<image>,<class>'"),
+        ("class_labels.txt", "083.JPEG,1", "083.JPEG,\u00b2", "class_labels.txt, line 1: expected '<image>,<class>'"),
         ("class_labels.txt", "083.JPEG,1", "084.JPEG,1", "class_labels.txt: .*none for val/ILSVRC2012_val_00000083"),
         ("image_ids.txt", "val/", "/elsewhere/", "image_ids.txt, line 1: expected a file below .*'/elsewhere/ILSV"),
         ("image_ids.txt", "val/", "../", "image_ids.txt, line 1: expected a file below .*'../ILSVRC2012"),
-        ("localization.txt", "0,0,499,374", "0,0,499", "localization.txt, line 1: expected '<picture>,<x0>"),
-        ("localization.txt", "0,0,499,374", "0,0,499,x", "localization.txt, line 1: expected '<picture>,<x0>"),
-        ("localization.txt", "083.JPEG", "084.JPEG", "localization.txt, line 1: expected a picture of image_ids.txt"),
+        ("localization.txt", "0,0,499,374", "0,0,499", "localization.txt, line 1: expected '<image>,<x0>"),
+        ("localization.txt", "0,0,499,374", "0,0,499,x", "localization.txt, line 1: expected '<image>,<x0>"),
+        ("localization.txt", "083.JPEG", "084.JPEG", "localization.txt, line 1: expected an image of image_ids.txt"),
     ],
 )
 def test_a_malformed_list_is_named_with_its_line(options, name, old, new, message):
@@ -105,7 +105,7 @@ def test_what_is_missing_is_named(options):
     (options["metadata"] / "val").rename(options["metadata"] / "valid")
     with pytest.raises(MissingSplit, match="metadata/val or .*train-fullsup: no such folder"):
         wsol_metadata.load("validation", **options)
-    with pytest.raises(FileNotFoundError, match="nowhere: no such folder; expected the folder of the pictures"):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder; expected the folder of the images"):
         wsol_metadata.load("train", metadata=options["metadata"], root=options["root"] / "nowhere")
 
 
@@ -119,7 +119,7 @@ def append(path, *lines):
     path.write_text(path.read_text() + "\n".join(lines) + "\n")
 
 
-def test_a_picture_is_listed_once_and_has_one_class(options):
+def test_a_image_is_listed_once_and_has_one_class(options):
     folder = options["metadata"] / "test"
     name = LISTS["test"]["image_ids.txt"][0]
     append(folder / "class_labels.txt", *LISTS["test"]["class_labels.txt"][:1])  # the same again
@@ -128,7 +128,7 @@ def test_a_picture_is_listed_once_and_has_one_class(options):
     with pytest.raises(ValueError, match=f"class_labels.txt, line 4: expected one class .*, got another of '{name}'"):
         wsol_metadata.load("test", **options)
     append(folder / "image_ids.txt", f"{options['root']}/{name}")
-    with pytest.raises(ValueError, match=f"image_ids.txt: expected each picture once, got '{name}' again"):
+    with pytest.raises(ValueError, match=f"image_ids.txt: expected each image once, got '{name}' again"):
         wsol_metadata.load("test", **options)
 
 

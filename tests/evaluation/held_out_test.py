@@ -69,15 +69,15 @@ def test_images_without_a_box_are_counted_in_every_table(copy, caplog):
     with caplog.at_level("WARNING", logger="absl"):
         result = measurement.evaluate(config, str(folder / "run"))
     count = len(of_test)
-    assert f"2 of {count} pictures of test have no box" in caplog.text
+    assert f"2 of {count} images of test have no box" in caplog.text
     for figures in result["rows"]["cam"].values():
         assert (figures["images"], figures["images_with_boxes"], figures["images_out_of_view"]) == (count, count - 2, 0)
     text = (folder / "run" / "evaluation" / "table.md").read_text()
-    assert text.count(f"{count} test pictures ({count - 2} with a box: localization is measured on these), ") == 5
+    assert text.count(f"{count} test images ({count - 2} with a box: localization is measured on these), ") == 5
     assert "trained on" not in text
     write_boxes(folder, lines[:1])
     text = report.table(measurement.evaluate(config, str(folder / "run")))
-    assert text.count(f"{count} test pictures (none with a box: ") == 5
+    assert text.count(f"{count} test images (none with a box: ") == 5
 
 
 def test_a_box_that_the_crop_leaves_out_counts_as_missed(copy):
@@ -94,7 +94,7 @@ def test_a_box_that_the_crop_leaves_out_counts_as_missed(copy):
     for figures in result["rows"]["centre_box"].values():
         assert (figures["images"], figures["images_with_boxes"], figures["images_out_of_view"]) == (count, count, 1)
     text = report.table(result)
-    assert text.count(f"{count} test pictures (1 with no box in the evaluation view, which count as missed)") == 5
+    assert text.count(f"{count} test images (1 with no box in the evaluation view, which count as missed)") == 5
     with open(folder / "run" / "evaluation" / "per_image.csv", encoding="utf-8", newline="") as file:
         missed, = (row for row in csv.DictReader(file) if row["name"] == lines[of_test[0]].split(",")[0])
     ious = [value for key, value in missed.items() if key.startswith("iou_")]
@@ -126,7 +126,7 @@ def test_a_training_image_under_another_name_is_said_in_the_table(copy):
     Image.open(of_train).save(of_test, compress_level=9)  # other bytes, the same pixels
     result = measurement.evaluate(config, str(folder / "run"))
     assert result["images_trained_on"] == {"test": 1}
-    assert "1 test pictures have the pixels of a picture that the run was trained on." in report.table(
+    assert "1 test images have the pixels of an image that the run was trained on." in report.table(
         result
     )
 

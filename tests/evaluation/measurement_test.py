@@ -33,14 +33,15 @@ def test_the_program_is_not_warned_of_retracing(tiny_run, tmp_path):
     workdir = shutil.copytree(tiny_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("export"))
     command = [sys.executable, "-m", "ornet_tf.evaluate", "--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
     done = subprocess.run(
-        [*command, "--config.evaluation.pictures=2"], cwd=source_tree.ROOT, capture_output=True, text=True, check=True,
+        [*command, "--config.evaluation.gallery_images=2"],
+        cwd=source_tree.ROOT, capture_output=True, text=True, check=True,
         timeout=600,
     )
     assert "Everything is in" in done.stderr
     assert "retracing" not in done.stderr and "Traceback" not in done.stderr
 
 
-def test_every_row_is_evaluated_on_every_picture_under_both_box_rules(result):
+def test_every_row_is_evaluated_on_every_image_under_both_box_rules(result):
     assert list(result["rows"]) == ROWS
     for rules in result["rows"].values():
         assert set(rules) == {"tight", "largest"}
@@ -64,13 +65,13 @@ def test_components_come_from_the_addons_where_they_are_and_are_asked_for(
     monkeypatch.setattr(addons_components, "addons_connected_components", lambda: (lambda _: _) if there else None)
     monkeypatch.setattr(addons_components, "largest_extents", largest_extents)
     config = tiny_run[0].copy_and_resolve_references()
-    config.evaluation.update({"components": choice, "rows": ("stage_two",), "pictures": 0})
+    config.evaluation.update({"components": choice, "rows": ("stage_two",), "gallery_images": 0})
     assert measurement.evaluate(config, workdir)["components"] == expected
     assert bool(calls) is (expected == "addons")
 
 
 @pytest.mark.slow
-def test_two_devices_count_every_picture_once_like_one(tiny_run):
+def test_two_devices_count_every_image_once_like_one(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     rows = ("cam", "stage_two")
@@ -112,7 +113,7 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
             return {"activation_map": images[..., :1] / 255, "logits": tf.reduce_mean(images, [1, 2])}
 
     config = tiny_experiment.get_config()
-    config.evaluation.update({"rows": ("free",), "batch_size": 17})  # 12 and 18 pictures: once one device gets none
+    config.evaluation.update({"rows": ("free",), "batch_size": 17})  # 12 and 18 images: once one device gets none
     strategy, models = strategies.mirrored(*devices), {"free": Method(), "evaluator": Method()}
     rows = measurement.DistributedRows(config, strategy, models)
 
@@ -137,7 +138,7 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
 
 def test_a_map_that_is_no_number_is_not_measured():
     class Method:
-        """The logits of the first picture are all right, and the map of the second is not."""
+        """The logits of the first image are all right, and the map of the second is not."""
 
         parts = {}
 
@@ -152,12 +153,12 @@ def test_a_map_that_is_no_number_is_not_measured():
     config.evaluation.update({"rows": ("free",), "metrics": ("wsol_v1",)})  # which makes zeros of them
     rows = measurement.DistributedRows(config, strategies.mirrored("CPU:0"), {"free": Method()})
     source = loading.load_split(config, "test")
-    message = f"map or the logits of free are NaN or infinite for 7 of 8 pictures, such as {source.names[1]}: .* run"
+    message = f"map or the logits of free are NaN or infinite for 7 of 8 images, such as {source.names[1]}: .* run"
     with pytest.raises(NotFiniteError, match=message):
         measurement.measure(rows, source, "test")
 
 
-def test_corloc_is_what_a_loop_over_pictures_counts(result, tiny_run):
+def test_corloc_is_what_a_loop_over_images_counts(result, tiny_run):
     config, workdir = tiny_run
     source = loading.load_split(config, "test")
     method = build.trained_method(config, "stage_two", workdir, 3)
@@ -205,15 +206,15 @@ def test_files_are_written(result, tiny_run):
     assert 100 * hits == pytest.approx(result["rows"]["stage_two"]["tight"]["corloc"])
     with open(os.path.join(folder, "table.md"), encoding="utf-8") as file:
         assert file.read() == report.table(result)
-    with Image.open(os.path.join(folder, "pictures.png")) as pictures:
-        assert pictures.width > 300
+    with Image.open(os.path.join(folder, "images.png")) as images:
+        assert images.width > 300
 
 
 def test_all_conventions_are_reported_side_by_side(tiny_run, tmp_path):
     config, workdir = tiny_run[0].copy_and_resolve_references(), str(shutil.copytree(tiny_run[1], tmp_path / "run"))
     names = ("wsol_v1", "wsol_v2", "ornet", "pxap")
     rows = ("cam", "cam_true_label")
-    config.evaluation.update({"metrics": names, "rows": rows, "pictures": 1, "bootstrap_samples": 100})
+    config.evaluation.update({"metrics": names, "rows": rows, "gallery_images": 1, "bootstrap_samples": 100})
     result = rows.evaluate(config, workdir)
     figures = result["rows"]["cam"]
     assert list(figures) == list(names)

@@ -35,7 +35,7 @@ def written(tmp_path_factory):
     return folder, result
 
 
-def test_each_picture_has_a_line_with_the_figures_of_each_row(written):
+def test_each_image_has_a_line_with_the_figures_of_each_row(written):
     with open(written[0] / "per_image.csv", encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["name"] for line in lines] == list(SOURCE.names)
@@ -60,7 +60,7 @@ def test_the_parquet_file_has_the_same_columns_with_their_types_and_all_digits(w
 
 def test_worst_and_best_cases_are_listed_and_of_equal_ones_the_earlier_first(written):
     text = (written[0] / "cases.md").read_text(encoding="utf-8")
-    lists = re.findall(r"## (\w+): (\w+) of 3 pictures \(largest\)\n\n.*\n.*\n((?:\|.*\n?)*)", text)
+    lists = re.findall(r"## (\w+): (\w+) of 3 images \(largest\)\n\n.*\n.*\n((?:\|.*\n?)*)", text)
     found = {(row, kind): re.findall(r"\| (p/\d) \| ([\d.]+) \| (\w+) \|", lines) for row, kind, lines in lists}
     assert found == {
         ("good", "worst"): [("p/1", "0.250", "bee"), ("p/3", "0.500", "bee")],

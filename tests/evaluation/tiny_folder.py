@@ -10,7 +10,7 @@ COUNT, SIDE = 48, 32
 
 
 def write(root: pathlib.Path) -> ConfigDict:
-    """Writes 48 pictures of three classes, and returns an experiment whose test split is a quarter of them."""
+    """Writes 48 images of three classes, and returns an experiment whose test split is a quarter of them."""
     config = tiny_experiment.get_config()
     config.dataset.options.test_count = COUNT
     source = loading.load_source(config, "test")
@@ -23,5 +23,5 @@ def write(root: pathlib.Path) -> ConfigDict:
     (root / "boxes.csv").write_text("\n".join(rows) + "\n")
     config.dataset = ConfigDict({"name": "image_folder", "options": {"root": str(root), "test_fraction": 0.25}})
     config.phases = ("evaluator",)
-    config.evaluation.update({"rows": ("centre_box", "cam"), "threshold_split": "", "pictures": 0, "cases": 0})
+    config.evaluation.update({"rows": ("centre_box", "cam"), "threshold_split": "", "gallery_images": 0, "cases": 0})
     return config

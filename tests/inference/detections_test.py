@@ -25,7 +25,7 @@ def test_rows_beyond_the_number_of_detections_are_left_out():
     assert (one.classes.tolist(), one.status, one.activation_map) == ([0], "", None)
 
 
-def test_a_picture_that_was_not_read_has_a_status_and_nothing_else():
+def test_a_image_that_was_not_read_has_a_status_and_nothing_else():
     result = detections.from_outputs({**OUTPUTS, "num_detections": [0, 1], "status": [b"truncated PNG", ""]}, 2)[0]
     assert (result.status, len(result.boxes), result.class_names) == ("truncated PNG", 0, ())
     assert result.as_dict() == {"box": None}
@@ -46,7 +46,7 @@ def test_dictionaries_can_be_written_as_json():
     assert boxes_only.as_dict() == {"box": [0.1, 0.2, 0.5, 0.6]}
 
 
-def test_maps_are_grey_pictures_or_numbers(encode):
+def test_maps_are_grey_images_or_numbers(encode):
     grey = np.arange(12, dtype=np.uint8).reshape([3, 4])
     first, second = detections.from_outputs({**OUTPUTS, "activation_map_bytes": [encode(grey), b""]}, 2)
     np.testing.assert_array_equal(first.activation_map, grey)
@@ -81,7 +81,7 @@ def test_outputs_that_are_none_of_an_export(change, message):
 def test_maps_that_no_memory_holds(encode, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     large = encode(np.zeros([20, 11], np.uint8))
-    with pytest.raises(ValueError, match="activation_map_bytes holds a picture of far too many pixels"):
+    with pytest.raises(ValueError, match="activation_map_bytes holds an image of far too many pixels"):
         detections.from_outputs({**OUTPUTS, "activation_map_bytes": [large, b""]}, 2)
 
 

@@ -15,23 +15,23 @@ def test_paths_and_bytes_stay_as_they_are(tmp_path):
 
 def test_pixels_keep_their_values():
     pixels = np.random.default_rng(0).integers(0, 256, [5, 7, 3], np.uint8)
-    with Image.open(io.BytesIO(encoding.encode(pixels))) as picture:
-        np.testing.assert_array_equal(np.asarray(picture), pixels)
+    with Image.open(io.BytesIO(encoding.encode(pixels))) as image:
+        np.testing.assert_array_equal(np.asarray(image), pixels)
     assert encoding.encoded_size(pixels) == 105
 
 
 @pytest.mark.parametrize(
-    ("picture", "error", "message"),
+    ("image", "error", "message"),
     [
         (np.zeros([4, 4], np.uint8), ValueError, r"as \[H, W, 3\], but got \[4, 4\]"),
         (np.zeros([0, 4, 3], np.uint8), ValueError, r"but got \[0, 4, 3\]"),
         (np.zeros([4, 4, 3], np.float32), TypeError, "but got float32; convert it first"),
-        (3, TypeError, "Expected a path, bytes or uint8 pixels of a picture, but got int"),
+        (3, TypeError, "Expected a path, bytes or uint8 pixels of an image, but got int"),
     ],
 )
-def test_what_is_no_picture(picture, error, message):
+def test_what_is_no_image(image, error, message):
     with pytest.raises(error, match=message):
-        encoding.encode(picture)
+        encoding.encode(image)
 
 
 def test_files_that_cannot_be_read(tmp_path):

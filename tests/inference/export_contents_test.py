@@ -23,7 +23,7 @@ def exported(tiny_run):
 
 @pytest.fixture(scope="module", name="files")
 def _files(tiny_run):
-    return [*loading.load_split(tiny_run[0], "test").images[:5], b"no picture"]
+    return [*loading.load_split(tiny_run[0], "test").images[:5], b"no image"]
 
 
 def captured(signatures):
@@ -58,7 +58,7 @@ def test_no_variable_is_saved_that_no_signature_reads(exported, tiny_run):
     assert kept <= held < kept + 30_000  # the rest is what TensorFlow notes of the objects
 
 
-def test_no_picture_gives_no_rows_of_each_output(exported):
+def test_no_image_gives_no_rows_of_each_output(exported):
     signatures = tf.saved_model.load(exported).signatures
     pixels = np.zeros([0, 20, 30, 3], np.uint8)
     for name, (takes, gives) in SIGNATURES.items():
@@ -68,7 +68,7 @@ def test_no_picture_gives_no_rows_of_each_output(exported):
         assert found == {key: (dtype, [0, *shape[1:]]) for key, (dtype, shape) in gives.items()}, name
 
 
-def test_no_picture_is_answered_without_and_behind_a_server(exported, http, files):
+def test_no_image_is_answered_without_and_behind_a_server(exported, http, files):
     assert ornet_tf.load(exported).localize([]) == []
     for batches in (None, Parameters()):
         with local_server.running(os.path.dirname(exported), "ornet", batches=batches) as url:

@@ -33,7 +33,7 @@ def test_the_newest_version_or_the_one_that_is_named(base, model):
 
 
 def test_paths_bytes_and_pixels_in_batches_of_any_size(model, tmp_path):
-    one, junk, both, nothing, tall = tiny_contract.pictures()
+    one, junk, both, nothing, tall = tiny_contract.images()
     path = tmp_path / "one.png"
     path.write_bytes(one)
     found = model.localize([path, junk, both, nothing, str(path), tall])
@@ -48,7 +48,7 @@ def test_paths_bytes_and_pixels_in_batches_of_any_size(model, tmp_path):
 
 
 def test_pixels_of_one_size_give_what_their_files_give(model, base, encode):
-    both = tiny_contract.pictures()[2]
+    both = tiny_contract.images()[2]
     batch = [both, both[::-1], both[:, ::-1]]
     expected = model.localize([encode(image) for image in batch])
     assert [len(result.boxes) for result in expected] == [2, 2, 2]
@@ -58,7 +58,7 @@ def test_pixels_of_one_size_give_what_their_files_give(model, base, encode):
 
 
 def test_maps_and_signatures_without_classes(model):
-    image = tiny_contract.pictures()[2]
+    image = tiny_contract.images()[2]
     grey, = model.localize([image], signature="activation_map")
     exact, = model.localize([image], signature="activation_map_float")
     assert (grey.activation_map.dtype, exact.activation_map.dtype) == (np.uint8, np.float32)
@@ -71,42 +71,42 @@ def test_maps_and_signatures_without_classes(model):
 
 def test_exports_of_before_status(base):
     model = loaded.load(base)
-    good = tiny_export.picture(40, 60, (10, 12, 20, 48))
+    good = tiny_export.image(40, 60, (10, 12, 20, 48))
     found, = model.localize([good])
     assert (len(found.boxes), found.class_names, found.status) == (1, ("wide",), "")
     with pytest.raises(PictureRefusedError, match="refuses: Unknown image file format"):
-        model.localize([good, b"no picture"])
+        model.localize([good, b"no image"])
 
 
 @pytest.mark.parametrize(
     ("signature", "message"),
     [
         ("nothing", 'Serving signature name: "nothing" not found'),
-        ("numbers", r"Expected a signature of encoded pictures, but 'numbers' of .* takes a \(float\), b \(int64\)"),
+        ("numbers", r"Expected a signature of encoded images, but 'numbers' of .* takes a \(float\), b \(int64\)"),
         ("echo", "Expected detections from 'echo' of .*, but detection_boxes is missing; is it the model"),
     ],
 )
 def test_signatures_that_give_no_detections(base, signature, message):
     with pytest.raises(ValueError, match=message):
-        loaded.load(base).localize([tiny_export.picture(8, 8, (0, 0, 4, 4))], signature=signature)
+        loaded.load(base).localize([tiny_export.image(8, 8, (0, 0, 4, 4))], signature=signature)
 
 
-def test_what_is_no_picture(model, tmp_path):
+def test_what_is_no_image(model, tmp_path):
     with pytest.raises(FileNotFoundError, match="Cannot read .*missing.png: No such file or directory"):
         model.localize([tmp_path / "missing.png"])
     with pytest.raises(TypeError, match="but got float64"):
         model.localize([np.zeros([4, 4, 3])])
     with pytest.raises(ValueError, match=r"as \[H, W, 3\], but got \[4, 4\]"):
         model.localize([np.zeros([4, 4], np.uint8)] * 2)
-    with pytest.raises(ValueError, match=r"Expected a signature of encoded pictures, but 'image_tensor'"):
+    with pytest.raises(ValueError, match=r"Expected a signature of encoded images, but 'image_tensor'"):
         model.localize([np.zeros([4, 4, 3], np.uint8)], signature="image_tensor")
 
 
-def test_one_picture_instead_of_a_list(model, tmp_path):
+def test_one_image_instead_of_a_list(model, tmp_path):
     pixels = np.zeros([4, 4, 3], np.uint8)
-    for picture, kind in (("p.png", "str"), (b"", "bytes"), (tmp_path / "p.png", ".*Path"), (pixels, "ndarray")):
-        with pytest.raises(TypeError, match=rf"Expected a list of pictures, but got one \({kind}\); put it in"):
-            model.localize(picture)
+    for image, kind in (("p.png", "str"), (b"", "bytes"), (tmp_path / "p.png", ".*Path"), (pixels, "ndarray")):
+        with pytest.raises(TypeError, match=rf"Expected a list of images, but got one \({kind}\); put it in"):
+            model.localize(image)
     assert len(model.localize(pixels[np.newaxis])) == 1  # a batch is one
 
 

@@ -18,7 +18,7 @@ def model(tiny_run):
 
 @pytest.fixture(scope="module", name="of_three")
 def _of_three(tiny_run):
-    """A model that finds up to three objects, at a threshold that gives some pictures more, some fewer."""
+    """A model that finds up to three objects, at a threshold that gives some images more, some fewer."""
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     config.evaluation.update({"box_rule": "largest", "threshold": 0.52})
@@ -28,9 +28,9 @@ def _of_three(tiny_run):
 
 @pytest.fixture(scope="module", name="files")
 def _files(tiny_run):
-    """Pictures, and files that are none at the places 1 and 4."""
-    pictures = list(loading.load_split(tiny_run[0], "test").images)
-    return [pictures[0], b"no picture", *pictures[1:3], pictures[3][:200], *pictures[4:]]
+    """Images, and files that are none at the places 1 and 4."""
+    images = list(loading.load_split(tiny_run[0], "test").images)
+    return [images[0], b"no image", *images[1:3], images[3][:200], *images[4:]]
 
 
 BROKEN = {1: b"neither JPEG nor PNG", 4: b"truncated or damaged PNG"}
@@ -66,7 +66,7 @@ def test_names_and_scores_belong_to_the_classes(model, tiny_run):
     assert outputs["activation_map"].shape == (4, 8, 8)
 
 
-def test_pictures_of_different_sizes_and_kinds_share_a_batch(model):
+def test_images_of_different_sizes_and_kinds_share_a_batch(model):
     encoded = []
     for size, kind in (((50, 30), "PNG"), ((30, 90), "JPEG")):
         buffer = io.BytesIO()
@@ -125,7 +125,7 @@ def test_several_boxes_are_those_of_the_components_and_the_rest_is_filled(of_thr
     for row, is_there in enumerate(there):
         for name, nothing in (("scores", 0.0), ("classes", localizer.NO_CLASS), ("class_names", b"")):
             values = outputs[f"detection_{name}"][row]
-            assert set(values[is_there]) == set(values[:1][is_there[:1]])  # of one picture: one class
+            assert set(values[is_there]) == set(values[:1][is_there[:1]])  # of one image: one class
             assert all(value == nothing for value in values[~is_there])
             assert nothing not in values[is_there]
 
@@ -144,7 +144,7 @@ def test_boxes_alone_are_the_same_boxes(model, of_three, files):
 def test_pixels_give_what_their_png_gives(of_three):
     pixels = np.random.default_rng(1).integers(0, 256, (3, 41, 29, 3), np.uint8)
     found = of_three.localize_pixels(tf.constant(pixels))
-    of_files = of_three.localize(tf.constant([tf.io.encode_png(picture).numpy() for picture in pixels]))
+    of_files = of_three.localize(tf.constant([tf.io.encode_png(image).numpy() for image in pixels]))
     assert set(found) == set(of_files)
     for name, value in found.items():
         if value.dtype.is_floating:
@@ -179,7 +179,7 @@ def test_a_row_that_needs_labels_is_refused(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     config.export.row = "cam_true_label"
-    with pytest.raises(ValueError, match="pictures to predict have no labels; choose a config.export.row with"):
+    with pytest.raises(ValueError, match="images to predict have no labels; choose a config.export.row with"):
         localizer.load(config, workdir)
 
 

@@ -11,13 +11,13 @@ from PIL import Image
 from ornet_tf.inference import prediction_files
 from tests import source_tree
 
-PICTURE = Image.new("RGB", (4, 3), (1, 2, 3))
+IMAGE = Image.new("RGB", (4, 3), (1, 2, 3))
 
 
 def write(folder, *paths, then=None):
     with prediction_files.writing(str(folder)) as predictions:
         for path in paths:
-            predictions.add(path, {"file": path}, PICTURE)
+            predictions.add(path, {"file": path}, IMAGE)
         if then:
             raise then
     return predictions.entries
@@ -76,7 +76,7 @@ def test_whatever_ends_a_run_leaves_its_results(tmp_path, error):
     assert names(tmp_path) == ["00000_a.png", "00001_b.png", "predictions.json"]
 
 
-def test_a_run_that_dies_before_its_first_picture_leaves_those_of_the_earlier_one(tmp_path):
+def test_a_run_that_dies_before_its_first_image_leaves_those_of_the_earlier_one(tmp_path):
     before = write(tmp_path, "a.jpg")
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, then=KeyboardInterrupt())
@@ -85,7 +85,7 @@ def test_a_run_that_dies_before_its_first_picture_leaves_those_of_the_earlier_on
 
 
 def run(folder, program):
-    """Runs a program that has `writing`, `PICTURE` and `folder`."""
+    """Runs a program that has `writing`, `IMAGE` and `folder`."""
     lines = f"""
         import os, resource, signal
         from PIL import Image
@@ -98,7 +98,7 @@ def run(folder, program):
     return subprocess.run([sys.executable, "-c", script], cwd=source_tree.ROOT, capture_output=True, text=True)
 
 
-def test_a_killed_run_leaves_a_line_for_each_picture_and_the_next_run_replaces_them(tmp_path):
+def test_a_killed_run_leaves_a_line_for_each_image_and_the_next_run_replaces_them(tmp_path):
     write(tmp_path, "before.jpg")
     done = run(tmp_path, """
         with writing(folder) as predictions:
@@ -124,7 +124,7 @@ def test_a_disk_without_room_leaves_what_was_there_before(tmp_path):
             add(predictions, "b.jpg", size=300)
     """)
     assert "The overlay of b.jpg could not be written to " in done.stderr
-    assert f"the results of the 1 pictures before it stay in {tmp_path}" in done.stderr
+    assert f"the results of the 1 images before it stay in {tmp_path}" in done.stderr
     assert [entry["file"] for entry in listed(tmp_path)] == ["a.jpg"]
     assert names(tmp_path) == ["00000_a.png", "predictions.json"]
 

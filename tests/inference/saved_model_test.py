@@ -112,8 +112,8 @@ def test_signatures_are_as_documented(exported):
 
 @pytest.fixture(scope="module", name="files")
 def _files(tiny_run):
-    pictures = list(loading.load_split(tiny_run[0], "test").images)
-    return [*pictures[:3], b"no picture", *pictures[3:]]
+    images = list(loading.load_split(tiny_run[0], "test").images)
+    return [*images[:3], b"no image", *images[3:]]
 
 
 def test_all_signatures_answer_what_prediction_answers(exported, tiny_run, files):

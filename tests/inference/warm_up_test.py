@@ -10,7 +10,7 @@ from ornet_tf.inference import saved_model, warm_up
 
 
 class Contract(tf.Module):
-    """Takes pictures in both ways that an export may: as files and as pixels."""
+    """Takes images in both ways that an export may: as files and as pixels."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def files(self, image_bytes):
@@ -75,7 +75,7 @@ def test_every_signature_is_asked_at_every_batch_size(saved, parse):
     assert all(request.model_spec.name == "" and not request.model_spec.HasField("version") for request in requests)
 
 
-def test_files_are_a_jpeg_and_a_png_of_the_same_picture(saved, parse):
+def test_files_are_a_jpeg_and_a_png_of_the_same_image(saved, parse):
     requests = parse(saved)
     files = tf.make_ndarray(requests[-1].inputs["image_bytes"])
     assert {file[:4] for file in files} == {b"\xff\xd8\xff\xe0", b"\x89PNG"}
@@ -112,7 +112,7 @@ def test_an_export_answers_its_own_requests(tiny_run, parse):
         (tf.TensorSpec([None, None, None, 1], tf.uint8), r"uint8 \(None, None, None, 1\)"),
     ],
 )
-def test_an_input_without_a_picture_for_it_is_an_error(tmp_path, spec, shown):
+def test_an_input_without_a_image_for_it_is_an_error(tmp_path, spec, shown):
     module = tf.Module()
     module.f = tf.function(lambda x: {"y": tf.shape(x)}, input_signature=[tf.TensorSpec(spec.shape, spec.dtype, "x")])
     tf.saved_model.save(module, str(tmp_path), signatures={"odd": module.f})

@@ -31,7 +31,8 @@ def test_agreement_refuses_judgements_of_other_classes():
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
 def test_seed_is_the_cross_entropy_of_each_pixel_against_the_seed_that_learns_nothing(smoothing):
     maps, seeds = inputs("pseudo_mask_agreement")
-    values, [gradient, of_seed] = values_and_gradients(pseudo_mask_agreement.loss, [maps, seeds], label_smoothing=smoothing)
+    loss = pseudo_mask_agreement.loss
+    values, [gradient, of_seed] = values_and_gradients(loss, [maps, seeds], label_smoothing=smoothing)
     for i in range(4):
         target = seeds[i].numpy().astype(np.float64).ravel() * (1.0 - smoothing) + smoothing / 2.0
 

@@ -63,36 +63,36 @@ def test_thousands_of_random_maps_have_opencvs_contours(kind, shape, count, top)
     levels = tf.constant(maps, tf.int32)
     one = largest()(levels, tf.constant(top)).numpy()
     every = nearest()(levels, tf.constant(top), tf.constant(truth)).numpy()
-    for index, picture in enumerate(maps):
+    for index, image in enumerate(maps):
         for level in range(top):
-            best, found = by_opencv(picture > level)
-            assert tuple(one[index, level]) == best, picture > level
+            best, found = by_opencv(image > level)
+            assert tuple(one[index, level]) == best, image > level
             score = max([float(nearness(np.array(box), truth[index])) for box in found], default=-1.0)
-            assert every[index, level] == pytest.approx(score, abs=1e-12), picture > level
+            assert every[index, level] == pytest.approx(score, abs=1e-12), image > level
 
 
-def picture(text):
+def image(text):
     return np.array([[character == "#" for character in line] for line in text.split()], np.int32)[np.newaxis]
 
 
 def test_the_area_is_that_of_the_polygon_and_not_the_number_of_pixels():
-    line_and_square = picture("######## ........ ##...... ##......")  # 8 pixels enclose nothing, 4 enclose 1
+    line_and_square = image("######## ........ ##...... ##......")  # 8 pixels enclose nothing, 4 enclose 1
     assert tuple(largest()(line_and_square, tf.constant(1))[0, 0].numpy()) == (2, 0, 3, 1)
 
 
 def test_what_is_in_a_hole_counts_for_the_contour_around_it():
-    thin_ring = picture("#####...... #...#..#### #...#..#### #...#..#### #####......")  # encloses 16; the block 6
+    thin_ring = image("#####...... #...#..#### #...#..#### #...#..#### #####......")  # encloses 16; the block 6
     assert tuple(largest()(thin_ring, tf.constant(1))[0, 0].numpy()) == (0, 0, 4, 4)
-    ring_in_ring = picture("####### #.....# #.###.# #.#.#.# #.###.# #.....# #######")
+    ring_in_ring = image("####### #.....# #.###.# #.#.#.# #.###.# #.....# #######")
     assert tuple(largest()(ring_in_ring, tf.constant(1))[0, 0].numpy()) == (0, 0, 6, 6)
 
 
 def test_of_equal_areas_the_last_one_wins_as_it_is_opencvs_first():
-    assert tuple(largest()(picture("#.#.# ..... #.#.."), tf.constant(1))[0, 0].numpy()) == (2, 2, 2, 2)
+    assert tuple(largest()(image("#.#.# ..... #.#.."), tf.constant(1))[0, 0].numpy()) == (2, 2, 2, 2)
 
 
 def test_a_hole_has_a_contour_around_it():
-    hole = picture("####### ####### ###.### ####### #######")
+    hole = image("####### ####### ###.### ####### #######")
     scores = contours.best_score(hole, tf.constant(1), nearness, tf.constant([[1.0, 2.0, 3.0, 4.0]], tf.float64))
     assert scores[0, 0] == 1.0
 

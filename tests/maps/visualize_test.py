@@ -9,7 +9,7 @@ from ornet_tf.maps import visualize
 RED, GREEN, RIM = (255, 0, 0), (0, 255, 0), (30, 30, 30)
 
 
-def picture(height, width, seed=0):
+def random_image(height, width, seed=0):
     return np.random.default_rng(seed).integers(60, 200, (height, width, 3)).astype(np.uint8)
 
 
@@ -37,8 +37,8 @@ def test_heatmap_clips_and_takes_a_channel_axis():
     np.testing.assert_array_equal(colours[..., 0], [[68, 68], [68, 253]])
 
 
-def test_overlay_blends_between_picture_and_map():
-    image = picture(20, 30)
+def test_overlay_blends_between_image_and_map():
+    image = random_image(20, 30)
     activation_map = np.full([5, 6, 1], 0.4)  # 102 of 255
     np.testing.assert_array_equal(visualize.overlay(image, activation_map, alpha=0), image)
     colour = visualize.heatmap([[0.4]])[0, 0].astype(float)
@@ -56,18 +56,18 @@ def test_overlay_puts_the_map_where_it_belongs():
     assert (y.min() >= 30, x.min() // 10, x.max() // 10) == (True, 1, 1)
 
 
-def test_overlay_puts_the_map_onto_the_part_of_the_picture_that_it_covers():
-    image = picture(40, 80)
+def test_overlay_puts_the_map_onto_the_part_of_the_image_that_it_covers():
+    image = random_image(40, 80)
     drawn = visualize.overlay(image, np.ones([3, 3]), alpha=1.0, extent=(0.25, 0.5, 0.75, 0.625))
     inside = np.zeros([40, 80], bool)
     inside[10:30, 40:50] = True
     low, high = visualize.heatmap([[0.0, 1.0]])[0]
     np.testing.assert_array_equal(drawn, np.where(inside[..., np.newaxis], high, low))
-    for extent in ((0.4, 0.4, 0.6, 0.6), (0.9, 0.9, 1.0, 1.0)):  # of a picture in which that is no pixel
-        assert visualize.overlay(picture(1, 2), np.ones([3, 3]), extent=extent).shape == (1, 2, 3)
+    for extent in ((0.4, 0.4, 0.6, 0.6), (0.9, 0.9, 1.0, 1.0)):  # of an image in which that is no pixel
+        assert visualize.overlay(random_image(1, 2), np.ones([3, 3]), extent=extent).shape == (1, 2, 3)
 
 
-def test_overlay_of_a_large_picture_needs_little_more_than_the_picture():
+def test_overlay_of_a_large_image_needs_little_more_than_the_image():
     image = np.zeros([2000, 3000, 3], np.uint8)
     tracemalloc.start()
     visualize.overlay(image, np.ones([7, 7]))
@@ -76,15 +76,15 @@ def test_overlay_of_a_large_picture_needs_little_more_than_the_picture():
     assert peak < 2 * image.nbytes
 
 
-def test_an_outline_is_that_of_draw_boxes_on_the_picture_itself():
-    image, boxes = picture(20, 40), [[0.25, 0.1, 0.75, 0.5], [0, 0, 0.2, 0.9]]
+def test_an_outline_is_that_of_draw_boxes_on_the_image_itself():
+    image, boxes = random_image(20, 40), [[0.25, 0.1, 0.75, 0.5], [0, 0, 0.2, 0.9]]
     canvas = Image.fromarray(image)
     visualize.outline(canvas, boxes, colour=GREEN, width=3)
     np.testing.assert_array_equal(canvas, visualize.draw_boxes(image, boxes, colour=GREEN, width=3))
 
 
 def test_boxes_are_drawn_inside_their_edges_on_a_copy():
-    image = picture(20, 40)
+    image = random_image(20, 40)
     before = image.copy()
     drawn = visualize.draw_boxes(image, [0.25, 0.1, 0.75, 0.5], colour=RED, width=2)  # rows 5..14, columns 4..19
     np.testing.assert_array_equal(image, before)
@@ -100,23 +100,23 @@ def test_boxes_are_drawn_inside_their_edges_on_a_copy():
 
 
 def test_padding_draws_nothing_and_thin_boxes_a_pixel():
-    image = picture(10, 10)
+    image = random_image(10, 10)
     np.testing.assert_array_equal(visualize.draw_boxes(image, np.zeros([3, 4])), image)
     np.testing.assert_array_equal(visualize.draw_boxes(image, np.zeros([0, 4])), image)
     drawn = visualize.draw_boxes(image, [[0.999, 0, 1, 0.001], [0, 0, 0, 0]], colour=RED)
     assert np.argwhere(same(drawn, RED)).tolist() == [[9, 0]]
 
 
-def test_boxes_beyond_the_picture_are_cut_at_its_border():
-    drawn = visualize.draw_boxes(picture(12, 12), [-1, -1, 2, 2], colour=RED, width=1)
+def test_boxes_beyond_the_image_are_cut_at_its_border():
+    drawn = visualize.draw_boxes(random_image(12, 12), [-1, -1, 2, 2], colour=RED, width=1)
     border = np.ones([12, 12], bool)
     border[1:-1, 1:-1] = False
     np.testing.assert_array_equal(same(drawn, RED), border)
 
 
 @pytest.mark.parametrize(("size", "factor"), [(64, 3), (100, 2), (224, 1)])
-def test_a_panel_holds_picture_map_and_boxes(size, factor):
-    image = picture(size, size)
+def test_a_panel_holds_image_map_and_boxes(size, factor):
+    image = random_image(size, size)
     activation_map = np.random.default_rng(1).random((4, 4, 1))
     drawn = visualize.panel(image, activation_map, [0, 0, 0.5, 0.5], [[0.5, 0.5, 1, 1], [0, 0, 0, 0]])
     side = size * factor
@@ -135,7 +135,7 @@ def test_a_panel_holds_picture_map_and_boxes(size, factor):
 
 
 def test_a_caption_stands_above_and_is_cut_to_fit():
-    image = picture(200, 200)
+    image = random_image(200, 200)
     plain = visualize.panel(image, np.zeros([4, 4]), [0, 0, 1, 1])
     for caption in ("bird", "bird " * 200):
         captioned = visualize.panel(image, np.zeros([4, 4]), [0, 0, 1, 1], caption=caption)
@@ -148,8 +148,9 @@ def test_a_caption_stands_above_and_is_cut_to_fit():
 
 
 def test_a_grid_holds_its_panels_in_order():
-    tiles = [[picture(200, 300, 1), picture(210, 200, 2)], [picture(192, 250, 3)], picture(220, 200, 4)]
-    sheet = visualize.grid(tiles, title="Pictures")
+    first, second = [random_image(200, 300, 1), random_image(210, 200, 2)], [random_image(192, 250, 3)]
+    tiles = [first, second, random_image(220, 200, 4)]
+    sheet = visualize.grid(tiles, title="Images")
 
     def place(tile):
         height, width = tile.shape[:2]
@@ -170,8 +171,8 @@ def test_a_grid_holds_its_panels_in_order():
     assert visualize.grid(tiles).shape[0] < sheet.shape[0]
 
 
-def test_a_grid_enlarges_small_pictures_by_a_whole_factor():
-    tile = picture(64, 50)
+def test_a_grid_enlarges_small_images_by_a_whole_factor():
+    tile = random_image(64, 50)
     sheet = visualize.grid([tile])
     large = tile.repeat(3, 0).repeat(3, 1)
     np.testing.assert_array_equal(sheet[-16 - 192 : -16, 16 : 16 + 150], large)
@@ -182,9 +183,9 @@ def test_a_grid_enlarges_small_pictures_by_a_whole_factor():
     [
         (lambda: visualize.heatmap(np.zeros([2, 3, 4])), ValueError, r"\[h, w\] or \[h, w, 1\], got \[2, 3, 4\]"),
         (lambda: visualize.overlay(np.zeros([4, 4, 3]), np.zeros([2, 2])), TypeError, "uint8"),
-        (lambda: visualize.overlay(picture(4, 4), np.zeros([2, 2]), alpha=1.5), ValueError, "alpha"),
-        (lambda: visualize.draw_boxes(picture(4, 4)[..., :1], [0, 0, 1, 1]), ValueError, r"\[H, W, 3\]"),
-        (lambda: visualize.draw_boxes(picture(4, 4), [0, 0, 1]), ValueError, r"\[M, 4\] or \[4\], got \[3\]"),
+        (lambda: visualize.overlay(random_image(4, 4), np.zeros([2, 2]), alpha=1.5), ValueError, "alpha"),
+        (lambda: visualize.draw_boxes(random_image(4, 4)[..., :1], [0, 0, 1, 1]), ValueError, r"\[H, W, 3\]"),
+        (lambda: visualize.draw_boxes(random_image(4, 4), [0, 0, 1]), ValueError, r"\[M, 4\] or \[4\], got \[3\]"),
         (lambda: visualize.grid([]), ValueError, "at least one panel"),
         (lambda: visualize.grid([[]]), ValueError, "at least one panel"),
     ],

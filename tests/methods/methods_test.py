@@ -67,7 +67,7 @@ def test_stage_one_gives_the_seed_and_what_the_map_leaves_in_the_background():
     outputs = method.forward(batch(), training=True)
     lower, upper = method.parts["lower"], method.parts["upper"]
     features = lower(images() / 64.0 - 2.0)
-    projection = method.parts["direction"](upper(features)["features"])  # learned from these four pictures
+    projection = method.parts["direction"](upper(features)["features"])  # learned from these four images
     scores = object_prior.scores(features, projection, low_level_weight=0.5)
     np.testing.assert_array_equal(outputs["pseudo_mask"], object_prior.largest_region(scores, 0.4))
     gate = outputs["activation_map"]
@@ -119,7 +119,7 @@ def test_erasing_needs_keys_which_evaluation_has_none_of():
     np.testing.assert_array_equal(inferred["erased_map"], inferred["activation_map"])
 
 
-def test_the_teacher_judges_the_picture_less_the_erased_pixels():
+def test_the_teacher_judges_the_image_less_the_erased_pixels():
     options = {"candidate_threshold": (1.0, 1.0), "side": (1.0, 1.0)}
     method = registry.find("methods", "stage_two")(
         BUILDERS, erasing_options=options, teacher=True, upsampling="nearest"
@@ -139,7 +139,7 @@ def test_a_wrong_erasing_option_is_said_when_the_method_is_built():
         registry.find("methods", "stage_two")(BUILDERS, erasing_options={"sides": 1})
 
 
-def test_the_evaluators_masks_keep_a_random_share_of_a_random_share_of_pictures():
+def test_the_evaluators_masks_keep_a_random_share_of_a_random_share_of_images():
     method = registry.find("methods", "evaluator")(BUILDERS, mask_probability=0.75)
     keys = randomness.key(1, tf.constant(0, tf.int64), tf.range(2000, dtype=tf.int64))
     masks = tf.function(method._random_masks)(keys, 16, 16).numpy()

@@ -44,7 +44,7 @@ def test_one_table_compares_all_methods(result):
 
 
 def wrong(run, name):
-    """Returns the percentage of test pictures that a method's own logits put into a wrong class."""
+    """Returns the percentage of test images that a method's own logits put into a wrong class."""
     config, workdir = run
     method, source = build.trained_method(config, name, workdir, 3), build.load_split(config, "test")
     batches = list(build.evaluation_batches(config, source))
@@ -76,7 +76,7 @@ def test_the_own_class_of_a_row_without_classes_is_an_error(run):
 def test_every_rival_answers_from_its_export_what_prediction_answers(run, name):
     config = run[0].copy_and_resolve_references()
     config.export.row = name
-    files = tf.constant([*build.load_split(config, "test").images[:3], b"no picture"])
+    files = tf.constant([*build.load_split(config, "test").images[:3], b"no image"])
     model = localizer.load(config, run[1])
     expected = model.localize(files)
     assert expected["activation_map"].numpy()[:3].max() == 1

@@ -7,7 +7,7 @@ from ornet_tf.metrics._bootstrap import Bootstrap
 
 def test_sums_are_those_of_a_loop_over_draws(monkeypatch):
     monkeypatch.setattr(_bootstrap, "_MOST_DRAWS", 200)  # seven samples at a time
-    monkeypatch.setattr(_bootstrap, "_PICTURES", 10)
+    monkeypatch.setattr(_bootstrap, "_IMAGES", 10)
     values = np.random.default_rng(0).random((27, 2, 3))
     rng = np.random.default_rng(4)
     wanted = []
@@ -32,7 +32,7 @@ def test_a_seed_gives_the_same_draws_again_and_another_gives_others():
     first = Bootstrap(50, seed=3).sums(values)
     np.testing.assert_array_equal(first, Bootstrap(50, seed=3).sums(values))
     assert not np.array_equal(first, Bootstrap(50, seed=4).sums(values))
-    # Two columns meet the same draws: what rows of an evaluation differ by is compared picture by picture.
+    # Two columns meet the same draws: what rows of an evaluation differ by is compared image by image.
     np.testing.assert_allclose(Bootstrap(50, seed=3).sums(np.stack([values, 1 - values], 1)).sum(axis=1), 30)
 
 

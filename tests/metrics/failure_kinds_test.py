@@ -37,7 +37,7 @@ def test_shares_are_those_of_the_truth_with_the_largest_overlap():
     assert np.isnan(coverage).all() and np.isnan(precision).all()
 
 
-def test_every_picture_with_truth_is_counted_once():
+def test_every_image_with_truth_is_counted_once():
     rng = np.random.default_rng(5)
     corners = np.sort(rng.uniform(0, 1, (2, 500, 2, 2)), axis=2).reshape(2, 500, 4)
     coverage, precision = _failure_kinds.shares(corners[0], corners[1][:, np.newaxis])

@@ -13,7 +13,7 @@ NONE = [0.0, 0.0, 0.0, 0.0]
 
 
 def by_hand():
-    """Three thresholds, five pictures of six classes; the fourth has no box."""
+    """Three thresholds, five images of six classes; the fourth has no box."""
     metrics = LocalizationMetrics(thresholds=[0.25, 0.5, 0.75], threshold=0.5, spread_range=(0.5, 0.75))
     boxes = [
         [WHOLE, HALF, QUARTER],  # truth HALF: 0.5 (a tie, which counts), 1, 0.5
@@ -77,7 +77,7 @@ def brute_iou(a, b):
 
 
 def brute_force(batches, thresholds, fixed, iou_threshold, low, high):
-    """The figures picture by picture, threshold by threshold, with sorted class lists."""
+    """The figures image by image, threshold by threshold, with sorted class lists."""
     right, known1, known5, boxed = [], [], [], []
     for boxes, truths, logits, labels in batches:
         for box, truth, scores, label in zip(boxes, truths, logits, labels):
@@ -153,8 +153,8 @@ def test_a_threshold_is_found_despite_rounding(grid, threshold):
 def test_spread_is_taken_over_its_range_only():
     metrics = LocalizationMetrics()
     boxes = np.zeros([4, 19, 4])
-    for picture, first in enumerate([0, 3, 8, 17]):  # thresholds 0.05, 0.2, 0.45, 0.9 and above
-        boxes[picture, first:] = WHOLE
+    for image, first in enumerate([0, 3, 8, 17]):  # thresholds 0.05, 0.2, 0.45, 0.9 and above
+        boxes[image, first:] = WHOLE
     metrics.update(boxes, [[WHOLE]] * 4, np.zeros([4, 2]), [0] * 4)
     summary = metrics.summary()
     assert summary["corloc_by_threshold"][0] == 25.0
@@ -163,7 +163,7 @@ def test_spread_is_taken_over_its_range_only():
     assert summary["best_threshold_on_evaluated_data"] == 0.9  # the lowest of equals
 
 
-def test_pictures_without_any_box_leave_classification_alone():
+def test_images_without_any_box_leave_classification_alone():
     metrics = LocalizationMetrics(thresholds=[0.5])
     metrics.update([[WHOLE]] * 2, np.zeros([2, 0, 4]), [[1.0, 0.0]] * 2, [0, 1])
     summary = metrics.summary()

@@ -54,7 +54,7 @@ def test_the_originals_overlaps():
 
 
 def test_the_originals_resizing_of_truth():
-    """(1, 2, 4, 3) of a picture of 10 x 20 becomes (3, 1, 14, 1) at 35 x 10; here each side is resized alone."""
+    """(1, 2, 4, 3) of an image of 10 x 20 becomes (3, 1, 14, 1) at 35 x 10; here each side is resized alone."""
     box = np.array([[2 / 20, 1 / 10, 3 / 20, 4 / 10]], np.float32)
     assert whole_pixels(box, 35).numpy()[0, [0, 2]].tolist() == [3, 14]
     assert whole_pixels(box, 10).numpy()[0, [1, 3]].tolist() == [1, 1]

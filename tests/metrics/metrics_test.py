@@ -17,7 +17,7 @@ SETTINGS = Settings(image_size=SIZE, threshold=0.5, iou_threshold=0.5, component
 
 @functools.cache
 def data():
-    """Maps with a hill in each, and truth around it that is a little off; the last picture has none."""
+    """Maps with a hill in each, and truth around it that is a little off; the last image has none."""
     rng = np.random.default_rng(11)
     place, y = rng.uniform(0.3, 0.7, (COUNT, 2, 1, 1)), (np.arange(12) + 0.5) / 12
     squares = (y[:, np.newaxis] - place[:, 0]) ** 2 + (y - place[:, 1]) ** 2
@@ -50,7 +50,7 @@ def measurer(name, settings):
 
 @functools.cache
 def measured(name, *parts, settings=SETTINGS):
-    """Returns the metric after a batch for each part, (first, last + 1), of the pictures."""
+    """Returns the metric after a batch for each part, (first, last + 1), of the images."""
     metric = registry.find("metrics", name)(settings)
     measure = measurer(name, settings)
     maps, truth = data()
@@ -75,7 +75,7 @@ def test_figures_do_not_depend_on_batches_and_are_json(name):
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_each_picture_has_a_line_and_those_without_truth_say_so(name):
+def test_each_image_has_a_line_and_those_without_truth_say_so(name):
     metric = measured(name)
     assert list(metric.per_image()) == list(metric.titles)
     for columns in metric.per_image().values():
@@ -134,11 +134,11 @@ def test_what_is_chosen_elsewhere_is_not_better_than_the_best_here(name):
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_nothing_is_made_up_before_the_first_picture(name):
+def test_nothing_is_made_up_before_the_first_image(name):
     metric = registry.find("metrics", name)(SETTINGS)
-    with pytest.raises(RuntimeError, match="No picture has been measured yet"):
+    with pytest.raises(RuntimeError, match="No image has been measured yet"):
         metric.summary()
-    with pytest.raises(RuntimeError, match="No picture has been measured yet"):
+    with pytest.raises(RuntimeError, match="No image has been measured yet"):
         metric.per_image()
 
 
@@ -150,7 +150,7 @@ def test_a_grid_that_is_none_is_refused(name, interval):
 
 
 @pytest.mark.parametrize("name", [name for name in PROTOCOLS if not registry.find("metrics", name).needs_masks])
-def test_a_picture_whose_boxes_lie_outside_of_the_view_counts_as_missed(name):
+def test_a_image_whose_boxes_lie_outside_of_the_view_counts_as_missed(name):
     """Left of the view, up to its edge; both sides of it; beside one that can be seen; none at all."""
     left, right, seen, none = [0, -0.5, 1, 0], [0, 1, 1, 1.5], [0, 0, 1, 0.05], [0, 0, 0, 0]
     boxes = np.float32([[left, none], [left, right], [left, seen], [none, none]])
@@ -164,22 +164,22 @@ def test_a_picture_whose_boxes_lie_outside_of_the_view_counts_as_missed(name):
         counts = {key: value for key, value in figures.items() if key.startswith("images")}
         assert counts == {"images": 4, "images_with_boxes": 3, "images_out_of_view": 2}
         assert describe_count(figures, "test") == (
-            "4 test pictures (3 with a box: localization is measured on these; 2 with no box in the evaluation view, "
+            "4 test images (3 with a box: localization is measured on these; 2 with no box in the evaluation view, "
             "which count as missed)"
         )
         iou = metric.per_image()[title]["iou"]
         assert iou[:2].tolist() == [0, 0] and iou[2] >= 0 and np.isnan(iou[3])
 
 
-def test_pictures_whose_mask_is_empty_are_counted():
+def test_images_whose_mask_is_empty_are_counted():
     figures = measured("pxap").summary()["pxap"]
     assert (figures["images"], figures["images_with_object"]) == (COUNT, COUNT - 1)
-    assert describe_count(figures, "test") == "30 test pictures (29 with an object; the others are background)"
+    assert describe_count(figures, "test") == "30 test images (29 with an object; the others are background)"
 
 
-def test_pictures_that_all_have_truth_need_no_words():
-    assert describe_count({"images": 4, "images_with_boxes": 4, "images_out_of_view": 0}, "test") == "4 test pictures"
-    assert describe_count({"images": 4, "images_with_boxes": 0}, "test").startswith("4 test pictures (none with a box: ")
+def test_images_that_all_have_truth_need_no_words():
+    assert describe_count({"images": 4, "images_with_boxes": 4, "images_out_of_view": 0}, "test") == "4 test images"
+    assert describe_count({"images": 4, "images_with_boxes": 0}, "test").startswith("4 test images (none with a box: ")
 
 
 def test_numbers_in_a_table():

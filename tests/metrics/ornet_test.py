@@ -8,11 +8,11 @@ from ornet_tf.metrics import Settings
 from ornet_tf.metrics._bootstrap import Bootstrap
 from ornet_tf.metrics._localization_metrics import THRESHOLDS
 
-SIDE, SIZE = 14, 56  # of the map, and of the picture that it stands for
+SIDE, SIZE = 14, 56  # of the map, and of the image that it stands for
 
 
 def box_of(one, threshold):
-    """x0 y0 x1 y1 in pixels of the picture, four for each of the map."""
+    """x0 y0 x1 y1 in pixels of the image, four for each of the map."""
     rows, columns = np.nonzero(one > np.float32(threshold))
     if not len(rows):
         return 0, 0, SIZE, SIZE
@@ -42,7 +42,7 @@ def run(maps, truth):
 def test_figures_of_random_maps_are_those_of_the_plain_program():
     rng = np.random.default_rng(3)
     low = rng.integers(-8, 25, (150, 2))
-    truth = np.concatenate([low, low + rng.integers(12, 45, (150, 2))], axis=1)  # beyond the picture, too
+    truth = np.concatenate([low, low + rng.integers(12, 45, (150, 2))], axis=1)  # beyond the image, too
     x, y = ((low + truth[:, 2:]) / 2).T[:, :, np.newaxis, np.newaxis] * SIDE / SIZE
     distance = (np.arange(SIDE) + 0.5 - x) ** 2 + (np.arange(SIDE)[:, np.newaxis] + 0.5 - y) ** 2
     maps = np.float32(np.exp(-distance / rng.uniform(3, 60, (150, 1, 1))) * rng.uniform(0.8, 1, (150, SIDE, SIDE)))

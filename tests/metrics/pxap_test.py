@@ -35,11 +35,11 @@ def test_it_is_what_numpys_histograms_give(interval):
     masks = rng.choice(np.uint8([0, 1, 255]), (40, SIZE, SIZE), p=[0.6, 0.3, 0.1])
     maps = rng.random((40, SIZE, SIZE)) + 0.5 * (masks == 1)
     scores = score_maps.score_maps(tf.constant(maps, tf.float32), SIZE).numpy()
-    got, of_picture = figures(maps, masks, interval)
+    got, of_image = figures(maps, masks, interval)
     assert got["pxap"] == pytest.approx(plain(scores, masks, interval))
     assert got["object_share"] == pytest.approx(100 * np.mean(masks[masks < 255]))
     wanted = [plain(s, m, interval) / 100 for s, m in zip(scores, masks)]
-    np.testing.assert_allclose(of_picture, wanted)
+    np.testing.assert_allclose(of_image, wanted)
 
 
 def test_a_perfect_map_has_100_and_a_constant_one_the_share_of_the_object():
@@ -51,6 +51,6 @@ def test_a_perfect_map_has_100_and_a_constant_one_the_share_of_the_object():
 
 
 def test_without_object_there_is_none():
-    got, of_picture = figures(np.random.default_rng(0).random((2, SIZE, SIZE)), np.zeros([2, SIZE, SIZE]))
+    got, of_image = figures(np.random.default_rng(0).random((2, SIZE, SIZE)), np.zeros([2, SIZE, SIZE]))
     assert got["pxap"] is None
-    assert np.isnan(of_picture).all()
+    assert np.isnan(of_image).all()

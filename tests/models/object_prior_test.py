@@ -47,7 +47,7 @@ def test_the_direction_is_that_of_all_features_that_were_seen():
 
 
 def test_the_direction_is_the_objects_where_the_strength_of_features_is_not():
-    """Objects share two channels; the surroundings, three quarters of each picture, have one of eight in each."""
+    """Objects share two channels; the surroundings, three quarters of each image, have one of eight in each."""
     rng = np.random.default_rng(0)
     objects = np.zeros([40, 8, 8], bool)
     objects[:, 2:6, 2:6] = True

@@ -24,7 +24,7 @@ def _run(tiny_run, tmp_path_factory):
     return Run(config, workdir, "stage_two", measurement.evaluate(config, workdir))
 
 
-def test_results_of_pictures_are_those_of_the_row(run):
+def test_results_of_images_are_those_of_the_row(run):
     columns = run.per_image()
     with open(os.path.join(run.workdir, "evaluation", "per_image.csv"), encoding="utf-8") as file:
         expected = [float(line["iou_stage_two"]) for line in csv.DictReader(file)]
@@ -69,7 +69,7 @@ def test_a_histogram_counts_every_pixel_and_is_kept_until_the_phase_is_another(r
 
 
 @pytest.mark.slow
-def test_a_gallery_has_a_line_for_each_picture_and_a_panel_for_each_outcome(run):
+def test_a_gallery_has_a_line_for_each_image_and_a_panel_for_each_outcome(run):
     shown = [Outcome("stage two", (run,)), Outcome("cam", (run._replace(row="cam_true_label"),))]
     one, two, three = (outcomes.gallery(shown[:n], lines) for n, lines in ((1, 2), (2, 2), (2, 10)))
     assert two.shape[1] > 1.8 * one.shape[1] and two.shape[0] == one.shape[0]

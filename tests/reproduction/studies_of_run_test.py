@@ -134,8 +134,8 @@ def test_the_page_holds_all_studies_and_fetches_nothing(workdir):
     assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
     assert not re.search(r"https?://|url\(|@import", text)
     for name in NAMES:
-        with Image.open(os.path.join(workdir, "report", f"{name}.png")) as picture:
-            assert picture.width > 500
+        with Image.open(os.path.join(workdir, "report", f"{name}.png")) as image:
+            assert image.width > 500
         assert os.path.getsize(os.path.join(workdir, "report", f"{name}.md")) > 500
 
 

@@ -43,7 +43,7 @@ def test_differences_are_paired(tmp_path):
     assert study_charts.differences_table([base], base) is None
 
 
-def test_failures_add_up_to_all_pictures_of_all_seeds(tmp_path):
+def test_failures_add_up_to_all_images_of_all_seeds(tmp_path):
     boxes = [(1, 1), (0.1, 1), (1, 0.2), (0.1, 0.1)]
     table = study_charts.failures_table([outcome("a", tmp_path, [[1, 0, 0, 0], [0, 0, 0, 0]], boxes)])
     assert dict(zip(table.head[1:], table.lines[0][1:])) == {
@@ -59,11 +59,11 @@ def test_curves_are_means_over_seeds(tmp_path):
 
 def test_everything_is_drawn_where_there_is_truth_and_nothing_where_there_is_none(tmp_path):
     shown = [outcome("a", tmp_path, [[1, 1, 0, 0]]), outcome("b", tmp_path, [[1, 0, 0, 0]])]
-    pictures = [
+    images = [
         study_charts.score_bars(shown, "t"), study_charts.score_curve([1, 2], shown, "t", "x"),
         study_charts.threshold_curves(shown, "t"), study_charts.failure_bars(shown, "t"),
     ]
-    assert all(picture.ndim == 3 and picture.min() < 100 for picture in pictures)
+    assert all(image.ndim == 3 and image.min() < 100 for image in images)
     summary = {"clserr_top1": 10.0, "corloc": None, "corloc_by_threshold": None}
     result = {**shown[0].runs[0].result, "rows": {"r": {"t": summary}}}
     nothing = [Outcome("c", (shown[0].runs[0]._replace(result=result),))]

@@ -23,16 +23,16 @@ def test_studies_of_several_calls_are_on_one_page_in_order(tmp_path):
     assert '<a href="#a">a</a>' in text and "<details><summary>Curve" in text
 
 
-def test_files_hold_tables_and_the_studys_own_picture(tmp_path):
+def test_files_hold_tables_and_the_studys_own_image(tmp_path):
     study_report.write(str(tmp_path), shown("a"))
     assert (tmp_path / "a.csv").read_text() == "label,corloc\na<b,1.0\n"
     assert (tmp_path / "a_thresholds.csv").read_text() == "at,a,b\n0.5,1.0,\n0.6,,2.0\n"
     assert "|  | CorLoc |\n|---|---|\n| a<b | 1.0 |" in (tmp_path / "a.md").read_text()
-    with Image.open(tmp_path / "a.png") as picture:
-        assert picture.size == (9, 8) and picture.getpixel((0, 0)) == (7, 7, 7)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (9, 8) and image.getpixel((0, 0)) == (7, 7, 7)
 
 
 @pytest.mark.parametrize(("side", "kind"), [(20, "png"), (1500, "jpeg")])
-def test_large_pictures_are_jpeg(side, kind):
-    of_side = shown("a")._replace(pictures={"own": np.zeros([side, side, 3], np.uint8)})
+def test_large_images_are_jpeg(side, kind):
+    of_side = shown("a")._replace(images={"own": np.zeros([side, side, 3], np.uint8)})
     assert f'src="data:image/{kind};base64,' in study_report.section(of_side)

@@ -138,16 +138,19 @@ def test_processes_say_in_what_they_differ(tmp_path):
         assert "UserError: The processes of this run differ in: step. Start all of them with the same" in text
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 8, "gradient_accumulation": 3}, {"batch_size": 7, "gradient_accumulation": 1}])
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 8, "gradient_accumulation": 3}, {"batch_size": 7, "gradient_accumulation": 1}]
+)
 def test_a_batch_that_cannot_be_split_is_said(options):
-    with pytest.raises(ValueError, match="batch_size: expected a multiple of the 2 devices times gradient_accumulation = ., got"):
+    with pytest.raises(ValueError, match="batch_size: expected a multiple of the 2 devices times .* = ., got"):
         distribution.check_replicas(strategies.mirrored("CPU:0", "CPU:1"), xla=False, **options)
 
 
 def test_xla_is_for_one_replica():
     distribution.check_replicas(strategies.mirrored("CPU:0"), batch_size=8, gradient_accumulation=2, xla=True)
     with pytest.raises(ValueError, match="xla: expected False with 2 devices, got True"):
-        distribution.check_replicas(strategies.mirrored("CPU:0", "CPU:1"), batch_size=8, gradient_accumulation=2, xla=True)
+        two = strategies.mirrored("CPU:0", "CPU:1")
+        distribution.check_replicas(two, batch_size=8, gradient_accumulation=2, xla=True)
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_a_program_that_still_imports_ends_in_a_sentence(number, tmp_path):
 @pytest.mark.parametrize(
     ("number", "program", "line", "then"),
     [
-        (signal.SIGINT, "train", "toybirds: made 12 pictures", "give the same command again to go on"),
+        (signal.SIGINT, "train", "toybirds: made 12 images", "give the same command again to go on"),
         (signal.SIGTERM, "predict", " app.py:", "what this run has predicted by now, if anything, is in predictions of "
          "--workdir, and the same command starts anew"),
         (signal.SIGTERM, "evaluate", " app.py:", "the same command starts anew"),

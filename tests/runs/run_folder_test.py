@@ -58,7 +58,7 @@ READERS = {
     "data.json": lambda folder: training_data.class_names(folder),
     "finished.json": run_folder.read_finished,
     "settings.json": lambda folder: run_folder.check_settings(folder, {"seed": 0}),
-    "checked_pictures.json": lambda folder: run_folder.read_json(os.path.join(folder, "checked_pictures.json")),
+    "checked_images.json": lambda folder: run_folder.read_json(os.path.join(folder, "checked_images.json")),
 }
 
 
@@ -67,13 +67,13 @@ READERS = {
     [
         *((name, content) for name in READERS for content in ("[]", "3", "null", '"a"', "{")),
         ("data.json", "{}"),
-        ("data.json", '{"training_pictures": 3, "class_names": "cat"}'),
-        ("data.json", '{"training_pictures": 3, "class_names": [3]}'),
+        ("data.json", '{"training_images": 3, "class_names": "cat"}'),
+        ("data.json", '{"training_images": 3, "class_names": [3]}'),
         ("finished.json", "{}"),
         ("finished.json", '{"id": 3}'),
-        ("checked_pictures.json", '{"train": 3}'),
-        ("checked_pictures.json", '{"train": {}}'),
-        ("checked_pictures.json", '{"train": {"fingerprint": "a", "left_out": 3}}'),
+        ("checked_images.json", '{"train": 3}'),
+        ("checked_images.json", '{"train": {}}'),
+        ("checked_images.json", '{"train": {"fingerprint": "a", "left_out": 3}}'),
     ],
 )
 def test_a_file_that_holds_something_else_is_named(tmp_path, name, content):

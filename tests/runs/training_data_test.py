@@ -56,7 +56,7 @@ def test_a_run_is_bound_to_its_data_once_it_has_learned_from_it(full, tmp_path):
     learn(tmp_path)
     training_data.bind(str(tmp_path), some(full, range(40)), PHASES)
     text = refusal(tmp_path, full)
-    assert "has changed since this run was started (40 pictures of 3 classes then, 48 of 3 now): 8 are new (" in text
+    assert "has changed since this run was started (40 images of 3 classes then, 48 of 3 now): 8 are new (" in text
     assert f"and 5 more). Bring back what it was trained on, or use another --workdir than {tmp_path}." in text
 
 

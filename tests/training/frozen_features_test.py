@@ -35,7 +35,7 @@ def make(phase="stage_two", precision="float32", **options):
         (True, "float32", {**VIEWS, "resize": 37, "random_crop": False}),
     ],
 )
-def test_kept_outputs_are_those_of_the_pictures_of_the_batch(flip, precision, views):
+def test_kept_outputs_are_those_of_the_images_of_the_batch(flip, precision, views):
     _, method, source = make(precision=precision)
     views = {**views, "horizontal_flip": flip}
     kept = FrozenFeatures(method, source, **views)
@@ -94,7 +94,7 @@ def test_the_low_layers_are_not_computed_where_their_output_is_there(phase):
         assert np.isfinite(values).all(), name
 
 
-def test_masked_pictures_are_not_kept():
+def test_masked_images_are_not_kept():
     _, method, _ = make("evaluator", freeze_lower=True, mask_probability=0.5)
     assert not hasattr(method, "frozen")
 
@@ -112,10 +112,10 @@ def test_what_cannot_be_kept_is_said(monkeypatch):
     experiment, method, source = make()
     with pytest.raises(ValueError, match="expected random_crop = False or crop = .* got random crops of 32 of 36 pix"):
         FrozenFeatures(method, source, **{**VIEWS, "resize": 36})
-    with pytest.raises(ValueError, match="cache_frozen_features: this method has no frozen part .* options.freeze_lower"):
+    with pytest.raises(ValueError, match="frozen_features: this method has no frozen part .* options.freeze_lower"):
         FrozenFeatures(make("evaluator")[1], source, **VIEWS)
     monkeypatch.setattr(main_memory, "available", lambda: 10)
-    with pytest.raises(ValueError, match="low_level_features of all pictures needs .* 10 are available. Set reuse_fr"):
+    with pytest.raises(ValueError, match="low_level_features of all images needs .* 10 are available. Set reuse_fr"):
         FrozenFeatures(method, source, **VIEWS)
     experiment.input.resize = 36
     experiment.phase.stage_two.cache_frozen_features = True

@@ -143,7 +143,7 @@ def test_facts_say_what_bounds_the_speed(tmp_path, caplog, waiting, bound):
     with caplog.at_level("INFO", logger="absl"):
         facts = loop.facts()
     assert facts["bound_by"] == bound and facts["images_per_second"] == 3.0
-    assert f"{100 * waiting:.1f} % of that time they waited for pictures: {bound}-bound" in caplog.text
+    assert f"{100 * waiting:.1f} % of that time they waited for images: {bound}-bound" in caplog.text
 
 
 def test_a_process_that_does_not_log_looks_and_saves_all_the_same(tmp_path):

@@ -14,7 +14,7 @@ from tests.losses.loss_inputs import inputs
 
 @pytest.fixture
 def folders(tmp_path, encode):
-    """The tiny experiment on twelve pictures of one class."""
+    """The tiny experiment on twelve images of one class."""
     rng = np.random.default_rng(4)
     for index in range(12):
         path = tmp_path / "data" / ("train" if index < 8 else "test") / "cat" / f"{index}.png"

@@ -19,7 +19,7 @@ def test_any_phase_may_start_from_any_earlier_one():
         ("stage_two.rate_factors", (("nothing", 2.0),), "No variable matches 'nothing'"),
         ("stage_two.trainable", ("generator/", "uper/"), "No variable matches 'uper/'"),
         ("stage_two.batch_size", 64, "config.phase.stage_two.batch_size: expected at most the 48"),
-        ("stage_one.cache_frozen_features", True, "config.phase.stage_one.cache_frozen_features: this method has no frozen part"),
+        ("stage_one.cache_frozen_features", True, "stage_one.cache_frozen_features: this method has no frozen part"),
     ],
 )
 def test_what_is_wrong_in_the_last_phase_is_said_before_the_first(path, value, message):

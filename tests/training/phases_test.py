@@ -72,7 +72,7 @@ def test_a_run_that_was_ended_by_signals_ends_like_one_that_was_not(tiny_run, tm
     for phase, sign, number in (
         ("evaluator", "metrics.jsonl", signal.SIGKILL),  # before its first checkpoint
         ("stage_one", "checkpoints/step-2.index", signal.SIGKILL),
-        ("stage_two", "checkpoints/step-2.index", signal.SIGTERM),  # pictures are looked at for seconds before it ends
+        ("stage_two", "checkpoints/step-2.index", signal.SIGTERM),  # images are looked at for seconds before it ends
     ):
         status, text = soak.run(tmp_path, end_at=os.path.join(tmp_path, phase, sign), number=number)
         assert status == (interruption.EXIT_CODE if number == signal.SIGTERM else -number), text
@@ -176,10 +176,10 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_names_step_and_term(tmp_path
     assert not run_folder.is_finished(str(tmp_path / "evaluator"))
 
 
-def test_more_pictures_in_a_batch_than_there_are_is_an_error(tmp_path):
+def test_more_images_in_a_batch_than_there_are_is_an_error(tmp_path):
     config = tiny_experiment.get_config()
     config.phase.evaluator.batch_size = 64
-    message = "config.phase.evaluator.batch_size: expected at most the 48 training pictures, got 64"
+    message = "config.phase.evaluator.batch_size: expected at most the 48 training images, got 64"
     with pytest.raises(ValueError, match=message):
         train(config, str(tmp_path))
 

@@ -16,12 +16,12 @@ def make(phase, images):
     return method, Preview(method, images, threshold=0.5, box_rule="tight")
 
 
-def pictures(count):
+def images(count):
     return np.random.default_rng(0).uniform(0, 255, [count, 32, 32, 3]).astype(np.float32)
 
 
-def test_stage_two_shows_map_erased_map_masked_picture_and_box():
-    method, preview = make("stage_two", pictures(3))
+def test_stage_two_shows_map_erased_map_masked_image_and_box():
+    method, preview = make("stage_two", images(3))
     before = {n: np.asarray(v) for n, v in named_variables(method.parts, trainable_only=False).items()}
     outputs = preview.outputs()
     assert {key: value.shape for key, value in outputs.items()} == {
@@ -30,7 +30,7 @@ def test_stage_two_shows_map_erased_map_masked_picture_and_box():
     assert outputs["masked_image"].dtype == np.uint8
     erased = outputs["erased_map"] == 0
     assert erased.any() and (outputs["activation_map"] > 0).all()
-    assert (outputs["masked_image"] <= np.round(pictures(3))).all()
+    assert (outputs["masked_image"] <= np.round(images(3))).all()
     again = preview.outputs()
     for key, value in outputs.items():  # the same choices each time, and nothing has moved
         np.testing.assert_array_equal(value, again[key])
@@ -42,4 +42,4 @@ def test_stage_two_shows_map_erased_map_masked_picture_and_box():
     ("stage_one", 2, {"activation_map", "boxes"}), ("evaluator", 2, set()), ("stage_two", 0, set()),
 ])
 def test_what_a_phase_does_not_make_is_not_shown(phase, count, keys):
-    assert set(make(phase, pictures(count))[1].outputs()) == keys
+    assert set(make(phase, images(count))[1].outputs()) == keys

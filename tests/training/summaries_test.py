@@ -38,14 +38,14 @@ def test_the_settings_are_kept_as_text(tmp_path):
     assert json.loads(text) == {"seed": 5}
 
 
-def test_maps_are_laid_over_their_pictures(tmp_path):
+def test_maps_are_laid_over_their_images(tmp_path):
     images = np.zeros((2, 8, 8, 3), np.float32)
     maps = np.zeros((2, 4, 4, 1), np.float32)
     maps[1] = 1.0
     with PhaseSummaries(str(tmp_path), {}) as summaries:
         boxes = np.array([[[0.25, 0.25, 0.75, 0.75]], [[0, 0, 0, 0]]])
         masked = np.full((2, 8, 8, 3), 9, np.uint8)
-        summaries.pictures(
+        summaries.images(
             7, images, {"activation_map": maps, "erased_map": maps, "masked_image": masked, "boxes": boxes}
         )
     values = {v.tag: v for step, v in events(tmp_path) if step == 7}
@@ -72,7 +72,7 @@ def test_hyper_parameters_are_there_for_tensorboards_table(tmp_path):
 def write_step(summaries, step):
     images = np.zeros((1, 8, 8, 3), np.float32)
     summaries.scalars(step, {"loss": 1 / step, "loss/area": step})
-    summaries.pictures(step, images, {"activation_map": np.full((1, 4, 4, 1), step / 100, np.float32)})
+    summaries.images(step, images, {"activation_map": np.full((1, 4, 4, 1), step / 100, np.float32)})
 
 
 def write(folder, steps, first_step=0):
