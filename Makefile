@@ -44,8 +44,9 @@ test-addons: $(ADDONS)  ## The fast tests on the legacy stack with tensorflow-ad
 	if [ -e $(RUNTIME) ]; then export ORNET_PEER_PYTHON="$(CURDIR)/$(VENV)/bin/python"; fi; \
 	  $(ADDONS_RUN) $(TEST) -m "not slow"
 
-lint: $(DEV)  ## The linter
+lint: $(DEV)  ## The linter, and the contract of imports in pyproject.toml
 	$(RUN) ruff check .
+	$(VENV)/bin/lint-imports
 
 clean:  ## Removes all environments, builds and caches; keeps runs/
 	rm -rf .venv .venv-* .build dist *.egg-info .pytest_cache .ruff_cache

@@ -1,6 +1,6 @@
 """Looks at every image, box and mask of a data set before anything is trained on it, and reports what is wrong.
 
-  python -m ornet_tf.datasets check --config=configs/cub.py [--split=test] [--duplicates] [--headers_only] [--json]
+  python -m ornet_tf.check_data --config=configs/cub.py [--split=test] [--duplicates] [--headers_only] [--json]
 
 The report goes to standard output. The exit status is 1 if something has to be mended: a split that can't be loaded, a
 file that can't be read, a box without area or more than a pixel outside of its image, a mask without object or of
@@ -18,16 +18,9 @@ from ornet_tf import app
 from ornet_tf.data import check_report
 from ornet_tf.data.source import SPLITS
 
-_HELP = {"--help", "-help", "--helpshort", "-helpshort", "--helpfull", "-helpfull", "-?"}  # flags of absl
-
 
 def start() -> None:
-    """Runs the program of this module; the word `check` comes before the flags."""
-    if sys.argv[1:2] == ["check"]:
-        del sys.argv[1]
-    elif not set(sys.argv[1:2]) & _HELP:
-        sys.stderr.write("Error: expected `python -m ornet_tf.datasets check --config=FILE`.\n")
-        sys.exit(1)
+    """Runs this program, which `python -m ornet_tf.datasets check` starts too."""
     app.run(
         main,
         takes_workdir=False,
@@ -51,3 +44,7 @@ def main(config: ConfigDict, *, split: str | None, duplicates: bool, headers_onl
     sys.stdout.write(json_text.dumps(report, indent=2) + "\n" if json else check_report.as_text(report))
     if report["problems"] or (split and "missing" in report["splits"][split]):
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    start()

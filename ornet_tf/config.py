@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ornet_tf import renamed
 from ornet_tf.data import file_checks
 from ornet_tf.errors import UserError
 
@@ -181,6 +182,6 @@ def row(method: str, init_from: dict[str, str] | None = None, **options: Any) ->
 def _replace(options: ConfigDict, fields: dict[str, Any], where: str) -> ConfigDict:
     for key, value in fields.items():
         if key not in options:
-            raise UserError(f"{where}.{key}: unknown field; choose from {', '.join(options)}.")
+            raise UserError(f"{where}.{key}: unknown field; choose from {', '.join(options)}.{renamed.hint(key)}")
         options[key] = ConfigDict(value) if isinstance(value, dict) else value
     return options

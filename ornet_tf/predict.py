@@ -1,4 +1,4 @@
-"""Localizes the objects of pictures and folders of pictures: boxes as JSON, overlays as PNG.
+"""Localizes the objects of images and folders of images: boxes as JSON, overlays as PNG.
 
   python -m ornet_tf.predict --config=configs/toybirds.py --workdir=runs/toybirds IMAGE_OR_FOLDER...
 """
@@ -23,19 +23,19 @@ from ornet_tf.inference import localizer, prediction_files
 from ornet_tf.maps import visualize
 from ornet_tf.runs import interruption, run_folder
 
-_CHUNK_BYTES = 2**27  # of pictures that are in the graph at once, encoded and decoded
+_CHUNK_BYTES = 2**27  # of images that are in the graph at once, encoded and decoded
 
 
 def main(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> None:
-    """Predicts and logs where the results are; broken pictures are named at the end."""
+    """Predicts and logs where the results are; broken images are named at the end."""
     results, broken = predict(config, workdir, inputs)
-    logging.info("%d pictures: %s", len(results), os.path.join(workdir, "predictions", "predictions.json"))
+    logging.info("%d images: %s", len(results), os.path.join(workdir, "predictions", "predictions.json"))
     if broken:
         details = "; ".join(f"{paths.readable(path)} ({reason})" for path, reason in broken)
-        raise UserError(f"{len(broken)} of {len(results) + len(broken)} pictures could not be read: {details}.")
+        raise UserError(f"{len(broken)} of {len(results) + len(broken)} images could not be read: {details}.")
 
 
-def find_pictures(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
+def find_images(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """Finds the files among `inputs`, whatever their names, and those that `image_files.find` finds in the folders.
 
     Returns:
@@ -43,7 +43,7 @@ def find_pictures(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str
 
     Raises:
       FileNotFoundError: if an input is neither.
-      UserError: if there is no picture at all.
+      UserError: if there is no image at all.
     """
     found, unreadable = [], []
     for path in inputs:
@@ -54,11 +54,11 @@ def find_pictures(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str
         elif os.path.isfile(path):
             found.append(path)
         else:
-            raise FileNotFoundError(f"{path}: no such file or folder; give pictures (JPEG, PNG) or folders of them.")
+            raise FileNotFoundError(f"{path}: no such file or folder; give images (JPEG, PNG) or folders of them.")
     if not found:
         reasons = "".join(f" {paths.readable(path)} ({reason})." for path, reason in unreadable)
         raise UserError(
-            f"No picture to predict on: name JPEG or PNG files, or folders of them, after the flags.{reasons}"
+            f"No image to predict on: name JPEG or PNG files, or folders of them, after the flags.{reasons}"
         )
     return found, unreadable
 
@@ -66,20 +66,20 @@ def find_pictures(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str
 def predict(
     config: ConfigDict, workdir: str, inputs: Sequence[str]
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    r"""Writes `<workdir>/predictions`: predictions.json and a PNG overlay for each picture.
+    r"""Writes `<workdir>/predictions`: predictions.json and a PNG overlay for each image.
 
-    They replace what an earlier run wrote there, once the first picture is done. Each picture is written at once, so
+    They replace what an earlier run wrote there, once the first image is done. Each image is written at once, so
     that whatever ends the run leaves those before; see `prediction_files`.
 
     Returns:
-      One dictionary per picture: file, box [ymin, xmin, ymax, xmax] in fractions of the upright picture, box_pixels,
-      score, class, class_name, overlay; and the (path, reason) pairs of pictures that can't be read or drawn, and of
+      One dictionary per image: file, box [ymin, xmin, ymax, xmax] in fractions of the upright image, box_pixels,
+      score, class, class_name, overlay; and the (path, reason) pairs of images that can't be read or drawn, and of
       folders that can't be read. Bytes of names that are not UTF-8 stand in file and overlay as `\xNN`.
 
     Raises:
       OSError: if something can't be written.
     """
-    found, unreadable = find_pictures(inputs)
+    found, unreadable = find_images(inputs)
     folder = os.path.join(workdir, "predictions")
     found = _without_overlays(found, folder)
     model = localizer.load(config, workdir)
@@ -102,7 +102,7 @@ def predict(
                     try:
                         overlay = _draw(encoded, row, view, limits)
                         predictions.add(path, {"file": paths.readable(path), **_entry(row, overlay.size)}, overlay)
-                        del overlay  # as large as the picture; the name would keep it until the next one is drawn
+                        del overlay  # as large as the image; the name would keep it until the next one is drawn
                     except (tf.errors.OpError, MemoryError) as error:
                         why = decoding.refusal_reason(error)
                 if why:
@@ -113,17 +113,17 @@ def predict(
 
 
 def _without_overlays(found: Sequence[str], folder: str) -> list[str]:
-    """Returns the pictures that do not lie in the folder of predictions: this run replaces those.
+    """Returns the images that do not lie in the folder of predictions: this run replaces those.
 
     Raises:
-      UserError: if no picture is left.
+      UserError: if no image is left.
     """
     inside = os.path.join(os.path.realpath(folder), "")
     kept = [path for path in found if not os.path.realpath(path).startswith(inside)]
     if not kept:
-        raise UserError(f"All pictures to predict on lie in {folder}, which this run writes anew; copy them elsewhere.")
+        raise UserError(f"All images to predict on lie in {folder}, which this run writes anew; copy them elsewhere.")
     if len(kept) < len(found):
-        logging.warning("%d pictures in %s are passed over: this run replaces them.", len(found) - len(kept), folder)
+        logging.warning("%d images in %s are passed over: this run replaces them.", len(found) - len(kept), folder)
     return kept
 
 
@@ -158,7 +158,7 @@ def _read(path: str, max_bytes: int) -> bytes:
 
 
 def _decoded_bytes(encoded: bytes) -> int:
-    """Returns what a picture takes decoded; one of another size than the graph reads by itself fills a chunk."""
+    """Returns what an image takes decoded; one of another size than the graph reads by itself fills a chunk."""
     try:
         return 3 * int(tf.reduce_prod(_size(tf.constant(encoded))))
     except tf.errors.OpError:
@@ -171,7 +171,7 @@ def _size(encoded):
 
 
 def _entry(row: Mapping[str, np.ndarray], size: tuple[int, int]) -> dict[str, Any]:
-    """Returns a picture's entry of predictions.json; `size` is its width and height."""
+    """Returns an image's entry of predictions.json; `size` is its width and height."""
     box, (width, height) = row["detection_boxes"][0], size
     return {
         "box": [round(float(v), 6) for v in box],
@@ -185,7 +185,7 @@ def _entry(row: Mapping[str, np.ndarray], size: tuple[int, int]) -> dict[str, An
 def _draw(
     encoded: bytes, row: Mapping[str, np.ndarray], view: transforms.View, limits: Mapping[str, int]
 ) -> Image.Image:
-    """Returns the picture with its map, laid over the part that the network saw, and its box.
+    """Returns the image with its map, laid over the part that the network saw, and its box.
 
     Raises:
       tf.errors.OpError: if it can't be decoded.

@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from ornet_tf import option_types
+from ornet_tf import option_types, renamed
 from ornet_tf.errors import UserError
 
 ENTRY_POINTS = {
@@ -23,14 +23,6 @@ ENTRY_POINTS = {
     "erasing": "erase",
     "metrics": "Metric",
     "studies": "Study",
-}
-
-
-# Options of earlier versions.
-RENAMED = {
-    "seed_threshold": "object_prior = True, with config.object_prior.threshold,",
-    "seed_low_level_weight": "config.object_prior.low_level_weight",
-    "low_level_weight": "config.object_prior.low_level_weight",
 }
 
 
@@ -46,7 +38,9 @@ def choices(family: str) -> list[str]:
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
-    """Returns the question that ends the error about an unknown name, or an empty string if no known one is near."""
+    """Returns the sentence that ends the error about an unknown name: its new name, or the nearest known one, or ""."""
+    if new := renamed.hint(name):
+        return new
     near = difflib.get_close_matches(str(name), known, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
@@ -89,7 +83,7 @@ def check_options(
     allowed = {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY and n not in given}
     for key in options:
         if key not in allowed:
-            hint = f" It is called {RENAMED[key]} now." if key in RENAMED else did_you_mean(key, allowed)
+            hint = did_you_mean(key, allowed)
             raise UserError(f"{where}.{key}: unknown option; choose from {', '.join(allowed) or 'none'}.{hint}")
     annotations = option_types.of_parameters(entry)
     for key in set(options) & set(annotations):

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from ornet_tf import app, registry
 from ornet_tf.errors import UserError
-from ornet_tf.reproduction import studies_of_run
+from ornet_tf.reproduction import make_studies
 from ornet_tf.reproduction.study import LEFT_OUT
 from ornet_tf.runs import interruption
 
@@ -23,7 +23,7 @@ from ornet_tf.runs import interruption
 def main(config: ConfigDict, workdir: str, *, what: Sequence[str], seeds: Sequence[str] | None) -> None:
     """Makes the studies and logs where they are."""
     names, numbers = studies(what), parse_seeds(seeds, config.seed)
-    path = studies_of_run.reproduce(config, workdir, names, numbers)
+    path = make_studies.make_studies(config, workdir, names, numbers)
     logging.info("Everything is in %s; open %s in a browser.", os.path.dirname(path), path)
 
 

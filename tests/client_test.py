@@ -83,7 +83,7 @@ def test_images_of_no_and_of_two_objects(export_base, tmp_path, capsys):
     assert lines(capsys)[0].keys() == {"file", "box", "overlay"}
 
 
-def test_an_overlay_never_replaces_a_image_that_is_asked_about(older_url, tmp_path, capsys):
+def test_an_overlay_never_replaces_an_image_that_is_asked_about(older_url, tmp_path, capsys):
     paths = [tiny_export.write_image(tmp_path / name, 40, 60, (10, 12, 20, 48)) for name in ("b.png", "b_box.png")]
     assert run(paths, older_url, output_dir=tmp_path) == 0
     assert [pathlib.Path(answer["overlay"]).name for answer in lines(capsys)] == ["b_box_2.png", "b_box_box.png"]

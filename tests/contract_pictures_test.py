@@ -146,7 +146,7 @@ def test_bad_images_do_not_disturb_the_good_ones(served, answers):
         expect_none(row)
 
 
-def test_pixels_are_a_image_without_its_file(served):
+def test_pixels_are_an_image_without_its_file(served):
     pixels = photograph(40, 56)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")

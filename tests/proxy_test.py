@@ -106,7 +106,7 @@ def test_a_request_without_a_version_gets_the_stable_one(http, server, proxy):
     assert [row["state"] for row in http.get(model).json()["model_version_status"]] == ["AVAILABLE"] * 2
 
 
-def test_a_image_is_answered_as_without_the_proxy(http, server, proxy):
+def test_an_image_is_answered_as_without_the_proxy(http, server, proxy):
     image = base64.b64encode(tiny_export.image(40, 60, (10, 12, 20, 48))).decode()
     body = {"signature_name": "activation_map", "instances": [{"b64": image}]}
     replies = [http.post(f"{url}:predict", json=body) for url in (server, f"{proxy}/v1/models/ornet")]

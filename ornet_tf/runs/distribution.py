@@ -67,7 +67,9 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return worker_name(strategy) in ("", "chief-0" if "chief" in names else "worker-0")
 
 
-def check_replicas(strategy: tf.distribute.Strategy, *, batch_size: int, gradient_accumulation: int, xla: bool) -> None:
+def check_replicas(
+    strategy: tf.distribute.Strategy, batch_size: int, gradient_accumulation: int, *, xla: bool
+) -> None:
     """Checks what the number of replicas allows.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import logging
 
-from ornet_tf import atomic_write
+from ornet_tf import atomic_write, renamed
 from ornet_tf.errors import UserError
 
 # What the files of a run hold at least: a type, a dictionary with some keys (`...` for any), or a list of one kind.
@@ -91,8 +91,8 @@ def bind_settings(folder: str, settings: Mapping[str, Any], *, learned: bool, al
       UserError: if the phase was started with other settings; the message lists what differs.
     """
     path = os.path.join(folder, "settings.json")
-    settings = json.loads(json.dumps(read_settings, default=str))
-    changed = _changes(read_json(path), settings) if learned and os.path.exists(path) else ""
+    settings = json.loads(json.dumps(settings, default=str))
+    changed = _changes(read_settings(folder), settings) if learned and os.path.exists(path) else ""
     if changed and not allow_changes:
         raise UserError(
             f"{folder} holds a run with other settings: {changed}. Use another --workdir, restore the settings, "
@@ -133,7 +133,7 @@ def check_settings(folder: str, settings: Mapping[str, Any]) -> None:
     path = os.path.join(folder, "settings.json")
     if not os.path.exists(path):
         return  # nothing was trained there, which `load_parts` says better
-    before = _flatten(read_json(path))
+    before = _flatten(read_settings(folder))
     now = _flatten(json.loads(json.dumps(settings, default=str)))
     changed = _changes({key: before.get(key) for key in now}, now)
     if changed:
@@ -163,7 +163,9 @@ def read_json(path: str, holds: Any = None) -> Any:
             value = json.load(file)
         except ValueError as error:
             raise UserError(f"{path} can't be read ({error}): bring it back or remove it.") from error
-    if not _matches(value, _HOLDS.get(os.path.basename(path), object) if holds is None else holds):
+    if holds is None:  # a file of a run, which an earlier version may have written
+        value, holds = renamed.current(value), _HOLDS.get(os.path.basename(path), object)
+    if not _matches(value, holds):
         raise UserError(f"{path} holds something else than was written there: bring it back or remove it.")
     return value
 

@@ -55,7 +55,7 @@ def bind(workdir: str, checked: Checked, phases: Sequence[str]) -> None:
     path, source = os.path.join(workdir, _FILE), checked.source
     data = {"training_images": len(source), "class_names": list(source.class_names)}
     learned = any(checkpoints.latest_checkpoint(os.path.join(workdir, phase)) for phase in phases)
-    before = run_folder.read_json(path) if learned and os.path.exists(path) else data
+    before = read(workdir) if learned and os.path.exists(path) else data
     images = trained_on(workdir)
     if learned and images is None and os.path.exists(path):
         logging.info("%s is of before the training images of a run were stored; they are stored now.", workdir)

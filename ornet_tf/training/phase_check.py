@@ -24,7 +24,7 @@ def check(config: ConfigDict, source: Source) -> None:
     num_classes = len(source.class_names)
     origins = weight_origins.Origins(build.pretrained_layers(config, num_classes))
     config = build.without_start_weights(config)
-    for name, method, trained in build.build_phases(config, num_classes):
+    for name, method, trained in build.phase_methods(config, num_classes):
         section, where = config.phase[name], f"config.phase.{name}"
         if section.batch_size > len(source):
             raise UserError(

@@ -67,10 +67,8 @@ class TrainingStep:
           optimizers: (optimiser, its variables) pairs, of `ornet_tf.training.optimizers`.
           losses: name -> what `ornet_tf.config.loss` returns.
           steps: of the whole phase: ramps are shares of it.
-          batch_size: the global batch size: every loss is a sum over it, divided by it, whatever the number of
-            replicas, because gradients are added up over the replicas.
-          gradient_accumulation: into how many parts each replica's batch is cut. Their gradients are added up before
-            the update; memory is that of one part. Batch normalisation sees one part at a time.
+          batch_size: of all replicas together. Every loss is a sum divided by it; gradients add up over the replicas.
+          gradient_accumulation: parts of a replica's batch. Memory and batch normalisation are those of one part.
           scale_loss: for float16: whether the loss is multiplied, so that small gradients do not vanish; steps whose
             gradients overflow are left out, and halve the factor.
           xla: whether XLA compiles forward and backward pass.
@@ -86,9 +84,7 @@ class TrainingStep:
         self._statistics = variables.named_statistics(method.parts)
         self._batch_size, self._gradient_accumulation = batch_size, gradient_accumulation
         self._frozen_features: FrozenFeatures | None = None
-        distribution.check_replicas(
-            strategy, batch_size=batch_size, gradient_accumulation=gradient_accumulation, xla=xla
-        )
+        distribution.check_replicas(strategy, batch_size, gradient_accumulation, xla=xla)
         compiled = tf.function(self._gradients_and_metrics, jit_compile=True)
         self._differentiate, self._xla = compiled if xla else self._gradients_and_metrics, xla
         self._names: list[str] = []

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from ornet_tf import atomic_write, build, paths
+from ornet_tf import atomic_write, build, paths, renamed
 from ornet_tf.errors import UserError
 from ornet_tf.models.variables import named_variables
 from ornet_tf.runs import checkpoints, run_folder, training_data
@@ -109,7 +109,7 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, d
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        about = json.loads(str(arrays.pop(_ABOUT)))
+        about = renamed.current(json.loads(str(arrays.pop(_ABOUT))))
         # Every entry that is needed is touched here, so that a file of another origin is found out.
         data = {"training_images": int(about["data"]["training_images"])}
         data["class_names"] = [str(name) for name in about["data"]["class_names"]]

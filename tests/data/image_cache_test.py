@@ -134,7 +134,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_decoded(tmp_path, monke
     monkeypatch.setattr(image_cache.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(ValueError, match="cache=disk needs 2430 bytes .* where 2429 are free. Make room"):
         held(source, kind="disk", folder=tmp_path)
-    monkeypatch.setattr(main_memory, "available", lambda: 2429)
+    monkeypatch.setattr(main_memory, "available_bytes", lambda: 2429)
     with pytest.raises(ValueError, match="cache=memory needs 2430 bytes .* 2429 are available. Set cache to disk"):
         held(source)
     with pytest.raises(ValueError, match="cache=disk needs a folder"):
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_decoded(tmp_path, monke
 def test_auto_keeps_in_memory_what_needs_a_quarter_of_it_at_most(monkeypatch):
     source = source_of([b""] * 10)
     for available, chosen in ((4 * 2430, "memory"), (4 * 2430 - 4, "none")):
-        monkeypatch.setattr(main_memory, "available", lambda available=available: available)
+        monkeypatch.setattr(main_memory, "available_bytes", lambda available=available: available)
         assert image_cache.choose_kind("auto", source, side=9) == chosen
         for kind in ("none", "memory", "disk"):
             assert image_cache.choose_kind(kind, source, side=9) == kind

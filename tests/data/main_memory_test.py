@@ -10,10 +10,10 @@ def test_there_is_some():
 
 
 def test_more_than_is_available_is_refused(monkeypatch):
-    monkeypatch.setattr(main_memory, "available", lambda: 39)
+    monkeypatch.setattr(main_memory, "available_bytes", lambda: 39)
     with pytest.raises(ValueError, match=r"The table needs 40 bytes of memory \(0.00 GiB\), and 39 are .*Shrink it"):
         main_memory.allocate((5, 2), np.float32, what="The table", remedy="Shrink it.")
-    monkeypatch.setattr(main_memory, "available", lambda: 40)
+    monkeypatch.setattr(main_memory, "available_bytes", lambda: 40)
     assert main_memory.allocate((5, 2), np.float32, what="The table", remedy="Shrink it.").tolist() == [[0, 0]] * 5
 
 

@@ -81,7 +81,7 @@ def test_a_report_tells_how_many_images_have_a_mask_and_which_masks_have_to_be_m
     assert "  no masks" in lines[:at]
 
 
-def test_headers_tell_sizes_and_a_image_without_size_tells_nothing_of_its_mask(spoiled, encode):
+def test_headers_tell_sizes_and_an_image_without_size_tells_nothing_of_its_mask(spoiled, encode):
     (spoiled / "images" / NAMES[2]).write_bytes(b"")
     (spoiled / "segmentations" / NAMES[4]).with_suffix(".png").write_bytes(b"GIF89a" + bytes(40))
     (spoiled / "segmentations" / NAMES[5]).with_suffix(".png").write_bytes(encode(np.zeros([5, 6], np.uint8)))

@@ -46,7 +46,7 @@ def test_a_resized_image_stays_as_it_is():
 
 @pytest.mark.parametrize("size", [(427, 640), (333, 500), (7, 13), (375, 500), (200, 200), (1, 90)])
 @pytest.mark.parametrize("resize, crop", [(256, 224), (40, 33), (24, 20), (300, 256)])
-def test_a_view_of_a_image_is_that_of_the_resized_image_to_the_last_bit(size, resize, crop):
+def test_a_view_of_an_image_is_that_of_the_resized_image_to_the_last_bit(size, resize, crop):
     # In float32 a part that is resized alone is another one: each of the sides 256, 40, 24 and 300 has a size here
     # whose places are rounded, and pixels that show it.
     pixels = tf.constant(random_image(*size, seed=size[0]))

@@ -8,12 +8,10 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from ornet_tf import registry
-from ornet_tf.data.source import SPLITS, Source
-from ornet_tf.errors import UserError
+from ornet_tf.data.source import SPLITS
 
 NAMES = registry.choices("datasets")
 
@@ -75,11 +73,6 @@ def test_data_that_is_not_there_is_named_in_one_sentence(name, tmp_path, monkeyp
     with pytest.raises((FileNotFoundError, ValueError), match="nowhere") as error:
         registry.find("datasets", name)("train", **required(name))
     assert "\n" not in str(error.value)
-
-
-def test_a_image_that_is_named_twice_is_named_to_the_user():
-    with pytest.raises(UserError, match="names the image 'b.jpg' twice"):
-        Source(["a"], [b"1", b"2", b"3"], ["a.jpg", "b.jpg", "b.jpg"], np.zeros(3, np.int32))
 
 
 @every

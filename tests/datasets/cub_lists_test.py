@@ -36,7 +36,7 @@ def test_a_byte_order_mark_and_line_ends_of_any_system_change_nothing(root, name
 
 
 @pytest.mark.parametrize("zeros", ["0 0 0 0", "0.0 0.0 0.0 0.0"])
-def test_four_zeros_are_a_image_without_an_object(root, zeros, caplog):
+def test_four_zeros_are_an_image_without_an_object(root, zeros, caplog):
     edit(root / "bounding_boxes.txt", "0.0 0.0 12.0 9.0", zeros)
     with caplog.at_level("WARNING", logger="absl"):
         source = cub.load("test", root=root)

@@ -124,7 +124,7 @@ def test_its_configuration_loads_the_tree(tmp_path):
     assert [len(config_source.load("reid", split, root=root)) for split in SPLITS] == [4, 2, 4]
 
 
-def test_lists_of_msmt_name_a_image_once_below_its_folder(tmp_path):
+def test_lists_of_msmt_name_an_image_once_below_its_folder(tmp_path):
     write_msmt(tmp_path)
     lines = (tmp_path / "list_query.txt").read_text()
     (tmp_path / "list_query.txt").write_bytes(b"\xef\xbb\xbf" + lines.replace("\n", "\r\n").encode())

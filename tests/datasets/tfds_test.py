@@ -138,7 +138,7 @@ def test_a_missing_library_is_named(monkeypatch):
         tfds.load("train", name="mnist")
 
 
-def test_a_image_without_objects_has_no_boxes(load):
+def test_an_image_without_objects_has_no_boxes(load):
     (boxes,) = load("test", splits={"test": "objectless"}).boxes
     assert boxes.shape == (0, 4)
 

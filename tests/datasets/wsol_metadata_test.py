@@ -119,7 +119,7 @@ def append(path, *lines):
     path.write_text(path.read_text() + "\n".join(lines) + "\n")
 
 
-def test_a_image_is_listed_once_and_has_one_class(options):
+def test_an_image_is_listed_once_and_has_one_class(options):
     folder = options["metadata"] / "test"
     name = LISTS["test"]["image_ids.txt"][0]
     append(folder / "class_labels.txt", *LISTS["test"]["class_labels.txt"][:1])  # the same again

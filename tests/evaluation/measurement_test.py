@@ -244,8 +244,6 @@ def test_a_convention_that_needs_masks_says_so_where_there_are_none(tiny_run, mo
     config = tiny_run[0].copy_and_resolve_references()
     config.evaluation.metrics = ("corloc", "pxap")
     load = loading.load_source
-    monkeypatch.setattr(
-        build, "load_source", lambda *arguments: dataclasses.replace(load(*arguments), masks=None)
-    )
+    monkeypatch.setattr(loading, "load_source", lambda *arguments: dataclasses.replace(load(*arguments), masks=None))
     with pytest.raises(ValueError, match="pxap needs masks, and the test split of toybirds has none; leave it out"):
         measurement.evaluate(config, tiny_run[1])

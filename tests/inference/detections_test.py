@@ -25,7 +25,7 @@ def test_rows_beyond_the_number_of_detections_are_left_out():
     assert (one.classes.tolist(), one.status, one.activation_map) == ([0], "", None)
 
 
-def test_a_image_that_was_not_read_has_a_status_and_nothing_else():
+def test_an_image_that_was_not_read_has_a_status_and_nothing_else():
     result = detections.from_outputs({**OUTPUTS, "num_detections": [0, 1], "status": [b"truncated PNG", ""]}, 2)[0]
     assert (result.status, len(result.boxes), result.class_names) == ("truncated PNG", 0, ())
     assert result.as_dict() == {"box": None}

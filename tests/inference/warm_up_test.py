@@ -112,7 +112,7 @@ def test_an_export_answers_its_own_requests(tiny_run, parse):
         (tf.TensorSpec([None, None, None, 1], tf.uint8), r"uint8 \(None, None, None, 1\)"),
     ],
 )
-def test_an_input_without_a_image_for_it_is_an_error(tmp_path, spec, shown):
+def test_an_input_without_an_image_for_it_is_an_error(tmp_path, spec, shown):
     module = tf.Module()
     module.f = tf.function(lambda x: {"y": tf.shape(x)}, input_signature=[tf.TensorSpec(spec.shape, spec.dtype, "x")])
     tf.saved_model.save(module, str(tmp_path), signatures={"odd": module.f})

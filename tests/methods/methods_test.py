@@ -217,8 +217,3 @@ def test_the_centre_box_has_the_side_that_the_threshold_leaves(threshold, side):
     rows = np.flatnonzero(on.any(axis=1))
     assert (rows[-1] + 1 - rows[0]) / 16 == side
     assert rows[0] == 16 - 1 - rows[-1]
-
-
-def test_rescale_sends_constant_maps_to_zero():
-    maps = tf.constant([[[[2.0], [4.0]], [[3.0], [2.0]]], [[[7.0], [7.0]], [[7.0], [7.0]]]])
-    np.testing.assert_allclose(rescale(maps)[..., 0], [[[0, 1], [0.5, 0]], [[0, 0], [0, 0]]])

@@ -9,6 +9,7 @@ import tensorflow as tf
 from configs import rivals_cub10, rivals_toybirds
 from ornet_tf import build, config_check, registry
 from ornet_tf import config as ornet
+from ornet_tf.data import loading
 from ornet_tf.evaluation import measurement, report
 from ornet_tf.inference import localizer, saved_model
 from ornet_tf.models import variables
@@ -46,8 +47,8 @@ def test_one_table_compares_all_methods(result):
 def wrong(run, name):
     """Returns the percentage of test images that a method's own logits put into a wrong class."""
     config, workdir = run
-    method, source = build.trained_method(config, name, workdir, 3), build.load_split(config, "test")
-    batches = list(build.evaluation_batches(config, source))
+    method, source = build.trained_method(config, name, workdir, 3), loading.load_split(config, "test")
+    batches = list(loading.evaluation_batches(config, source))
     misses = [tf.argmax(method.predict(b["image"])["logits"], axis=1).numpy() != b["label"].numpy() for b in batches]
     return 100 * np.concatenate(misses).mean()
 
@@ -76,7 +77,7 @@ def test_the_own_class_of_a_row_without_classes_is_an_error(run):
 def test_every_rival_answers_from_its_export_what_prediction_answers(run, name):
     config = run[0].copy_and_resolve_references()
     config.export.row = name
-    files = tf.constant([*build.load_split(config, "test").images[:3], b"no image"])
+    files = tf.constant([*loading.load_split(config, "test").images[:3], b"no image"])
     model = localizer.load(config, run[1])
     expected = model.localize(files)
     assert expected["activation_map"].numpy()[:3].max() == 1
@@ -95,7 +96,7 @@ def test_every_rival_answers_from_its_export_what_prediction_answers(run, name):
 def test_grad_cam_answers_in_a_session_as_tensorflow_serving_runs_it(run):
     config = run[0].copy_and_resolve_references()
     config.export.row = "grad_cam"
-    files = list(build.load_split(config, "test").images[:3])
+    files = list(loading.load_split(config, "test").images[:3])
     model = localizer.load(config, run[1])
     expected = model.localize(tf.constant(files))
     path, tf1 = saved_model.export(config, run[1]), tf.compat.v1
@@ -114,7 +115,7 @@ def test_maps_can_be_read_from_every_rival_that_is_a_plain_classifier(run, phase
     config, workdir = run
     config = config.copy_and_resolve_references()
     config.evaluation.row.read = ornet.row(method, {"lower": f"{phase}.lower", "upper": f"{phase}.upper"})
-    images = next(iter(build.evaluation_batches(config, build.load_split(config, "test"))))["image"]
+    images = next(iter(loading.evaluation_batches(config, loading.load_split(config, "test"))))["image"]
     found, expected = (build.trained_method(config, name, workdir, 3).predict(images) for name in ("read", phase))
     np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-5)
     if method == "cam":
@@ -145,7 +146,7 @@ def test_toybirds_hides_the_papers_patches_in_its_own_size():
 
 def test_every_phase_of_cub10_can_be_built_and_trains_what_it_means_to(vgg16_file):
     config, tiny = rivals_cub10.get_config(), tiny_rivals.get_config()
-    source = build.load_source(tiny, "train")
+    source = loading.load_source(tiny, "train")
     for phase in config.phase.values():
         phase.batch_size = 8
     config.input.update({"resize": 36, "crop": 32})

@@ -150,7 +150,7 @@ def test_a_grid_that_is_none_is_refused(name, interval):
 
 
 @pytest.mark.parametrize("name", [name for name in PROTOCOLS if not registry.find("metrics", name).needs_masks])
-def test_a_image_whose_boxes_lie_outside_of_the_view_counts_as_missed(name):
+def test_an_image_whose_boxes_lie_outside_of_the_view_counts_as_missed(name):
     """Left of the view, up to its edge; both sides of it; beside one that can be seen; none at all."""
     left, right, seen, none = [0, -0.5, 1, 0], [0, 1, 1, 1.5], [0, 0, 1, 0.05], [0, 0, 0, 0]
     boxes = np.float32([[left, none], [left, right], [left, seen], [none, none]])

@@ -87,7 +87,7 @@ def test_a_save_that_was_killed_leaves_no_checkpoint(tmp_path, monkeypatch):
         replaced.append(path)
         os.replace(aside, path)
 
-    monkeypatch.setattr(atomic_write, "replace", kill)
+    monkeypatch.setattr(atomic_write, "replace_file", kill)
     with pytest.raises(KeyboardInterrupt):
         saved.save(4)
     monkeypatch.undo()

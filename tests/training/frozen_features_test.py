@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import build, config_check
-from ornet_tf import train as trains
 from ornet_tf.compat import keras
 from ornet_tf.data import input_pipeline, loading, main_memory
 from ornet_tf.training import phases
@@ -66,7 +65,7 @@ def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path, monkeypatc
             super().__init__(*args, **options)
             kept.append(weakref.ref(self))
 
-    monkeypatch.setattr(trains, "FrozenOutputs", Watched)
+    monkeypatch.setattr(phases, "FrozenFeatures", Watched)
     weights, losses = [], []
     for reuse in (False, True):
         experiment, workdir = tiny_prior.get_config(reuse), tmp_path / str(reuse)
@@ -114,7 +113,7 @@ def test_what_cannot_be_kept_is_said(monkeypatch):
         FrozenFeatures(method, source, **{**VIEWS, "resize": 36})
     with pytest.raises(ValueError, match="frozen_features: this method has no frozen part .* options.freeze_lower"):
         FrozenFeatures(make("evaluator")[1], source, **VIEWS)
-    monkeypatch.setattr(main_memory, "available", lambda: 10)
+    monkeypatch.setattr(main_memory, "available_bytes", lambda: 10)
     with pytest.raises(ValueError, match="low_level_features of all images needs .* 10 are available. Set reuse_fr"):
         FrozenFeatures(method, source, **VIEWS)
     experiment.input.resize = 36

@@ -53,7 +53,7 @@ def test_the_graph_optimiser_joins_no_sums_of_a_step_and_is_left_as_it_was(monke
     step, iterator, _ = make("stage_two")
     assert sums_that_were_run(step, iterator) == []
     assert tf.config.optimizer.get_experimental_options() == before  # what is evaluated next has the numbers it had
-    monkeypatch.setattr(step_module, "_sums_stay_as_they_are", contextlib.nullcontext)
+    monkeypatch.setattr(step_module, "_without_joined_sums", contextlib.nullcontext)
     step, iterator, _ = make("stage_two")
     assert sums_that_were_run(step, iterator) != []
 

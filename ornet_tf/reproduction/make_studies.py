@@ -14,7 +14,7 @@ from ornet_tf.reproduction.study import Study
 from ornet_tf.reproduction.variants import Trainer
 
 
-def reproduce(config: ConfigDict, workdir: str, names: Sequence[str], seeds: Sequence[int]) -> str:
+def make_studies(config: ConfigDict, workdir: str, names: Sequence[str], seeds: Sequence[int]) -> str:
     """Trains and evaluates what the studies need and is not there yet, and writes the report.
 
     Args:

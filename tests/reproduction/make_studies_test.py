@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ornet_tf import registry, reproduce
-from ornet_tf.reproduction import studies_of_run
+from ornet_tf.reproduction import make_studies
 from ornet_tf.reproduction.study import LEFT_OUT
 from ornet_tf.runs import run_folder
 from tests import tiny_experiment
@@ -32,7 +32,7 @@ def _workdir(tmp_path_factory):
     workdir = str(tmp_path_factory.mktemp("studies"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registry.find("studies", "fig11b"), "factors", FACTORS)
-        studies_of_run.reproduce(tiny(), workdir, NAMES, SEEDS)
+        make_studies.make_studies(tiny(), workdir, NAMES, SEEDS)
     return workdir
 
 
@@ -73,7 +73,7 @@ def test_the_same_command_again_trains_and_evaluates_nothing(workdir):
 
     before = finished(workdir), evaluated()
     assert len(before[1]) == len(SEEDS) * (1 + len(FACTORS))
-    studies_of_run.reproduce(tiny(), workdir, ["fig4"], SEEDS)
+    make_studies.make_studies(tiny(), workdir, ["fig4"], SEEDS)
     assert (finished(workdir), evaluated()) == before
 
 
@@ -164,5 +164,5 @@ def test_what_an_experiment_lacks_is_said_before_training(tmp_path):
     config = tiny()
     del config.phase.stage_two.losses["area"]
     with pytest.raises(ValueError, match="expected one term of area"):
-        studies_of_run.reproduce(config, str(tmp_path), ["fig4", "fig11b"], [0])
+        make_studies.make_studies(config, str(tmp_path), ["fig4", "fig11b"], [0])
     assert not os.listdir(tmp_path)
