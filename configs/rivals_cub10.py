@@ -11,7 +11,7 @@ of their own classifiers, as in the paper, the others those of the evaluator.
 
 The three rivals take 22 minutes on 2 cores of an Intel Xeon that had other work as well, besides the 10 of
 configs/cub10.py. Seed 0, best CorLoc of the largest component: CAM 40.7, Grad-CAM 43.1, Hide-and-Seek 30.9, ADL 47.2,
-ACoL 41.5; stage two 94.3 (README, Results).
+ACoL 41.5; stage two 94.3 (docs/results.md).
 """
 from ml_collections import ConfigDict
 

@@ -39,7 +39,7 @@ def get_config() -> ConfigDict:
     evaluator.update({"batch_size": 32, "epochs": 4.0, "learning_rate": 2e-3})
     config.phase.stage_one.update({"batch_size": 32, "epochs": 3.0, "learning_rate": 2e-3})
     # What carries stage two here: strong erasing, an entropy that comes late, when the map has moved already, and a
-    # teacher, without whom a body that speaks for another class than the head has to hide (README, Results).
+    # teacher, without whom a body that speaks for another class than the head has to hide (docs/results.md).
     stage_two = config.phase.stage_two
     stage_two.update({"batch_size": 32, "epochs": 3.2, "learning_rate": 1e-3})
     stage_two.generator = ConfigDict({"logit_scale": 3.0})

@@ -1,4 +1,4 @@
-"""The manifests of serving/deploy/kubernetes, and the job of README.md, fit the schema of the Kubernetes API.
+"""The manifests of serving/deploy/kubernetes and the job of docs/distributed.md fit the schema of the Kubernetes API.
 
 The schema is that of the classes in Kubernetes' own Python client: a key that they do not know, a value of another kind
 and a missing key that they require are errors. What the API server checks beyond the kinds, such as numbers in their
@@ -93,8 +93,8 @@ def test_what_kustomize_builds_is_what_the_api_takes():
         expect_valid(document)
 
 
-def test_the_job_of_the_readme_is_what_the_api_takes():
-    text, = re.findall(r"```yaml\n(.*?)```", source_tree.text("README.md"), re.S)
+def test_the_job_of_the_documentation_is_what_the_api_takes():
+    text, = re.findall(r"```yaml\n(.*?)```", source_tree.text("docs/distributed.md"), re.S)
     service, job = documents(text)
     expect_valid(service)
     expect_valid(job)
