@@ -6,8 +6,8 @@ from importlib import metadata
 
 from tests import source_tree
 
-# importlib-resources is imported by tensorflow-datasets; ruff is a program, pytest-xdist an option of pytest.
-NOT_IMPORTED = {"importlib-resources", "ruff", "pytest-xdist"}
+# tensorflow-datasets imports importlib-resources. ruff and import-linter are programs, pytest-xdist is a plug-in.
+NOT_IMPORTED = {"importlib-resources", "import-linter", "ruff", "pytest-xdist"}
 PEERS = {"torch", "tf-keras-vis"}  # that a benchmark asks its user to install
 # Packages that are no requirement of the package: of the other stack; the extra `grpc` of pyproject.toml.
 OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio"}
