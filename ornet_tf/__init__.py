@@ -1,5 +1,6 @@
 """Weakly supervised object localization with ORNet (Xie et al., ICCV 2021)."""
 
+import importlib
 import os
 import sys
 
@@ -22,10 +23,9 @@ if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].startswith(f"{__name
 
 
 def load(path):
-    """Returns the export in the folder `path` (a version, or the folder above: its newest), ready for `.localize`.
+    """Loads the export in the folder `path`: a version, or the folder above, which stands for its newest version.
 
-    See `ornet_tf.inference.loaded.load`.
+    See `serving.loaded.load`; the result's method is `localize`.
     """
-    from ornet_tf.inference import loaded  # TensorFlow takes seconds to import, the package nothing
-
-    return loaded.load(path)
+    # By name and late: nothing else in this package uses `serving`, and TensorFlow takes seconds to import.
+    return importlib.import_module("serving.loaded").load(path)

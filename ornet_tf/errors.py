@@ -18,3 +18,7 @@ class NotFiniteError(UserError, FloatingPointError):
 
 class MissingPackageError(UserError, ImportError):
     """An optional package is not installed."""
+
+
+class ImageRefusedError(UserError):
+    """A model refuses a request because of what it contains: one of several images may be the reason."""

@@ -1,4 +1,4 @@
-"""Where a model is asked: a REST URL, a gRPC address or the folder of an export."""
+"""Addresses of a model: a REST URL, a gRPC address or the folder of an export."""
 from __future__ import annotations
 
 import os
@@ -13,7 +13,7 @@ _GRPC_PORT = 8500
 
 
 class GrpcAddress(NamedTuple):
-    """A model behind a gRPC server: where that is, the model's name, and a version or None for the served one."""
+    """A model behind a gRPC server. Without a version the server chooses."""
 
     host: str
     port: int
@@ -25,13 +25,13 @@ def kind(address: str) -> str:
     """Returns "rest", "grpc" or "folder".
 
     Raises:
-      UserError: if the address is none of them.
+      UserError: if the address has another form.
     """
     scheme = address.partition("://")[0]
     try:
         if scheme in ("http", "https") and urlsplit(address).hostname:
             return "rest"
-    except ValueError:  # such as an opening bracket alone
+    except ValueError:  # such as a single opening bracket
         scheme = ""
     if scheme == "grpc" and "://" in address:
         parse_grpc(address)
@@ -45,7 +45,7 @@ def kind(address: str) -> str:
 
 
 def parse_grpc(address: str) -> GrpcAddress:
-    """Splits grpc://HOST[:PORT]/MODEL[/versions/N]; the port is 8500 where none is given, and labels are not known.
+    """Splits grpc://HOST[:PORT]/MODEL[/versions/N]. The default port is 8500. Labels are not supported.
 
     Raises:
       UserError: if the address has another form.
@@ -53,7 +53,7 @@ def parse_grpc(address: str) -> GrpcAddress:
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port or _GRPC_PORT
-    except ValueError:  # no number, or out of range
+    except ValueError:  # the port is no number, or out of range
         host, port = None, 0
     path = re.fullmatch(r"/([^/:]+)(?:/versions/(\d{1,18}))?/?", parts.path) if host else None
     if not path or parts.scheme != "grpc" or parts.query:
@@ -65,5 +65,5 @@ def parse_grpc(address: str) -> GrpcAddress:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host is this machine's own loopback address, which a proxy of the environment cannot reach."""
+    """Whether a host is the loopback address of this machine, which a proxy cannot reach."""
     return host in ("127.0.0.1", "localhost", "::1")

@@ -1,59 +1,55 @@
-"""Asks a model where the objects are: prints one JSON line per picture and draws the boxes.
+"""Asks a model where the objects are: prints one JSON line per image and draws the boxes.
 
     python -m serving.client bird.jpg --url=http://127.0.0.1:8501/v1/models/ornet --output_dir=boxes
 
-Works with TensorFlow Serving (REST, and gRPC where tensorflow-serving-api is installed), with `serving.local_server`,
-and with the folder of an export, without any server. Over REST it needs no TensorFlow.
+It works with TensorFlow Serving (REST, and gRPC if tensorflow-serving-api is installed), with `serving.local_server`,
+and with the folder of an export, without a server. Over REST it needs no TensorFlow.
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import pathlib
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import tqdm
 from absl import app, flags
 
-from ornet_tf.errors import UserError
-from ornet_tf.inference import encoding
+from ornet_tf.errors import ImageRefusedError, UserError
+from ornet_tf.inference import batches, encoding, localize_files, prediction_files
 from ornet_tf.inference.detections import Detections
-from ornet_tf.paths import file_name, readable
-from serving import addresses, batches, overlay
-from serving.errors import PictureRefusedError
+from serving import addresses, overlay
 from serving.rest_client import RestModel
-from serving.retries import Retries
 
 
-def connect(address: str, *, timeout: float = 30.0, retries: Retries | None = None) -> batches.Model:
-    """Returns the model at an address; its method `localize` asks it, `close` ends the connection.
+def connect(address: str, *, timeout: float = 30.0, attempts: int = 5) -> batches.Model:
+    """Returns the model at an address. Its method `localize` asks it, `close` ends the connection.
 
     Args:
       address: one of
         http(s)://HOST:PORT/v1/models/NAME, after which /versions/N or /labels/LABEL may follow;
         grpc://HOST[:PORT]/NAME, after which /versions/N may follow, but no label;
-        the folder of an export (a version, or the folder above, which stands for its newest version).
-        Which version is asked where none is named, the server decides.
-      timeout: seconds for one attempt.
-      retries: how often and how long to try; None for the defaults.
+        the folder of an export: a version, or the folder above, which stands for its newest version.
+        If no version is named, the server chooses.
+      timeout: seconds to wait for the server; see `RestModel` and `GrpcModel`. An export has no such limit.
+      attempts: the largest number of attempts for one answer.
 
     Raises:
       MissingPackageError: if it is a gRPC address and tensorflow-serving-api is not installed.
-      UserError: if it is no address, or the export does not load.
+      UserError: if it is no address, the export does not load, or a number is out of range.
       FileNotFoundError: if the folder holds no export.
     """
     kind = addresses.kind(address)
     if kind == "rest":
-        return RestModel(address, timeout=timeout, retries=retries)
-    # These two import TensorFlow.
+        return RestModel(address, timeout=timeout, attempts=attempts)
+    # The other two import TensorFlow.
     if kind == "grpc":
         from serving.grpc_client import GrpcModel
 
-        return GrpcModel(address, timeout=timeout, retries=retries)
-    from ornet_tf.inference import loaded
+        return GrpcModel(address, timeout=timeout, attempts=attempts)
+    from serving import loaded
 
     return loaded.load(address)
 
@@ -64,39 +60,39 @@ def localize(
     *,
     signature: str = "serving_default",
     timeout: float = 30.0,
-    retries: Retries | None = None,
+    attempts: int = 5,
 ) -> list[Detections]:
-    """Returns what the model at an address finds in each picture, in order.
+    """Finds the objects in images, in batches.
 
     Args:
       address: see `connect`.
-      images: paths or bytes of JPEG or PNG files, or RGB uint8 [H, W, 3]; any number of them.
-      signature: `serving_default`, `localize` (boxes only), `activation_map` or `activation_map_float`.
-      timeout: seconds for one attempt.
-      retries: how often and how long to try; None for the defaults.
+      images: paths or bytes of JPEG or PNG files, or RGB uint8 [H, W, 3].
+      signature: the signature to ask; it must take encoded images.
+      timeout: see `connect`.
+      attempts: see `connect`.
+
+    Returns:
+      One result per image, in order. An image that cannot be decoded has a `status` and no objects.
 
     Raises:
-      OSError: if a picture cannot be read (FileNotFoundError and so on).
+      OSError: if a file cannot be read.
       ConnectionError: if the server cannot be reached.
-      TimeoutError: if it does not answer in time.
-      PictureRefusedError: a UserError, if it refuses a picture (an export of before `status` does so).
-      UserError: if it refuses for another reason, or answers with something else than detections.
+      TimeoutError: if the server does not answer in time.
+      ImageRefusedError: a UserError, if the server refuses an image (exports from before `status` do so).
+      UserError: if the server refuses for another reason, or does not answer with detections.
       MissingPackageError: see `connect`.
-      TypeError: if `images` is one picture instead of a list, or something in it is no picture.
+      TypeError: if `images` is one image instead of a list, or something in it is not an image.
     """
     encoding.check_is_list(images)
-    model = connect(address, timeout=timeout, retries=retries)
     results = []
-    try:
+    with contextlib.closing(connect(address, timeout=timeout, attempts=attempts)) as model:
         for image, answer in zip(images, batches.localize_each(model, images, signature=signature)):
-            if isinstance(answer, PictureRefusedError):
-                name = image if isinstance(image, (str, os.PathLike)) else f"picture {len(results) + 1}"
-                raise PictureRefusedError(f"{name}: {answer}")
+            if isinstance(answer, ImageRefusedError):
+                name = image if isinstance(image, (str, os.PathLike)) else f"image {len(results) + 1}"
+                raise ImageRefusedError(f"{name}: {answer}")
             if isinstance(answer, Exception):
                 raise answer
             results.append(answer)
-    finally:
-        model.close()
     return results
 
 
@@ -109,81 +105,50 @@ def run(
     batch_size: int = 8,
     in_flight: int = 4,
 ) -> int:
-    """Prints a JSON line per picture and returns how many failed; their lines hold an `error`.
+    """Prints a JSON line per image (see `ornet_tf.inference.localize_files`) and returns how many failed.
 
     Raises:
-      ConnectionError: if the server cannot be reached; the remaining pictures are left out.
-      OSError: if `output_dir` cannot be made.
+      ConnectionError: if the server cannot be reached; the remaining images have no line.
+      OSError: if a result cannot be written to `output_dir`.
       UserError: if `batch_size` or `in_flight` is below 1.
     """
+    paths = prediction_files.without_overlays(paths, output_dir) if output_dir else paths
+    options = {"batch_size": batch_size, "in_flight": in_flight}
+    entries = localize_files.localize_files(
+        model, paths, signature=signature, folder=output_dir, read=overlay.read, **options
+    )
     failed = 0
-    taken = {os.path.realpath(path) for path in paths} if output_dir else set()
-    if output_dir:
-        pathlib.Path(output_dir).mkdir(parents=True, exist_ok=True)
-    answers = batches.localize_each(model, paths, signature=signature, batch_size=batch_size, in_flight=in_flight)
-    # None: a bar where stderr is a terminal.
-    with tqdm.tqdm(total=len(paths), unit="image", disable=None, dynamic_ncols=True) as progress:
-        for path, answer in zip(paths, answers):
-            if isinstance(answer, ConnectionError):
-                raise answer
-            line = {"file": readable(path), **_entry(path, answer, output_dir, taken)}
-            failed += "error" in line
+    # disable=None shows the bar only if stderr is a terminal.
+    with (
+        contextlib.closing(entries),
+        tqdm.tqdm(total=len(paths), unit="image", disable=None, dynamic_ncols=True) as progress,
+    ):
+        for entry in entries:
+            failed += "error" in entry
             with progress.external_write_mode(sys.stdout):
-                sys.stdout.write(json.dumps(line) + "\n")
-                sys.stdout.flush()  # whatever happens later, this line is written
+                sys.stdout.write(json.dumps(entry) + "\n")
+                sys.stdout.flush()  # this line stays, whatever happens later
             progress.update()
     return failed
 
 
-def _entry(path: str, answer: batches.Answer, output_dir: str, taken: set[str]) -> dict[str, Any]:
-    if isinstance(answer, Exception):
-        return {"error": str(answer)}
-    if answer.status:
-        return {"error": f"The model cannot read it: {answer.status}."}
-    entry = answer.as_dict()
-    if output_dir:
-        text = f"{entry['class_name']} {entry['score']:.2f}" if "score" in entry else ""
-        output = _free_path(pathlib.Path(output_dir), path, taken)
-        try:
-            overlay.draw(path, answer.boxes, text, output)
-        except OSError as error:
-            return {**entry, "error": f"No overlay: {error}"}
-        entry["overlay"] = readable(output)
-    return entry
-
-
-def _free_path(folder: pathlib.Path, path: str, taken: set[str]) -> pathlib.Path:
-    """Returns where a picture's overlay goes: never onto a picture that is asked about, nor onto another overlay."""
-    stem = pathlib.Path(path).stem
-    output = folder / file_name(stem, "_box.png")
-    number = 2
-    while os.path.realpath(output) in taken:
-        output = folder / file_name(stem, f"_box_{number}.png")
-        number += 1
-    taken.add(os.path.realpath(output))
-    return output
-
-
 def _define_flags() -> None:
-    # Called by the script alone: another program that imports this module keeps its own flags.
+    # Only the script calls this: another program that imports this module keeps its own flags.
     flags.DEFINE_string(
         "url",
         addresses.DEFAULT_URL,
         "The model: a URL without :predict, grpc://HOST:PORT/NAME, or the folder of an export.",
     )
-    flags.DEFINE_string("output_dir", "", "Folder for the pictures with their boxes (PNG); empty for none.")
+    flags.DEFINE_string("output_dir", "", "Folder for overlays (PNG) and predictions.json; empty for none.")
     flags.DEFINE_string("signature", "serving_default", "Signature to ask.")
-    flags.DEFINE_float("timeout", 30, "Seconds for one attempt.", lower_bound=0.001)
+    flags.DEFINE_float("timeout", 30, "Seconds to wait for the server.", lower_bound=0.001)
     flags.DEFINE_integer("attempts", 5, "Most attempts for one answer.", lower_bound=1)
-    flags.DEFINE_float("deadline", 120, "Seconds for all attempts for one answer.", lower_bound=0.001)
-    flags.DEFINE_integer("batch_size", 8, "Most pictures in a request.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 8, "Most images in a request.", lower_bound=1)
     flags.DEFINE_integer("in_flight", 4, "Most requests at once.", lower_bound=1)
 
 
 def _run_flags(paths: Sequence[str], values: flags.FlagValues) -> int:
-    retries = Retries(attempts=values.attempts, deadline=values.deadline)
-    model = connect(values.url, timeout=values.timeout, retries=retries)
-    try:
+    with contextlib.closing(connect(values.url, timeout=values.timeout, attempts=values.attempts)) as model:
         return run(
             paths,
             model,
@@ -192,26 +157,24 @@ def _run_flags(paths: Sequence[str], values: flags.FlagValues) -> int:
             batch_size=values.batch_size,
             in_flight=values.in_flight,
         )
-    finally:
-        model.close()
 
 
 def main(argv: Sequence[str]) -> None:
-    """Asks about the pictures of the command line."""
+    """Asks about the images of the command line."""
     paths = argv[1:]
     if not paths:
-        raise app.UsageError("Expected at least one picture: python -m serving.client IMAGE...")
+        raise app.UsageError("Expected at least one image: python -m serving.client IMAGE...")
     try:
         failed = _run_flags(paths, flags.FLAGS)
     except (OSError, UserError) as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted: the lines that are written are whole; the other pictures have none.\n")
-        # As the signal alone would have ended the program: a request under way would hold up a usual exit.
+        sys.stderr.write("Interrupted: the printed lines are complete; the other images have none.\n")
+        # The usual exit would wait for running requests. The signal's own effect ends the program at once.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.raise_signal(signal.SIGINT)
     if failed:
-        sys.exit(f"Error: {failed} of {len(paths)} pictures failed; their lines say why.")
+        sys.exit(f"Error: {failed} of {len(paths)} images failed; their lines say why.")
 
 
 if __name__ == "__main__":

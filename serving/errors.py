@@ -1,17 +1,14 @@
-"""Failed requests: status codes, the HTTP statuses that TensorFlow Serving gives them, what clients make of them."""
+"""Errors of requests: status codes and the HTTP statuses that TensorFlow Serving gives them."""
 from __future__ import annotations
 
 import enum
 
-from ornet_tf.errors import UserError
-
-_LONGEST_MESSAGE = 300
-_LONGEST_ECHO = 256
-_LONGEST_REPLY = 1024  # as TensorFlow Serving cuts its messages over gRPC
+_MAX_SHOWN_CHARACTERS = 300
+_MAX_REPLY_CHARACTERS = 1024  # TensorFlow Serving cuts its messages over gRPC at the same length
 
 
 class Code(enum.IntEnum):
-    """The canonical codes; `tf.errors.OpError.error_code` holds the same numbers."""
+    """The canonical status codes; `tf.errors.OpError.error_code` has the same numbers."""
 
     OK = 0
     CANCELLED = 1
@@ -51,7 +48,7 @@ _HTTP_STATUS = {
 
 
 class RequestError(Exception):
-    """A request that cannot be answered; its message goes to the caller as it is."""
+    """A request that cannot be answered. Its message is sent to the caller."""
 
     def __init__(self, code: Code, message: str):
         super().__init__(message)
@@ -60,7 +57,7 @@ class RequestError(Exception):
 
     @property
     def http_status(self) -> int:
-        """The HTTP status of the reply; codes without one of their own are 500."""
+        """The HTTP status of the reply; 500 for codes that have no status of their own."""
         return _HTTP_STATUS.get(self.code, 500)
 
     def __str__(self) -> str:
@@ -77,21 +74,14 @@ def not_found(message: str) -> RequestError:
     return RequestError(Code.NOT_FOUND, message)
 
 
-class PictureRefusedError(UserError):
-    """What a model says to a request because of its contents: one picture of several may be the reason."""
+def cut_for_reply(message: str) -> str:
+    """Returns a message of at most 1,024 characters: it may quote a large part of the request."""
+    if len(message) <= _MAX_REPLY_CHARACTERS:
+        return message
+    return message[:_MAX_REPLY_CHARACTERS] + "...TRUNCATED"
 
 
-def echo(text: str) -> str:
-    """Returns what a caller sent, for a message about it: whole, or its first 256 characters."""
-    return text if len(text) <= _LONGEST_ECHO else text[:_LONGEST_ECHO] + "..."
-
-
-def for_reply(message: str) -> str:
-    """Returns a message as it is sent: 1,024 characters at most, whatever of the request is in it."""
-    return message if len(message) <= _LONGEST_REPLY else message[:_LONGEST_REPLY] + "...TRUNCATED"
-
-
-def short(text: str) -> str:
-    """Returns a message for people: one line and cut, for a server's may echo the whole picture that was sent."""
+def cut_for_people(text: str) -> str:
+    """Returns a message as one line of at most 300 characters: a server's message may quote a whole image."""
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " ..."
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else text[:_MAX_SHOWN_CHARACTERS] + " ..."

@@ -1,21 +1,20 @@
 """A model behind TensorFlow Serving's gRPC API.
 
-Needs the package tensorflow-serving-api, which brings the messages and TensorFlow; nothing else imports it.
+It needs the package tensorflow-serving-api, which brings the messages and TensorFlow. No other module imports it.
 """
 from __future__ import annotations
 
-import socket
-import threading
+import json
 from collections.abc import Sequence
 
 import numpy as np
 
 import ornet_tf  # noqa: F401 - sets what TensorFlow reads when it is imported
-from ornet_tf.errors import MissingPackageError, UserError
+from ornet_tf.errors import ImageRefusedError, MissingPackageError, UserError
 from ornet_tf.inference import detections, encoding
 from serving import addresses
-from serving.errors import PictureRefusedError, short
-from serving.retries import Retries, TemporaryError
+from serving.errors import cut_for_people
+from serving.rest_client import expect_limits
 
 try:
     import grpc
@@ -24,35 +23,37 @@ try:
 except ImportError as missing:
     raise MissingPackageError(
         f"Expected the package tensorflow-serving-api for a grpc:// address, but {missing}; install it, or "
-        "ask over http://."
+        "use an http:// address."
     ) from missing
+
+_MAX_ATTEMPTS = 5  # gRPC makes no more
 
 
 class GrpcModel:
-    """A model at a gRPC address. Its methods may be called from several threads at once."""
+    """A model at a gRPC address. Several threads may call its methods at once."""
 
-    def __init__(self, address: str, *, timeout: float = 30.0, retries: Retries | None = None):
+    def __init__(self, address: str, *, timeout: float = 30.0, attempts: int = 5):
         """Connects at the first request.
 
         Args:
-          address: grpc://HOST[:PORT]/MODEL[/versions/N], unencrypted; it names no label.
-          timeout: seconds for one attempt, from the connection to the whole answer.
-          retries: how often and how long to try.
+          address: grpc://HOST[:PORT]/MODEL[/versions/N], unencrypted and without a label.
+          timeout: seconds until the whole answer is there, all attempts together.
+          attempts: the largest number of attempts for one answer; gRPC makes 5 at most.
 
         Raises:
-          ValueError: if the address has another form.
+          UserError: if the address has another form, or a number is out of range.
         """
+        expect_limits(timeout, attempts)
         self._address = address
         self._server = addresses.parse_grpc(address)
         self._timeout = timeout
-        self._retries = retries or Retries()
-        self._closed = threading.Event()
         options = [
-            ("grpc.max_receive_message_length", -1),  # 4 MiB otherwise: maps of some pictures are more
+            ("grpc.max_receive_message_length", -1),  # the default of 4 MiB is less than the maps of some images
             ("grpc.max_send_message_length", -1),
-            ("grpc.enable_retries", 0),  # ours are within one deadline
+            ("grpc.service_config", json.dumps({"methodConfig": [_retried(min(attempts, _MAX_ATTEMPTS))]})),
+            ("grpc.per_rpc_retry_buffer_size", 2**30),  # gRPC does not retry a request that is larger than this
             ("grpc.enable_http_proxy", int(not addresses.is_loopback(self._server.host))),
-            # A server that comes back is found by the next attempt, not after two minutes of gRPC's own back-off.
+            # gRPC waits up to two minutes before it connects again. A server that restarts is found sooner.
             ("grpc.max_reconnect_backoff_ms", 1000),
         ]
         host = f"[{self._server.host}]" if ":" in self._server.host else self._server.host
@@ -62,15 +63,16 @@ class GrpcModel:
     def localize(
         self, images: Sequence[encoding.ImageInput], *, signature: str = "serving_default"
     ) -> list[detections.Detections]:
-        """Finds the objects in each picture, in one request; see `ornet_tf.inference.loaded.LoadedModel.localize`.
+        """Finds the objects in each image, in one request; see `serving.loaded.LoadedModel.localize`.
 
         Raises:
           OSError: if a file cannot be read.
-          TypeError: if something is no picture, or `images` is one; ValueError if its shape is none.
-          ConnectionError: if the server cannot be reached.
-          TimeoutError: if it does not answer in time.
-          PictureRefusedError: a UserError, if it refuses what was sent (INVALID_ARGUMENT).
-          UserError: if it refuses for another reason, or answers with something else than detections.
+          TypeError: if something is not an image, or `images` is a single image.
+          ValueError: if an array has a shape that no image has.
+          ConnectionError: if the server cannot be reached or is overloaded (UNAVAILABLE).
+          TimeoutError: if the server does not answer in time.
+          ImageRefusedError: a UserError, if the server refuses the contents of the request (INVALID_ARGUMENT).
+          UserError: if the server refuses for another reason, or does not answer with detections.
         """
         encoding.check_is_list(images)
         if not images:
@@ -82,49 +84,51 @@ class GrpcModel:
             request.model_spec.version.value = self._server.version
         encoded = np.array([encoding.encode(image) for image in images], object)
         request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(encoded, tf.string))
-        reply = self._retries.call(
-            lambda seconds: self._predict(request, seconds), timeout=self._timeout, closed=self._closed
-        )
+        try:
+            reply = self._stub.Predict(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise self._failure(error.code(), cut_for_people(error.details() or "")) from None
         with detections.explain_wrong_outputs(self._address):
             return detections.from_outputs(_arrays(reply), len(images))
 
     def close(self) -> None:
-        """Closes the connection: requests under way fail, and whoever waits to try again gives up."""
-        self._closed.set()
+        """Closes the connection. Running requests fail."""
         self._channel.close()
 
-    def _predict(self, request: predict_pb2.PredictRequest, seconds: float) -> predict_pb2.PredictResponse:
-        try:
-            return self._stub.Predict(request, timeout=seconds)
-        except grpc.RpcError as error:
-            raise self._failure(error.code(), short(error.details() or ""), seconds) from None
-
-    def _failure(self, code: grpc.StatusCode, details: str, seconds: float) -> Exception:
-        refusal = f"{self._address} refuses with {code.name}: {details}"
+    def _failure(self, code: grpc.StatusCode, details: str) -> Exception:
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-            message = f"No answer from {self._address} within {seconds:g} s; is the server busy?"
-            return TemporaryError(TimeoutError, message)
-        if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return TemporaryError(UserError, refusal)
+            return TimeoutError(f"No answer from {self._address} within {self._timeout:g} s; is the server busy?")
         if code == grpc.StatusCode.UNAVAILABLE:
-            # A server says so when its queue is full, gRPC itself when there is no server.
-            if self._listens():
-                return TemporaryError(UserError, refusal)
-            message = f"No server answers at {self._address} ({details}); start one, or name another."
-            return TemporaryError(ConnectionError, message)
-        return (PictureRefusedError if code == grpc.StatusCode.INVALID_ARGUMENT else UserError)(refusal)
+            return ConnectionError(
+                f"No server answers at {self._address} ({details}); start one, or name another address."
+            )
+        kind = ImageRefusedError if code == grpc.StatusCode.INVALID_ARGUMENT else UserError
+        return kind(f"{self._address} refuses with {code.name}: {details}")
 
-    def _listens(self) -> bool:
-        try:
-            with socket.create_connection((self._server.host, self._server.port), timeout=1.0):
-                return True
-        except OSError:
-            return False
+
+def _retried(attempts: int) -> dict:
+    """Returns gRPC's configuration of all methods: they are tried again where the failure may pass."""
+    if attempts == 1:
+        return {"name": [{}]}
+    return {
+        "name": [{}],
+        "retryPolicy": {
+            "maxAttempts": attempts,
+            "initialBackoff": "0.5s",
+            "maxBackoff": "10s",
+            "backoffMultiplier": 2,
+            "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+        },
+    }
 
 
 def _arrays(reply: predict_pb2.PredictResponse) -> dict[str, np.ndarray]:
-    """Returns the tensors of a reply."""
+    """Returns the outputs in a reply.
+
+    Raises:
+      ValueError: if one cannot be read; the message is the middle of a sentence.
+    """
     try:
         return {name: tf.make_ndarray(tensor) for name, tensor in reply.outputs.items()}
-    except (KeyError, TypeError, ValueError) as error:  # a type that NumPy has not; too few values for the shape
-        raise ValueError(f"got a tensor that cannot be read: {short(str(error))}") from None
+    except (KeyError, TypeError, ValueError) as error:  # a type that NumPy lacks, or too few values for the shape
+        raise ValueError(f"got a tensor that cannot be read: {cut_for_people(str(error))}") from None

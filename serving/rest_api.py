@@ -1,140 +1,163 @@
-"""The routes of TensorFlow Serving's REST API over a model store, without the HTTP around them."""
+"""TensorFlow Serving's REST routes for one model, as an ASGI application."""
 from __future__ import annotations
 
-import json
-import re
-import types
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-from urllib.parse import unquote
+import asyncio
+import concurrent.futures
+from typing import Any
 
-from serving import json_text, rest_codec
-from serving.errors import Code, RequestError, echo, for_reply, invalid
+from absl import logging
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from serving import rest_codec
+from serving.errors import Code, RequestError, cut_for_reply, invalid
 from serving.model_store import ModelStore
 
-_API = re.compile(r"/v1/.*", re.IGNORECASE)
-_CHOICE = r"(?:/versions/([0-9]+)|/labels/([^/:]+))?"
-_ACTION = re.compile(rf"/v1/models/([^/:]+){_CHOICE}:(classify|regress|predict)", re.IGNORECASE)
-_LOOK = re.compile(rf"/v1/models(?:/([^/:]+))?{_CHOICE}(/metadata)?", re.IGNORECASE)
-_LARGEST_VERSION = 2**63 - 1
-_NO_HEADERS: Mapping[str, str] = types.MappingProxyType({})
-_CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "POST, GET",
-    "Access-Control-Allow-Headers": "Content-Type",
-}
+MAX_BODY_BYTES = 128 * 2**20
+_MAX_VERSION = 2**63 - 1
 
 
-class Reply(NamedTuple):
-    """An HTTP reply; `content` is JSON unless the content type says otherwise."""
+class _NameConvertor(Convertor):
+    """A model's name or version in a path. The slash and the colon end it."""
 
-    status: int
-    content: bytes = b""
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = _NO_HEADERS
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
 
 
-class RestApi:
-    """Answers requests for one model. Calls may come from several threads at once."""
+register_url_convertor("name", _NameConvertor())
 
-    def __init__(self, store: ModelStore, *, cors: bool = False):
-        """Keeps the store.
 
-        Args:
-          store: holds the model.
-          cors: whether replies allow pages of all origins to read them.
-        """
-        self._store = store
-        self._headers = _CORS if cors else _NO_HEADERS
+def application(store: ModelStore, pool: concurrent.futures.Executor, *, cors: bool = False) -> Starlette:
+    """Returns the application that answers requests for one model.
 
-    def answer(self, method: str, target: str, body: bytes = b"", *, origin: str = "") -> Reply:
-        """Returns the reply to a request, whatever is wrong with it.
-
-        Args:
-          method: the HTTP method in capitals.
-          target: the path with its query string, still percent-encoded: a query is no part of any route.
-          body: the request's body, inflated.
-          origin: the Origin header.
-        """
-        if not _API.fullmatch(target):
-            return Reply(404, b"<html><head><title>404 Not Found</title></head></html>\n", "text/html")
-        return self._answer(method, target, body, origin)._replace(headers=self._headers)
-
-    def failure(self, status: int, message: str) -> Reply:
-        """Returns the reply to a request that could not be answered."""
-        return Reply(status, _json({"error": for_reply(message)}), headers=self._headers)
-
-    def _answer(self, method: str, target: str, body: bytes, origin: str) -> Reply:
-        if method == "OPTIONS":
-            return Reply(200 if re.search("https?://", origin) else 400)
-        try:
-            return Reply(200, self._dispatch(method, target, body))
-        except RequestError as error:
-            return self.failure(error.http_status, error.message)
-
-    def _dispatch(self, method: str, target: str, body: bytes) -> bytes:
-        malformed = invalid(f"Malformed request: {method} {echo(target)}")
-        match = _ACTION.fullmatch(target) if method == "POST" else _LOOK.fullmatch(target) if method == "GET" else None
-        if not match:
-            raise malformed
-        name, digits, label, word = match.groups()
-        version = _version(digits)
-        label = unquote(label) if label else ""
-        if method == "POST":
-            # The route is matched in any case, the word that it ends in only in small letters.
-            if word == "predict":
-                return self._predict(unquote(name), version, label, body)
-            if word in ("classify", "regress"):
-                raise RequestError(Code.UNIMPLEMENTED, f"The local server answers :predict, not :{word}.")
-            raise malformed
-        if not name:
-            raise invalid("Missing model name in request.")
-        if word == "/metadata":
-            return self._metadata(unquote(name), version, label)
-        return self._status(unquote(name), version)
-
-    def _predict(self, name: str, version: int | None, label: str, body: bytes) -> bytes:
-        document = json_text.parse(body)
-        signature = rest_codec.signature_name(document)
-        _, model = self._find(name, version, label)
-        tensors, row = rest_codec.read_tensors(document, model.inputs(signature))
-        return rest_codec.write_tensors(model.run(signature, tensors), row=row)
-
-    def _find(self, name: str, version: int | None, label: str) -> tuple[int, Any]:
-        if label:
-            return self._store.labelled(name, label)
-        return self._store.model(name, version)
-
-    def _status(self, name: str, version: int | None) -> bytes:
-        states = self._store.states(name, version)
-        rows = [
-            {
-                "version": str(number),
-                "state": state.state,
-                "status": {"error_code": state.code.name, "error_message": state.message},
-            }
-            for number, state in states.items()
+    Args:
+      store: holds the model's versions.
+      pool: runs the model, so that the event loop stays free.
+      cors: whether pages of all origins may read the replies in a browser.
+    """
+    endpoints = _Endpoints(store, pool)
+    routes = []
+    for path in ("/v1/models/{name:name}", "/v1/models/{name:name}/versions/{version:name}"):
+        routes += [
+            Route(f"{path}:predict", endpoints.predict, methods=["POST"]),
+            Route(f"{path}/metadata", endpoints.metadata, methods=["GET"]),
+            Route(path, endpoints.status, methods=["GET"]),
         ]
-        return _json({"model_version_status": rows})
+    allowed = {"allow_origins": ["*"], "allow_methods": ["GET", "POST"], "allow_headers": ["Content-Type"]}
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(CORSMiddleware, **allowed)] if cors else [],
+        exception_handlers={
+            RequestError: lambda _, error: _failure(error.http_status, error.message),
+            HTTPException: _refuse_route,
+            ClientDisconnect: lambda *_: Response(status_code=400),  # nobody reads it
+        },
+    )
+    app.router.redirect_slashes = False
+    return app
 
-    def _metadata(self, name: str, version: int | None, label: str) -> bytes:
-        number, model = self._find(name, version, label)
-        return _json(
+
+class _Endpoints:
+    """Answers the routes. A path without a version asks the newest one."""
+
+    def __init__(self, store: ModelStore, pool: concurrent.futures.Executor):
+        self._store = store
+        self._pool = pool
+
+    async def predict(self, request: Request) -> Response:
+        """Runs the model on the inputs in the body."""
+        name, version = _target(request)
+        body = await _read_body(request)
+        loop = asyncio.get_running_loop()
+        try:
+            content = await loop.run_in_executor(self._pool, self._predict, body, name, version)
+        except asyncio.CancelledError:  # the server has waited long enough for its last requests
+            raise RequestError(Code.UNAVAILABLE, "The server is shutting down.") from None
+        except RequestError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the caller waits for an answer, whatever happened
+            logging.exception("A request failed.")
+            raise RequestError(Code.INTERNAL, f"The server failed: {type(error).__name__}") from None
+        return Response(content, media_type="application/json")
+
+    def _predict(self, body: bytes, name: str, version: int | None) -> bytes:
+        document = rest_codec.parse(body)
+        signature = rest_codec.signature_name(document)
+        _, model = self._store.model(name, version)
+        tensors, is_row = rest_codec.read_tensors(document, model.inputs(signature))
+        return rest_codec.write_tensors(model.run(signature, tensors), row=is_row)
+
+    async def metadata(self, request: Request) -> Response:
+        """Describes the signatures of the version that answers."""
+        name, version = _target(request)
+        number, model = self._store.model(name, version)
+        return JSONResponse(
             {
                 "model_spec": {"name": name, "signature_name": "", "version": str(number)},
                 "metadata": {"signature_def": {"signature_def": model.metadata()}},
             }
         )
 
+    async def status(self, request: Request) -> Response:
+        """Lists the versions and their states."""
+        rows: list[dict[str, Any]] = []
+        for number, state in self._store.states(*_target(request)).items():
+            status = {"error_code": state.code.name, "error_message": state.message}
+            rows.append({"version": str(number), "state": state.state, "status": status})
+        return JSONResponse({"model_version_status": rows})
 
-def _version(digits: str | None) -> int | None:
-    if not digits:
-        return None
-    # Compared as text first: int() refuses thousands of digits.
-    if len(digits.lstrip("0")) > len(str(_LARGEST_VERSION)) or int(digits.lstrip("0") or "0") > _LARGEST_VERSION:
-        raise invalid(f"Failed to convert version: {echo(digits)} to numeric.")
-    return int(digits.lstrip("0") or "0")
+
+def _target(request: Request) -> tuple[str, int | None]:
+    """Returns the model's name and the version, None if the path names none."""
+    name, version = request.path_params["name"], request.path_params.get("version")
+    if version is None:
+        return name, None
+    if not (version.isascii() and version.isdigit()):
+        raise HTTPException(404)
+    # The length is checked first: int() refuses thousands of digits with an error of its own.
+    if len(version) > 30 or int(version) > _MAX_VERSION:
+        raise invalid(f"Expected a version number below 2**63, but got {version}.")
+    return name, int(version)
 
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=4).encode()
+async def _read_body(request: Request) -> bytes:
+    """Returns the body of a request.
+
+    Raises:
+      HTTPException: status 413 if it is too large. The rest is read and dropped: a caller that is still sending would
+        not see the reply.
+    """
+    body, size = bytearray(), 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MAX_BODY_BYTES:
+            body += chunk
+        else:
+            body.clear()
+    if size > MAX_BODY_BYTES:
+        raise HTTPException(413, f"The request is larger than {MAX_BODY_BYTES // 2**20} MiB; send fewer images.")
+    return bytes(body)
+
+
+def _refuse_route(request: Request, error: HTTPException) -> Response:
+    """Refuses a path or a method as TensorFlow Serving does: HTTP 400 below /v1/, else 404."""
+    if error.status_code not in (404, 405):
+        return _failure(error.status_code, error.detail)
+    if request.url.path.startswith("/v1/"):
+        return _failure(400, f"Malformed request: {request.method} {request.url.path}")
+    return _failure(404, f"Expected a path below /v1/models, but got {request.url.path}")
+
+
+def _failure(status: int, message: str) -> Response:
+    return JSONResponse({"error": cut_for_reply(message)}, status)

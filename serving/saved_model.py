@@ -1,4 +1,4 @@
-"""A SavedModel as TensorFlow Serving sees it: signatures by name, tensors in and out, the metadata reply."""
+"""A SavedModel as TensorFlow Serving runs it: signatures by name, arrays in and out, the metadata reply."""
 from __future__ import annotations
 
 import os
@@ -12,7 +12,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from ornet_tf.errors import UserError
-from serving.errors import Code, RequestError, echo, invalid
+from serving.errors import Code, RequestError, invalid
 from serving.rest_codec import DEFAULT_SIGNATURE
 
 _TAG = "serve"
@@ -37,39 +37,40 @@ class SavedModel:
         if not graphs:
             raise UserError(f"Expected a SavedModel with the tag {_TAG!r} in {path}; save it with signatures.")
         self._definitions = dict(graphs[0].signature_def)
-        # Held because the functions refer to the variables only weakly.
+        # The functions refer to the variables only weakly, so the model itself is kept.
         self._loaded = tf.saved_model.load(str(path), tags=[_TAG])
 
     def inputs(self, signature: str) -> dict[str, str]:
-        """Returns TensorFlow's type name for each input of a signature ("" means `serving_default`).
+        """Returns the type of each input of a signature, such as `string` or `uint8`; "" means `serving_default`.
 
         Raises:
           RequestError: INVALID_ARGUMENT if there is no such signature or it takes no input.
         """
         name = signature or DEFAULT_SIGNATURE
         if name not in self._definitions:
-            raise invalid(f'Serving signature name: "{echo(name)}" not found in signature def')
+            raise invalid(f'Serving signature name: "{name}" not found in signature def')
         infos = self._definitions[name].inputs
         if not infos:
             raise invalid(f"Failed to get input map for signature: {signature or 'DEFAULT'}")
-        return {key: _type_name(info.dtype)[len("DT_") :].lower() for key, info in infos.items()}
+        return {key: tf.as_dtype(info.dtype).name for key, info in infos.items()}
 
     def run(self, signature: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the outputs of a signature by name.
 
         Raises:
-          RequestError: with TensorFlow's code and message if names do not match or the graph fails.
+          RequestError: INVALID_ARGUMENT if the names of the inputs do not match; TensorFlow's code if the graph fails.
         """
         function = self._loaded.signatures[signature or DEFAULT_SIGNATURE]
         specs = function.structured_input_signature[1]
         if set(specs) != set(tensors):
-            raise _mismatch(set(tensors), set(specs))
+            got, expected = (", ".join(sorted(names)) for names in (tensors, specs))
+            raise invalid(f"Expected the inputs {expected}, but got {got}.")
         try:
             outputs = function(**{name: tf.constant(tensors[name], spec.dtype) for name, spec in specs.items()})
         except tf.errors.OpError as error:
             raise RequestError(Code(error.error_code), _plain(error.message)) from error
         except UnicodeDecodeError as error:
-            # TensorFlow's own message could not be read: a failed assert printed bytes of the input.
+            # TensorFlow's message has bytes of the input in it, which a failed assertion printed.
             raise invalid(_plain(error.object.decode("utf-8", "replace"))) from error
         return {name: _numpy(tensor) for name, tensor in outputs.items()}
 
@@ -98,21 +99,11 @@ def _tensor_info(info) -> dict[str, Any]:
     }
 
 
-def _mismatch(got: set[str], wanted: set[str]) -> RequestError:
-    def show(names: set[str]) -> str:
-        return "{" + ",".join(sorted(names)) + "}"
-
-    return invalid(
-        f"input size does not match signature: {len(got)}!={len(wanted)} len({show(got)}) != len({show(wanted)}). "
-        f"Sent extra: {show(got - wanted)}. Missing but required: {show(wanted - got)}."
-    )
-
-
 def _numpy(tensor: tf.Tensor) -> np.ndarray:
     value = tensor.numpy()
     return np.array(value, object) if tensor.dtype == tf.string else np.asarray(value)
 
 
 def _plain(message: str) -> str:
-    """Returns a message of the runtime without what the Python front end puts around it."""
+    """Returns a message of the runtime without the text that TensorFlow's Python code adds."""
     return message.split("<stack traces unavailable>\n")[-1].split(" [Op:")[0]

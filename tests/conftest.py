@@ -59,28 +59,6 @@ def vgg16_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def export_base(tmp_path_factory):
-    """The folder above version 1 of a small SavedModel with the signatures of an export."""
-    from tests import tiny_contract
-
-    base = tmp_path_factory.mktemp("tiny_contract")
-    tiny_contract.write(base / "1")
-    return base
-
-
-@pytest.fixture(scope="session")
-def older_url(tmp_path_factory):
-    """The URL of a small model that is served like an export of before `status`: a bad image fails its request."""
-    from serving import local_server
-    from tests import tiny_export
-
-    base = tmp_path_factory.mktemp("tiny_export")
-    tiny_export.write(base / "1")
-    with local_server.running(base, "ornet") as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
 def http():
     """A session that asks servers of this machine, whatever proxy the environment names."""
     import requests
@@ -88,12 +66,3 @@ def http():
     with requests.Session() as session:
         session.trust_env = False
         yield session
-
-
-@pytest.fixture(scope="session")
-def served(tmp_path_factory):
-    """The server that the contract tests ask."""
-    from tests import contract_server
-
-    with contract_server.given_or_started(tmp_path_factory.mktemp("contract")) as server:
-        yield server

@@ -16,26 +16,26 @@ from ornet_tf.data import loading
 from ornet_tf.errors import UserError
 from ornet_tf.inference import localizer
 from ornet_tf.runs import interruption, run_folder
-from tests import broken_files, source_tree
+from tests import source_tree
 
 
 @pytest.fixture
-def images(tiny_run, tmp_path):
+def pictures(tiny_run, tmp_path):
     source = loading.load_split(tiny_run[0], "test")
-    folder = tmp_path / "images" / "inner"
+    folder = tmp_path / "pictures" / "inner"
     folder.mkdir(parents=True)
     for index in range(3):
         (folder / f"{index}.png").write_bytes(source.images[index])
-    (folder / "notes.txt").write_text("no image")
-    return tmp_path / "images"
+    (folder / "notes.txt").write_text("no picture")
+    return tmp_path / "pictures"
 
 
-def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, images):
-    single = images / "inner" / "0.png"
-    results, broken = predict.predict(*tiny_run, [str(images), str(single)])
+def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, pictures):
+    single = pictures / "inner" / "0.png"
+    results, broken = predict.predict(*tiny_run, [str(pictures), str(single)])
     assert broken == []
     assert [os.path.basename(r["file"]) for r in results] == ["0.png", "1.png", "2.png", "0.png"]
-    encoded = tf.constant([(images / "inner" / f"{i}.png").read_bytes() for i in (0, 1, 2, 0)])
+    encoded = tf.constant([(pictures / "inner" / f"{i}.png").read_bytes() for i in (0, 1, 2, 0)])
     model = localizer.load(*tiny_run)
     expected = model.localize(encoded)
     np.testing.assert_allclose([r["box"] for r in results], expected["detection_boxes"][:, 0], atol=1e-5)
@@ -48,10 +48,10 @@ def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, images)
         np.testing.assert_allclose(r["box_pixels"], np.multiply(r["box"], 32), atol=0.06)
 
 
-def test_a_broken_image_is_named_and_the_others_are_predicted(tiny_run, images):
-    (images / "inner" / "1.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"1 of 3 images could not be read: .*1.png \(.*empty"):
-        predict.main(*tiny_run, [str(images)])
+def test_a_broken_picture_is_named_and_the_others_are_predicted(tiny_run, pictures):
+    (pictures / "inner" / "1.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"1 of 3 images failed\. .*1.png: The model cannot read it: .*empty"):
+        predict.main(*tiny_run, [str(pictures)])
     with open(os.path.join(tiny_run[1], "predictions", "predictions.json"), encoding="utf-8") as file:
         assert len(json.load(file)) == 2
 
@@ -61,21 +61,21 @@ def test_a_path_that_is_not_there_is_named(tiny_run):
         predict.predict(*tiny_run, ["nowhere.jpg"])
 
 
-def test_no_image_at_all_is_an_error(tiny_run, tmp_path):
+def test_no_picture_at_all_is_an_error(tiny_run, tmp_path):
     with pytest.raises(ValueError, match="No image to predict on"):
         predict.predict(*tiny_run, [str(tmp_path)])
 
 
-def test_images_over_the_limits_of_the_config_are_broken_ones(tiny_run, images):
+def test_pictures_over_the_limits_of_the_config_are_broken_ones(tiny_run, pictures):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     config.export.max_pixels = 32 * 32 - 1
-    with open(images / "small.png", "wb") as file:
+    with open(pictures / "small.png", "wb") as file:
         Image.new("RGB", (31, 33)).save(file)
-    results, broken = predict.predict(config, workdir, [str(images)])
+    results, broken = predict.predict(config, workdir, [str(pictures)])
     assert [os.path.basename(result["file"]) for result in results] == ["small.png"]
     words = "32 x 32 pixels (height x width); at most 1023 are read"
-    assert [why for _, why in broken] == [words] * 3
+    assert [why for _, why in broken] == [f"The model cannot read it: {words}."] * 3
 
 
 def list_of(workdir):
@@ -83,12 +83,12 @@ def list_of(workdir):
     return json.loads(path.read_text(encoding="ascii"))
 
 
-def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, images):
-    folder = images / "inner"
+def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, pictures):
+    folder = pictures / "inner"
     odd = [b"caf\xe9.png", "\u9ce5.png".encode(), b"n" * 251 + b".png"]
     for name in odd:
         shutil.copy(folder / "0.png", os.fsencode(folder) + b"/" + name)
-    results, broken = predict.predict(*tiny_run, [str(images)])
+    results, broken = predict.predict(*tiny_run, [str(pictures)])
     assert broken == [] and len(results) == 6
     assert list_of(tiny_run[1]) == results
     found = {os.path.basename(result["file"]): result for result in results}
@@ -97,53 +97,50 @@ def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, images):
         assert found[name]["box"] == found["0.png"]["box"]
         assert os.path.isfile(found[name]["overlay"])
     os.truncate(os.fsencode(folder) + b"/caf\xe9.png", 100)
-    with pytest.raises(ValueError, match=r"1 of 6 images .*/caf\\xe9.png \(truncated or damaged PNG\)"):
-        predict.main(*tiny_run, [str(images)])
+    with pytest.raises(ValueError, match=r"1 of 6 images .*/caf\\xe9.png: .*: truncated or damaged PNG"):
+        predict.main(*tiny_run, [str(pictures)])
 
 
-def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, images):
-    folder = images / "inner"
+def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, pictures):
+    folder = pictures / "inner"
     with (folder / "large.png").open("wb") as file:
         file.truncate(10**12)  # takes no room, and would not fit into memory
     inputs = [str(folder / f"{name}.png") for name in ("0", "large", "1")]
     results, broken = predict.predict(*tiny_run, inputs)
     assert [os.path.basename(result["file"]) for result in results] == ["0.png", "1.png"]
-    assert broken == [(inputs[1], "1000000000000 bytes; at most 20000000 are read")]
+    words = f"Cannot read {inputs[1]}: it has 1000000000000 bytes, and at most 20000000 are read."
+    assert broken == [(inputs[1], words)]
     os.remove(inputs[1])
     with pytest.MonkeyPatch.context() as patched:  # gone after it was found
         patched.setattr(predict, "find_images", lambda found: (found, []))
-        assert predict.predict(*tiny_run, inputs)[1] == [(inputs[1], "file not found")]
+        words = f"Cannot read {inputs[1]}: No such file or directory."
+        assert predict.predict(*tiny_run, inputs)[1] == [(inputs[1], words)]
 
 
-def test_two_runs_do_not_write_at_once(tiny_run, images):
+def test_two_runs_do_not_write_at_once(tiny_run, pictures):
     config, workdir = tiny_run
     said = "is in use: process .* predicts there"
     with run_folder.lock(workdir, "predictions"), pytest.raises(UserError, match=said):
-        predict.predict(config, workdir, [str(images)])
+        predict.predict(config, workdir, [str(pictures)])
 
 
-def test_overlays_of_an_earlier_run_are_no_input(tiny_run, tmp_path, caplog):
-    config, workdir = tiny_run
-    folder = pathlib.Path(workdir, "predictions")
-    folder.mkdir(exist_ok=True)
-    overlay, other = folder / "00007_x.png", tmp_path / "other.png"
-    for path in (overlay, other):
-        Image.new("RGB", (40, 30)).save(path)
-    results, _ = predict.predict(config, workdir, [str(overlay), str(other)])
-    assert [result["file"] for result in results] == [str(other)]
-    assert "1 images in" in caplog.text and "passed over: this run replaces them" in caplog.text
-    with pytest.raises(UserError, match="All images to predict on lie in .*predictions, which this run writes anew"):
-        predict.predict(config, workdir, [str(overlay)])
-    overlay.unlink()
+def test_overlays_of_an_earlier_run_are_no_input(tiny_run, pictures, caplog):
+    image = str(pictures / "inner" / "0.png")
+    (earlier,), _ = predict.predict(*tiny_run, [image])
+    results, _ = predict.predict(*tiny_run, [earlier["overlay"], image])
+    assert [result["file"] for result in results] == [image]
+    assert "1 overlays in" in caplog.text and "are skipped: this run replaces them" in caplog.text
+    with pytest.raises(UserError, match="All images are overlays in .*predictions, which this run replaces"):
+        predict.predict(*tiny_run, [earlier["overlay"]])
 
 
-def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, images, tmp_path):
+def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, pictures, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions", "evaluation"))
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users altogether
         folder = pathlib.Path(name)
         for place in (folder, folder / "locked"):
-            shutil.copytree(images, place / "images")
+            shutil.copytree(pictures, place / "pictures")
         shutil.move(workdir, folder / "run")
         for path in (folder, *folder.rglob("*")):
             os.chmod(path, 0o777)
@@ -156,31 +153,22 @@ def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, images
         )  # fmt: skip
         (folder / "locked").chmod(0o700)
         assert done.returncode == 1, done.stderr
-        assert len(list_of(folder / "run")) == 3
-        message = f"Error: 1 of 4 images could not be read: {folder}/locked (folder not read: Permission denied).\n"
+        assert len(list_of(folder / "run")) == 3, done.stderr
+        message = f"Error: 1 of 4 images failed. {folder}/locked: Cannot read the folder: Permission denied.\n"
         assert done.stderr.endswith(message)
-
-
-def test_chunks_hold_what_fits_decoded(tmp_path):
-    paths = []
-    for number, side in enumerate((4000, 4000, 100, 100, 5000, 100, 6400, 6400)):
-        paths.append(str(tmp_path / f"{number}.png"))
-        pathlib.Path(paths[-1]).write_bytes(broken_files.blank_png(side, side))
-    broken = []
-    chunks = [[path for path, _ in chunk] for chunk in predict._chunks(paths, 10**6, 3, broken)]
-    assert chunks == [paths[:3], paths[3:6], paths[6:7], paths[7:]]  # at most three, and 128 MB decoded
-    assert broken == []
 
 
 PROGRAM = """
 import os, signal, sys
 sys.argv[0] = "ornet_tf/predict.py"
-from ornet_tf import app, predict, prediction_files
+from ornet_tf import predict
+from ornet_tf.inference import prediction_files
 add = prediction_files.Predictions.add
 def add_and_end(self, *arguments):
-    add(self, *arguments)
+    entry = add(self, *arguments)
     if len(self.entries) == 2:
         os.kill(os.getpid(), signal.{number})
+    return entry
 prediction_files.Predictions.add = add_and_end
 predict.start()
 """
@@ -188,12 +176,12 @@ predict.start()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGKILL"])
-def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, images, tmp_path, number):
+def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, pictures, tmp_path, number):
     workdir = tmp_path / "run"
     shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions"))
     flags = ["--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(number=number), *flags, str(images)],
+        [sys.executable, "-c", PROGRAM.format(number=number), *flags, str(pictures)],
         cwd=source_tree.ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     if number == "SIGKILL":
@@ -204,7 +192,6 @@ def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, imag
     assert len(list_of(workdir)) == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.endswith(
-        f"\nEnded by {number}; what this run has predicted by now, if anything, is in predictions of --workdir, and "
-        "the same command starts anew.\n"
+        f"\nEnded by {number}; the predictions so far, if any, are in --workdir, and the same command starts anew.\n"
     )
-    assert "the results of the 2 images before it stay in" in done.stderr
+    assert "the results of the 2 pictures before it stay in" in done.stderr

@@ -1,9 +1,9 @@
 """Images as callers have them, made the bytes of a file: what an exported model takes."""
 from __future__ import annotations
 
+import errno
 import io
 import os
-import pathlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -22,15 +22,16 @@ def check_is_list(images: Iterable[ImageInput]) -> None:
         raise TypeError(f"Expected a list of images, but got one ({kind}); put it into a list: localize([image]).")
 
 
-def encode(image: ImageInput) -> bytes:
+def encode(image: ImageInput, *, max_bytes: int | None = None) -> bytes:
     """Returns the bytes of an image file.
 
     Args:
       image: the path of a JPEG or PNG file; the bytes of one; or its pixels, RGB uint8 [H, W, 3], which become a PNG:
-        the model sees the same pixels, whatever signature is asked and over whatever metric.
+        the model sees the same pixels, whatever signature is asked and over whatever protocol.
+      max_bytes: a larger file is an error and is not read; None for no limit.
 
     Raises:
-      OSError: if the file cannot be read (FileNotFoundError, PermissionError and so on).
+      OSError: if the file cannot be read (FileNotFoundError, PermissionError and so on) or is too large.
       TypeError: if it is something else, or the pixels are not uint8.
       ValueError: if the pixels have another shape.
     """
@@ -38,7 +39,11 @@ def encode(image: ImageInput) -> bytes:
         return image
     if isinstance(image, (str, os.PathLike)):
         try:
-            return pathlib.Path(image).read_bytes()
+            with open(image, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if max_bytes is not None and size > max_bytes:
+                    raise OSError(errno.EFBIG, f"it has {size} bytes, and at most {max_bytes} are read")
+                return file.read()
         except OSError as error:
             raise type(error)(f"Cannot read {readable(image)}: {error.strerror}.") from None
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 from absl import logging
@@ -44,13 +44,16 @@ class Predictions:
         """Whether this run's files have taken the place of those of an earlier run."""
         return self._lines is not None
 
-    def add(self, path: str, entry: dict[str, Any], overlay: Image.Image) -> None:
-        """Writes the overlay of an image, and an entry that has its place as `overlay`.
+    def add(self, path: str, entry: dict[str, Any], overlay: Image.Image) -> dict[str, Any]:
+        """Writes the overlay of an image, and its entry with the path of the overlay as `overlay`.
 
         Args:
-          path: of the image.
+          path: the path of the image.
           entry: what JSON can hold.
-          overlay: of any size.
+          overlay: an image of any size.
+
+        Returns:
+          The entry that was written.
 
         Raises:
           OSError: if it can't be written; what was added before stays.
@@ -75,6 +78,7 @@ class Predictions:
                     if left and not is_listed:
                         _remove(left)
                 raise
+        return entry
 
     def finish(self) -> None:
         """Writes predictions.json.
@@ -96,7 +100,7 @@ class Predictions:
         with atomic_write.explain_failures(f"{paths.readable(self._folder)} could not be written", ""):
             os.makedirs(self._folder, exist_ok=True)
             # The lists last: as long as there are overlays, a list names them, even if this run is killed here.
-            for name in (*_overlays(_read_list(self.path)), *_overlays(_read_lines(lines))):
+            for name in _earlier_overlays(self._folder):
                 _remove(os.path.join(self._folder, name))
             _remove(self.path)
             self._lines = open(lines, "w", encoding="utf-8")  # noqa: SIM115 - `finish` closes it
@@ -114,6 +118,21 @@ class Predictions:
     def said(self) -> str:
         """Returns, for a sentence, what is there of a run that ends early."""
         return f"the results of the {len(self.entries)} images before it stay in {paths.readable(self._folder)}"
+
+
+def without_overlays(paths: Sequence[str], folder: str) -> list[str]:
+    """Returns the images that are no overlays of an earlier run in `folder`: the next run there replaces those.
+
+    Raises:
+      UserError: if no image is left.
+    """
+    overlays = {os.path.realpath(os.path.join(folder, name)) for name in _earlier_overlays(folder)}
+    kept = [path for path in paths if os.path.realpath(path) not in overlays]
+    if paths and not kept:
+        raise UserError(f"All images are overlays in {folder}, which this run replaces; copy them elsewhere.")
+    if len(kept) < len(paths):
+        logging.warning("%d overlays in %s are skipped: this run replaces them.", len(paths) - len(kept), folder)
+    return kept
 
 
 @contextlib.contextmanager
@@ -134,6 +153,12 @@ def writing(folder: str) -> Iterator[Predictions]:
         logging.info("Ended early: %s.", predictions.said() if predictions.has_begun else f"{folder} is as it was")
         raise
     predictions.finish()
+
+
+def _earlier_overlays(folder: str) -> list[str]:
+    """Returns the names of the overlays that the lists of earlier runs in `folder` name."""
+    entries = _read_list(os.path.join(folder, _LIST)) + _read_lines(os.path.join(folder, _LINES))
+    return _overlays(entries)
 
 
 def _overlays(entries: list[Any]) -> list[str]:

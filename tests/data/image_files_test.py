@@ -220,7 +220,8 @@ def test_a_folder_below_that_can_not_be_read_costs_what_is_in_it(locked):
     found, predicted, named = as_another_user(locked, program).splitlines()
     images = ["cat/1.jpg", "cat/c/3.jpg", "dog/4.jpg"]
     assert found == str(image_files.Found(images, [], [], [("cat/b", "Permission denied")]))
-    assert predicted == f"{[f'./{name}' for name in images]} [('./cat/b', 'folder not read: Permission denied')]"
+    why = "Cannot read the folder: Permission denied."
+    assert predicted == str([f"./{name}" for name in images]) + f" [('./cat/b', '{why}')]"
     assert named.startswith("named itself: [Errno 13]")
 
 

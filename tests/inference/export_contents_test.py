@@ -11,7 +11,6 @@ from ornet_tf import build
 from ornet_tf.data import loading
 from ornet_tf.inference import localizer, saved_model
 from serving import client, local_server
-from serving.batching_parameters import Parameters
 from tests import tiny_seeds
 from tests.signatures import PIXELS, SIGNATURES, expect_same
 
@@ -70,16 +69,15 @@ def test_no_image_gives_no_rows_of_each_output(exported):
 
 def test_no_image_is_answered_without_and_behind_a_server(exported, http, files):
     assert ornet_tf.load(exported).localize([]) == []
-    for batches in (None, Parameters()):
-        with local_server.running(os.path.dirname(exported), "ornet", batches=batches) as url:
-            assert client.localize(url, []) == []
-            for name, (takes, gives) in SIGNATURES.items():
-                if takes == PIXELS:  # a list without elements has not the rank that pixels have
-                    continue
-                reply = http.post(f"{url}:predict", json={"signature_name": name, "inputs": []})
-                assert (reply.status_code, reply.json()) == (200, {"outputs": dict.fromkeys(gives, [])})
-            reply = http.post(f"{url}:predict", json={"instances": []})
-            assert reply.status_code == 400 and "No values in 'instances' array" in reply.json()["error"]
-            sent = [{"b64": base64.b64encode(file).decode()} for file in files]
-            reply = http.post(f"{url}:predict", json={"inputs": sent})
-            assert len(reply.json()["outputs"]["status"]) == len(files)
+    with local_server.running(os.path.dirname(exported), "ornet") as url:
+        assert client.localize(url, []) == []
+        for name, (takes, gives) in SIGNATURES.items():
+            if takes == PIXELS:  # a list without elements has not the rank that pixels have
+                continue
+            reply = http.post(f"{url}:predict", json={"signature_name": name, "inputs": []})
+            assert (reply.status_code, reply.json()) == (200, {"outputs": dict.fromkeys(gives, [])})
+        reply = http.post(f"{url}:predict", json={"instances": []})
+        assert reply.status_code == 400
+        sent = [{"b64": base64.b64encode(file).decode()} for file in files]
+        reply = http.post(f"{url}:predict", json={"inputs": sent})
+        assert len(reply.json()["outputs"]["status"]) == len(files)

@@ -1,0 +1,112 @@
+"""Sends many images to one model: in batches, several at once, with answers in order. Few images are in memory."""
+from __future__ import annotations
+
+import collections
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+from ornet_tf.errors import ImageRefusedError, UserError
+from ornet_tf.inference import encoding
+from ornet_tf.inference.detections import Detections
+
+# A batch is full when its files have this many bytes, so few large images are sent at once.
+_BATCH_BYTES = 8 * 2**20
+
+Answer = Detections | Exception
+
+
+class Model(Protocol):
+    """A model that several threads may ask: `RestModel`, `GrpcModel`, `LoadedModel` of serving/, or a run's own."""
+
+    def localize(self, images: Sequence[encoding.ImageInput], *, signature: str) -> list[Detections]:
+        """Finds the objects in each image."""
+
+    def close(self) -> None:
+        """Closes connections."""
+
+
+def localize_each(
+    model: Model,
+    images: Iterable[encoding.ImageInput],
+    *,
+    signature: str,
+    batch_size: int = 8,
+    in_flight: int = 4,
+    max_bytes: int | None = None,
+) -> Iterator[Answer]:
+    """Yields the detections in each image, in order, or the error of that image.
+
+    Files are read when their batch is sent. The images of at most `in_flight` batches and the answers of twice as many
+    are in memory.
+
+    Args:
+      model: is asked by several threads at once.
+      images: paths or bytes of JPEG or PNG files, or RGB uint8 [H, W, 3]; taken from the iterator when needed.
+      signature: the signature to ask.
+      batch_size: the largest number of images in a request; large images are sent in smaller batches.
+      in_flight: the largest number of requests at once.
+      max_bytes: larger files are errors and are not read; None for no limit.
+
+    Raises:
+      UserError: if a number is below 1.
+    """
+    for name, value in (("batch_size", batch_size), ("in_flight", in_flight)):
+        if value < 1:
+            raise UserError(f"Expected {name} of at least 1, but got {value}.")
+    ask = functools.partial(_answers, model, signature=signature, max_bytes=max_bytes)
+    waiting: collections.deque[Future[list[Answer]]] = collections.deque()
+    pool = ThreadPoolExecutor(in_flight, thread_name_prefix="batch")
+    try:
+        for batch in _batches(images, batch_size):
+            # A slow answer delays the yielding of later ones, but not their requests.
+            if len(waiting) == 2 * in_flight:
+                yield from waiting.popleft().result()
+            waiting.append(pool.submit(ask, batch))
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        # No waiting: an error or Ctrl-C ends the loop at once, even while requests are running.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _batches(images: Iterable[encoding.ImageInput], batch_size: int) -> Iterator[list[encoding.ImageInput]]:
+    batch, total = [], 0
+    for image in images:
+        size = encoding.encoded_size(image)
+        if batch and (len(batch) == batch_size or total + size > _BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(image)
+        total += size
+    if batch:
+        yield batch
+
+
+def _answers(
+    model: Model, batch: Sequence[encoding.ImageInput], *, signature: str, max_bytes: int | None
+) -> list[Answer]:
+    answers: dict[int, Answer] = {}
+    encoded: dict[int, bytes] = {}
+    for i, image in enumerate(batch):
+        try:
+            encoded[i] = encoding.encode(image, max_bytes=max_bytes)
+        except (OSError, TypeError, ValueError, MemoryError) as error:
+            answers[i] = error
+    answers.update(zip(encoded, _ask(model, list(encoded.values()), signature)))
+    return [answers[i] for i in range(len(batch))]
+
+
+def _ask(model: Model, encoded: Sequence[bytes], signature: str) -> list[Answer]:
+    if not encoded:
+        return []
+    try:
+        return list(model.localize(encoded, signature=signature))
+    except ImageRefusedError as error:
+        if len(encoded) == 1:
+            return [error]
+        # One image may be the reason, or the request was too large for the server.
+        return [answer for one in encoded for answer in _ask(model, [one], signature)]
+    except (OSError, UserError) as error:
+        return [error] * len(encoded)
