@@ -11,9 +11,9 @@ import unicodedata
 
 import pytest
 
-from ornet_tf import predict
 from ornet_tf.data import image_files
 from ornet_tf.datasets import image_folder, imagenet, reid
+from ornet_tf.inference import prediction
 from tests import source_tree
 
 TAKEN = ["ape/1.jpg", "ape/2.JPEG", "ape/deep/er/3.PnG", "bee/4.jpg", "linked/5.jpg", "linked/sub/6.jpg", "bee/7.jpg"]
@@ -57,7 +57,7 @@ def below(root, paths):
 
 def test_training_and_prediction_see_the_same_files(tree):
     trained = image_folder.load("train", root=tree)
-    predicted, unreadable = predict.find_images([str(tree)])
+    predicted, unreadable = prediction.find_images([str(tree)])
     assert unreadable == []
     assert below(tree, predicted) == below(tree, trained.images) == trained.names == sorted(TAKEN)
     assert trained.class_names == ["ape", "bee", "linked"]
@@ -83,9 +83,9 @@ def test_what_is_passed_over_is_counted_and_logged(tree, caplog):
 
 def test_a_file_or_folder_that_is_named_is_always_taken(tree):
     hidden, other = str(tree / "ape" / "._1.jpg"), str(tree / "ape" / "notes.txt")
-    assert predict.find_images([hidden, other]) == ([hidden, other], [])
+    assert prediction.find_images([hidden, other]) == ([hidden, other], [])
     for folder in ("@eaDir", ".cache/bee", "__MACOSX"):
-        assert predict.find_images([str(tree / folder)])[0]
+        assert prediction.find_images([str(tree / folder)])[0]
     assert image_folder.load("train", root=tree / ".cache").names == ["bee/1.jpg"]
 
 
@@ -194,7 +194,8 @@ def as_another_user(folder, program):
     """Runs a program that may not read everything, as the superuser may."""
     before = """
         import os, sys
-        from ornet_tf import image_files, predict
+        from ornet_tf.data import image_files
+        from ornet_tf.inference import prediction
         from ornet_tf.datasets import _files, image_folder
         os.chdir(sys.argv[1])
         os.geteuid() or os.setuid(65534)
@@ -210,10 +211,10 @@ def as_another_user(folder, program):
 def test_a_folder_below_that_can_not_be_read_costs_what_is_in_it(locked):
     program = """
         print(image_files.find("."))
-        found, unreadable = predict.find_images(["."])
+        found, unreadable = prediction.find_images(["."])
         print(found, unreadable)
         try:
-            predict.find_images(["cat/b"])
+            prediction.find_images(["cat/b"])
         except PermissionError as error:
             print("named itself:", error)
     """

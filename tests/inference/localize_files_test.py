@@ -108,5 +108,5 @@ def test_a_text_that_would_hide_the_object_is_left_out():
 
 
 def test_tensorflow_is_not_imported():
-    program = "import sys; from ornet_tf import localize_files; sys.exit('tensorflow' in sys.modules)"
+    program = "import sys; from ornet_tf.inference import localize_files; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=source_tree.ROOT, check=False).returncode == 0

@@ -14,7 +14,7 @@ from PIL import Image
 from ornet_tf import predict
 from ornet_tf.data import loading
 from ornet_tf.errors import UserError
-from ornet_tf.inference import localizer
+from ornet_tf.inference import localizer, prediction
 from ornet_tf.runs import interruption, run_folder
 from tests import source_tree
 
@@ -32,7 +32,7 @@ def pictures(tiny_run, tmp_path):
 
 def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, pictures):
     single = pictures / "inner" / "0.png"
-    results, broken = predict.predict(*tiny_run, [str(pictures), str(single)])
+    results, broken = prediction.predict(*tiny_run, [str(pictures), str(single)])
     assert broken == []
     assert [os.path.basename(r["file"]) for r in results] == ["0.png", "1.png", "2.png", "0.png"]
     encoded = tf.constant([(pictures / "inner" / f"{i}.png").read_bytes() for i in (0, 1, 2, 0)])
@@ -58,12 +58,12 @@ def test_a_broken_picture_is_named_and_the_others_are_predicted(tiny_run, pictur
 
 def test_a_path_that_is_not_there_is_named(tiny_run):
     with pytest.raises(FileNotFoundError, match="nowhere.jpg: no such file or folder"):
-        predict.predict(*tiny_run, ["nowhere.jpg"])
+        prediction.predict(*tiny_run, ["nowhere.jpg"])
 
 
 def test_no_picture_at_all_is_an_error(tiny_run, tmp_path):
     with pytest.raises(ValueError, match="No image to predict on"):
-        predict.predict(*tiny_run, [str(tmp_path)])
+        prediction.predict(*tiny_run, [str(tmp_path)])
 
 
 def test_pictures_over_the_limits_of_the_config_are_broken_ones(tiny_run, pictures):
@@ -72,7 +72,7 @@ def test_pictures_over_the_limits_of_the_config_are_broken_ones(tiny_run, pictur
     config.export.max_pixels = 32 * 32 - 1
     with open(pictures / "small.png", "wb") as file:
         Image.new("RGB", (31, 33)).save(file)
-    results, broken = predict.predict(config, workdir, [str(pictures)])
+    results, broken = prediction.predict(config, workdir, [str(pictures)])
     assert [os.path.basename(result["file"]) for result in results] == ["small.png"]
     words = "32 x 32 pixels (height x width); at most 1023 are read"
     assert [why for _, why in broken] == [f"The model cannot read it: {words}."] * 3
@@ -88,7 +88,7 @@ def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, pictures):
     odd = [b"caf\xe9.png", "\u9ce5.png".encode(), b"n" * 251 + b".png"]
     for name in odd:
         shutil.copy(folder / "0.png", os.fsencode(folder) + b"/" + name)
-    results, broken = predict.predict(*tiny_run, [str(pictures)])
+    results, broken = prediction.predict(*tiny_run, [str(pictures)])
     assert broken == [] and len(results) == 6
     assert list_of(tiny_run[1]) == results
     found = {os.path.basename(result["file"]): result for result in results}
@@ -106,32 +106,32 @@ def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, pictures):
     with (folder / "large.png").open("wb") as file:
         file.truncate(10**12)  # takes no room, and would not fit into memory
     inputs = [str(folder / f"{name}.png") for name in ("0", "large", "1")]
-    results, broken = predict.predict(*tiny_run, inputs)
+    results, broken = prediction.predict(*tiny_run, inputs)
     assert [os.path.basename(result["file"]) for result in results] == ["0.png", "1.png"]
     words = f"Cannot read {inputs[1]}: it has 1000000000000 bytes, and at most 20000000 are read."
     assert broken == [(inputs[1], words)]
     os.remove(inputs[1])
     with pytest.MonkeyPatch.context() as patched:  # gone after it was found
-        patched.setattr(predict, "find_images", lambda found: (found, []))
+        patched.setattr(prediction, "find_images", lambda found: (found, []))
         words = f"Cannot read {inputs[1]}: No such file or directory."
-        assert predict.predict(*tiny_run, inputs)[1] == [(inputs[1], words)]
+        assert prediction.predict(*tiny_run, inputs)[1] == [(inputs[1], words)]
 
 
 def test_two_runs_do_not_write_at_once(tiny_run, pictures):
     config, workdir = tiny_run
     said = "is in use: process .* predicts there"
     with run_folder.lock(workdir, "predictions"), pytest.raises(UserError, match=said):
-        predict.predict(config, workdir, [str(pictures)])
+        prediction.predict(config, workdir, [str(pictures)])
 
 
 def test_overlays_of_an_earlier_run_are_no_input(tiny_run, pictures, caplog):
     image = str(pictures / "inner" / "0.png")
-    (earlier,), _ = predict.predict(*tiny_run, [image])
-    results, _ = predict.predict(*tiny_run, [earlier["overlay"], image])
+    (earlier,), _ = prediction.predict(*tiny_run, [image])
+    results, _ = prediction.predict(*tiny_run, [earlier["overlay"], image])
     assert [result["file"] for result in results] == [image]
     assert "1 overlays in" in caplog.text and "are skipped: this run replaces them" in caplog.text
     with pytest.raises(UserError, match="All images are overlays in .*predictions, which this run replaces"):
-        predict.predict(*tiny_run, [earlier["overlay"]])
+        prediction.predict(*tiny_run, [earlier["overlay"]])
 
 
 def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, pictures, tmp_path):
