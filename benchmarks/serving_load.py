@@ -1,10 +1,9 @@
 """Loads the local server with many clients at once, against the bare SavedModel in a loop.
 
-VGG16 with random weights, 224 pixels. The server is a process of its own; the clients are threads of this one, each
-with a connection of its own, and send one request after the other: `--batch` images each, in the column format, made
-before. The server puts requests that wait together into runs of at most `--run` images; the loop calls the same
-signature of the same SavedModel with `--run` images, one call after the other. They take turns. Clients and server
-share the cores. With --run=0 each request is a run of its own, and the loop calls with `--batch` images.
+VGG16 with random weights, 224 pixels. The server is a process of its own. The clients are threads of this process, each
+with its own connection, and send one request after the other: `--batch` images each, in the column format, prepared
+before. The loop calls the same signature of the same SavedModel with `--batch` images, one call after the other. Server
+and loop take turns. Clients and server share the cores.
 
 With --minutes=N, instead: N minutes of good and bad requests at full load, among them callers that hang up. Every
 answer is judged; the server's memory is shown. It ends with status 1 if an answer was not the expected one.
@@ -38,23 +37,12 @@ from benchmarks import _serving_soak, _untrained
 _SIZE = flags.DEFINE_integer("size", 224, "side of the view in pixels, a multiple of 32", lower_bound=32)
 _CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
 _BATCH = flags.DEFINE_integer("batch", 1, "images in a request", lower_bound=1)
-_RUN = flags.DEFINE_integer("run", 8, "most images in a run of the graph; 0: as many as in a request", lower_bound=0)
-_THREADS = flags.DEFINE_integer("threads", os.cpu_count(), "runs of the graph at once", lower_bound=1)
 _CLIENTS = flags.DEFINE_integer("clients", 16, "clients at once", lower_bound=1)
 _SIGNATURE = flags.DEFINE_enum("signature", "serving_default", ["serving_default", "localize"], "what is asked")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "how often each side works", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 30, "seconds of a round of each side", lower_bound=0.1)
 _MINUTES = flags.DEFINE_float("minutes", 0, "minutes of good and bad requests instead", lower_bound=0)
 _START_SECONDS = 600
-# As serving/deploy/batching_parameters.txt, for this machine.
-_BATCHING = """
-num_batch_threads {{ value: {threads} }}
-batch_timeout_micros {{ value: 2000 }}
-max_execution_batch_size {{ value: {run} }}
-enable_large_batch_splitting {{ value: true }}
-max_batch_size {{ value: 64 }}
-max_enqueued_batches {{ value: 16 }}
-"""
 
 
 @contextlib.contextmanager
@@ -62,10 +50,6 @@ def server(base: str, folder: str) -> Iterator[tuple[str, int]]:
     """Serves the export below `base` in a process of its own; yields the model's URL and the process's number."""
     log = pathlib.Path(folder, "server.log")
     command = [sys.executable, "-m", "serving.local_server", f"--model_base_path={base}", "--rest_api_port=0"]
-    if _RUN.value:
-        parameters = pathlib.Path(folder, "batching_parameters.txt")
-        parameters.write_text(_BATCHING.format(run=_RUN.value, threads=_THREADS.value), encoding="utf-8")
-        command += ["--enable_batching", f"--batching_parameters_file={parameters}"]
     with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as process:
         try:
             end = time.monotonic() + _START_SECONDS
@@ -143,7 +127,7 @@ def compare(url: str, version: str, images: list[bytes]) -> None:
 
     turned = [images[i:] + images[:i] for i in range(len(images))]
     bodies = [column_body(files[: _BATCH.value]) for files in turned]
-    batches = [np.array(files[: _RUN.value or _BATCH.value], object) for files in turned]
+    batches = [np.array(files[: _BATCH.value], object) for files in turned]
     for name, value in run(np.array(turned[0][: _BATCH.value], object)).items():
         served = np.array(answer_of(requests.post(f"{url}:predict", bodies[0]))[name])
         if value.dtype.kind == "f" and not np.allclose(value, served, rtol=1e-3, atol=1e-4):
@@ -169,7 +153,7 @@ def show(title, row: Sequence[float], taken: Sequence[float]) -> None:
 def main(_) -> None:
     """Prints a table."""
     logging.set_verbosity(logging.WARNING)  # saving tells thousands of names of inputs
-    images = _untrained.jpegs(max(8, _BATCH.value, _RUN.value))
+    images = _untrained.jpegs(max(8, _BATCH.value))
     with tempfile.TemporaryDirectory() as folder:
         base = os.path.join(folder, "export")
         version = os.path.join(base, "1")
@@ -177,7 +161,7 @@ def main(_) -> None:
         _untrained.save(_untrained.method_and_localizer(_SIZE.value, _CLASSES.value)[1], version)
         with server(base, folder) as (url, pid):
             print(f"VGG16, {_SIZE.value} pixels, {_SIGNATURE.value}, {_CLIENTS.value} clients, {_BATCH.value} images "
-                  f"a request, at most {_RUN.value or _BATCH.value} a run, {len(os.sched_getaffinity(0))} cores, "
+                  f"a request, {len(os.sched_getaffinity(0))} cores, "
                   f"TensorFlow {tf.__version__}", flush=True)
             if _MINUTES.value:
                 kinds = _serving_soak.kinds(url, images[: _BATCH.value], _SIGNATURE.value)
