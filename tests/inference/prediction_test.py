@@ -20,22 +20,22 @@ from tests import source_tree
 
 
 @pytest.fixture
-def pictures(tiny_run, tmp_path):
+def images(tiny_run, tmp_path):
     source = loading.load_split(tiny_run[0], "test")
-    folder = tmp_path / "pictures" / "inner"
+    folder = tmp_path / "images" / "inner"
     folder.mkdir(parents=True)
     for index in range(3):
         (folder / f"{index}.png").write_bytes(source.images[index])
-    (folder / "notes.txt").write_text("no picture")
-    return tmp_path / "pictures"
+    (folder / "notes.txt").write_text("no image")
+    return tmp_path / "images"
 
 
-def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, pictures):
-    single = pictures / "inner" / "0.png"
-    results, broken = prediction.predict(*tiny_run, [str(pictures), str(single)])
+def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, images):
+    single = images / "inner" / "0.png"
+    results, broken = prediction.predict(*tiny_run, [str(images), str(single)])
     assert broken == []
     assert [os.path.basename(r["file"]) for r in results] == ["0.png", "1.png", "2.png", "0.png"]
-    encoded = tf.constant([(pictures / "inner" / f"{i}.png").read_bytes() for i in (0, 1, 2, 0)])
+    encoded = tf.constant([(images / "inner" / f"{i}.png").read_bytes() for i in (0, 1, 2, 0)])
     model = localizer.load(*tiny_run)
     expected = model.localize(encoded)
     np.testing.assert_allclose([r["box"] for r in results], expected["detection_boxes"][:, 0], atol=1e-5)
@@ -48,10 +48,10 @@ def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, picture
         np.testing.assert_allclose(r["box_pixels"], np.multiply(r["box"], 32), atol=0.06)
 
 
-def test_a_broken_picture_is_named_and_the_others_are_predicted(tiny_run, pictures):
-    (pictures / "inner" / "1.png").write_bytes(b"")
+def test_a_broken_image_is_named_and_the_others_are_predicted(tiny_run, images):
+    (images / "inner" / "1.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"1 of 3 images failed\. .*1.png: The model cannot read it: .*empty"):
-        predict.main(*tiny_run, [str(pictures)])
+        predict.main(*tiny_run, [str(images)])
     with open(os.path.join(tiny_run[1], "predictions", "predictions.json"), encoding="utf-8") as file:
         assert len(json.load(file)) == 2
 
@@ -61,18 +61,18 @@ def test_a_path_that_is_not_there_is_named(tiny_run):
         prediction.predict(*tiny_run, ["nowhere.jpg"])
 
 
-def test_no_picture_at_all_is_an_error(tiny_run, tmp_path):
+def test_no_image_at_all_is_an_error(tiny_run, tmp_path):
     with pytest.raises(ValueError, match="No image to predict on"):
         prediction.predict(*tiny_run, [str(tmp_path)])
 
 
-def test_pictures_over_the_limits_of_the_config_are_broken_ones(tiny_run, pictures):
+def test_images_over_the_limits_of_the_config_are_broken_ones(tiny_run, images):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     config.export.max_pixels = 32 * 32 - 1
-    with open(pictures / "small.png", "wb") as file:
+    with open(images / "small.png", "wb") as file:
         Image.new("RGB", (31, 33)).save(file)
-    results, broken = prediction.predict(config, workdir, [str(pictures)])
+    results, broken = prediction.predict(config, workdir, [str(images)])
     assert [os.path.basename(result["file"]) for result in results] == ["small.png"]
     words = "32 x 32 pixels (height x width); at most 1023 are read"
     assert [why for _, why in broken] == [f"The model cannot read it: {words}."] * 3
@@ -83,12 +83,12 @@ def list_of(workdir):
     return json.loads(path.read_text(encoding="ascii"))
 
 
-def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, pictures):
-    folder = pictures / "inner"
+def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, images):
+    folder = images / "inner"
     odd = [b"caf\xe9.png", "\u9ce5.png".encode(), b"n" * 251 + b".png"]
     for name in odd:
         shutil.copy(folder / "0.png", os.fsencode(folder) + b"/" + name)
-    results, broken = prediction.predict(*tiny_run, [str(pictures)])
+    results, broken = prediction.predict(*tiny_run, [str(images)])
     assert broken == [] and len(results) == 6
     assert list_of(tiny_run[1]) == results
     found = {os.path.basename(result["file"]): result for result in results}
@@ -98,11 +98,11 @@ def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, pictures):
         assert os.path.isfile(found[name]["overlay"])
     os.truncate(os.fsencode(folder) + b"/caf\xe9.png", 100)
     with pytest.raises(ValueError, match=r"1 of 6 images .*/caf\\xe9.png: .*: truncated or damaged PNG"):
-        predict.main(*tiny_run, [str(pictures)])
+        predict.main(*tiny_run, [str(images)])
 
 
-def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, pictures):
-    folder = pictures / "inner"
+def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, images):
+    folder = images / "inner"
     with (folder / "large.png").open("wb") as file:
         file.truncate(10**12)  # takes no room, and would not fit into memory
     inputs = [str(folder / f"{name}.png") for name in ("0", "large", "1")]
@@ -117,15 +117,15 @@ def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, pictures):
         assert prediction.predict(*tiny_run, inputs)[1] == [(inputs[1], words)]
 
 
-def test_two_runs_do_not_write_at_once(tiny_run, pictures):
+def test_two_runs_do_not_write_at_once(tiny_run, images):
     config, workdir = tiny_run
     said = "is in use: process .* predicts there"
     with run_folder.lock(workdir, "predictions"), pytest.raises(UserError, match=said):
-        prediction.predict(config, workdir, [str(pictures)])
+        prediction.predict(config, workdir, [str(images)])
 
 
-def test_overlays_of_an_earlier_run_are_no_input(tiny_run, pictures, caplog):
-    image = str(pictures / "inner" / "0.png")
+def test_overlays_of_an_earlier_run_are_no_input(tiny_run, images, caplog):
+    image = str(images / "inner" / "0.png")
     (earlier,), _ = prediction.predict(*tiny_run, [image])
     results, _ = prediction.predict(*tiny_run, [earlier["overlay"], image])
     assert [result["file"] for result in results] == [image]
@@ -134,13 +134,13 @@ def test_overlays_of_an_earlier_run_are_no_input(tiny_run, pictures, caplog):
         prediction.predict(*tiny_run, [earlier["overlay"]])
 
 
-def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, pictures, tmp_path):
+def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, images, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions", "evaluation"))
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users altogether
         folder = pathlib.Path(name)
         for place in (folder, folder / "locked"):
-            shutil.copytree(pictures, place / "pictures")
+            shutil.copytree(images, place / "images")
         shutil.move(workdir, folder / "run")
         for path in (folder, *folder.rglob("*")):
             os.chmod(path, 0o777)
@@ -176,12 +176,12 @@ predict.start()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGKILL"])
-def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, pictures, tmp_path, number):
+def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, images, tmp_path, number):
     workdir = tmp_path / "run"
     shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions"))
     flags = ["--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(number=number), *flags, str(pictures)],
+        [sys.executable, "-c", PROGRAM.format(number=number), *flags, str(images)],
         cwd=source_tree.ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     if number == "SIGKILL":
@@ -194,4 +194,4 @@ def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, pict
     assert done.stderr.endswith(
         f"\nEnded by {number}; the predictions so far, if any, are in --workdir, and the same command starts anew.\n"
     )
-    assert "the results of the 2 pictures before it stay in" in done.stderr
+    assert "the results of the 2 images before it stay in" in done.stderr
