@@ -1,4 +1,5 @@
 """Every source and test file belongs to a target of BUILD, and Bazel agrees, where it is installed."""
+import ast
 import re
 import shutil
 import subprocess
@@ -94,6 +95,26 @@ def test_every_named_source_and_dependency_exists(targets):
         missing = [path for path in target["srcs"] + target.get("data", []) if path not in source_tree.paths()]
         assert missing == [], f"//:{name}"
         assert [label for label in target.get("deps", []) if label.lstrip(":") not in targets] == [], f"//:{name}"
+
+
+def test_dependencies_are_those_of_the_imports(targets):
+    """A library has just the packages that it imports. Programs and tests may have more: configs are read by path."""
+    packages = ("ornet_tf", "serving", "configs", "benchmarks", "tests")
+
+    def imported(path):
+        nodes = [n for n in ast.walk(source_tree.tree(path)) if isinstance(n, (ast.Import, ast.ImportFrom))]
+        names = [n.module if isinstance(n, ast.ImportFrom) else alias.name for n in nodes for alias in n.names]
+        return {name.split(".")[0] for name in names if name} & {*packages}
+
+    def reachable(name):
+        deps = {label.lstrip(":") for label in targets[name].get("deps", [])}
+        return deps.union(*(reachable(dep) for dep in deps))
+
+    for name, target in targets.items():
+        needed = set().union(*(imported(path) for path in target["srcs"]))
+        assert needed <= {name, *reachable(name)}, f"//:{name}"
+        if target["rule"] == "py_library" and not target.get("testonly"):
+            assert {label.lstrip(":") for label in target.get("deps", [])} <= needed, f"//:{name}"
 
 
 def test_bazel_looks_into_no_environment():

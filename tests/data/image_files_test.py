@@ -228,7 +228,7 @@ def test_a_folder_below_that_can_not_be_read_costs_what_is_in_it(locked):
 
 def test_a_data_set_must_be_readable_as_a_whole(locked):
     program = """
-        for load in (lambda: image_folder.load("train", root="."), lambda: _files.images("cat", folders=True)):
+        for load in (lambda: image_folder.load("train", root="."), lambda: _files.list_images("cat", folders=True)):
             try:
                 load()
             except Exception as error:
