@@ -174,10 +174,10 @@ def _from_development_kit(path: pathlib.Path) -> dict[str, str]:
     meta = folder / "meta.mat"
     if not meta.is_file():
         raise FileNotFoundError(f"{meta}: no such file; expected val_labels to be the development kit's folder.")
-    synsets = _matlab.read(meta).get("synsets")
+    synsets = _matlab.read(meta, "synsets")
     try:
-        wnid_of = {int(np.ravel(row["ILSVRC2012_ID"])[0]): row["WNID"] for row in synsets}
-    except (TypeError, KeyError, IndexError):
+        wnid_of = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
+    except (TypeError, ValueError, IndexError):
         raise UserError(f"{meta}: expected synsets with ILSVRC2012_ID and WNID, got something else.") from None
     labels = {}
     for number, line in _files.lines(folder / _GROUND_TRUTH, layout="the development kit's ground truth"):

@@ -84,7 +84,10 @@ def _list(root: pathlib.Path, name: str) -> list[str]:
     for folder in (root, root / "lists"):
         path = folder / f"{name}.mat"
         if path.is_file():
-            names = _matlab.read(path).get("file_list")
+            names = _matlab.read(path, "file_list")
+            if names is None:
+                raise UserError(f"{path}: expected the variable file_list, a cell array of names, got none.")
+            names = names.tolist()
             break
         path = folder / f"{name}.txt"
         if path.is_file():
@@ -92,8 +95,6 @@ def _list(root: pathlib.Path, name: str) -> list[str]:
             break
     else:
         raise FileNotFoundError(f"{root / name}.mat: no such file, nor in {root / 'lists'}; expected {_LAYOUT}.")
-    if not isinstance(names, list):
-        raise UserError(f"{path}: expected the variable file_list to be a cell array of names, got something else.")
     for entry in names:
         if not isinstance(entry, str) or entry.count("/") != 1 or not all(part.strip(".") for part in entry.split("/")):
             raise UserError(f"{path}: expected names such as 'n02085620-Chihuahua/n02085620_7.jpg', got {entry!r}.")
