@@ -124,8 +124,8 @@ def _evaluation() -> ConfigDict:
             "threshold": 0.5,  # on the activation map
             "iou_threshold": 0.5,
             "box_rule": "tight",  # of all pixels above the threshold (the authors' rule), or "largest" component
-            # The metric conventions to report: files of ornet_tf/metrics. "corloc" is this project's, "ornet"
-            # the authors' code's; "wsol_v1", "wsol_v2" and "pxap" (needs masks) are those of wsolevaluation.
+            # The metric conventions to report: files of ornet_tf/metrics. "corloc" is this project's, "ornet" the
+            # authors' code's; "wsol_v1", "wsol_v2" (need OpenCV) and "pxap" (needs masks) are those of wsolevaluation.
             "metrics": ("corloc",),
             "metric_options": {  # of those that have some; the grid of thresholds from 0 to below 1
                 "wsol_v1": {"interval": 0.001},

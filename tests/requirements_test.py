@@ -9,8 +9,8 @@ from tests import source_tree
 # tensorflow-datasets imports importlib-resources. ruff and import-linter are programs, pytest-xdist is a plug-in.
 NOT_IMPORTED = {"importlib-resources", "import-linter", "ruff", "pytest-xdist"}
 PEERS = {"torch", "tf-keras-vis"}  # that a benchmark asks its user to install
-# Packages that are no requirement of the package: of the other stack; the extra `grpc` of pyproject.toml.
-OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio"}
+# Packages that are no requirement of the package: of the other stack; the extras `grpc` and `opencv` of pyproject.toml.
+OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio", "opencv-python-headless"}
 # Where the package that tells may not be installed.
 MODULES = {"tensorflow_serving": "tensorflow-serving-api", "cv2": "opencv-python-headless"}
 FOLDERS = {"benchmarks", "configs", "ornet_tf", "serving", "tests"}

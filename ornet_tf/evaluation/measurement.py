@@ -33,6 +33,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
       metrics.
     """
     options = config.evaluation
+    new_metrics(config)  # A missing package is reported before images are read.
     splits = {split: held_out.load(config, split) for split in filter(None, (options.split, options.threshold_split))}
     trained_on = {split: held_out.check(checked, split, workdir) for split, checked in splits.items()}
     source = splits[options.split].source
@@ -97,7 +98,7 @@ class DistributedRows:
         self.config = config
         self._strategy = strategy
         self._compiled = {
-            name: _on_all_devices(strategy, model, _metrics(config) if name in config.evaluation.rows else {})
+            name: _on_all_devices(strategy, model, new_metrics(config) if name in config.evaluation.rows else {})
             for name, model in models.items()
         }
 
@@ -130,8 +131,12 @@ class DistributedRows:
         return np.concatenate([part.numpy() for part in self._strategy.experimental_local_results(value)])
 
 
-def _metrics(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, metrics.Metric]:
-    """Returns name -> a new metric, with nothing accumulated."""
+def new_metrics(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, metrics.Metric]:
+    """Returns name -> a new metric, with nothing accumulated.
+
+    Raises:
+      MissingPackageError: if a metric needs a package that is not installed.
+    """
     options = config.evaluation
     settings = metrics.Settings(
         image_size=config.input.crop,
@@ -156,7 +161,7 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
       bootstrap_samples: how often images are drawn for intervals.
     """
     config, options = rows.config, rows.config.evaluation
-    of_row = {name: _metrics(config, bootstrap_samples) for name in options.rows}
+    of_row = {name: new_metrics(config, bootstrap_samples) for name in options.rows}
     measured: dict[str, dict[str, metrics.Metric]] = {}
     batches = rows.of_batches(loading.evaluation_batches(config, source))
     with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:

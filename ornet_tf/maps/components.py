@@ -70,15 +70,14 @@ def ranked_extents(levels: tf.Tensor, count: tf.Tensor, *, most: int) -> tf.Tens
     return map_in_chunks(functools.partial(_extents, count=count, most=most), levels, count, spec)
 
 
-def map_in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec, *others: tf.Tensor) -> tf.Tensor:
+def map_in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
     """Applies `function` to groups of maps of bounded size and joins the results along the first axis.
 
     Args:
-      function: int32 [C, h, w] and C rows of each of `others` -> a tensor whose first axis is C.
+      function: int32 [C, h, w] -> a tensor whose first axis is C.
       levels: int32 [B, h, w].
       count: scalar int32, the number of thresholds: the more there are, the fewer maps make a group.
       spec: of the result of `function`.
-      *others: tensors whose first axis is B.
 
     Returns:
       The results of B maps.
@@ -100,17 +99,9 @@ def map_in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.Tensor
     size = tf.maximum((batch + chunks - 1) // chunks, 1)
     with tf.control_dependencies([check for check in checks if check is not None]):
         levels = tf.identity(levels)
-
-    def group(rows):
-        padded = tf.pad(rows, [[0, chunks * size - batch]] + [[0, 0]] * (len(rows.shape) - 1))
-        return tf.reshape(padded, tf.concat([[chunks, size], tf.shape(rows)[1:]], 0))
-
-    results = tf.map_fn(
-        lambda groups: function(*groups),
-        tuple(group(rows) for rows in (levels, *others)),
-        fn_output_signature=spec,
-        parallel_iterations=_PARALLEL_CHUNKS,
-    )
+    padded = tf.pad(levels, [[0, chunks * size - batch], [0, 0], [0, 0]])
+    groups = tf.reshape(padded, [chunks, size, height, width])
+    results = tf.map_fn(function, groups, fn_output_signature=spec, parallel_iterations=_PARALLEL_CHUNKS)
     return tf.reshape(results, tf.concat([[chunks * size], tf.shape(results)[2:]], 0))[:batch]
 
 
@@ -164,9 +155,7 @@ def _extents(levels: tf.Tensor, *, count: tf.Tensor, most: int) -> tf.Tensor:
     return tf.transpose(tf.reshape(tf.stack(ranked), [most, 4, count, batch]), [3, 2, 0, 1])
 
 
-def measure(
-    blocks: graph.Blocks, basins: graph.Basins, width: tf.Tensor, count: tf.Tensor, weights: tf.Tensor | None = None
-) -> list:
+def measure(blocks: graph.Blocks, basins: graph.Basins, width: tf.Tensor, count: tf.Tensor) -> list:
     """Measures the pixels of each basin that are on at each threshold.
 
     Args:
@@ -174,11 +163,10 @@ def measure(
       basins: of `blocks`.
       width: scalar int32, of the maps.
       count: scalar int32, the number T of thresholds.
-      weights: int32 [4 * N], how much each corner of the blocks counts for, all top left ones first; None for 1 each.
 
     Returns:
-      int32 [T * M] each: the area in pixels, or the sum of their weights; raster index of the first pixel; first
-      column; last row times -1; last column times -1. Where no pixel is on, the last four are the largest int32.
+      int32 [T * M] each: the area in pixels; raster index of the first pixel; first column; last row times -1;
+      last column times -1. Where no pixel is on, the last four are the largest int32.
     """
     size = tf.size(basins.root)
     cells = (count + 1) * size
@@ -197,10 +185,7 @@ def measure(
         smallest((blocks.right, -column - 1), (blocks.left, -column)),
     ]
     members = tf.concat([corner * size + basins.of_block for corner in blocks.corners], 0)
-    if weights is None:
-        area = tf.math.bincount(members, minlength=cells, maxlength=cells)
-    else:
-        area = tf.math.unsorted_segment_sum(weights, members, cells)
+    area = tf.math.bincount(members, minlength=cells, maxlength=cells)
     # So far by the exact level of the pixels, 0 included. A pixel is on at every threshold up to its level.
     area, *limits = (tf.reshape(table, [-1, size])[1:] for table in (area, *limits))
     area = _from_the_end(tf.add, area[tf.newaxis], 0)[0]

@@ -1,27 +1,29 @@
 """MaxBoxAcc and MaxBoxAccV2 of wsolevaluation (Choe et al., CVPR 2020, and its journal version), to the last pixel.
 
-1. The map is enlarged to the view and rescaled to 0..1 (`score_maps`), then to whole grey levels 0..255, rounded down.
-2. For each threshold t of a grid from 0 to below 1, what is brighter than t times the brightest level, rounded down, is
-   on. So there are 255 different cuts at most, however fine the grid.
-3. Contours are those of OpenCV (`contours`). A box ends one pixel after its contour, or at the last pixel of the view;
-   without a contour it is the first pixel.
-4. The truth is moved to the view and rounded down to whole pixels.
-5. An overlap counts both edges of a box: a box from 3 to 3 is one pixel wide. It is enough if it is at least as large
-   as asked for.
-6. One threshold is chosen for all images, for each overlap asked for: the best one on the very images that are
-   measured. That is what the benchmark reports.
+1. The map is enlarged to the view, rescaled to 0..1 (`score_maps`) and rounded down to grey levels 0..255.
+2. The thresholds t are a grid from 0 to below 1. Pixels are on if they are brighter than t times the brightest level,
+   rounded down. A grid therefore has at most 255 different cuts.
+3. OpenCV finds the contours. A box ends one pixel after its contour, or at the last pixel of the view. A cut without a
+   contour has the first pixel as its box.
+4. The ground truth is moved to the view and rounded down to whole pixels.
+5. An overlap counts both edges of a box: a box from 3 to 3 is one pixel wide. A box is right if its overlap is at least
+   as large as asked for.
+6. For each overlap asked for, one threshold is chosen for all images: the best one on the evaluated images. That is
+   what the benchmark reports.
 
-What differs from the original is not here but in what comes in: it reads the map of the true label, as our methods do
-whose option `classes` is "label"; and its view is the whole image, resized to 224 pixels: set config.input.resize =
-crop = 224. The truth comes in fractions of the view in float32; whole pixels come out of it as from the original
-numbers as long as the images' sides are below 10,000 pixels.
+Two differences to the original come from the input. The original reads the map of the true label, as our methods do
+whose option `classes` is "label". Its view is the whole image, resized to 224 pixels: set config.input.resize = crop =
+224. The ground truth comes in fractions of the view in float32; its whole pixels are those of the original numbers as
+long as the sides of the images are below 10,000 pixels.
 """
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from ornet_tf.errors import UserError
+from ornet_tf.errors import MissingPackageError, UserError
 from ornet_tf.maps import score_maps
 from ornet_tf.metrics import Settings, number, out_of_view
 
@@ -29,7 +31,7 @@ _MOST_OFF = 5e-5  # pixels that float32 can move an edge by; the next true fract
 
 
 class MaxBoxAccuracy:
-    """The base of both versions; a subclass says in `overlaps` which contours count.
+    """The base of both versions. A subclass says in `compared` which contours count.
 
     A kilobyte is kept for each image: its overlap at each cut.
     """
@@ -47,48 +49,59 @@ class MaxBoxAccuracy:
 
         Raises:
           UserError: if `interval` is not from 0.0005 to below 1.
+          MissingPackageError: if OpenCV is not installed.
         """
         if not 0.0005 <= interval < 1:
             raise UserError(f"interval must lie between 0.0005 and 1, got {interval!r}; the original has 0.001.")
+        self._cv2 = _opencv(next(iter(self.titles)))
         self._size, self._bootstrap, self._asked = settings.image_size, settings.bootstrap, iou_thresholds
         grid = np.arange(0, 1, interval)
-        # Where the brightest level is 255, as in all maps that are not constant; these have nothing on at any cut.
+        # All maps but constant ones have 255 as their brightest level. Constant ones have no pixel on at any cut.
         self._cuts, first = np.unique((grid * 255).astype(np.int32), return_index=True)
         self._thresholds = grid[first]
         self._ious = []
         self._out_of_view = 0
 
-    def overlaps(self, levels: tf.Tensor, count: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
-        """Returns the best overlap at each cut.
-
-        Args:
-          levels: int32 [B, S, S], how many of the cuts each pixel is above.
-          count: scalar int32, the number T of cuts.
-          truth: float64 [B, M, 4], x0 y0 x1 y1 in whole pixels; -1 in rows that nothing overlaps.
-
-        Returns:
-          float64 [B, T].
-        """
+    def compared(self, contours: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Returns those of OpenCV's contours whose boxes count; `contours` has at least one."""
         raise NotImplementedError
 
     def measure(self, activation_map, truth):
-        """Returns "iou" float32 [B, T], NaN for images without truth, and "out_of_view" bool [B]."""
+        """Returns "grey_levels" uint8 [B, S, S]. OpenCV runs outside of the graph, in `update`."""
+        del truth
         grey = score_maps.grey_levels(score_maps.score_maps(activation_map, self._size))
-        levels = tf.reshape(tf.searchsorted(self._cuts, tf.reshape(grey, [-1])), tf.shape(grey))
-        pixels = whole_pixels(truth["boxes"], self._size)
-        iou = self.overlaps(levels, tf.constant(len(self._cuts)), pixels)
-        is_unseen = out_of_view(truth["boxes"])
-        has_truth = tf.reduce_any(pixels[..., 0] >= 0, axis=1) | is_unseen
-        # Two different fractions of pixel counts stay different in float32, so that an overlap is as large as asked for
-        # in float32 where it is in float64.
-        return {
-            "iou": tf.where(has_truth[:, tf.newaxis], tf.cast(iou, tf.float32), np.nan), "out_of_view": is_unseen
-        }
+        return {"grey_levels": tf.cast(grey, tf.uint8)}
 
     def update(self, measured, truth):
         """Adds a batch."""
-        self._ious.append(measured["iou"])
-        self._out_of_view += int(np.sum(measured["out_of_view"]))
+        boxes = np.asarray(truth["boxes"])
+        pixels, is_unseen = whole_pixels(boxes, self._size), out_of_view(boxes).numpy()
+        # Two different fractions of pixel counts stay different in float32. So an overlap is as large as asked for in
+        # float32 exactly where it is in float64.
+        ious = np.full([len(pixels), len(self._cuts)], np.nan, np.float32)
+        for index in np.flatnonzero(np.any(pixels[..., 0] >= 0, axis=1) | is_unseen):
+            ious[index] = self._overlaps(measured["grey_levels"][index], pixels[index])
+        self._ious.append(ious)
+        self._out_of_view += int(np.sum(is_unseen))
+
+    def _overlaps(self, grey: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """Returns the best overlap at each cut, float64 [T], of grey levels uint8 [S, S] with boxes [M, 4]."""
+        # Cuts that leave the same number of pixels off leave the same pixels off.
+        count_off = np.cumsum(np.bincount(grey.ravel(), minlength=256))[self._cuts]
+        _, first, same = np.unique(count_off, return_index=True, return_inverse=True)
+        of_cut = [self._boxes(grey > cut) for cut in self._cuts[first]]
+        starts = np.cumsum([0, *map(len, of_cut[:-1])])
+        return np.maximum.reduceat(best_iou(np.concatenate(of_cut), truth), starts)[same]
+
+    def _boxes(self, is_on: np.ndarray) -> np.ndarray:
+        """Returns the boxes that count, float64 [N, 4], x0 y0 x1 y1, of the pixels that are on, bool [S, S]."""
+        mode, method = self._cv2.RETR_TREE, self._cv2.CHAIN_APPROX_SIMPLE
+        contours, _ = self._cv2.findContours(is_on.view(np.uint8), mode, method)
+        if not contours:
+            return np.zeros([1, 4])
+        boxes = np.array([self._cv2.boundingRect(contour) for contour in self.compared(contours)], np.float64)
+        boxes[:, 2:] = np.minimum(boxes[:, :2] + boxes[:, 2:], self._size - 1)
+        return boxes
 
     def summary(self, chosen_on=None):
         """Returns the figures; `maxboxacc` is the mean over the overlaps asked for.
@@ -167,37 +180,46 @@ class MaxBoxAccuracy:
         return np.concatenate(self._ious)
 
 
-def whole_pixels(boxes: tf.Tensor, size: int) -> tf.Tensor:
-    """Returns boxes float32 [B, M, 4] (ymin xmin ymax xmax, fractions) as x0 y0 x1 y1, rounded down.
-
-    Rows of padding, and of boxes that lie outside of the view, are -1: even a pixel at the edge does not touch these.
-    """
-    is_seen = (boxes[..., 2:] > boxes[..., :2]) & (boxes[..., 2:] > 0) & (boxes[..., :2] < 1)
-    is_seen = tf.reduce_all(is_seen, axis=-1, keepdims=True)
-    pixels = tf.floor(tf.cast(boxes, tf.float64) * size + _MOST_OFF)
-    return tf.where(is_seen, tf.gather(pixels, [1, 0, 3, 2], axis=-1), tf.constant(-1.0, tf.float64))
-
-
-def boxes_of_extents(extents: tf.Tensor, size: int) -> tf.Tensor:
-    """Turns extents int32 [..., 4] of contours into boxes x0 y0 x1 y1, float64; zeros where there is no contour."""
-    top, left, bottom, right = tf.unstack(extents, axis=-1)
-    boxes = tf.stack([left, top, tf.minimum(right + 1, size - 1), tf.minimum(bottom + 1, size - 1)], axis=-1)
-    return tf.cast(tf.where(bottom[..., tf.newaxis] < top[..., tf.newaxis], 0, boxes), tf.float64)
+def _opencv(metric: str):
+    """Returns the module cv2. It is optional, and only the metrics that are defined by OpenCV need it."""
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingPackageError(
+            f"The metric {metric} needs OpenCV ({error}): pip install opencv-python-headless."
+        ) from error
+    return cv2
 
 
-def best_iou(boxes: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
-    """Returns the overlap with the best truth, both edges included.
+def whole_pixels(boxes: np.ndarray, size: int) -> np.ndarray:
+    """Returns the pixels of boxes, rounded down.
 
     Args:
-      boxes: float64 [..., 4], x0 y0 x1 y1 in whole pixels.
-      truth: float64 [..., M, 4]; rows that begin with -1 are padding.
+      boxes: float32 [B, M, 4], ymin xmin ymax xmax in fractions of the view; rows without area are padding.
+      size: S, side of the view in pixels.
 
     Returns:
-      float64 [...]; 0 where all truth is padding.
+      float64 [B, M, 4], x0 y0 x1 y1. Rows of padding, and of boxes outside of the view, are -1: they do not touch even
+      a pixel at the edge.
     """
-    boxes = boxes[..., tf.newaxis, :]
-    sides = tf.minimum(boxes[..., 2:], truth[..., 2:]) - tf.maximum(boxes[..., :2], truth[..., :2]) + 1.0
-    shared = tf.reduce_prod(tf.maximum(sides, 0.0), axis=-1)
-    areas = [tf.reduce_prod(b[..., 2:] - b[..., :2] + 1.0, axis=-1) for b in (boxes, truth)]
-    overlap = tf.math.divide_no_nan(shared, areas[0] + areas[1] - shared)
-    return tf.reduce_max(tf.where(truth[..., 0] < 0, tf.constant(0.0, tf.float64), overlap), axis=-1)
+    is_seen = (boxes[..., 2:] > boxes[..., :2]) & (boxes[..., 2:] > 0) & (boxes[..., :2] < 1)
+    pixels = np.floor(boxes.astype(np.float64) * size + _MOST_OFF)
+    return np.where(is_seen.all(axis=-1, keepdims=True), pixels[..., [1, 0, 3, 2]], -1.0)
+
+
+def best_iou(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Returns the overlap of each box with the best ground truth, both edges included.
+
+    Args:
+      boxes: float64 [N, 4], x0 y0 x1 y1 in whole pixels.
+      truth: float64 [M, 4]; rows that begin with -1 are padding.
+
+    Returns:
+      float64 [N]; 0 where all truth is padding.
+    """
+    truth = truth[truth[:, 0] >= 0]
+    boxes = boxes[:, np.newaxis]
+    sides = np.minimum(boxes[..., 2:], truth[:, 2:]) - np.maximum(boxes[..., :2], truth[:, :2]) + 1.0
+    shared = np.prod(np.maximum(sides, 0.0), axis=-1)
+    areas = [np.prod(b[..., 2:] - b[..., :2] + 1.0, axis=-1) for b in (boxes, truth)]
+    return np.max(shared / (areas[0] + areas[1] - shared), axis=-1, initial=0.0)

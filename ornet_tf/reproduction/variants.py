@@ -97,7 +97,13 @@ class Trainer:
             )
 
     def check(self, variants: Sequence[Mapping[str, Any]], rows: Sequence[str]) -> None:
-        """Raises UserError if a variant's configuration is none, or a row is unknown or depends on the variant."""
+        """Checks what a study needs before anything is trained.
+
+        Raises:
+          UserError: if a variant's configuration is wrong, or a row is unknown or depends on the variant.
+          MissingPackageError: if a metric needs a package that is not installed.
+        """
+        measurement.new_metrics(self._config)
         for changes in variants:
             validate(self._evaluating(vary(self._config, changes), (self._phase,)))
         for row in rows:

@@ -1,13 +1,19 @@
 """MaxBoxAcc and MaxBoxAccV2 against the original's values, and against a plain program of what it does with OpenCV."""
+import sys
+
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from configs import toybirds
 from ornet_tf import registry
-from ornet_tf.maps import contours, score_maps
+from ornet_tf.errors import MissingPackageError
+from ornet_tf.evaluation import measurement
+from ornet_tf.maps import score_maps
 from ornet_tf.metrics import Settings
 from ornet_tf.metrics._bootstrap import Bootstrap
-from ornet_tf.metrics._max_box_accuracy import best_iou, boxes_of_extents, whole_pixels
+from ornet_tf.metrics._max_box_accuracy import best_iou, whole_pixels
 
 TAUS = (0.0, 0.2, 0.4, 0.6, 0.8)
 SIZE = 32
@@ -18,12 +24,10 @@ def largest_boxes(scores):
     height, width = scores.shape
     square = np.zeros([1, 5, 5])
     square[0, :height, :width] = scores
-    cuts = tf.constant([int(tau * int(scores.max() * 255)) for tau in TAUS])
-    grey = tf.reshape(score_maps.grey_levels(tf.constant(square)), [-1])
-    levels = tf.reshape(tf.searchsorted(cuts, grey), [1, 5, 5])[:, :height, :width]
-    extents = contours.largest_extents(levels, tf.constant(len(TAUS)))[0]
-    clipped = np.array([width - 1, height - 1, width - 1, height - 1])
-    return np.minimum(boxes_of_extents(extents, 6).numpy(), clipped).astype(int).tolist()
+    grey = score_maps.grey_levels(tf.constant(square)).numpy()[0, :height, :width]
+    metric = registry.find("metrics", "wsol_v1")(Settings(image_size=6))
+    boxes = np.concatenate([metric._boxes(grey > int(tau * grey.max())) for tau in TAUS])
+    return np.minimum(boxes, [width - 1, height - 1, width - 1, height - 1]).astype(int).tolist()
 
 
 def test_the_originals_boxes_of_a_map_without_anything():
@@ -43,7 +47,7 @@ def test_the_originals_boxes_of_several_hills():
 
 
 def overlap(a, b):
-    return float(best_iou(tf.constant(a, tf.float64), tf.constant([b], tf.float64)))
+    return best_iou(np.array([a], np.float64), np.array([b], np.float64)).item()
 
 
 def test_the_originals_overlaps():
@@ -56,9 +60,9 @@ def test_the_originals_overlaps():
 def test_the_originals_resizing_of_truth():
     """(1, 2, 4, 3) of an image of 10 x 20 becomes (3, 1, 14, 1) at 35 x 10; here each side is resized alone."""
     box = np.array([[2 / 20, 1 / 10, 3 / 20, 4 / 10]], np.float32)
-    assert whole_pixels(box, 35).numpy()[0, [0, 2]].tolist() == [3, 14]
-    assert whole_pixels(box, 10).numpy()[0, [1, 3]].tolist() == [1, 1]
-    assert whole_pixels(np.zeros([1, 4], np.float32), 10).numpy().tolist() == [[-1] * 4]
+    assert whole_pixels(box, 35)[0, [0, 2]].tolist() == [3, 14]
+    assert whole_pixels(box, 10)[0, [1, 3]].tolist() == [1, 1]
+    assert whole_pixels(np.zeros([1, 4], np.float32), 10).tolist() == [[-1] * 4]
 
 
 def test_whole_pixels_are_those_of_the_original_numbers():
@@ -68,12 +72,17 @@ def test_whole_pixels_are_those_of_the_original_numbers():
     fractions = (np.float32(edge) / np.float32(side)).astype(np.float32)
     boxes = np.stack([0 * fractions, fractions, 0 * fractions + 1, 0 * fractions + 1], axis=1)
     wanted = [int(float(e) * 224.0 / float(s)) for e, s in zip(edge, side)]
-    np.testing.assert_array_equal(whole_pixels(boxes, 224).numpy()[:, 0], wanted)
+    np.testing.assert_array_equal(whole_pixels(boxes, 224)[:, 0], wanted)
+
+
+def measure(metric, maps, boxes):
+    """Adds a batch to a metric."""
+    found = metric.measure(tf.constant(maps, tf.float32), {"boxes": boxes})
+    metric.update({key: value.numpy() for key, value in found.items()}, {"boxes": boxes})
 
 
 def by_opencv(scores, truth, taus, every):
     """Returns the best overlap at each threshold of one score map, with Python's and OpenCV's own operations."""
-    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless, the oracle")
     grey = (scores * 255).astype(np.uint8)
     best = []
     for tau in taus:
@@ -97,7 +106,6 @@ def by_opencv(scores, truth, taus, every):
 @pytest.mark.parametrize(("name", "asked"), [("wsol_v1", (0.5,)), ("wsol_v2", (0.3, 0.5, 0.7))])
 @pytest.mark.parametrize("interval", [0.02, 0.1])
 def test_figures_of_random_maps_are_those_of_the_plain_program(name, asked, interval):
-    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless, the oracle")
     rng = np.random.default_rng([len(name), round(1 / interval)])
     count, taus = 120, np.arange(0, 1, interval)
     maps = np.stack([cv2.GaussianBlur(rng.random((12, 12)), (0, 0), rng.uniform(0.5, 3)) for _ in range(count)])
@@ -106,8 +114,7 @@ def test_figures_of_random_maps_are_those_of_the_plain_program(name, asked, inte
     truth = np.concatenate([corners[:, :, 0], corners[:, :, 1]], axis=-1).astype(np.int64)  # ymin xmin ymax xmax
     truth[::3, 1] = 0  # one box only
     metric = registry.find("metrics", name)(Settings(image_size=SIZE, bootstrap=Bootstrap(0)), interval=interval)
-    found = metric.measure(tf.constant(maps, tf.float32)[..., tf.newaxis], {"boxes": np.float32(truth / SIZE)})
-    metric.update({key: value.numpy() for key, value in found.items()}, {})
+    measure(metric, maps[..., np.newaxis], np.float32(truth / SIZE))
     ious = []
     for one, boxes in zip(maps.astype(np.float32).astype(np.float64), truth):
         enlarged = cv2.resize(one, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
@@ -133,7 +140,28 @@ def test_figures_of_random_maps_are_those_of_the_plain_program(name, asked, inte
 def test_a_grid_of_a_thousand_thresholds_has_255_cuts():
     metric = registry.find("metrics", "wsol_v1")(Settings(image_size=SIZE))
     boxes = np.float32([[[0, 0, 0.5, 0.5]]])
-    iou = metric.measure(tf.reshape(tf.range(64.0), [1, 8, 8, 1]), {"boxes": boxes})["iou"]
-    assert iou.shape == (1, 255)
-    assert len(metric._thresholds) == 255
-    assert metric._thresholds[1] == 0.004  # 1 / 255 = 0.0039
+    measure(metric, np.arange(64.0).reshape(1, 8, 8, 1), boxes)
+    figures = metric.summary()["wsol_v1"]
+    assert len(figures["thresholds"]) == len(figures["accuracy_by_threshold"]["50"]) == 255
+    assert figures["thresholds"][1] == 0.004  # 1 / 255 = 0.0039
+
+
+def test_holes_have_contours_that_count_in_the_second_version_only():
+    """The truth is the box around a hole in a bright frame; the hole's contour has it, to the last pixel."""
+    frame = np.ones([1, SIZE, SIZE, 1])
+    frame[:, 9:20, 5:13] = 0.0
+    boxes = np.float32([[[8, 4, 21, 14]]]) / SIZE
+    ious = {}
+    for name in ("wsol_v1", "wsol_v2"):
+        metric = registry.find("metrics", name)(Settings(image_size=SIZE))
+        measure(metric, frame, boxes)
+        ious[name] = metric.per_image()[name]["iou"].item()
+    assert ious["wsol_v2"] == 1.0 and ious["wsol_v1"] < 0.2
+
+
+def test_missing_opencv_is_reported_before_anything_is_read(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    config = toybirds.get_config()
+    config.evaluation.metrics = ("corloc", "wsol_v2")
+    with pytest.raises(MissingPackageError, match="wsol_v2 needs OpenCV .*: pip install opencv-python-headless"):
+        measurement.evaluate(config, str(tmp_path / "not_there"))
