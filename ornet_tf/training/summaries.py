@@ -1,8 +1,10 @@
 """What a phase writes while it trains: TensorBoard and metrics.jsonl."""
 from __future__ import annotations
 
+import glob
 import json
 import os
+import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -14,14 +16,16 @@ from tensorboard.plugins.hparams import api as hparams
 from ornet_tf import atomic_write
 from ornet_tf.maps import visualize
 from ornet_tf.methods import predicted_classes
-from ornet_tf.training import event_files
+
+_EVENT_FILE = "events.out.tfevents."  # how the names of TensorBoard's event files begin; the time in seconds follows
 
 
 class PhaseSummaries:
     """Writes to `<folder>/tensorboard` and `<folder>/metrics.jsonl`; use it as a context manager.
 
-    Both hold what a run that was never interrupted would have written: what an interrupted one wrote of steps that are
-    made again is removed first. All methods raise OSError, with a sentence, if they can't write.
+    An interrupted run has written values of steps that are trained again. TensorBoard does not show them, and they are
+    removed from metrics.jsonl: both show what an uninterrupted run would. All methods raise OSError, with a sentence,
+    if they can't write.
     """
 
     def __init__(self, folder: str, settings: Mapping[str, Any], *, first_step: int = 0):
@@ -34,14 +38,16 @@ class PhaseSummaries:
         """
         self._metrics_path = os.path.join(folder, "metrics.jsonl")
         self._tensorboard_path = os.path.join(folder, "tensorboard")
-        if first_step:
-            event_files.cut(self._tensorboard_path, first_step)
-        else:
-            event_files.clear(self._tensorboard_path)
         with _writing(self._tensorboard_path):
-            event_files.date_back(self._tensorboard_path)
+            if first_step:
+                _sort_before_now(self._event_files())
+            else:
+                for path in self._event_files():
+                    os.remove(path)
             self._writer = tf.summary.create_file_writer(self._tensorboard_path)
-            if not first_step:
+            if first_step:
+                self._write_restart(first_step)
+            else:
                 self._write_settings(json.loads(json.dumps(settings, default=str)))
         with _writing(self._metrics_path):
             os.makedirs(folder, exist_ok=True)
@@ -97,9 +103,24 @@ class PhaseSummaries:
         """Brings everything that was written onto the disk: process or machine may go down from here on."""
         with _writing(self._tensorboard_path):
             self._writer.flush()
-            atomic_write.flush_to_disk(event_files.paths(self._tensorboard_path))
+            atomic_write.flush_to_disk(self._event_files())
         with _writing(self._metrics_path):
             atomic_write.flush_to_disk([self._metrics_path])
+
+    def _event_files(self) -> list[str]:
+        """Returns the paths in the order in which TensorBoard reads the files."""
+        return sorted(glob.glob(os.path.join(glob.escape(self._tensorboard_path), f"{_EVENT_FILE}*")))
+
+    def _write_restart(self, first_step: int) -> None:
+        """Writes the record that makes TensorBoard drop all events after `first_step` that come before the record.
+
+        TensorBoard ignores the first such record of a run, which it takes for the beginning: hence two of them. The
+        data server of its dashboard ignores them all. It drops what a series has from the step of a new event on.
+        """
+        log = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+        event = tf.compat.v1.Event(wall_time=time.time(), step=first_step + 1, session_log=log)
+        for _ in range(2):
+            tf.raw_ops.ImportEvent(writer=self._writer._resource, event=event.SerializeToString())
 
     def _write_settings(self, settings: Mapping[str, Any]) -> None:
         with self._writer.as_default(step=0):
@@ -110,6 +131,18 @@ class PhaseSummaries:
 
 def _writing(path: str):
     return atomic_write.explain_failures(f"{path} could not be written", ": it goes on from the last checkpoint")
+
+
+def _sort_before_now(paths: list[str]) -> None:
+    """Renames event files if a file that is begun now would not sort behind them.
+
+    TensorBoard reads files in the order of their names, which begin with the time. Without this, it would mix up the
+    events of a run that goes on within a second, or on a machine whose clock is behind.
+    """
+    if paths and os.path.basename(paths[-1]) >= f"{_EVENT_FILE}{int(time.time()):010d}":
+        for number, path in enumerate(paths):
+            rest = os.path.basename(path)[len(_EVENT_FILE) :].partition(".")[2]
+            os.rename(path, os.path.join(os.path.dirname(path), f"{_EVENT_FILE}{number:010d}.{rest}"))
 
 
 def _keep_lines(path: str, last_step: int) -> None:

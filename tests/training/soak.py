@@ -21,8 +21,8 @@ import tensorflow as tf
 from absl import app, flags
 
 from ornet_tf.runs import checkpoints, run_folder
-from ornet_tf.training import event_files
 from ornet_tf.training.step import TrainingStep
+from tests.training import tensorboard_readers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PHASES = ("evaluator", "stage_one", "stage_two")
@@ -100,7 +100,7 @@ def _metrics(folder: str) -> dict[str, dict[str, float]]:
 
 def _series(folder: str) -> dict[str, list]:
     # hyper-parameters have a start time
-    series = event_files.digests(os.path.join(folder, "tensorboard"))
+    series = tensorboard_readers.digests(os.path.join(folder, "tensorboard"))
     return {tag: values for tag, values in series.items() if not tag.startswith(("speed/", "_hparams_"))}
 
 
