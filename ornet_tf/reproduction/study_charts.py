@@ -1,4 +1,4 @@
-"""Charts and tables of outcomes: what studies and their reports show."""
+"""Charts and tables of outcomes: what studies and their reports show. Charts are images, uint8 [H, W, 3]."""
 from __future__ import annotations
 
 import typing
@@ -8,11 +8,12 @@ import numpy as np
 
 from ornet_tf.metrics import number
 from ornet_tf.metrics._bootstrap import Bootstrap
-from ornet_tf.reproduction import charts
-from ornet_tf.reproduction.charts import Series
 from ornet_tf.reproduction.outcomes import BINS, Outcome
 
 _KEY = "corloc"  # what is compared where the metric has it
+# Okabe and Ito's colours, which colour-blind people can tell apart, and two more.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6E46", "#969696")
+_BAR = 0.65  # height of a bar, of the space between two
 
 
 class Table(typing.NamedTuple):
@@ -43,35 +44,41 @@ def words(key: str) -> str:
 
 
 def score_bars(outcomes: Sequence[Outcome], title: str) -> np.ndarray | None:
-    """Draws the score of each outcome with its interval; None where no image has truth."""
+    """Draws the score of each outcome as a bar with its interval; None where no image has ground truth."""
     key = score(outcomes)
     shown = [outcome for outcome in outcomes if outcome.mean(key) is not None]
     if not shown:
         return None
-    return charts.bars([o.label for o in shown], [_series("", shown, key)], title=title, x_label=_percent(key))
+    figure, axes = _bar_chart([outcome.label for outcome in shown], title, _percent(key))
+    axes.barh(range(len(shown)), [outcome.mean(key) for outcome in shown], height=_BAR)
+    if (intervals := _intervals(shown, key)) is not None:
+        axes.errorbar(intervals[0], range(len(shown)), xerr=intervals[1], fmt="none", ecolor="black", capsize=4)
+    return _pixels(figure)
 
 
 def score_curve(x: Sequence[float], outcomes: Sequence[Outcome], title: str, x_label: str) -> np.ndarray | None:
-    """Draws the score and the best one over thresholds against a number, one for each outcome."""
+    """Draws the score, and the best one over thresholds, with intervals; None where no image has ground truth.
+
+    `x` has a number for each outcome, and `x_label` says what it is.
+    """
     key = score(outcomes)
     keys = [k for k in (key, f"{key}_best_on_evaluated_data") if all(o.mean(k) is not None for o in outcomes)]
     if not keys:
         return None
-    series = [_series(words(k), outcomes, k, x) for k in keys]
-    return charts.lines(series, title=title, x_label=x_label, y_label="percent")
-
-
-def _series(name: str, outcomes: Sequence[Outcome], key: str, x: Sequence[float] = ()) -> Series:
-    ranges = [outcome.range(key) for outcome in outcomes]
-    low, high = zip(*ranges) if all(ranges) else (None, None)
-    return Series(name, x, [outcome.mean(key) for outcome in outcomes], low, high)
+    figure, axes = _chart(title, x_label, "percent")
+    for k in keys:
+        line, = axes.plot(x, [outcome.mean(k) for outcome in outcomes], "o-", label=words(k))
+        if (intervals := _intervals(outcomes, k)) is not None:
+            axes.errorbar(x, intervals[0], yerr=intervals[1], fmt="none", ecolor=line.get_color(), capsize=4)
+    return _pixels(figure)
 
 
 def histograms(outcomes: Sequence[Outcome], title: str) -> np.ndarray:
-    """Draws the values of each outcome's maps."""
-    edges = np.linspace(0.0, 1.0, BINS + 1)
-    series = [Series(outcome.label, edges, outcome.histogram()) for outcome in outcomes]
-    return charts.lines(series, title=title, x_label="activation value", y_label="percent of the pixels", steps=True)
+    """Draws the histogram of each outcome's map values."""
+    figure, axes = _chart(title, "activation value", "percent of the pixels")
+    for outcome in outcomes:
+        axes.stairs(outcome.histogram(), np.linspace(0.0, 1.0, BINS + 1), label=outcome.label, baseline=None)
+    return _pixels(figure)
 
 
 def threshold_curves(outcomes: Sequence[Outcome], title: str) -> np.ndarray | None:
@@ -79,20 +86,69 @@ def threshold_curves(outcomes: Sequence[Outcome], title: str) -> np.ndarray | No
     table = thresholds_table(outcomes)
     if table is None:
         return None
+    figure, axes = _chart(title, "threshold on the map", _percent(_KEY))
     places = [line["threshold"] for line in table.numbers]
-    series = [Series(label, places, [line[label] for line in table.numbers]) for label in table.head[1:]]
-    return charts.lines(series, title=title, x_label="threshold on the map", y_label=_percent(_KEY))
+    for label in table.head[1:]:
+        axes.plot(places, [line[label] for line in table.numbers], "o-", label=label, markersize=4)
+    return _pixels(figure)
 
 
 def failure_bars(outcomes: Sequence[Outcome], title: str) -> np.ndarray | None:
-    """Draws how many boxes are right and how many fail in each way; None where that is not known."""
-    shares = {outcome.label: outcome.failures() for outcome in outcomes}
-    shares = {label: share for label, share in shares.items() if share}
-    if not shares:
+    """Draws the shares of right boxes and of each kind of failure in a bar for each outcome; None where not known."""
+    table = failures_table(outcomes)
+    if table is None:
         return None
-    kinds = list(next(iter(shares.values())))
-    parts = [Series(kind, (), [share[kind] for share in shares.values()]) for kind in kinds]
-    return charts.bars(list(shares), parts, title=title, x_label="percent of the images")
+    figure, axes = _bar_chart([line["label"] for line in table.numbers], title, "percent of the images", legend=0.6)
+    ends = np.zeros(len(table.numbers))
+    for kind in table.head[1:]:
+        lengths = [line[kind] for line in table.numbers]
+        axes.barh(range(len(ends)), lengths, left=ends, height=_BAR, label=kind)
+        ends = ends + lengths
+    axes.set_xlim(0, 100)
+    return _pixels(figure)
+
+
+def _intervals(outcomes: Sequence[Outcome], key: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns the centres [N] and half the widths [N] of intervals; None unless every outcome has one."""
+    ranges = [outcome.range(key) for outcome in outcomes]
+    return (np.mean(ranges, axis=1), np.ptp(ranges, axis=1) / 2) if all(ranges) else None
+
+
+def _chart(title: str, x_label: str, y_label: str = "", *, height: float = 5.6):
+    """Returns a figure, `height` inches high, and its axes."""
+    from matplotlib.figure import Figure  # Slow to import, and only studies draw charts.
+
+    figure = Figure(figsize=(9.6, height), dpi=100, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    axes = figure.add_subplot(xlabel=x_label, ylabel=y_label, axisbelow=True)
+    axes.set_title(title, loc="left")
+    axes.set_prop_cycle(color=_COLOURS)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="0.9")
+    return figure, axes
+
+
+def _bar_chart(labels: Sequence[str], title: str, x_label: str, *, legend: float = 0.0):
+    """Returns a figure for a horizontal bar for each label, and `legend` inches below them; and its axes."""
+    figure, axes = _chart(title, x_label, height=1.3 + 0.36 * len(labels) + legend)
+    axes.set_yticks(range(len(labels)), labels=labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    return figure, axes
+
+
+def _pixels(figure) -> np.ndarray:
+    """Adds the legend if there is one, and draws the figure."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    axes, = figure.axes
+    if axes.get_ylabel():
+        axes.set_ylim(bottom=0)
+    if axes.get_legend_handles_labels()[1]:
+        figure.legend(loc="outside lower left", ncols=3, frameon=False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def figures_table(outcomes: Sequence[Outcome]) -> Table:

@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from ornet_tf.reproduction import study_charts
 from ornet_tf.reproduction.outcomes import Outcome, Run
+
+BLUE, SKY = (0, 114, 178), (86, 180, 233)
+ABOVE_LEGEND = 500
 
 
 def outcome(label, tmp_path, rights, boxes=None):
@@ -57,13 +61,37 @@ def test_curves_are_means_over_seeds(tmp_path):
     assert table.numbers == [{"threshold": 0.5, "a": 75}, {"threshold": 0.9, "a": 0}]
 
 
+def has_colour(image, colour):
+    return np.abs(image.astype(int) - colour).sum(axis=2) < 30
+
+
+def test_bars_are_as_long_as_their_values(tmp_path):
+    boxes = [(1, 1), (1, 1), (1, 1), (0.1, 0.1)]
+    image = study_charts.failure_bars([outcome("b", tmp_path, [[1, 1, 1, 0]], boxes)], "t")
+    row = image[len(image) // 3]  # above the legend
+    right, wrong = (np.flatnonzero(has_colour(row[np.newaxis], colour)[0]) for colour in (BLUE, SKY))
+    assert len(right) == pytest.approx(3 * len(wrong), abs=4) and len(wrong) > 100
+    assert right.max() < wrong.min()
+
+
+def test_intervals_reach_as_far_as_they_say(tmp_path):
+    one = outcome("a", tmp_path, [[1, 0, 0, 0]])
+    lengths = []
+    for interval in ([20, 40], [20, 60]):
+        one.runs[0].result["rows"]["r"]["t"]["corloc_interval"] = interval
+        rows = np.flatnonzero(has_colour(study_charts.score_curve([1], [one], "t", "x"), BLUE).any(axis=1))
+        lengths.append(np.ptp(rows[rows < ABOVE_LEGEND]))
+    # The axis goes from 0 to a twentieth of the interval above its end.
+    assert lengths[1] / lengths[0] == pytest.approx((40 / 62) / (20 / 41), abs=0.02)
+
+
 def test_everything_is_drawn_where_there_is_truth_and_nothing_where_there_is_none(tmp_path):
     shown = [outcome("a", tmp_path, [[1, 1, 0, 0]]), outcome("b", tmp_path, [[1, 0, 0, 0]])]
     images = [
         study_charts.score_bars(shown, "t"), study_charts.score_curve([1, 2], shown, "t", "x"),
         study_charts.threshold_curves(shown, "t"), study_charts.failure_bars(shown, "t"),
     ]
-    assert all(image.ndim == 3 and image.min() < 100 for image in images)
+    assert all(image.dtype == np.uint8 and image.shape[2] == 3 and image.min() < 100 for image in images)
     summary = {"clserr_top1": 10.0, "corloc": None, "corloc_by_threshold": None}
     result = {**shown[0].runs[0].result, "rows": {"r": {"t": summary}}}
     nothing = [Outcome("c", (shown[0].runs[0]._replace(result=result),))]
