@@ -215,7 +215,7 @@ def test_all_conventions_are_reported_side_by_side(tiny_run, tmp_path):
     names = ("wsol_v1", "wsol_v2", "ornet", "pxap")
     rows = ("cam", "cam_true_label")
     config.evaluation.update({"metrics": names, "rows": rows, "gallery_images": 1, "bootstrap_samples": 100})
-    result = rows.evaluate(config, workdir)
+    result = measurement.evaluate(config, workdir)
     figures = result["rows"]["cam"]
     assert list(figures) == list(names)
     masks = np.stack([image > 0 for image in masks_of(config)])
