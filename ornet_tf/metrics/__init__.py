@@ -1,4 +1,4 @@
-"""Metric conventions. A plug-in defines the class `Protocol(settings, *, options...)`; see `Metric` for what it has.
+"""Metric conventions. A plug-in defines the class `Metric(settings, *, options...)`; see `Metric` for what it has.
 
 A convention is everything between an activation map and a figure: how the map is enlarged, cut at thresholds and boxed,
 what frame the truth is in, what overlap counts, and which threshold is reported. Figures of different conventions must
