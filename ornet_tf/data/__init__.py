@@ -1,1 +1,1 @@
-"""Images, boxes and masks: from files to batches."""
+"""Images, boxes and masks, from files to batches."""

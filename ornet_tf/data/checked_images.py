@@ -1,4 +1,4 @@
-"""Looks at the images of a split, its boxes and its masks before they are used, and remembers that they are right."""
+"""Checks the images, boxes and masks of a split before they are used, and records the result for later runs."""
 from __future__ import annotations
 
 import hashlib
@@ -18,8 +18,8 @@ class Checked(typing.NamedTuple):
 
     Attributes:
       source: the split, without the images that are left out.
-      fingerprint: of the files of all its images; while it is the same, none of them has to be read again.
-      digests: int64 [N], of the pixels of each image of `source`; None where no image was read this time.
+      fingerprint: of the files of all its images. While it stays the same, no image has to be read again.
+      digests: int64 [N], of the pixels of each image of `source`; None if no image was decoded in this check.
     """
 
     source: Source
@@ -34,53 +34,52 @@ def check(
     broken_images: str,
     metrics: Sequence[str] = (),
     is_measured: bool = True,
-    known: dict[str, dict[str, Any]] | None = None,
+    records: dict[str, dict[str, Any]] | None = None,
 ) -> Checked:
-    """Reads and decodes all images of a split, unless it is known that they can be used.
+    """Reads and decodes all images of a split, unless an earlier check has found that they can be used.
 
     Args:
       source: the split.
       split: its name.
       broken_images: "stop" or "skip".
-      metrics: the metric conventions, which may need masks.
-      is_measured: whether an evaluation measures by the split's boxes, so that these must be right.
-      known: name of a split -> what this function stored when it looked at it before; it is changed in place.
+      metrics: the names of the metrics; some need masks.
+      is_measured: whether the boxes of the split are the ground truth of an evaluation and so have to be correct.
+      records: the results of earlier checks by the name of the split; the result of this check is stored in it.
 
     Raises:
       UserError: if images, boxes or masks can't be used.
     """
-    known = {} if known is None else known
-    mark, before = image_cache.fingerprint(source), known.get(split, {})
-    left_out, digests = set(before.get("left_out", [])), None
-    if before.get("fingerprint") != mark or (left_out and broken_images != "skip"):
-        measured = image_store.measure(source)
-        checked = input_pipeline.keep_usable(source, broken_images=broken_images, broken=measured.broken)
+    records = {} if records is None else records
+    fingerprint, record = image_cache.fingerprint(source), records.get(split, {})
+    left_out, digests = set(record.get("left_out", [])), None
+    if record.get("fingerprint") != fingerprint or (left_out and broken_images != "skip"):
+        sizes, broken, digests = image_store.measure(source)
+        checked = input_pipeline.keep_usable(source, broken, broken_images=broken_images)
         masks.check(checked, metrics)
         left_out = {*source.names} - {*checked.names}
-        digests = measured.digests[measured.sizes[:, 0] > 0]
-        sizes = measured.sizes
+        digests = digests[sizes[:, 0] > 0]
     elif not left_out:
-        logging.info("The %d images of %s are those that were found whole before.", len(source), split)
+        logging.info("The %d images of %s have not changed since they were last checked.", len(source), split)
         checked = source
     else:
-        logging.warning("%d broken images of %s are left out, as before.", len(left_out), split)
+        logging.warning("%d broken images of %s are left out, as in the last check.", len(left_out), split)
         checked = leave_out(source, left_out)
-    boxes = _digest_of_boxes(source) if is_measured else None
-    if is_measured and (digests is not None or before.get("boxes") != boxes):
-        if digests is None:  # the table of boxes has changed, the images have not: their headers tell enough
+    boxes = _boxes_digest(source) if is_measured else None
+    if is_measured and (digests is not None or record.get("boxes") != boxes):
+        if digests is None:  # only the table of boxes has changed: the headers of the images give their sizes
             sizes = image_store.measure(source, headers_only=True).sizes
         box_check.check(source, sizes, split)
-    known[split] = {"fingerprint": mark, "left_out": sorted(left_out), "boxes": boxes}
-    return Checked(checked, mark, digests)
+    records[split] = {"fingerprint": fingerprint, "left_out": sorted(left_out), "boxes": boxes}
+    return Checked(checked, fingerprint, digests)
 
 
-def leave_out(source: Source, left_out: Collection[str]) -> Source:
-    """Returns the source without the images of some names."""
-    left_out = set(left_out)
-    return source.select([index for index, name in enumerate(source.names) if name not in left_out])
+def leave_out(source: Source, names: Collection[str]) -> Source:
+    """Returns the source without the images of these names."""
+    names = set(names)
+    return source.select([index for index, name in enumerate(source.names) if name not in names])
 
 
-def _digest_of_boxes(source: Source) -> str:
+def _boxes_digest(source: Source) -> str:
     digest = hashlib.sha256()
     for name, boxes in zip(source.names, source.boxes or ()):
         digest.update(f"{name}{np.asarray(boxes, np.float32).tolist()}".encode("utf-8", "surrogateescape"))

@@ -1,7 +1,7 @@
-"""Decodes JPEG and PNG files from strangers inside the graph: gated, upright, always uint8 [H, W, 3].
+"""Decodes untrusted JPEG and PNG files inside the graph to upright images, uint8 [H, W, 3].
 
-Every file passes the gate before a decode op sees it. Only core ops are used: the same functions run in tf.data, in
-evaluation and in an exported SavedModel.
+Every file passes the checks of `file_checks` before a decode op reads it. Only core ops are used, so the same functions
+run in tf.data, in evaluation and in an exported SavedModel.
 """
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import tensorflow as tf
 from ornet_tf.data import exif, file_checks
 
 _MESSAGE = "Not a readable image: "
-_DAMAGE = (  # what TensorFlow's decode ops say, and our words for it
+_DAMAGE = (  # error messages of TensorFlow's decode ops, and ours
     (r"Invalid JPEG|jpeg::Uncompress", "truncated or damaged JPEG"),
     (r"Invalid PNG", "truncated or damaged PNG"),
 )
-NOT_FOUND = "file not found"  # as `reason` puts it
+NOT_FOUND = "file not found"  # returned by `refusal_reason`
 
 
 def decode(
@@ -32,23 +32,24 @@ def decode(
 
     Args:
       encoded: scalar string, the bytes of the file.
-      max_bytes: the largest file that is read.
-      max_pixels: the largest height x width, as the file's header states it, that is decoded.
+      max_bytes: the largest file size that is accepted.
+      max_pixels: the largest height x width in the file's header that is accepted.
 
     Returns:
       uint8 [H, W, 3], RGB.
 
     Raises:
-      tf.errors.InvalidArgumentError: if the file is refused (see `gate.refusal`), truncated or damaged; `reason` says
-        which. Inside a graph a JPEG of a kind that is not read, such as 12 bits per channel, counts as damaged.
+      tf.errors.InvalidArgumentError: if the file is refused (see `file_checks.refusal`), truncated or damaged;
+        `refusal_reason` returns the reason. Inside a graph, a JPEG of an unsupported kind, such as 12 bits per channel,
+        is reported as damaged.
     """
     encoded = tf.convert_to_tensor(encoded, tf.string)
-    with _kind_named(encoded):
+    with _explain_damage(encoded):
         return _decoder(max_bytes, max_pixels)(encoded)
 
 
 def read_size(encoded: tf.Tensor) -> tf.Tensor:
-    """Reads the size of a JPEG or PNG file from its header, after the gate; damage behind the header is not found.
+    """Checks a JPEG or PNG file and reads its size from the header; damage behind the header is not found.
 
     Args:
       encoded: scalar string, the bytes of the file.
@@ -57,18 +58,19 @@ def read_size(encoded: tf.Tensor) -> tf.Tensor:
       int64 [2], height and width of the upright image, as `decode` returns it.
 
     Raises:
-      tf.errors.InvalidArgumentError: if the file is refused (see `gate.refusal`); `reason` says why.
+      tf.errors.InvalidArgumentError: if the file is refused (see `file_checks.refusal`); `refusal_reason` returns the
+        reason.
     """
 
-    def of_jpeg():
+    def jpeg_size():
         stored = file_checks.jpeg_size(encoded)
         return tf.where(exif.read_orientation(encoded) > 4, tf.reverse(stored, [0]), stored)
 
-    with _kind_named(encoded):
-        check = _assert_passes(encoded, file_checks.MAX_BYTES, file_checks.MAX_PIXELS)
+    with _explain_damage(encoded):
+        check = _assert_accepted(encoded, file_checks.MAX_BYTES, file_checks.MAX_PIXELS)
     with tf.control_dependencies([check]):
         encoded = tf.identity(encoded)
-    return tf.cond(file_checks.starts_with(encoded, file_checks.JPEG), of_jpeg, lambda: file_checks.png_size(encoded))
+    return tf.cond(file_checks.starts_with(encoded, file_checks.JPEG), jpeg_size, lambda: file_checks.png_size(encoded))
 
 
 def decode_each(
@@ -79,35 +81,35 @@ def decode_each(
     max_bytes: int = file_checks.MAX_BYTES,
     max_pixels: int = file_checks.MAX_PIXELS,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes files, some at the same time; one that can't be read costs its own row only.
+    """Decodes several files in parallel; a file that can't be decoded affects no other file.
 
     Args:
       encoded: string [N], the bytes of the files.
       then: maps the pixels, uint8 [H, W, 3], to a tensor of the same shape for all images.
       shape: of that tensor, which is float32.
-      max_bytes: the largest file that is read.
-      max_pixels: the largest height x width that is decoded.
+      max_bytes: the largest file size that is accepted.
+      max_pixels: the largest height x width that is accepted.
 
     Returns:
-      float32 [N, *shape], zeros in the rows of files that can't be read, and string [N]: empty, or why a file can't be
-      read, in the words of `reason`.
+      float32 [N, *shape], zeros in the rows of files that can't be decoded; and string [N], empty or the reason, as
+      `refusal_reason` returns it.
     """
 
     def read(file):
-        def size(file):
+        def jpeg_size(file):
             return _attempt(file_checks.jpeg_size, file, tf.constant([-1, -1], tf.int64))
 
-        def decoded():
-            pixels = _attempt(_stored, file, tf.zeros([0, 0, 3], tf.uint8))
+        def decode_file():
+            pixels = _attempt(_decode_stored, file, tf.zeros([0, 0, 3], tf.uint8))
             return tf.cond(
                 tf.size(pixels) > 0,
-                lambda: (then(_upright(pixels, file)), ""),
-                lambda: (nothing, file_checks.damaged(file)),
+                lambda: (then(_turn_upright(pixels, file)), ""),
+                lambda: (zeros, file_checks.describe_damage(file)),
             )
 
-        nothing = tf.zeros(shape)
-        why = file_checks.refusal(file, max_bytes=max_bytes, max_pixels=max_pixels, read_jpeg_size=size)
-        return tf.cond(tf.equal(why, ""), decoded, lambda: (nothing, why))
+        zeros = tf.zeros(shape)
+        reason = file_checks.refusal(file, max_bytes=max_bytes, max_pixels=max_pixels, read_jpeg_size=jpeg_size)
+        return tf.cond(tf.equal(reason, ""), decode_file, lambda: (zeros, reason))
 
     return tf.map_fn(
         tf.autograph.experimental.do_not_convert(read),
@@ -117,12 +119,12 @@ def decode_each(
 
 
 def is_refusal(error: Exception) -> bool:
-    """Returns whether an error says that an image can't be used: refused by the gate, truncated or damaged."""
+    """Returns whether an error means that an image was refused by the checks, is truncated or is damaged."""
     return re.search(f"{re.escape(_MESSAGE)}|{'|'.join(pattern for pattern, _ in _DAMAGE)}", str(error)) is not None
 
 
 def refusal_reason(error: Exception) -> str:
-    """Turns an error of reading or decoding an image into a few words, such as `truncated or damaged JPEG`."""
+    """Returns in a few words why reading or decoding an image failed, such as `truncated or damaged JPEG`."""
     text = str(error)
     refused = re.search(re.escape(_MESSAGE) + r"([^\]'\"\n]*)", text)
     if refused:
@@ -141,58 +143,58 @@ def refusal_reason(error: Exception) -> str:
 
 @functools.cache
 def _decoder(max_bytes: int, max_pixels: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns `decode` with its limits as a function that is traced once, however many graphs call it."""
+    """Returns `decode` with these limits as a function that is traced once for all graphs that call it."""
 
-    # Without autograph: it has nothing to convert here and takes a second to see that.
+    # Without AutoGraph, which would search for a second and find nothing to convert.
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def decode(encoded):
-        check = _assert_passes(encoded, max_bytes, max_pixels)
-        # Decode ops are stateless: without an explicit dependency the runtime may start them before the gate.
+        check = _assert_accepted(encoded, max_bytes, max_pixels)
+        # Decode ops are stateless: without this dependency the runtime may start them before the check.
         with tf.control_dependencies([check]):
             encoded = tf.identity(encoded)
-        return _upright(_stored(encoded), encoded)
+        return _turn_upright(_decode_stored(encoded), encoded)
 
     return decode
 
 
 @contextlib.contextmanager
-def _kind_named(encoded: tf.Tensor) -> Iterator[None]:
-    """Replaces a decode op's error by one that says of what kind the file is; a graph can't do that without a cost."""
+def _explain_damage(encoded: tf.Tensor) -> Iterator[None]:
+    """Replaces the error of a decode op by one that names the kind of the file; in a graph, this would cost time."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
         if not any(re.search(pattern, str(error)) for pattern, _ in _DAMAGE):
             raise
-        why = _MESSAGE + file_checks.damaged(encoded).numpy().decode()
-        raise tf.errors.InvalidArgumentError(error.node_def, error.op, why) from error
+        message = _MESSAGE + file_checks.describe_damage(encoded).numpy().decode()
+        raise tf.errors.InvalidArgumentError(error.node_def, error.op, message) from error
 
 
-def _assert_passes(encoded: tf.Tensor, max_bytes: int, max_pixels: int) -> tf.Operation:
-    """Returns the operation that fails, with the reason, for a file that the gate refuses."""
-    why = file_checks.refusal(encoded, max_bytes=max_bytes, max_pixels=max_pixels)
-    return tf.debugging.Assert(tf.equal(why, ""), [tf.strings.join([_MESSAGE, why])])
+def _assert_accepted(encoded: tf.Tensor, max_bytes: int, max_pixels: int) -> tf.Operation:
+    """Returns the operation that fails, with the reason, for a file that is refused."""
+    reason = file_checks.refusal(encoded, max_bytes=max_bytes, max_pixels=max_pixels)
+    return tf.debugging.Assert(tf.equal(reason, ""), [tf.strings.join([_MESSAGE, reason])])
 
 
-def _stored(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes a JPEG or PNG file that has passed the gate, as it is stored."""
-    # This op opens PNG files as well. The accurate transform is Pillow's; TensorFlow's default differs from it by some
-    # grey levels.
+def _decode_stored(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes an accepted JPEG or PNG file without applying its orientation."""
+    # This op opens PNG files as well. Pillow, too, uses the accurate transform; TensorFlow's default differs from it by
+    # some grey levels.
     return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
 
-def _upright(pixels: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
-    def turned():
+def _turn_upright(pixels: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
+    def turn():
         return exif.turn_upright(pixels, exif.read_orientation(encoded))
 
-    image = tf.cond(file_checks.starts_with(encoded, file_checks.JPEG), turned, lambda: pixels)
+    image = tf.cond(file_checks.starts_with(encoded, file_checks.JPEG), turn, lambda: pixels)
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def _attempt(function: Callable[[tf.Tensor], tf.Tensor], file: tf.Tensor, instead: tf.Tensor) -> tf.Tensor:
-    """Computes `function(file)`, or `instead` where that fails.
+def _attempt(function: Callable[[tf.Tensor], tf.Tensor], file: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
+    """Computes `function(file)`, or returns `default` if that fails.
 
-    A graph has no `try`, but a data set can leave out elements that fail. The runtime prepares `function` anew in each
-    call: one operation takes a tenth of a millisecond, a whole graph of decoding and resizing a hundred of them.
+    A graph has no `try`, but a tf.data.Dataset can skip elements that fail. The runtime instantiates `function` in
+    every call. For one operation this takes 0.1 ms, for a graph that decodes and resizes 10 ms: keep `function` small.
     """
     rows = tf.data.Dataset.from_tensors(file).map(tf.autograph.experimental.do_not_convert(function)).ignore_errors()
-    return rows.concatenate(tf.data.Dataset.from_tensors(instead)).take(1).get_single_element()
+    return rows.concatenate(tf.data.Dataset.from_tensors(default)).take(1).get_single_element()

@@ -1,4 +1,4 @@
-"""From a `Source` to the batches of evaluation: each image once, in the evaluation view, with its truth."""
+"""Makes evaluation batches of a `Source`: each image once, in the evaluation view, with its ground truth."""
 from __future__ import annotations
 
 import tensorflow as tf
@@ -8,7 +8,7 @@ from ornet_tf.data.source import Source
 
 
 def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: int) -> tf.data.Dataset:
-    """Makes one pass over a source in its order, each image in the evaluation view.
+    """Makes the batches of one pass over a source, in its order, each image in the evaluation view.
 
     Args:
       source: the images.
@@ -18,10 +18,10 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
 
     Returns:
       A dataset of {"image": float32 [B, C, C, 3] in 0..255, "label": int32 [B], "index": int64 [B], "boxes" and
-      "whole_boxes": float32 [B, M, 4]}; boxes are ymin xmin ymax xmax in fractions of the view, "boxes" clipped to it.
-      A box that lies outside of the view is not clipped: nothing in the view overlaps it, so that it counts as missed.
-      M is the largest number of boxes of an image, at least 1; missing boxes, and those without area, are rows of
-      zeros. With masks also "mask": uint8 [B, C, C], 1 for the object and 0 for the rest.
+      "whole_boxes": float32 [B, M, 4]}. Boxes are ymin xmin ymax xmax in fractions of the view; "boxes" are clipped to
+      it. A box wholly outside the view is not clipped: no prediction overlaps it, so it counts as missed. M is the
+      largest number of boxes of an image, at least 1; missing boxes, and boxes without area, are rows of zeros. With
+      masks also "mask": uint8 [B, C, C], 1 for the object and 0 for the background.
 
     Raises:
       ValueError: if an argument is out of range.
@@ -37,15 +37,15 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
     def view_of(index):
         image = decoding.decode(read(index))
         size = tf.cast(tf.shape(image)[:2], tf.float32)
-        is_real = tf.reduce_all(boxes[index][:, 2:] > boxes[index][:, :2], axis=-1, keepdims=True)
-        whole = tf.where(is_real, transforms.boxes_into_view(boxes[index] / tf.tile(size, [2]), view), 0.0)
-        seen = tf.clip_by_value(whole, 0.0, 1.0)
-        is_seen = tf.reduce_all(seen[:, 2:] > seen[:, :2], axis=-1, keepdims=True)
+        has_area = tf.reduce_all(boxes[index][:, 2:] > boxes[index][:, :2], axis=-1, keepdims=True)
+        whole = tf.where(has_area, transforms.boxes_into_view(boxes[index] / tf.tile(size, [2]), view), 0.0)
+        clipped = tf.clip_by_value(whole, 0.0, 1.0)
+        is_visible = tf.reduce_all(clipped[:, 2:] > clipped[:, :2], axis=-1, keepdims=True)
         example = {
             "image": transforms.apply(image, view, resize=resize, crop=crop),
             "label": labels[index],
             "index": index,
-            "boxes": tf.where(is_seen, seen, whole),
+            "boxes": tf.where(is_visible, clipped, whole),
             "whole_boxes": whole,
         }
         if read_mask:

@@ -1,6 +1,6 @@
-"""The EXIF orientation of JPEG files, read and undone inside the graph. Whatever a file states, nothing here fails.
+"""Reads and undoes the EXIF orientation of JPEG files inside the graph. No content of a file causes an error.
 
-`orientation` does the same without TensorFlow: what is changed here has to be changed there.
+`orientation` does the same without TensorFlow; change both together.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_orientation(encoded: tf.Tensor) -> tf.Tensor:
       encoded: scalar string, the bytes of the file.
 
     Returns:
-      Scalar int32 in 1..8; 1 (upright) if the file states none or states it in a malformed way.
+      Scalar int32 in 1..8; 1 (upright) if the orientation is missing or malformed.
     """
 
     def read():
@@ -25,7 +25,7 @@ def read_orientation(encoded: tf.Tensor) -> tf.Tensor:
         return tf.cond(length > 0, lambda: _tiff_orientation(tf.strings.substr(encoded, start, length)),
                        lambda: tf.constant(1))
 
-    # Most files hold no EXIF data. To search the bytes for its name is faster than to walk all segments.
+    # Most files hold no EXIF data. Searching the bytes for its name is faster than reading all segments.
     parts = tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=NAME, maxsplit=1)
     return tf.cond(tf.size(parts.values) > 1, read, lambda: tf.constant(1))
 
@@ -41,18 +41,18 @@ def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
       [H, W, 3], or [W, H, 3] for orientations 5..8.
     """
 
-    def turned():
+    def turn():
         # 1..4 are no flip, left-right, both, up-down; 5..8 are the same after a transposition.
         transposed = tf.cond(orientation > 4, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
         flips = (orientation - 1) % 4
         axes = tf.boolean_mask([0, 1], tf.stack([flips >= 2, tf.logical_or(flips == 1, flips == 2)]))
         return tf.reverse(transposed, axes)
 
-    return tf.cond(orientation > 1, turned, lambda: image)  # a reversal along no axis still moves every pixel
+    return tf.cond(orientation > 1, turn, lambda: image)  # tf.reverse copies the image even without axes
 
 
 def _exif_segment(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns start and length of the EXIF data of a JPEG, scalar int32; length 0 if there is none."""
+    """Returns start and length of the EXIF data of a JPEG, scalar int32 each; the length is 0 if there is none."""
 
     def is_exif(marker, at):
         return tf.logical_and(tf.equal(marker, APP1), tf.equal(tf.strings.substr(encoded, at + 4, len(NAME)), NAME))
@@ -65,7 +65,7 @@ def _tiff_orientation(exif: tf.Tensor) -> tf.Tensor:
     """Reads the orientation from the first directory of EXIF data (a TIFF structure); scalar int32 in 1..8."""
     data = tf.cast(tf.io.decode_raw(exif, tf.uint8), tf.int64)
     size = tf.size(data, tf.int64)
-    data = tf.concat([data, tf.zeros([16], tf.int64)], 0)  # padded: every read below stays inside, whatever is stated
+    data = tf.concat([data, tf.zeros([16], tf.int64)], 0)  # padded, so that every read below stays inside
     order = tf.strings.substr(exif, 0, 2)
     little = tf.equal(order, b"II")
 
@@ -86,6 +86,6 @@ def _tiff_orientation(exif: tf.Tensor) -> tf.Tensor:
 
 
 def _number(digits: tf.Tensor, little_endian: tf.Tensor) -> tf.Tensor:
-    """Reads int64 [..., n] bytes as unsigned numbers, int64 [...]."""
+    """Converts bytes, int64 [..., n], to unsigned numbers, int64 [...]."""
     weights = tf.constant([256**i for i in range(digits.shape[-1])], tf.int64)
     return tf.reduce_sum(digits * tf.where(little_endian, weights, weights[::-1]), axis=-1)

@@ -1,146 +1,146 @@
-"""Finds image files in folders: one walk for data sets and for prediction, so that both see the same. No TensorFlow."""
+"""Finds image files in folders, for data sets and for prediction. It does not import TensorFlow."""
 from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Callable
 from typing import NamedTuple
 
 from absl import logging
 
-SUFFIXES = (".jpg", ".jpeg", ".png")  # of any case
-# Folders that systems make beside a user's files: thumbnails (Synology, macOS archives), what was deleted, snapshots.
-# A thumbnail of a test image must not be trained on.
-_OF_SYSTEMS = frozenset(
+SUFFIXES = (".jpg", ".jpeg", ".png")  # in lower or upper case
+# Folders that operating systems make among a user's files: thumbnails (Synology, macOS archives), recycle bins,
+# snapshots. A thumbnail of a test image must not be trained on.
+_SYSTEM_FOLDERS = frozenset(
     ("@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "__macosx", "$recycle.bin",
      "system volume information", "lost+found")
 )  # fmt: skip
 
 
 class Listing(NamedTuple):
-    """What is directly in a folder, by name, each in a stable order.
+    """The names of the entries of one folder, sorted.
 
     Attributes:
-      folders: those to look into, links to folders among them.
+      folders: folders and links to folders, without those that are skipped.
       images: files with one of `SUFFIXES`.
       others: other files that are not hidden.
-      passed_over: hidden images and folders, folders of systems, links to these, and what is neither a file nor a
-        folder, such as pipes and links that lead nowhere.
+      skipped: hidden images and folders, folders of operating systems, links to these, and entries that are neither
+        file nor folder, such as pipes and broken links.
     """
 
     folders: list[str]
     images: list[str]
     others: list[str]
-    passed_over: list[str]
+    skipped: list[str]
 
 
-class Found(NamedTuple):
-    """What is below a folder, by path below it with slashes, each in a stable order; see `Listing`.
+class Tree(NamedTuple):
+    """The paths of the entries below a folder, relative to it, with slashes, sorted.
 
     Attributes:
       images: see `Listing`.
       others: see `Listing`.
-      passed_over: also folders that were found before, under another name.
-      unreadable: the folders that can't be read, each with a reason; what is in them is not known.
+      skipped: see `Listing`; also folders that are in the tree under another name.
+      unreadable: the folders that can't be read, each with the reason.
     """
 
     images: list[str]
     others: list[str]
-    passed_over: list[str]
+    skipped: list[str]
     unreadable: list[tuple[str, str]]
 
 
 def scan(folder: str | os.PathLike) -> Listing:
-    """Returns what is directly in a folder.
+    """Returns the entries of a folder.
 
     Raises:
       OSError: if the folder can't be read.
     """
-    found = Listing([], [], [], [])
+    listing = Listing([], [], [], [])
     with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: _key(entry.name)):
+        for entry in sorted(entries, key=lambda entry: _sort_key(entry.name)):
             is_hidden, is_image = entry.name.startswith("."), entry.name.lower().endswith(SUFFIXES)
-            if _is(entry.is_dir):
-                is_hidden = is_hidden or _is_of_system(entry)
-                names = found.passed_over if is_hidden else found.folders
+            if _returns_true(entry.is_dir):
+                names = listing.skipped if is_hidden or _is_system_folder(entry) else listing.folders
             elif is_hidden and not is_image:
                 continue
-            elif is_hidden or not _is(entry.is_file):
-                names = found.passed_over
+            elif is_hidden or not _returns_true(entry.is_file):
+                names = listing.skipped
             else:
-                names = found.images if is_image else found.others
+                names = listing.images if is_image else listing.others
             names.append(entry.name)
-    return found
+    return listing
 
 
-def find(folder: str | os.PathLike, *, depth: int | None = None) -> Found:
-    """Returns the image files below a folder, and logs how many files and folders were passed over.
+def find(folder: str | os.PathLike, *, depth: int | None = None) -> Tree:
+    """Returns the image files below a folder, and logs how many files and folders were skipped.
 
-    Hidden files and folders (their name starts with a dot) and folders of systems are passed over. Links are followed.
-    A folder that several links lead to is looked into once, under the first of its names. The folder itself may have
-    any name. A folder below that can't be read costs what is in it alone.
+    Hidden files and folders (their names start with a dot) and folders of operating systems are skipped; `folder`
+    itself may have any name. Links are followed. A folder that several links lead to is searched once, under the first
+    of its names. A folder that can't be read does not stop the search.
 
     Args:
-      folder: where to look.
-      depth: in how many levels of folders below; None for all.
+      folder: the folder to search.
+      depth: how many levels of subfolders to search; None for all.
 
     Returns:
-      Paths in the order of their form with composed characters, which is the same on all file systems.
+      Paths sorted by their form with composed characters (NFC): the order is the same on all file systems.
 
     Raises:
-      OSError: if the folder itself can't be read.
+      OSError: if `folder` itself can't be read.
     """
-    found = Found([], [], [], [])
-    seen = set()
-    waiting = [("", os.path.realpath(folder))]  # paths below the folder, and what they are without links; the next last
-    while waiting:
-        below, real = waiting.pop()
-        # Not the path without links: where that of the image has more of them than the system takes, neither is found.
+    tree = Tree([], [], [], [])
+    searched = set()
+    stack = [("", os.path.realpath(folder))]  # (path below `folder`, real path) of the folders to search
+    while stack:
+        below, real = stack.pop()
+        # Not the real path: an image whose path has more links than the system allows must not be found here, because
+        # it can't be opened.
         path = os.path.join(folder, below) if below else folder
         if below and os.path.islink(path):
             real = os.path.realpath(path)
-        if real in seen:
-            found.passed_over.append(below)
+        if real in searched:
+            tree.skipped.append(below)
             continue
-        seen.add(real)
+        searched.add(real)
         try:
             listing = scan(path)
         except OSError as error:
             if not below:
                 raise
-            found.unreadable.append((below, error.strerror or str(error)))
+            tree.unreadable.append((below, error.strerror or str(error)))
             continue
         prefix = f"{below}/" if below else ""
-        for names, more in zip(found, (listing.images, listing.others, listing.passed_over)):
-            names += [prefix + name for name in more]
+        for paths, names in zip(tree, (listing.images, listing.others, listing.skipped)):
+            paths += [prefix + name for name in names]
         if depth is None or prefix.count("/") < depth:
-            waiting += [(prefix + name, os.path.join(real, name)) for name in reversed(listing.folders)]
-    for names in found[:3]:
-        names.sort(key=_key)
-    found.unreadable.sort(key=lambda pair: _key(pair[0]))
-    if found.passed_over:
+            stack += [(prefix + name, os.path.join(real, name)) for name in reversed(listing.folders)]
+    for paths in tree[:3]:
+        paths.sort(key=_sort_key)
+    tree.unreadable.sort(key=lambda pair: _sort_key(pair[0]))
+    if tree.skipped:
         logging.info(
-            "%s: passed over %d hidden images and folders, folders of systems, folders found before under another name "
-            "and what is neither a file nor a folder (pipes, links that lead nowhere), such as %r.",
-            folder, len(found.passed_over), found.passed_over[0],
+            "%s: skipped %d hidden images and folders, folders of operating systems, folders found under another name, "
+            "pipes and broken links, such as %r.", folder, len(tree.skipped), tree.skipped[0],
         )
-    return found
+    return tree
 
 
-def _is_of_system(entry: os.DirEntry) -> bool:
-    """Returns whether a folder, or the one that a link leads to, has a name that systems give."""
+def _is_system_folder(entry: os.DirEntry) -> bool:
+    """Returns whether a folder, or the target of a link, has one of the names that operating systems use."""
     names = [entry.name]
     if entry.is_symlink():
         names.append(os.path.basename(os.path.realpath(entry.path)))
-    return any(name.lower() in _OF_SYSTEMS for name in names)
+    return any(name.lower() in _SYSTEM_FOLDERS for name in names)
 
 
-def _key(name: str) -> str:
+def _sort_key(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _is(question) -> bool:
-    """Returns what `is_dir` or `is_file` of an entry answers; False for a link to itself, which is an error there."""
+def _returns_true(method: Callable[[], bool]) -> bool:
+    """Returns the result of `is_dir` or `is_file` of an entry; False for a link to itself, where they fail."""
     try:
-        return question()
+        return method()
     except OSError:
         return False

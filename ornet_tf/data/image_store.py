@@ -1,4 +1,4 @@
-"""The images of a source by their index, in the graph: read and decoded anew each time."""
+"""Reads and decodes the images of a source by their index in the graph, and computes facts of all of them."""
 from __future__ import annotations
 
 import os
@@ -14,23 +14,27 @@ from ornet_tf.data.source import Source
 
 
 def parallel_map(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
-    """Maps a function without Python control flow on tensors over a dataset, in parallel and in order."""
-    # Autograph has nothing to convert here; looking for it takes a second for each program.
+    """Applies a function to a dataset in parallel and in order; it must not use Python control flow on tensors."""
+    # Without AutoGraph, which takes a second for each program.
     return dataset.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True)
 
 
 def reader(source: Source, *, masks: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from an image's index, scalar int64, to its encoded file or its mask's, scalar string.
+    """Returns the function from an image's index, scalar int64, to the bytes of its file or mask, scalar string.
+
+    Args:
+      source: the images.
+      masks: whether to read the masks instead of the images.
 
     Raises:
-      TypeError: unless the source holds either paths or encoded files.
+      TypeError: unless the files are all paths or all encoded files.
     """
     field = "masks" if masks else "images"
     files = list(getattr(source, field))
     kinds = {str if isinstance(file, str) else bytes if isinstance(file, bytes) else None for file in files}
     if None in kinds or len(kinds) > 1:
-        kind = "must be all paths (str) or all encoded files (bytes)"
-        raise TypeError(f"Source.{field} {kind}; got others or a mixture.")
+        expected = "must be all paths (str) or all encoded files (bytes)"
+        raise TypeError(f"Source.{field} {expected}; got other types or a mixture.")
     files = main_memory.constant(files, tf.string)
     if kinds == {bytes}:
         return lambda index: files[index]
@@ -43,14 +47,14 @@ def decoder(source: Source, *, side: int) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda index: transforms.resize_image(decoding.decode(read(index)), side)
 
 
-class Measured(typing.NamedTuple):
-    """What is known of the N images of a source once all of them were read.
+class Measurements(typing.NamedTuple):
+    """Sizes and digests of the N images of a source.
 
     Attributes:
-      sizes: int64 [N, 2], height and width of the upright images, zeros for those that cannot be used.
-      broken: (name, reason) of each of these, in the order of the source.
-      digests: int64 [N], of the upright pixels: equal for equal images, whatever their files are called and however
-        they were compressed without loss; zeros where only headers were read.
+      sizes: int64 [N, 2], height and width of the upright images; zeros for broken images.
+      broken: (name, reason) of each image that can't be used, in the order of the source.
+      digests: int64 [N], of the upright pixels: equal for equal images, whatever the name and the lossless compression
+        of their files; zeros if only headers were read.
     """
 
     sizes: np.ndarray
@@ -58,22 +62,22 @@ class Measured(typing.NamedTuple):
     digests: np.ndarray
 
 
-def measure(source: Source, *, headers_only: bool = False) -> Measured:
+def measure(source: Source, *, headers_only: bool = False) -> Measurements:
     """Reads and decodes every image of a source, in parallel.
 
     Args:
       source: the images.
-      headers_only: whether to read sizes from the headers instead; then damage behind them is not found.
+      headers_only: whether to read only the headers; damage behind them is then not found.
     """
 
-    def facts(encoded):
+    def size_and_digest(encoded):
         if headers_only:
             return tf.concat([decoding.read_size(encoded), [0]], axis=0)
         image = decoding.decode(encoded)
         return tf.concat([tf.shape(image, tf.int64)[:2], _digest(image)[tf.newaxis]], axis=0)
 
-    found, failed = examine(source, facts, count=3)
-    return Measured(found[:, :2], [(source.names[index], why) for index, why in failed], found[:, 2])
+    values, failed = examine(source, size_and_digest, count=3)
+    return Measurements(values[:, :2], [(source.names[index], reason) for index, reason in failed], values[:, 2])
 
 
 def _digest(image: tf.Tensor) -> tf.Tensor:
@@ -92,33 +96,33 @@ def name_digests(names: Sequence[str]) -> np.ndarray:
 def examine(
     source: Source, function: Callable[[tf.Tensor], tf.Tensor], *, count: int, masks: bool = False
 ) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """Computes numbers of every image of a source, or of every mask, in parallel.
+    """Computes integers from every image of a source, or from every mask, in parallel.
 
     Args:
       source: the images.
-      function: from an encoded file, scalar string, to integers [K]; the first of the numbers is not 0.
+      function: maps an encoded file, scalar string, to integers [K]; the first of them is never 0.
       count: K.
-      masks: whether the files are the masks.
+      masks: whether to read the masks instead of the images.
 
     Returns:
-      int64 [N, K], zeros for files that cannot be used; and (index, reason) of each of these, in order.
+      int64 [N, K], zeros for files that can't be used; and (index, reason) of each of these files, in order.
     """
     read = reader(source, masks=masks)
 
-    def of_index(index):
+    def examine_file(index):
         return index, function(read(index))
 
-    numbers = np.zeros([len(source), count], np.int64)
-    examined = parallel_map(tf.data.Dataset.range(len(source)), of_index)
-    for indices, some in examined.ignore_errors().batch(256).as_numpy_iterator():
-        numbers[indices] = some
+    values = np.zeros([len(source), count], np.int64)
+    examined = parallel_map(tf.data.Dataset.range(len(source)), examine_file)
+    for indices, batch in examined.ignore_errors().batch(256).as_numpy_iterator():
+        values[indices] = batch
     failed = []
-    for index in np.flatnonzero(numbers[:, 0] == 0).tolist():
+    for index in np.flatnonzero(values[:, 0] == 0).tolist():
         try:
-            of_index(tf.constant(index, tf.int64))  # outside of a graph, where errors say more
-            why = "could be read only at the second attempt"
+            examine_file(tf.constant(index, tf.int64))  # eagerly, because errors are more precise then
+            reason = "could be read only at the second attempt"
         except tf.errors.OpError as error:
-            why = decoding.refusal_reason(error)
-        failed.append((index, why))
+            reason = decoding.refusal_reason(error)
+        failed.append((index, reason))
     logging.info("Checked %d %s; %d cannot be used.", len(source), "masks" if masks else "images", len(failed))
-    return numbers, failed
+    return values, failed

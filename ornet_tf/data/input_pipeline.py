@@ -1,8 +1,8 @@
-"""From a `Source` to batches: checks the images, then reads, decodes, resizes, crops and batches them with tf.data.
+"""Makes training batches of a `Source`: reads, decodes, resizes, crops and batches its images with tf.data.
 
 Training batches are a pure function of the seed and the global step: the order is a function of (seed, epoch), the
-augmentation of (seed, epoch, index). A run that starts at step k sees what an uninterrupted run sees from step k on,
-whatever the number of threads; no iterator state is kept in checkpoints (a distributed iterator has none).
+augmentation of (seed, epoch, index). A run that resumes at step k gets the same batches as an uninterrupted run,
+whatever the number of threads. Checkpoints hold no iterator state (a distributed iterator has none).
 """
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Share(typing.NamedTuple):
     """The part of each global batch that one process reads.
 
     Attributes:
-      first: the number of its first replica.
-      local: how many replicas it has.
-      total: how many replicas all processes have.
+      first: the number of the first replica of the process.
+      local: the number of replicas of the process.
+      total: the number of replicas of all processes.
     """
 
     first: int = 0
@@ -38,32 +38,23 @@ class Share(typing.NamedTuple):
 ALL = Share()
 
 
-def check(source: Source) -> list[tuple[str, str]]:
-    """Reads and decodes every image of a source, in parallel.
-
-    Returns:
-      (name, reason) of each image that cannot be used, in the order of the source.
-    """
-    return image_store.measure(source).broken
-
-
-def keep_usable(source: Source, *, broken_images: str, broken: list[tuple[str, str]] | None = None) -> Source:
-    """Checks every image of a source before work begins.
+def keep_usable(source: Source, broken: list[tuple[str, str]], *, broken_images: str) -> Source:
+    """Refuses or leaves out broken images.
 
     Args:
       source: the images.
+      broken: (name, reason) of each broken image, see `image_store.measure`.
       broken_images: "stop" or "skip".
-      broken: what `check` has found, if it has been called already.
 
     Returns:
-      The source itself if every image can be used; with "skip", else, a source without the broken ones.
+      The source itself if no image is broken; else, with "skip", a source without the broken images.
 
     Raises:
-      UserError: with "stop", if images are broken: the message lists all of them; with "skip", if none is left.
+      UserError: with "stop", if images are broken: the message lists all of them; with "skip", if no image is left.
+      ValueError: if `broken_images` is neither.
     """
     if broken_images not in BROKEN_IMAGES:
         raise ValueError(f"broken_images must be one of {', '.join(BROKEN_IMAGES)}; got {broken_images!r}.")
-    broken = check(source) if broken is None else broken
     if not broken:
         return source
     if broken_images == "stop":
@@ -79,7 +70,7 @@ def keep_usable(source: Source, *, broken_images: str, broken: list[tuple[str, s
 
 
 def steps_per_epoch(source: Source, batch_size: int) -> int:
-    """Returns the number of whole batches in a source; the rest of an epoch is dropped, another rest in each epoch.
+    """Returns the number of full batches in an epoch. The remaining images are dropped; they differ between epochs.
 
     Raises:
       ValueError: unless 1 <= batch_size <= number of images.
@@ -92,10 +83,10 @@ def steps_per_epoch(source: Source, batch_size: int) -> int:
 def training_batches(source: Source, *, batch_size: int, seed: int, resize: int, crop: int, horizontal_flip: bool,
                      random_crop: bool = True, cache: str = "none", cache_dir: str = "", first_step: int = 0,
                      share: Share = ALL) -> tf.data.Dataset:
-    """Makes the endless sequence of a process's training batches, from a global step on.
+    """Makes the endless sequence of the training batches of a process, from a global step on.
 
-    Row i of the global batch of B examples belongs to replica i // (B / total). The sequence holds, for each step, the
-    part of each of the process's replicas in turn; what other processes train on is not read.
+    Row i of the global batch of B examples belongs to replica i // (B / total). For each step, the sequence holds one
+    batch for each replica of the process. Images of other processes are not read.
 
     Args:
       source: the images; boxes are not read.
@@ -103,20 +94,20 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
       seed: 0..2^31-1; order and augmentation are functions of it.
       resize: R, side in pixels to which images are resized.
       crop: C, side in pixels of the crop.
-      horizontal_flip: whether to mirror half of the images.
-      random_crop: whether crops lie anywhere, or in the centre.
-      cache: where every image is kept, decoded and resized (3 R^2 bytes each): "none" (nowhere), "memory", "disk", or
-        "auto" (memory where they need a quarter of what is free at most). The batches are the same either way.
-      cache_dir: folder of "disk".
-      first_step: the global step of the first batch; steps before it cost nothing.
-      share: the process's part of each batch.
+      horizontal_flip: whether to mirror images with probability 0.5.
+      random_crop: True for crops at random places, False for centre crops.
+      cache: where decoded and resized images are cached (3 R^2 bytes each): "none", "memory", "disk" or "auto", see
+        `image_cache.choose_kind`. The batches are the same with any cache.
+      cache_dir: folder of the cache "disk".
+      first_step: the global step of the first batch; the images of earlier steps are not read.
+      share: the part of the process in each batch.
 
     Returns:
       A dataset of {"image": float32 [b, C, C, 3] in 0..255, "mirrored": bool [b], "label": int32 [b], "index": int64
       [b], "key": int64 [b, 2]} with b = B / total; see `randomness.key`.
 
     Raises:
-      UserError: if memory or disk do not suffice for the cache.
+      UserError: if memory or disk have no room for the cache, or an image that goes into it is broken.
       ValueError: if an argument is out of range.
       OSError: if the cache can't be written.
     """
@@ -129,69 +120,70 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
     if share.local < 1 or not 0 <= share.first <= share.total - share.local or batch_size % share.total:
         raise ValueError(f"batch_size must be a multiple of the {share.total} replicas; got {batch_size} and {share}.")
     part, cache = batch_size // share.total, image_cache.choose_kind(cache, source, side=resize)
-    image = _images(source, resize, cache, cache_dir)
+    load_image = _image_loader(source, resize, cache, cache_dir)
     labels = main_memory.constant(source.labels, tf.int32)
 
-    def place(number, row):
-        """Returns epoch and index of a row of the process's batch with this number, counted over its replicas."""
+    def epoch_and_index(number, row):
+        """Returns the epoch and the index of the image in a row of the batch with this number in the sequence."""
         step, replica = number // share.local, share.first + number % share.local
         position = step % steps * batch_size + replica * part + row
         last = tf.constant(len(source) - 1, tf.int64)
         order = tf.stack([tf.constant(seed, tf.int64), step // steps])
         return step // steps, tf.random.experimental.index_shuffle(position, order, last)
 
-    def view_of(key, index):
+    def make_view(key, index):
         view = transforms.training_view(
             randomness.in_stream(key, "view"), resize=resize, crop=crop, horizontal_flip=horizontal_flip,
             random_crop=random_crop,
         )
-        return {"image": transforms.apply(image(index), view, resize=resize, crop=crop), "mirrored": view.flip}
+        image = transforms.apply(load_image(index), view, resize=resize, crop=crop)
+        return {"image": image, "mirrored": view.flip}
 
-    def example(number):
-        epoch, index = place(number // part, number % part)
+    def make_example(number):
+        epoch, index = epoch_and_index(number // part, number % part)
         key = randomness.key(seed, epoch, index)
-        return {**view_of(key, index), "label": labels[index], "index": index, "key": key}
+        return {**make_view(key, index), "label": labels[index], "index": index, "key": key}
 
-    def batch(number):
-        epoch, indices = place(number, tf.range(part, dtype=tf.int64))
+    def make_batch(number):
+        epoch, indices = epoch_and_index(number, tf.range(part, dtype=tf.int64))
         keys = randomness.key(seed, epoch, indices)
         signature = {"image": tf.TensorSpec([crop, crop, 3], tf.float32), "mirrored": tf.TensorSpec([], tf.bool)}
-        views = tf.map_fn(lambda one: view_of(*one), (keys, indices), fn_output_signature=signature)
+        views = tf.map_fn(lambda pair: make_view(*pair), (keys, indices), fn_output_signature=signature)
         return {**views, "label": tf.gather(labels, indices), "index": indices, "key": keys}
 
     if cache != "none":
-        # Whole batches in one call: about three times as fast as one dataset element per image.
-        dataset = image_store.parallel_map(tf.data.Dataset.range(first_step * share.local, tf.int64.max), batch)
+        # One call for a whole batch is about three times as fast as one dataset element per image.
+        dataset = image_store.parallel_map(tf.data.Dataset.range(first_step * share.local, tf.int64.max), make_batch)
     else:
         numbers = tf.data.Dataset.range(first_step * share.local * part, tf.int64.max)
-        dataset = image_store.parallel_map(numbers, example)
+        dataset = image_store.parallel_map(numbers, make_example)
         dataset = dataset.batch(part, drop_remainder=True)
     return with_prefetch(dataset)
 
 
 def with_prefetch(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns the data set of batches with what all of them need: a fixed order, and work ahead."""
+    """Returns the dataset of batches with a deterministic order and prefetching."""
     options = tf.data.Options()
     options.deterministic = True
-    # They copy captured tensors: a cache in memory would be there twice, one on disk would be read into memory whole.
+    # These optimizations copy captured tensors: they would duplicate a cache in memory, and load all of one on disk.
     options.experimental_optimization.apply_default_optimizations = False
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-def _images(source: Source, resize: int, cache: str, cache_dir: str) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from an image's index to uint8 [H, W, 3]: as it is decoded, or resized already."""
+def _image_loader(source: Source, resize: int, cache: str, cache_dir: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from an image's index to uint8 [H, W, 3]: of the original size, or cached and resized."""
     if cache == "none":
         read = image_store.reader(source)
-        return lambda index: decoding.decode(read(index))  # a view is resized alone, not the whole image
+        return lambda index: decoding.decode(read(index))  # `transforms.apply` resizes only the view
     try:
         return image_cache.open_cache(source, side=resize, kind=cache, folder=cache_dir)
     except tf.errors.OpError as error:
-        if broken := check(source):
+        if broken := image_store.measure(source).broken:
             raise UserError(_report(broken, source)) from error
         raise
 
 
 def _report(broken: list[tuple[str, str]], source: Source) -> str:
-    """Lists broken images, one a line."""
-    lines = "".join(f"\n  {name}: {why}" for name, why in broken)
+    """Lists broken images, one per line."""
+    lines = "".join(f"\n  {name}: {reason}" for name, reason in broken)
     return f"{len(broken)} of {len(source)} images cannot be used:{lines}"

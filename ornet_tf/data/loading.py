@@ -1,31 +1,39 @@
-"""Loads the splits of a configured data set, looks at their images, and makes evaluation batches of them."""
+"""Loads and checks the splits of the configured data set, and makes their evaluation batches."""
 from __future__ import annotations
 
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from ornet_tf import registry
-from ornet_tf.data import checked_images
-from ornet_tf.data.evaluation_pipeline import evaluation_batches as batches_of_truth
+from ornet_tf.data import checked_images, evaluation_pipeline
 from ornet_tf.data.source import Source
 from ornet_tf.errors import UserError
 
 
 def load_source(config: ConfigDict, split: str) -> Source:
-    """Loads a split of the configured data set without looking at its images."""
+    """Loads a split of the configured data set without checking its images."""
     return registry.find("datasets", config.dataset.name)(split, **config.dataset.options.to_dict())
 
 
 def load_split(config: ConfigDict, split: str) -> Source:
-    """Loads a split of the configured data set and checks its images, and boxes and masks that evaluation needs."""
+    """Loads and checks a split of the configured data set; see `load_checked`."""
     return load_checked(config, split).source
 
 
-def load_checked(config: ConfigDict, split: str, known: dict[str, dict] | None = None) -> checked_images.Checked:
-    """Does what `load_split` does, and returns what else is known then; see `checked_images.check` for `known`."""
+def load_checked(config: ConfigDict, split: str, records: dict[str, dict] | None = None) -> checked_images.Checked:
+    """Loads a split of the configured data set and checks its images, and the boxes and masks that evaluation needs.
+
+    Args:
+      config: the whole configuration.
+      split: the name of the split.
+      records: the results of earlier checks, see `checked_images.check`.
+
+    Raises:
+      UserError: if the split is empty or can't be used.
+    """
     source = load_source(config, split)
     if not len(source):
-        raise UserError(f"config.dataset: the {split} split of {config.dataset.name} is empty.")
+        raise UserError(f"config.dataset: expected images in the {split} split of {config.dataset.name}, got none.")
     options = config.evaluation
     return checked_images.check(
         source,
@@ -33,12 +41,12 @@ def load_checked(config: ConfigDict, split: str, known: dict[str, dict] | None =
         broken_images=config.input.broken_images,
         metrics=options.metrics,
         is_measured=split in (options.split, options.threshold_split),
-        known=known,
+        records=records,
     )
 
 
 def evaluation_batches(config: ConfigDict, source: Source) -> tf.data.Dataset:
-    """Returns the batches of `source` in the evaluation view."""
-    return batches_of_truth(
+    """Returns the batches of `source` in the evaluation view, see `evaluation_pipeline.evaluation_batches`."""
+    return evaluation_pipeline.evaluation_batches(
         source, batch_size=config.evaluation.batch_size, resize=config.input.resize, crop=config.input.crop
     )

@@ -1,7 +1,7 @@
-"""The EXIF orientation of JPEG files without TensorFlow, by the rules of `exif`, which reads it inside the graph.
+"""Reads and undoes the EXIF orientation of JPEG files without TensorFlow, by the same rules as `exif` in the graph.
 
-The one orientation that counts is that of the first entry of the tag, in the first directory of the first EXIF segment.
-What is stated elsewhere (XMP, a second segment, the eXIf chunk of a PNG) is not read.
+The orientation is the first entry with its tag in the first directory of the first EXIF segment. Other places (XMP, a
+second segment, the eXIf chunk of a PNG) are not read.
 """
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def read_orientation(file: BinaryIO) -> int:
       file: the file, at its start.
 
     Returns:
-      1..8; 1 (upright) if it is no JPEG, states none or states it in a malformed way.
+      1..8; 1 (upright) if the file is no JPEG, or its orientation is missing or malformed.
 
     Raises:
       OSError: if the file can't be read.
     """
     for marker, span, content in _segments(file):
         if marker == APP1 and content == NAME:
-            return _of_tiff(file.read(max(span - 10, 0)))
+            return _tiff_orientation(file.read(max(span - 10, 0)))
     return 1
 
 
-def stored_size(file: BinaryIO) -> tuple[int, int] | None:
-    """Reads the height and width of a JPEG file, as it is stored, from its first bytes; None if it states none.
+def read_stored_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Reads the height and width of the stored image from the first bytes of a JPEG file; None if it has no size.
 
-    Unlike Pillow's, this reader takes any size, and files whose tables are damaged.
+    Unlike Pillow, it accepts any size, and files with damaged tables.
 
     Args:
       file: the file, at its start.
@@ -67,9 +67,10 @@ def stored_size(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
-    """Yields the marker, the length with the marker, and the first 6 bytes of content of each segment of a JPEG file.
+    """Yields the marker, the length with marker, and the first 6 bytes of content of each segment of a JPEG file.
 
-    The file is then behind these 6 bytes. It ends at the image data, and where the file is malformed.
+    After each yield, the position of the file is behind these 6 bytes. The iteration ends at the image data, or where
+    the file is malformed.
     """
     if file.read(2) != bytes([0xFF, START]):
         return
@@ -91,13 +92,13 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
             at += span
 
 
-def _of_tiff(data: bytes) -> int:
+def _tiff_orientation(data: bytes) -> int:
     """Reads the orientation from the first directory of EXIF data (a TIFF structure)."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None:
         return 1
     size = len(data)
-    padded = data + bytes(16)  # every read below stays inside, whatever is stated
+    padded = data + bytes(16)  # so that every read below stays inside
     first = min(*struct.unpack_from(f"{order}I", padded, 4), size)
     (stated,) = struct.unpack_from(f"{order}H", padded, first)
     start = first + 2
@@ -110,21 +111,21 @@ def _of_tiff(data: bytes) -> int:
 
 
 def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Undoes an orientation, 1..8: the upright image of a stored one; the same object if it is upright."""
+    """Undoes an orientation, 1..8; returns the same object if the image is upright."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def turn_boxes_upright(boxes: np.ndarray, orientation: int, *, height: float, width: float) -> np.ndarray:
-    """Turns boxes along with their image.
+    """Converts boxes of the stored image to boxes of the upright image.
 
     Args:
-      boxes: floating point [M, 4] (ymin, xmin, ymax, xmax), half-open, of the image as it is stored.
+      boxes: floating point [M, 4] (ymin, xmin, ymax, xmax), half-open, in the frame of the stored image.
       orientation: 1..8.
-      height: of the stored image, in the unit of the boxes.
-      width: the same.
+      height: height of the stored image, in the unit of the boxes.
+      width: width of the stored image, in the unit of the boxes.
 
     Returns:
-      [M, 4] of the upright image, of the same type.
+      [M, 4] in the frame of the upright image, of the same type.
     """
     ymin, xmin, ymax, xmax = boxes.T
     if orientation > 4:

@@ -1,4 +1,4 @@
-"""What Pillow raises for files of strangers: its readers meet damage in many places and promise no class of errors."""
+"""The errors that Pillow raises for damaged files: it documents none, and its readers fail in many places."""
 from __future__ import annotations
 
 import struct
@@ -6,9 +6,9 @@ import zlib
 
 from PIL import Image
 
-# For headers, pixels and metadata (EXIF, dpi, text, animation) that can't be read. OSError stands for most of it, and
-# for a file that is not there; the others are what its parsers run into. TypeError, for one, where a resolution has a
-# denominator of another type.
+# Raised for headers, pixels and metadata (EXIF, dpi, text, animation) that can't be read. Most are OSError, as is a
+# missing file; the others come from Pillow's parsers. An example: TypeError, for a resolution whose denominator has
+# another type.
 UNREADABLE = (
     ArithmeticError,
     AssertionError,

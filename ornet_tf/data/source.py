@@ -1,4 +1,4 @@
-"""One split of a data set: `Source`, which every data set plug-in returns."""
+"""Defines `Source`, one split of a data set, which every data set plug-in returns."""
 from __future__ import annotations
 
 import collections
@@ -13,23 +13,23 @@ SPLITS = ("train", "validation", "test")
 
 
 class MissingSplit(UserError):
-    """The data set is all right but has no such split, or no images in it."""
+    """A data set, otherwise correct, that lacks the split or has no images in it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """One split of a data set: where its images are and what is known of them.
+    """One split of a data set: its images, labels, boxes and masks.
 
     Attributes:
       class_names: the K class names; label i means `class_names[i]`.
       images: for each of the N images its file path (str) or its encoded file (bytes); one kind per source.
       names: N short, unique names for reports, such as the path below the data set's folder.
-      labels: int32 [N].
+      labels: int32 [N], in 0..K-1.
       boxes: for each image float32 [M_i, 4] (ymin, xmin, ymax, xmax; half-open, in pixels of the upright original
-        image); M_i may be 0. None where the split has no boxes. Training never reads them.
-      masks: for each image the path (str) or the encoded file (bytes) of a mask, JPEG or PNG of the image's shape:
-        what is brighter than half of the range is object. An image whose path names no file has none. None where the
-        split has none. Training never reads them.
+        image); M_i may be 0. None if the split has no boxes. Training never reads them.
+      masks: for each image the path (str) or the encoded file (bytes) of a mask, a JPEG or PNG of the image's size:
+        pixels brighter than half of the range are object. An image whose mask file does not exist has no mask. None if
+        the split has no masks. Training never reads them.
     """
 
     class_names: Sequence[str]
@@ -45,9 +45,9 @@ class Source:
             value = getattr(self, field)
             if value is not None and len(value) != count:
                 raise ValueError(f"Source.{field} has {len(value)} entries for {count} images.")
-        if len(set(self.names)) != count:  # images that can't be used are left out by their names
+        if len(set(self.names)) != count:  # broken images are left out by their names
             twice = next(name for name, times in collections.Counter(self.names).items() if times > 1)
-            raise UserError(f"The data set names the image {twice!r} twice: expected each name once in a split.")
+            raise UserError(f"The data set: expected each image name once in a split, got {twice!r} twice.")
         if count and not 0 <= int(np.min(self.labels)) <= int(np.max(self.labels)) < len(self.class_names):
             raise ValueError(f"Source.labels must lie in 0..{len(self.class_names) - 1}.")
 
@@ -66,9 +66,9 @@ class Source:
         )
 
     def padded_boxes(self) -> np.ndarray:
-        """Returns the boxes in pixels, padded with zeros: float32 [N, M, 4], M the most of an image and at least 1."""
+        """Returns the boxes padded with zeros: float32 [N, M, 4]; M is the largest number of an image, at least 1."""
         boxes = self.boxes if self.boxes is not None else [()] * len(self)
         padded = np.zeros([len(self), max([len(rows) for rows in boxes] + [1]), 4], np.float32)
-        for row, some in zip(padded, boxes):
-            row[: len(some)] = np.reshape(some, [-1, 4])
+        for row, image_boxes in zip(padded, boxes):
+            row[: len(image_boxes)] = np.reshape(image_boxes, [-1, 4])
         return padded

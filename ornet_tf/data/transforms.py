@@ -1,7 +1,7 @@
-"""Views: the part of an image that the network sees. One view moves the image, its boxes and its mask.
+"""Makes views, the parts of images that the network gets, and applies them to images, boxes and masks.
 
-An image is resized to R x R (its aspect is not kept), then a C x C square is cut out of it: the centre one for
-evaluation, a random one, perhaps mirrored, for training.
+An image is resized to R x R (its aspect ratio is not kept) and then cropped to C x C: at the centre for evaluation, at
+a random place, possibly mirrored, for training.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class View(typing.NamedTuple):
       left: scalar float32, the left edge.
       height: scalar float32.
       width: scalar float32.
-      flip: scalar bool, whether the part is mirrored left to right after it is cut out.
+      flip: scalar bool, whether the crop is mirrored left to right.
     """
 
     top: tf.Tensor
@@ -29,7 +29,11 @@ class View(typing.NamedTuple):
 
 
 def evaluation_view(*, resize: int, crop: int) -> View:
-    """Returns the centre crop (rounded towards the upper left) of `crop` pixels of an image of `resize` pixels.
+    """Returns the view of the centre crop, rounded towards the upper left.
+
+    Args:
+      resize: side of the resized image, in pixels.
+      crop: side of the crop, in pixels.
 
     Raises:
       ValueError: unless 1 <= crop <= resize.
@@ -43,14 +47,14 @@ def evaluation_view(*, resize: int, crop: int) -> View:
 def training_view(
     seed: tf.Tensor, *, resize: int, crop: int, horizontal_flip: bool, random_crop: bool = True
 ) -> View:
-    """Draws a view: a crop at one of the (resize - crop + 1)^2 whole-pixel places, all as likely, mirrored or not.
+    """Draws a random view: a crop at any of the (resize - crop + 1)^2 whole-pixel places with equal probability.
 
     Args:
       seed: int32 or int64 [2]; the view is a function of it alone.
       resize: side of the resized image, in pixels.
       crop: side of the crop, in pixels.
       horizontal_flip: whether to mirror with probability 0.5.
-      random_crop: False for the crop of `evaluation_view`, mirrored or not.
+      random_crop: False for the centre crop of `evaluation_view`.
 
     Raises:
       ValueError: unless 1 <= crop <= resize.
@@ -66,7 +70,7 @@ def training_view(
 
 
 def apply(image: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:
-    """Returns the view of an image as the network gets it.
+    """Resizes and crops an image to a view, the network's input.
 
     Args:
       image: uint8 [H, W, 3].
@@ -79,14 +83,14 @@ def apply(image: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:
     """
     start = tf.cast(tf.round(tf.stack([view.top, view.left]) * resize), tf.int32)
     part = _part_of_resized(image, start, resize=resize, crop=crop)
-    part = tf.cond(view.flip, lambda: tf.reverse(part, [1]), lambda: part)  # a reversal along no axis moves pixels, too
+    part = tf.cond(view.flip, lambda: tf.reverse(part, [1]), lambda: part)
     return tf.cast(part, tf.float32)
 
 
 def resize_image(image: tf.Tensor, side: int) -> tf.Tensor:
-    """Resizes an image to `side` x `side`: bilinear, antialiased, as Pillow's BILINEAR.
+    """Resizes an image to `side` x `side` with an antialiased bilinear filter, as Pillow's BILINEAR.
 
-    The result is rounded to whole grey levels as Pillow's is: an image that was kept resized is the same image.
+    The result is rounded to whole grey levels as Pillow's is, so that cached images equal those resized on the fly.
 
     Args:
       image: uint8 [H, W, 3].
@@ -99,7 +103,7 @@ def resize_image(image: tf.Tensor, side: int) -> tf.Tensor:
 
 
 def _part_of_resized(image: tf.Tensor, start: tf.Tensor, *, resize: int, crop: int) -> tf.Tensor:
-    """Returns the same as `resized(image, resize)[top:top + crop, left:left + crop]`, to the last bit.
+    """Returns `resize_image(image, resize)[top:top + crop, left:left + crop]`, to the last bit.
 
     Args:
       image: uint8 [H, W, 3].
@@ -114,9 +118,9 @@ def _part_of_resized(image: tf.Tensor, start: tf.Tensor, *, resize: int, crop: i
         return tf.slice(image, tf.concat([start, [0]], 0), [crop, crop, 3])
     size = tf.shape(image)[:2]
     scale = resize / tf.cast(size, tf.float32)
-    # The operation computes where a pixel comes from as (place + 0.5) / scale - start / scale, in float32. If nothing
-    # is rounded on the way, the part is computed alone; else, along that axis, the whole image, which is cut then.
-    is_exact = _steps_are_exact(size, scale, resize)
+    # The op computes the source position of a pixel as (place + 0.5) / scale - start / scale, in float32. Along an axis
+    # where this is exact, only the part is computed. Else the whole axis is computed and then cropped.
+    is_exact = _has_exact_positions(size, scale, resize)
     skipped = tf.where(is_exact, start, 0)
     pixels = tf.raw_ops.ScaleAndTranslate(
         images=image[tf.newaxis],
@@ -130,11 +134,11 @@ def _part_of_resized(image: tf.Tensor, start: tf.Tensor, *, resize: int, crop: i
     return tf.saturate_cast(tf.round(pixels), tf.uint8)
 
 
-def _steps_are_exact(size: tf.Tensor, scale: tf.Tensor, resize: int) -> tf.Tensor:
-    """Returns for each axis whether float32 holds each place of a resized pixel in the image; bool [2].
+def _has_exact_positions(size: tf.Tensor, scale: tf.Tensor, resize: int) -> tf.Tensor:
+    """Returns for each axis whether float32 represents all source positions of resized pixels exactly; bool [2].
 
-    These places are multiples of size / (2 resize): with `resize` a power of two they need no more bits than the 24 of
-    float32 while 2 resize size is at most 2^24, if only the inverse of the rounded scale is not rounded wrongly.
+    The positions are multiples of size / (2 resize). They fit the 24 bits of float32 if `resize` is a power of two,
+    2 resize size <= 2^24, and the inverse of the rounded scale rounds to size / resize.
     """
     if resize & (resize - 1):
         return tf.constant([False, False])
@@ -144,7 +148,7 @@ def _steps_are_exact(size: tf.Tensor, scale: tf.Tensor, resize: int) -> tf.Tenso
 
 
 def apply_to_mask(mask: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:
-    """Returns the view of a mask, each pixel the one of the mask that it begins in: OpenCV's INTER_NEAREST.
+    """Resizes and crops a mask to a view; source positions are rounded down, as by OpenCV's INTER_NEAREST.
 
     Args:
       mask: any type [H, W].
@@ -164,21 +168,21 @@ def apply_to_mask(mask: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.
 
 
 def boxes_into_view(boxes: tf.Tensor, view: View) -> tf.Tensor:
-    """Moves boxes from the image into a view.
+    """Converts boxes in the frame of the image to the frame of a view.
 
     Args:
       boxes: float32 [..., 4], ymin xmin ymax xmax in fractions of the image.
       view: the view.
 
     Returns:
-      float32 [..., 4], ymin xmin ymax xmax in fractions of the view; not clipped, so they can lie outside 0..1.
+      float32 [..., 4], ymin xmin ymax xmax in fractions of the view, not clipped to 0..1.
     """
     boxes = (boxes - _corner(view)) / _extent(view)
     return tf.where(view.flip, _mirrored(boxes), boxes)
 
 
 def boxes_out_of_view(boxes: tf.Tensor, view: View) -> tf.Tensor:
-    """Moves boxes from a view back into the image; the inverse of `boxes_into_view`.
+    """Converts boxes in the frame of a view to the frame of the image; the inverse of `boxes_into_view`.
 
     Args:
       boxes: float32 [..., 4], ymin xmin ymax xmax in fractions of the view.

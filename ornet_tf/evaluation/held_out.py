@@ -19,7 +19,7 @@ def load(config: ConfigDict, split: str) -> Checked:
       UserError: if it has none then, or some of all these can't be used.
     """
     checked = loading.load_checked(config, split)
-    needing = masks.metrics_with_masks(config.evaluation.metrics)
+    needing = masks.metrics_that_need_masks(config.evaluation.metrics)
     if needing and checked.source.masks is None:
         raise UserError(
             f"config.evaluation.metrics: {needing[0]} needs masks, and the {split} split of {config.dataset.name} "

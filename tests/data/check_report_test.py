@@ -1,4 +1,4 @@
-"""The report on a data set: what is counted, what is found broken, and how the program ends."""
+"""The report on a data set: its numbers, its problems, and the exit status of the program."""
 import json
 import pathlib
 import subprocess
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ornet_tf import config as ornet
-from ornet_tf.data import box_check, check_report
+from ornet_tf.data import check_report
 from ornet_tf.data.source import Source
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def tree(tmp_path, encode):
-    """A folder of images with split folders: two broken files, boxes of every kind, one image in two splits."""
+    """A folder of images with split folders: three broken files, boxes of every kind, one image in two splits."""
     def image(seed, kind="PNG", **options):
         return encode(np.random.default_rng(seed).integers(0, 256, (30, 40, 3), np.uint8), kind, **options)
 
@@ -33,8 +33,8 @@ def tree(tmp_path, encode):
     rows = [
         "crane/f.png,0,0,40,30", "crane/f.png,-1,0,20,30.5",  # the whole image; outside by a pixel at most
         "crane/g.png,0,0,41.5,30", "crane/g.png,5,28,10,33",  # outside by 1.5 and by 3 pixels
-        "wren/i.jpg,0,0,30,40",  # upright it is 40 high and 30 wide
-        "wren/j.png,0,0,999,999",  # of an image without size
+        "wren/i.jpg,0,0,30,40",  # the upright image is 40 high and 30 wide
+        "wren/j.png,0,0,999,999",  # the size of this image is unknown
     ]  # fmt: skip
     (tmp_path / "test" / "boxes.csv").write_text("\n".join(["file,xmin,ymin,xmax,ymax", *rows]))
     return tmp_path
@@ -69,30 +69,19 @@ def test_a_report_holds_counts_broken_files_and_wrong_boxes(tree):
     assert report["problems"] == 2 + 1 + 2 + 1
 
 
-def test_boxes_without_area_are_found_whatever_they_hold():
-    boxes = [[[3, 3, 3, 9]], [[5, 6, 4, 8], [0, 0, 1, 1]], [[0, 0, np.nan, 2]], []]
-    boxes = [np.array(rows, np.float32).reshape(-1, 4) for rows in boxes]
-    source = Source(["a"], [b""] * 4, list("abcd"), np.zeros(4, np.int32), boxes)
-    found = box_check.examine(source, np.full([4, 2], 10))
-    assert [one["name"] for one in found["no_area"]] == ["a", "b", "c"]
-    assert (found["boxes"], found["without"], found["outside"]) == (4, ["d"], [])
-    empty = box_check.examine(source.select([3]), np.full([1, 2], 10))
-    assert empty == {"boxes": 0, "without": ["d"], "no_area": [], "outside": []}
-
-
-def test_only_content_makes_a_duplicate(tmp_path):
+def test_duplicates_are_found_by_content(tmp_path):
     files = {"a": b"one", "b": b"two", "c": b"three"}
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     paths = [str(tmp_path / name) for name in (*files, "missing")]
     train = Source(["x"], paths, ["a", "b", "c", "missing"], np.zeros(4, int))
-    # As long as b, twice c, and what is in no other split, twice.
-    others = Source(["x"], [b"owt", b"three", b"three", b"four!!", b"four!!"], list("pqrst"), np.zeros(5, int))
-    assert check_report.find_duplicates({"train": train, "test": others}) == [["train/c", "test/q", "test/r"]]
+    # The length of b with other content; c twice; a file twice that is in no other split.
+    test = Source(["x"], [b"owt", b"three", b"three", b"four!!", b"four!!"], list("pqrst"), np.zeros(5, int))
+    assert check_report.find_duplicates({"train": train, "test": test}) == [["train/c", "test/q", "test/r"]]
     assert check_report.find_duplicates({"train": train}) == []
 
 
-def test_the_text_names_what_is_wrong_and_shortens_long_lists(tree):
+def test_the_text_names_problems_and_shortens_long_lists(tree):
     text = check_report.as_text(check_report.check_splits(config_of(tree), duplicates=True))
     for line in (
         "train: 5 images, 2 classes (smallest 'crane' with 2, largest 'wren' with 3)",
@@ -130,7 +119,7 @@ def run(tmp_path, *arguments):
 
 
 @pytest.mark.slow
-def test_the_program_reports_and_its_status_says_whether_something_is_broken(tmp_path, tree, encode):
+def test_the_exit_status_of_the_program_is_1_if_there_are_problems(tmp_path, encode):
     good = encode(np.zeros([8, 8, 3], np.uint8))
     (tmp_path / "images" / "train" / "wren").mkdir(parents=True)
     (tmp_path / "images" / "train" / "wren" / "1.png").write_bytes(good)

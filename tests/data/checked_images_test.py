@@ -1,4 +1,4 @@
-"""What is remembered of a split that was looked at, and what is looked at anew. More of it: tests/build_test.py."""
+"""The records of earlier checks: which images and boxes are checked again."""
 import numpy as np
 import pytest
 
@@ -19,38 +19,38 @@ def source(tmp_path, encode):
     return Source(["a"], list(map(str, paths)), [path.name for path in paths], np.zeros(4, int), boxes)
 
 
-def check(source, known, **options):
-    return checked_images.check(source, "test", **{"broken_images": "skip", "known": known, **options})
+def check(source, records, **options):
+    return checked_images.check(source, "test", **{"broken_images": "skip", "records": records, **options})
 
 
-def boxed(source, box):
+def with_first_box(source, box):
     boxes = [np.array([box], np.float32), *source.boxes[1:]]
     return Source(source.class_names, source.images, source.names, source.labels, boxes)
 
 
-def test_digests_are_of_the_images_that_are_left_and_not_computed_twice(source):
-    known = {}
-    first, second = check(source, known), check(source, known)
+def test_usable_images_have_digests_that_are_not_computed_twice(source):
+    records = {}
+    first, second = check(source, records), check(source, records)
     assert first.source.names == second.source.names == ["0.png", "1.png", "3.png"]
     assert len(set(first.digests.tolist())) == 3 and 0 not in first.digests
     assert second.digests is None and second.fingerprint == first.fingerprint
 
 
-def test_boxes_are_checked_again_when_they_change_without_decoding(source, caplog):
-    known = {}
-    wrong = boxed(source, [0, 0, 300, 400])
-    with pytest.raises(ValueError, match="1 of 3 boxes of the test split cannot be right: 1 end outside"):
-        check(wrong, known)
-    assert check(source, known).digests is not None  # nothing was remembered of what was refused
+def test_changed_boxes_are_checked_again_without_decoding(source):
+    records = {}
+    wrong = with_first_box(source, [0, 0, 300, 400])
+    with pytest.raises(ValueError, match="1 of 3 boxes of the test split .* 1 end outside"):
+        check(wrong, records)
+    assert check(source, records).digests is not None  # a failed check is not recorded
     for _ in range(2):
-        with pytest.raises(ValueError, match="cannot be right"):
-            check(wrong, known)
-    assert check(boxed(source, [1, 1, 30, 40]), known).digests is None
+        with pytest.raises(ValueError, match="1 of 3 boxes"):
+            check(wrong, records)
+    assert check(with_first_box(source, [1, 1, 30, 40]), records).digests is None
 
 
-def test_boxes_by_which_nothing_is_measured_are_not_looked_at(source):
-    known = {}
-    wrong = boxed(source, [0, 0, 300, 400])
-    assert len(check(wrong, known, is_measured=False).source) == 3
-    with pytest.raises(ValueError, match="cannot be right"):
-        check(wrong, known)
+def test_boxes_that_are_no_ground_truth_are_not_checked(source):
+    records = {}
+    wrong = with_first_box(source, [0, 0, 300, 400])
+    assert len(check(wrong, records, is_measured=False).source) == 3
+    with pytest.raises(ValueError, match="1 of 3 boxes"):
+        check(wrong, records)

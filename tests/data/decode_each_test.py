@@ -1,4 +1,4 @@
-"""`images.decode_each` against `images.decode`: what one file is costs no other row."""
+"""`decoding.decode_each` against `decoding.decode`: a broken file affects no other row."""
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,7 +17,7 @@ def view(pixels):
 
 @pytest.fixture(scope="module", name="each")
 def _each():
-    """`decode_each` in a graph that does not know the number of files."""
+    """`decode_each` in a graph for any number of files."""
     spec = [tf.TensorSpec([None], tf.string)]
     return tf.function(lambda files: decoding.decode_each(files, view, [SIDE, SIDE, 3]), input_signature=spec)
 
@@ -34,7 +34,7 @@ def _good():
 
 
 def refused():
-    """Every kind of file that can't be read, and its words."""
+    """Files of every kind that can't be decoded, with the reasons."""
     rng = np.random.default_rng(4)
     jpeg = broken_files.encode(broken_files.image(rng, 30, 40), "JPEG", progressive=True)
     png = broken_files.encode(broken_files.image(rng, 30, 40), "PNG")
@@ -63,16 +63,16 @@ def refused():
 
 
 def unread_kinds(jpeg):
-    """JPEG files of kinds that no decode op reads, also behind metadata with a thumbnail of an ordinary kind."""
-    ordinary = "only baseline and progressive ones are read"
+    """JPEG files of unsupported kinds, also behind metadata with a thumbnail of a supported kind."""
+    supported = "only baseline and progressive ones are read"
     thumbnail = fierce_jpegs.segment(b"Exif\0\0" + fierce_jpegs.tiff(fierce_jpegs.entry(1)) + jpeg)
     return {
         broken_files.with_frame(jpeg, 0xC1, 12): "a JPEG with 12 bits per channel; only 8 are read",
         broken_files.with_frame(jpeg, 0xC2, 12): "a JPEG with 12 bits per channel; only 8 are read",
-        broken_files.with_frame(jpeg, 0xC3): f"a lossless JPEG; {ordinary}",
-        broken_files.with_frame(jpeg, 0xC3, 16): f"a lossless JPEG; {ordinary}",
-        broken_files.with_frame(jpeg, 0xCB): f"a lossless JPEG; {ordinary}",
-        broken_files.with_frame(jpeg, 0xC5): f"a hierarchical JPEG; {ordinary}",
+        broken_files.with_frame(jpeg, 0xC3): f"a lossless JPEG; {supported}",
+        broken_files.with_frame(jpeg, 0xC3, 16): f"a lossless JPEG; {supported}",
+        broken_files.with_frame(jpeg, 0xCB): f"a lossless JPEG; {supported}",
+        broken_files.with_frame(jpeg, 0xC5): f"a hierarchical JPEG; {supported}",
         broken_files.with_frame(jpeg, 0xC0, 9): "truncated or damaged JPEG",
         broken_files.with_frame(jpeg, 0xC1, 12)[:-400]: "a JPEG with 12 bits per channel; only 8 are read",
         fierce_jpegs.with_segments(broken_files.with_frame(jpeg, 0xC1, 12), thumbnail):
@@ -81,30 +81,30 @@ def unread_kinds(jpeg):
     }
 
 
-def test_good_files_are_what_decode_makes_of_them_to_the_bit(each, alone, good):
+def test_good_files_equal_the_output_of_decode(each, alone, good):
     values, status = each(tf.constant(good))
     assert set(status.numpy()) == {b""}
     for value, file in zip(values.numpy(), good):
         np.testing.assert_array_equal(value, alone(file))
 
 
-def test_all_kinds_of_broken_files_among_good_ones_keep_their_places(each, alone, good):
+def test_broken_files_among_good_ones_affect_no_other_row(each, alone, good):
     cases = [*refused().items(), *((file, "") for file in good[:12])]
     cases = [cases[i] for i in np.random.default_rng(5).permutation(len(cases))]
     values, status = each(tf.constant([file for file, _ in cases]))
-    assert [why.decode() for why in status.numpy()] == [why for _, why in cases]
-    for value, (file, why) in zip(values.numpy(), cases):
-        np.testing.assert_array_equal(value, 0 if why else alone(file))
+    assert [reason.decode() for reason in status.numpy()] == [reason for _, reason in cases]
+    for value, (file, reason) in zip(values.numpy(), cases):
+        np.testing.assert_array_equal(value, 0 if reason else alone(file))
 
 
-def test_words_are_those_of_reason():
-    for file, why in refused().items():
+def test_reasons_are_those_of_refusal_reason():
+    for file, reason in refused().items():
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
             decoding.decode(file)
-        assert decoding.refusal_reason(caught.value) == why
+        assert decoding.refusal_reason(caught.value) == reason
 
 
-def test_nothing_but_broken_files(each):
+def test_broken_files_only(each):
     files = list(refused())
     values, status = each(tf.constant(files))
     assert not values.numpy().any() and all(status.numpy())
@@ -112,15 +112,15 @@ def test_nothing_but_broken_files(each):
 
 
 def test_one_file_and_none(each, alone, good):
-    for file, why in ((good[1], b""), (good[2], b""), (b"x", b"neither JPEG nor PNG")):
+    for file, reason in ((good[1], b""), (good[2], b""), (b"x", b"neither JPEG nor PNG")):
         values, status = each(tf.constant([file]))
-        assert (values.shape, status.numpy().tolist()) == ((1, SIDE, SIDE, 3), [why])
-        np.testing.assert_array_equal(values[0], 0 if why else alone(file))
+        assert (values.shape, status.numpy().tolist()) == ((1, SIDE, SIDE, 3), [reason])
+        np.testing.assert_array_equal(values[0], 0 if reason else alone(file))
     values, status = each(tf.constant([], tf.string))
     assert (values.shape, status.shape, status.dtype) == ((0, SIDE, SIDE, 3), (0,), tf.string)
 
 
-def test_black_images_are_no_broken_ones(each):
+def test_black_images_are_not_broken(each):
     black = broken_files.encode(Image.new("RGB", (5, 4)), "PNG")
     _, status = each(tf.constant([black, b""]))
     assert status.numpy().tolist() == [b"", b"an empty file"]
@@ -129,7 +129,7 @@ def test_black_images_are_no_broken_ones(each):
 def test_turned_images_are_upright(each):
     pixels = np.zeros([SIDE, SIDE, 3], np.uint8)
     pixels[: SIDE // 2, : SIDE // 2] = 255  # the upper left corner
-    turned = {6: (0, 1), 3: (1, 1), 8: (1, 0), 1: (0, 0)}  # by the orientation: where it comes to lie, below, right
+    turned = {6: (0, 1), 3: (1, 1), 8: (1, 0), 1: (0, 0)}  # orientation: where that corner is, (below, right)
     files = []
     for orientation in turned:
         exif = Image.Exif()
@@ -142,20 +142,20 @@ def test_turned_images_are_upright(each):
         assert quarter[below, right] > 240 and quarter.sum() < 260
 
 
-def test_limits_are_those_that_are_given(alone):
+def test_limits_are_applied():
     small, large = broken_files.blank_png(30, 40), broken_files.blank_png(31, 40)
     long = broken_files.with_texts(small, 3)
     limits = {"max_pixels": 1200, "max_bytes": len(long) - 1}
     each = tf.function(lambda files: decoding.decode_each(files, view, [SIDE, SIDE, 3], **limits))
     _, status = each(tf.constant([large, small, long]))
-    assert [why.decode() for why in status.numpy()] == [
+    assert [reason.decode() for reason in status.numpy()] == [
         "31 x 40 pixels (height x width); at most 1200 are read",
         "",
         f"{len(long)} bytes; at most {len(long) - 1} are read",
     ]
 
 
-def test_a_saved_model_does_the_same_with_tensorflow_ops_alone(each, good, tmp_path):
+def test_a_saved_model_does_the_same_and_needs_no_python(each, good, tmp_path):
     module = tf.Module()
     module.each = each
     tf.saved_model.save(module, str(tmp_path))
@@ -168,8 +168,8 @@ def test_a_saved_model_does_the_same_with_tensorflow_ops_alone(each, good, tmp_p
     assert not {op for op in used if "Py" in op}
 
 
-def test_only_single_operations_are_prepared_in_each_call(each):
-    """A data set's function is made ready anew whenever it runs: that of a whole image took 100 times as long."""
+def test_only_single_operations_are_instantiated_in_each_call(each):
+    """The runtime instantiates a dataset's function in each call: decoding and resizing in it took 100 times as long."""
     graph = each.get_concrete_function().graph.as_graph_def()
     functions = {function.signature.name: function for function in graph.library.function}
     mapped = [

@@ -1,4 +1,4 @@
-"""Decoding against Pillow and hand-made files; the gate against what must not reach a decode op."""
+"""Decoding against Pillow and hand-made files; files that must not be decoded are refused."""
 import io
 import struct
 import zlib
@@ -30,7 +30,7 @@ def refusal_of(encoded, **limits):
 
 
 def png(pixels, depth, colour_type):
-    """A PNG file from the bytes of its rows, uint8 [H, bytes a row]; Pillow writes no 16-bit colour."""
+    """A PNG file from the bytes of its rows, uint8 [H, bytes per row]; Pillow writes no 16-bit colour."""
 
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -44,7 +44,7 @@ def png(pixels, depth, colour_type):
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "quality": 95}])
-def test_jpeg_is_what_pillow_decodes(colours, encode, mode, options):
+def test_jpeg_is_decoded_as_by_pillow(colours, encode, mode, options):
     encoded = encode(Image.fromarray(colours).convert(mode), "JPEG", **options)
     expected = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")).astype(int)
     decoded = decoding.decode(encoded).numpy()
@@ -54,13 +54,13 @@ def test_jpeg_is_what_pillow_decodes(colours, encode, mode, options):
 
 def test_cmyk_keeps_its_colours(colours, encode):
     decoded = decoding.decode(encode(Image.fromarray(colours).convert("CMYK"), "JPEG", quality=98)).numpy()
-    assert np.abs(decoded.astype(int) - colours).mean() < 2  # read without Adobe's inversion, it is off by 80
+    assert np.abs(decoded.astype(int) - colours).mean() < 2  # without Adobe's inversion, it is off by 80
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA"])
 def test_png_of_every_mode_is_exact(colours, encode, mode):
     image = Image.fromarray(colours).convert(mode)
-    if mode in ("LA", "RGBA"):  # what lies below a transparent pixel is kept
+    if mode in ("LA", "RGBA"):  # the colour of a transparent pixel is kept
         image.putalpha(Image.fromarray(np.arange(SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint8)))
     np.testing.assert_array_equal(decoding.decode(encode(image)).numpy(), np.asarray(image.convert("RGB")))
 
@@ -70,7 +70,7 @@ def test_16_bit_png_keeps_the_high_bytes(colour_type, channels):
     count = {0: 1, 2: 3, 4: 2, 6: 4}[colour_type]
     values = np.random.default_rng(3).integers(0, 2**16, (6, 5, count)).astype(">u2")
     decoded = decoding.decode(png(values.reshape(6, -1).view(np.uint8), 16, colour_type)).numpy()
-    # libpng rounds where it removes the low byte, or cuts it off, by version
+    # Some versions of libpng round, some drop the low byte.
     assert np.abs(decoded.astype(int) - values[..., channels].astype(int) / 257).max() <= 1
 
 
@@ -131,9 +131,9 @@ def operations(graph):
     return {node.op for nodes in [graph.node, *(f.node_def for f in graph.library.function)] for node in nodes}
 
 
-def test_no_decode_op_can_start_before_the_gate():
-    limits = decoding._decoder(file_checks.MAX_BYTES, file_checks.MAX_PIXELS)
-    graph = limits.get_concrete_function().graph.as_graph_def()
+def test_no_decode_op_can_start_before_the_checks():
+    decode = decoding._decoder(file_checks.MAX_BYTES, file_checks.MAX_PIXELS)
+    graph = decode.get_concrete_function().graph.as_graph_def()
     in_branches = {node.op for function in graph.library.function for node in function.node_def}
     assert not {name for name in in_branches if name.startswith("Decode")} - {"DecodeRaw"}
     nodes = {node.name: node for node in graph.node}
@@ -177,7 +177,7 @@ def test_reading_errors_have_short_reasons(tmp_path):
     assert decoding.refusal_reason(RuntimeError()) == "RuntimeError"
 
 
-def test_a_size_is_read_from_the_header_as_decoding_finds_it():
+def test_the_size_of_the_header_is_that_of_the_decoded_image():
     rng = np.random.default_rng(11)
     files = broken_files.good_files(rng)
     sizes = [decoding.read_size(tf.constant(file)).numpy().tolist() for file in files]

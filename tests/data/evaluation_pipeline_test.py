@@ -1,4 +1,4 @@
-"""The batches of evaluation: images, boxes and masks in one view."""
+"""The batches of evaluation: images, boxes and masks in the evaluation view."""
 import numpy as np
 import pytest
 from PIL import Image
@@ -64,7 +64,7 @@ def test_evaluation_boxes_are_moved_clipped_and_padded(images, encode):
             resized = box / [height, width, height, width] * RESIZE
             whole[image, row] = (resized - (RESIZE - CROP) / 2) / CROP
     expected = np.clip(whole, 0, 1)
-    expected[2, 0] = whole[2, 0]  # it stays truth, where nothing in the view can match it
+    expected[2, 0] = whole[2, 0]  # it stays ground truth, which no prediction in the view matches
     np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_allclose(batch["whole_boxes"], whole, atol=1e-6)
     assert whole[0, 1].tolist() != [0, 0, 1, 1]
@@ -74,15 +74,15 @@ def test_evaluation_boxes_are_moved_clipped_and_padded(images, encode):
 
 
 @pytest.mark.parametrize("resize", [RESIZE, CROP])
-def test_masks_are_in_the_view_of_the_image_by_nearest_neighbours(images, encode, resize):
+def test_masks_are_resized_and_cropped_as_their_images(images, encode, resize):
     grey = [image[..., 0] for image in images]
     source = source_of([encode(image) for image in images], masks=[encode(mask) for mask in grey])
     found = np.concatenate([batch["mask"] for batch in evaluation(source, resize=resize)])
     assert (found.dtype, found.shape) == (np.uint8, (10, CROP, CROP))
-    for mask, of_view in zip(grey, found):
+    for mask, view in zip(grey, found):
         start = (resize - CROP) // 2
         rows, columns = ((start + np.arange(CROP)) * side // resize for side in mask.shape)
-        np.testing.assert_array_equal(of_view, mask[rows][:, columns] > 127)
+        np.testing.assert_array_equal(view, mask[rows][:, columns] > 127)
     batch = evaluation(source.select([4, 2]))[0]
     np.testing.assert_array_equal(batch["mask"][1], evaluation(source)[0]["mask"][2])
 
@@ -94,11 +94,11 @@ def test_masks_are_resized_as_by_opencv(encode):
         mask = np.uint8(255 * (rng.random(shape) < 0.5))
         source = source_of([encode(np.zeros([*shape, 3], np.uint8))], masks=[encode(mask)])
         found = evaluation(source, resize=224, crop=224)[0]["mask"][0]
-        wanted = cv2.resize(mask / 255.0, (224, 224), interpolation=cv2.INTER_NEAREST) > 0.5
-        np.testing.assert_array_equal(found, wanted)
+        expected = cv2.resize(mask / 255.0, (224, 224), interpolation=cv2.INTER_NEAREST) > 0.5
+        np.testing.assert_array_equal(found, expected)
 
 
-def test_masks_of_another_number_than_images_are_refused():
+def test_another_number_of_masks_than_images_is_refused():
     with pytest.raises(ValueError, match="Source.masks has 1 entries for 2 images"):
         source_of([b"a", b"b"], masks=[b"c"])
 

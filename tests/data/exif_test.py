@@ -68,7 +68,7 @@ def test_exif_orientation_is_undone(colours, encode, orientation, order):
 @pytest.mark.parametrize(
     "data, expected",
     [
-        (exif_data(6, kind=4), 6),  # a long instead of a short
+        (exif_data(6, kind=4), 6),  # LONG instead of SHORT
         (exif_data(6, ">", kind=4), 6),
         (exif_data(8, before=0), 8),
         (exif_data(8, before=30, first=100), 8),
@@ -82,7 +82,7 @@ def test_exif_orientation_is_undone(colours, encode, orientation, order):
         (b"XX" + exif_data(6)[2:], 1),
         (b"II+\0" + exif_data(6)[4:], 1),
         (exif_data(6)[:4] + b"\xff\xff\xff\xff" + exif_data(6)[8:], 1),  # the directory lies far outside
-        (exif_data(6)[:8] + b"\xff\xff" + exif_data(6)[10:], 6),  # more entries stated than there are
+        (exif_data(6)[:8] + b"\xff\xff" + exif_data(6)[10:], 6),  # fewer entries than stated
         (exif_data(6)[:8] + b"\0\0" + exif_data(6)[10:], 1),
     ],
     ids=range(16),
@@ -93,25 +93,25 @@ def test_malformed_exif_means_upright(colours, encode, data, expected):
     assert decode_in_graph(encoded).shape == ((*SIZE, 3) if expected < 5 else (*SIZE[::-1], 3))
 
 
-def test_exif_cut_or_damaged_anywhere_never_fails(colours, encode):
-    jpeg, drawn = encode(colours, "JPEG"), random.Random(8)
-    cut = [exif_data(6, order)[:length] for order in "<>" for length in range(40)]
-    damaged = [bytearray(exif_data(drawn.randint(1, 8), drawn.choice("<>"), before=2)) for _ in range(300)]
+def test_truncated_and_damaged_exif_never_fails(colours, encode):
+    jpeg, rng = encode(colours, "JPEG"), random.Random(8)
+    truncated = [exif_data(6, order)[:length] for order in "<>" for length in range(40)]
+    damaged = [bytearray(exif_data(rng.randint(1, 8), rng.choice("<>"), before=2)) for _ in range(300)]
     for data in damaged:
-        for _ in range(drawn.randint(1, 3)):
-            data[drawn.randrange(len(data))] = drawn.choice([0, 1, 3, 4, 6, 8, 0x12, 255, drawn.randrange(256)])
-    expected = [orientation_in_python(bytes(data)) for data in cut + damaged]
+        for _ in range(rng.randint(1, 3)):
+            data[rng.randrange(len(data))] = rng.choice([0, 1, 3, 4, 6, 8, 0x12, 255, rng.randrange(256)])
+    expected = [orientation_in_python(bytes(data)) for data in truncated + damaged]
     assert {1, 6} < set(expected)
-    for data, value in zip(cut + damaged, expected):
+    for data, value in zip(truncated + damaged, expected):
         assert int(orientation_in_graph(with_exif(jpeg, bytes(data)))) == value
 
 
-def test_files_cut_or_random_behind_their_first_bytes_never_fail(colours, encode):
+def test_truncated_and_random_files_never_fail(colours, encode):
     jpeg = with_exif(encode(colours, "JPEG"), exif_data(6))
-    drawn = random.Random(1)
+    rng = random.Random(1)
     for length in range(80):
         assert int(orientation_in_graph(jpeg[:length])) in (1, 6)
-        noise = b"".join(b"\xff" + drawn.randbytes(drawn.randint(1, 6)) for _ in range(9))
+        noise = b"".join(b"\xff" + rng.randbytes(rng.randint(1, 6)) for _ in range(9))
         assert int(orientation_in_graph(jpeg[:2] + noise)) in range(1, 9)
 
 
@@ -123,8 +123,8 @@ def test_files_cut_or_random_behind_their_first_bytes_never_fail(colours, encode
         (b"\xff\xfe\1\0" + b"c" * 254 + (b"\xff\xe2\x10\0" + b"p" * 4094) * 60, 6),  # a comment, a long colour profile
         (b"\xff\xff\xff", 6),  # fill bytes
         (b"\xff\x01", 6),  # a marker without a length
-        (b"\xff\xfe\0\2" * 300, 1),  # more segments than are walked
-        (b"\xff\xe0\0\1", 1),  # a length that does not even count itself
+        (b"\xff\xfe\0\2" * 300, 1),  # too many segments
+        (b"\xff\xe0\0\1", 1),  # a length below its own two bytes
         (b"\xff\xda\0\2", 1),  # image data follows
         (b"z\xe0\0\4zz", 1),  # no marker
     ],

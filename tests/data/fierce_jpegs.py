@@ -1,4 +1,4 @@
-"""JPEG files whose orientation is stated oddly, twice, elsewhere or brokenly: what readers of EXIF disagree about."""
+"""JPEG files with odd, repeated, misplaced or damaged orientations, about which readers of EXIF disagree."""
 from __future__ import annotations
 
 import struct
@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.broken_files import chunk
 
-JFIF = b"JFIF\0\1\1\1\0\x48\0\x48\0\0"  # 72 pixels an inch
+JFIF = b"JFIF\0\1\1\1\0\x48\0\x48\0\0"  # 72 pixels per inch
 XMP = (
     b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/">'
     b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
@@ -44,7 +44,7 @@ def with_segments(jpeg, *segments):
 
 
 def written_by_hand(jpeg, png):
-    """Returns {what it is: (file, orientation)}."""
+    """Returns {description: (file, orientation)}."""
     broken = [
         entry(7, tag=0x010F, kind=2, count=2**32 - 1), entry(2**31, tag=0x011A, kind=5), entry(9, tag=0x0110, kind=0),
         entry(0, tag=0x9000, kind=999, count=9),
@@ -98,7 +98,7 @@ def written_by_hand(jpeg, png):
 
 
 def damaged(rng, jpeg, count):
-    """Yields files by chance: segments in any order and number, bytes replaced, removed or doubled, ends cut off."""
+    """Yields random files: segments in any order and number; bytes replaced, removed or repeated; truncated ends."""
     useful = np.frombuffer(b"\0\1\2\3\4\6\10\12\xff\xe0\xe1\xe2\xd8\xd9\xda\xfe\x01EIMxif*", np.uint8)
     for _ in range(count):
         parts = []

@@ -1,4 +1,4 @@
-"""The gate itself; `images_test` and `decode_each_test` send all kinds of files through it."""
+"""Which files are refused before decoding; decoding_test.py and decode_each_test.py send more kinds of files."""
 import struct
 
 import numpy as np
@@ -14,19 +14,19 @@ def progressive():
     return broken_files.encode(broken_files.image(np.random.default_rng(1), 30, 40), "JPEG", progressive=True)
 
 
-def words(encoded, **limits):
+def reason(encoded, **limits):
     return file_checks.refusal(tf.constant(encoded), **limits).numpy().decode()
 
 
 def test_good_files_pass():
     for file in broken_files.good_files(np.random.default_rng(0)):
-        assert words(file) == ""
+        assert reason(file) == ""
 
 
-def test_a_header_of_a_jpeg_is_read_by_what_the_caller_names():
+def test_the_header_of_a_jpeg_is_read_by_the_function_of_the_caller():
     file = file_checks.JPEG + b"\xe0" * 40
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-        words(file)
+        reason(file)
     assert decoding.refusal_reason(caught.value) == "truncated or damaged JPEG"
     for size, expected in (
         ((-1, -1), "truncated or damaged JPEG"),
@@ -34,38 +34,39 @@ def test_a_header_of_a_jpeg_is_read_by_what_the_caller_names():
         ((9000, 8000), "9000 x 8000 pixels (height x width); at most 50000000 are read"),
         ((7, 3), ""),
     ):
-        assert words(file, read_jpeg_size=lambda _, size=size: tf.constant(size, tf.int64)) == expected
+        assert reason(file, read_jpeg_size=lambda _, size=size: tf.constant(size, tf.int64)) == expected
 
 
 def test_limits_are_inclusive(progressive):
     png = broken_files.blank_png(30, 40)
     for file in (progressive, png):
-        assert words(file, max_pixels=1200, max_bytes=len(file)) == ""
-        assert words(file, max_pixels=1199) == "30 x 40 pixels (height x width); at most 1199 are read"
-        assert words(file, max_bytes=len(file) - 1) == f"{len(file)} bytes; at most {len(file) - 1} are read"
-        assert words(file, max_bytes=2**40, max_pixels=2**40) == ""
-    assert words(png[:16] + struct.pack(">II", 2**32 - 1, 2**32 - 1) + png[24:]).startswith("4294967295 x 4294967295")
+        assert reason(file, max_pixels=1200, max_bytes=len(file)) == ""
+        assert reason(file, max_pixels=1199) == "30 x 40 pixels (height x width); at most 1199 are read"
+        assert reason(file, max_bytes=len(file) - 1) == f"{len(file)} bytes; at most {len(file) - 1} are read"
+        assert reason(file, max_bytes=2**40, max_pixels=2**40) == ""
+    assert reason(png[:16] + struct.pack(">II", 2**32 - 1, 2**32 - 1) + png[24:]).startswith("4294967295 x 4294967295")
 
 
 def test_a_jpeg_may_have_as_many_scans_as_its_size_allows(progressive):
     scans = progressive.count(b"\xff\xda")
     assert 5 < scans <= file_checks._SCANS_OF_LARGEST
     most = file_checks._SCANS_OF_LARGEST
-    # An image of the largest size that is read: so many scans and no more.
-    assert words(broken_files.with_scans(progressive, most - scans), max_pixels=1200) == ""
-    assert words(broken_files.with_scans(progressive, most + 1 - scans), max_pixels=1200) == "a JPEG of too many scans"
-    # One of half the size: twice as many.
-    assert words(broken_files.with_scans(progressive, 2 * most - scans), max_pixels=2400) == ""
-    assert words(broken_files.with_scans(progressive, 2 * most + 1 - scans), max_pixels=2400) != ""
-    # However small it is.
-    assert words(broken_files.with_scans(progressive, file_checks._MAX_SCANS - scans)) == ""
-    assert words(broken_files.with_scans(progressive, file_checks._MAX_SCANS + 1 - scans)) == "a JPEG of too many scans"
+    # An image of the largest accepted size.
+    assert reason(broken_files.with_scans(progressive, most - scans), max_pixels=1200) == ""
+    assert reason(broken_files.with_scans(progressive, most + 1 - scans), max_pixels=1200) == "a JPEG of too many scans"
+    # An image of half that size may have twice as many scans.
+    assert reason(broken_files.with_scans(progressive, 2 * most - scans), max_pixels=2400) == ""
+    assert reason(broken_files.with_scans(progressive, 2 * most + 1 - scans), max_pixels=2400) != ""
+    # Any image.
+    most = file_checks._MAX_SCANS
+    assert reason(broken_files.with_scans(progressive, most - scans)) == ""
+    assert reason(broken_files.with_scans(progressive, most + 1 - scans)) == "a JPEG of too many scans"
 
 
-def test_chance_in_other_bytes_is_no_scan(progressive):
-    noise = np.random.default_rng(2).bytes(3_000_000).replace(file_checks._SCAN, b"")
-    assert noise.count(file_checks._SCAN[:2]) > file_checks._SCANS_OF_LARGEST  # such as a film behind the image
-    assert words(progressive + noise, max_pixels=1200) == ""
+def test_random_bytes_are_not_counted_as_scans(progressive):
+    noise = np.random.default_rng(2).bytes(3_000_000).replace(file_checks._SCAN, b"")  # such as a film after the image
+    assert noise.count(file_checks._SCAN[:2]) > file_checks._SCANS_OF_LARGEST
+    assert reason(progressive + noise, max_pixels=1200) == ""
 
 
 @pytest.mark.parametrize("name", file_checks._PNG_TEXTS)
@@ -73,13 +74,13 @@ def test_a_png_may_have_few_compressed_texts(name):
     png = broken_files.blank_png(9, 8)
     most = file_checks._MAX_PNG_TEXTS
     few = broken_files.with_texts(png, most, name)
-    assert words(few) == ""
+    assert reason(few) == ""
     assert decoding.decode(few).shape == (9, 8, 3)
-    assert words(broken_files.with_texts(png, most + 1, name)) == "a PNG of too many compressed texts"
+    assert reason(broken_files.with_texts(png, most + 1, name)) == "a PNG of too many compressed texts"
     both = broken_files.with_texts(broken_files.with_texts(png, most // 2 + 1, b"zTXt"), most // 2, b"iTXt")
-    assert words(both) == "a PNG of too many compressed texts"
+    assert reason(both) == "a PNG of too many compressed texts"
 
 
-def test_damage_is_said_of_the_format():
-    assert file_checks.damaged(tf.constant(file_checks.PNG)).numpy() == b"truncated or damaged PNG"
-    assert file_checks.damaged(tf.constant(file_checks.JPEG)).numpy() == b"truncated or damaged JPEG"
+def test_damage_is_described_with_the_format():
+    assert file_checks.describe_damage(tf.constant(file_checks.PNG)).numpy() == b"truncated or damaged PNG"
+    assert file_checks.describe_damage(tf.constant(file_checks.JPEG)).numpy() == b"truncated or damaged JPEG"

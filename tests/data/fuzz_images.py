@@ -1,7 +1,7 @@
-"""Sends broken images among good ones through the graph of an export, in a process that is watched.
+"""Sends broken images among good ones through the graph of an export, in a subprocess that is monitored.
 
-An image that can't be read must cost its own row only: no crash, no hang, no growing memory; good rows stay the same
-to the last bit, bad ones have zeros and words, and what is read is what `images.decode` reads.
+A broken image must affect no other row: no crash, no hang, no growing memory. The rows of good images stay the same to
+the last bit; those of broken images hold zeros and a reason. Both agree with `decoding.decode`.
 
   python -m tests.data.fuzz_images --cases=10000
 """
@@ -29,13 +29,13 @@ from tests import broken_files
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIDE = 32
 MOST_IN_BATCH = 12
-GROWTH = 100  # MiB; what allocators keep differs by some dozens
-# Large blocks go back to the system as soon as they are freed: what is left is in use.
+GROWTH = 100  # MiB; the memory that allocators retain varies by some dozens
+# These settings return large blocks to the system as soon as they are freed, so the resident memory is in use.
 ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144", "MALLOC_ARENA_MAX": "2"}
 
 
 class Brightness:
-    """A method without weights: each pixel of the map is the brightest of 4 x 4. Nothing is rounded, in any order."""
+    """A method without weights: each pixel of the map is the maximum of 4 x 4 pixels, an exact result in any order."""
 
     parts = {}
 
@@ -49,7 +49,7 @@ class Brightness:
 
 
 class Paths:
-    """Two ways into the graph: `decode_each` in a function, and an export that was saved and loaded."""
+    """Two paths through the graph: `decode_each` in a function, and an export that was saved and loaded."""
 
     def __init__(self, folder):
         model = localizer.Localizer(
@@ -69,7 +69,7 @@ class Paths:
         return values.numpy(), status.numpy()
 
     def alone(self, file, *, saved):
-        """Returns what `images.decode` makes of a file: the row of numbers, or None; and the words."""
+        """Decodes one file with `decoding.decode`; returns its row of numbers or None, and the reason."""
         try:
             view = self._see(decoding.decode(file))[tf.newaxis]
         except tf.errors.InvalidArgumentError as error:
@@ -78,37 +78,37 @@ class Paths:
 
 
 def batch_of(number, seed, good):
-    """Returns [(kind, bytes, whether it must be refused)] of one batch: a function of its number and the seed."""
+    """Returns the files of one batch, (kind, bytes, whether it must be refused), a function of its number and the seed."""
     rng = np.random.default_rng([seed, number])
     rows = [("good", good[i], False) for i in rng.integers(0, len(good), rng.integers(1, 4))]
     for _ in range(rng.integers(0, MOST_IN_BATCH - 3)):
         file, other = (good[i] for i in rng.integers(0, len(good), 2))
         rows.append(broken_files.broken(rng, file, other))
-    if number < 20:  # large images at once: what allocators keep of them is there before growth is counted
+    if number < 20:  # large images first, so that the memory that allocators retain is not counted as growth
         rows.append(("nearly too many pixels", broken_files.blank_png(7000, 7000), False))
     return [rows[i] for i in rng.permutation(len(rows))]
 
 
 def mistakes(paths, rows, *, saved):
-    """Returns the status of each row, and a line for everything that is wrong with the answer."""
+    """Returns the status of each row, and a line for each mistake in the answer."""
     values, status = paths.answer([file for _, file, _ in rows], saved=saved)
-    status, found = [why.decode() for why in status], []
-    for place, ((kind, file, must_fail), value, why) in enumerate(zip(rows, values, status)):
-        expected, words = paths.alone(file, saved=saved)
-        for is_wrong, what in (
-            (why != words, f"says {why!r}, alone {words!r}"),
-            (kind == "good" and why, f"refuses a good file: {why!r}"),
-            (must_fail and not why, "reads what is no image"),
-            (why and value.any(), "has numbers in a refused row"),
+    status, found = [reason.decode() for reason in status], []
+    for place, ((kind, file, must_fail), value, reason) in enumerate(zip(rows, values, status)):
+        expected, expected_reason = paths.alone(file, saved=saved)
+        for is_wrong, mistake in (
+            (reason != expected_reason, f"says {reason!r}, alone {expected_reason!r}"),
+            (kind == "good" and reason, f"refuses a good file: {reason!r}"),
+            (must_fail and not reason, "accepts a broken file"),
+            (reason and value.any(), "has numbers in a refused row"),
             (expected is not None and not np.array_equal(value, expected), "has other numbers than alone"),
         ):
             if is_wrong:
-                found.append(f"row {place}, {kind}, {len(file)} bytes: {what}")
+                found.append(f"row {place}, {kind}, {len(file)} bytes: {mistake}")
     return status, found
 
 
 def answer_all(cases, seed, first, data):
-    """Answers batches until there were so many cases; prints a line of JSON before and after each."""
+    """Answers batches with `cases` files in total; prints a line of JSON before and after each batch."""
     good = broken_files.good_files(np.random.default_rng(seed), data)
     with tempfile.TemporaryDirectory() as folder:
         paths = Paths(folder)
@@ -126,7 +126,7 @@ def lines_of(process, seconds):
     """Yields what the process prints, line by line.
 
     Raises:
-      TimeoutError: if it prints nothing for so long.
+      TimeoutError: if it prints nothing for `seconds`.
     """
     left = b""
     while True:
@@ -140,14 +140,14 @@ def lines_of(process, seconds):
 
 
 def memory(process):
-    """Returns the resident memory of a process in MiB: now, and at its peak."""
+    """Returns the resident memory of a process in MiB: the current and the peak size."""
     lines = pathlib.Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
     fields = dict(line.split(":", 1) for line in lines)
     return [int(fields[name].split()[0]) // 1024 if name in fields else 0 for name in ("VmRSS", "VmHWM")]
 
 
-def watch(cases, seed, first, data, seconds):
-    """Runs all cases in a process of its own; returns the outcomes, what went wrong, and the memory seen."""
+def monitor(cases, seed, first, data, seconds):
+    """Runs all cases in a subprocess; returns the outcomes, the mistakes, and the sizes of its memory."""
     command = [sys.executable, "-m", "tests.data.fuzz_images", "--inside", f"--cases={cases}", f"--seed={seed}"]
     outcomes, wrong, sizes, batch = collections.Counter(), [], [], None
     with tempfile.TemporaryFile() as errors, subprocess.Popen(
@@ -158,7 +158,7 @@ def watch(cases, seed, first, data, seconds):
             for line in lines_of(process, seconds):
                 batch = line.get("begins", batch)
                 outcomes.update(tuple(outcome) for outcome in line.get("outcomes", ()))
-                wrong += [f"batch {batch}: {what}" for what in line.get("wrong", ())]
+                wrong += [f"batch {batch}: {mistake}" for mistake in line.get("wrong", ())]
                 with contextlib.suppress(OSError):  # the process may have ended meanwhile
                     sizes.append((sum(outcomes.values()), *memory(process)))
         except TimeoutError as error:
@@ -172,14 +172,14 @@ def watch(cases, seed, first, data, seconds):
 
 
 def report(outcomes, wrong, sizes):
-    """Returns the lines of the report, and whether all is well."""
+    """Returns the lines of the report, and whether there are no mistakes."""
     lines = ["| kind | cases | read | refused | as |", "|---|---|---|---|---|"]
     for kind in ("good", *broken_files.KINDS):
-        counts = collections.Counter({why: n for (of, why), n in outcomes.items() if of == kind})
-        words = collections.Counter()
-        for why, count in counts.items():  # sizes and lengths differ from file to file
-            words[re.sub(r"\d+", "#", why)] += count if why else 0
-        shown = "; ".join(f"{n} {why}" for why, n in words.most_common(4) if n)
+        counts = collections.Counter({reason: n for (key, reason), n in outcomes.items() if key == kind})
+        reasons = collections.Counter()
+        for reason, count in counts.items():  # sizes and lengths differ between files
+            reasons[re.sub(r"\d+", "#", reason)] += count if reason else 0
+        shown = "; ".join(f"{n} {reason}" for reason, n in reasons.most_common(4) if n)
         total = sum(counts.values())
         lines.append(f"| {kind} | {total} | {counts['']} | {total - counts['']} | {shown} |")
     thousands = range(1000, sizes[-1][0] if sizes else 0, 1000)
@@ -196,21 +196,21 @@ def report(outcomes, wrong, sizes):
 
 
 def main(_) -> None:
-    """Prints a table of outcomes and a verdict; exit status 1 if anything is wrong."""
+    """Prints a table of outcomes and a verdict; the exit status is 1 if there are mistakes."""
     arguments = (_CASES.value, _SEED.value, _FIRST.value, _DATA.value)
     if _INSIDE.value:
         answer_all(*arguments)
         return
-    lines, is_well = report(*watch(*arguments, _SECONDS.value))
+    lines, is_passed = report(*monitor(*arguments, _SECONDS.value))
     print("\n".join(lines))
-    sys.exit(0 if is_well else 1)
+    sys.exit(0 if is_passed else 1)
 
 
 if __name__ == "__main__":
-    _CASES = flags.DEFINE_integer("cases", 10_000, "images that are sent", lower_bound=1)
-    _SEED = flags.DEFINE_integer("seed", 0, "of the images and of how they are broken")
-    _FIRST = flags.DEFINE_integer("first", 0, "number of the first batch: to see one again", lower_bound=0)
+    _CASES = flags.DEFINE_integer("cases", 10_000, "number of images to send", lower_bound=1)
+    _SEED = flags.DEFINE_integer("seed", 0, "seed of the images and of their damage")
+    _FIRST = flags.DEFINE_integer("first", 0, "number of the first batch, to repeat one", lower_bound=0)
     _DATA = flags.DEFINE_string("data", os.environ.get("ORNET_CUB10", ""), "folder with more good images")
-    _SECONDS = flags.DEFINE_integer("seconds", 120, "what counts as a hang", lower_bound=1)
-    _INSIDE = flags.DEFINE_bool("inside", False, "be the process that is watched")
+    _SECONDS = flags.DEFINE_integer("seconds", 120, "seconds without an answer that count as a hang", lower_bound=1)
+    _INSIDE = flags.DEFINE_bool("inside", False, "be the subprocess that is monitored")
     app.run(main)

@@ -41,13 +41,13 @@ def test_images_are_measured_upright_and_broken_ones_have_no_size(encode, header
     pixels = np.zeros([20, 30, 3], np.uint8)
     source = source_of([encode(pixels), encode(pixels, "JPEG", exif=turned), b"", encode(pixels)[:50]])
     sizes, broken, _ = image_store.measure(source, headers_only=headers_only)
-    # What breaks off behind its header is found by decoding only.
+    # A file truncated behind its header is found only by decoding.
     np.testing.assert_array_equal(sizes, [[20, 30], [30, 20], [0, 0], [20, 30] if headers_only else [0, 0]])
     assert broken == [("2", "an empty file"), ("3", "truncated or damaged PNG")][: 1 if headers_only else 2]
 
 
 @pytest.mark.parametrize("headers_only", [False, True])
-def test_files_of_kinds_that_are_not_read_are_named(encode, headers_only):
+def test_unsupported_kinds_of_files_are_named(encode, headers_only):
     jpeg = encode(np.zeros([20, 30, 3], np.uint8), "JPEG")
     files = [jpeg, broken_files.with_frame(jpeg, 0xC1, 12), broken_files.with_frame(jpeg, 0xC3), jpeg[:20]]
     source = Source(["a"], files, ["0", "1", "2", "3"], np.zeros(4, np.int32))
@@ -58,7 +58,7 @@ def test_files_of_kinds_that_are_not_read_are_named(encode, headers_only):
     ]
 
 
-def test_images_have_equal_digests_when_their_pixels_are_equal(encode):
+def test_images_have_equal_digests_if_their_pixels_are_equal(encode):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, [20, 30, 3], np.uint8)
     other = pixels.copy()
@@ -66,13 +66,13 @@ def test_images_have_equal_digests_when_their_pixels_are_equal(encode):
     files = [encode(pixels), encode(pixels, compress_level=9), encode(other), encode(pixels.reshape(30, 20, 3))]
     found = image_store.measure(source_of([*files, b"no"])).digests
     assert found[0] == found[1] and len(set(found[:4].tolist())) == 3 and found[4] == 0
-    # Runs on other machines, of other versions of TensorFlow, have stored them.
+    # Runs store digests, so that they must not change with the machine or the version of TensorFlow.
     grey = image_store.measure(source_of([encode(np.full([2, 3, 3], 7, np.uint8))])).digests
     assert grey.tolist() == [3346198584638067594]
     assert image_store.measure(source_of(files), headers_only=True).digests.tolist() == [0] * 4
 
 
-def test_names_have_digests_of_their_own_whatever_their_bytes():
+def test_different_names_of_any_bytes_have_different_digests():
     names = ["a/1.png", "a/2.png", os.fsdecode(b"caf\xe9.png"), "caf\u00e9.png"]
     found = image_store.name_digests(names)
     assert len(set(found.tolist())) == 4 and found.dtype == np.int64

@@ -1,4 +1,4 @@
-"""The order, content and repeatability of batches; broken_images_test.py has what is said of broken images."""
+"""The order, content and repeatability of batches; broken_images_test.py tests broken images."""
 import itertools
 
 import numpy as np
@@ -36,16 +36,16 @@ def indices(batches):
     return np.concatenate([batch["index"] for batch in batches])
 
 
-def equal(some, others):
+def are_equal(batches, others):
     """Whether two lists of batches are the same to the last bit."""
-    return len(some) == len(others) and all(
+    return len(batches) == len(others) and all(
         set(a) == set(b) and all(a[key].dtype == b[key].dtype and np.array_equal(a[key], b[key]) for key in a)
-        for a, b in zip(some, others)
+        for a, b in zip(batches, others)
     )
 
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
-def test_training_batches_are_what_they_promise(source, cache):
+def test_training_batches_have_the_documented_shapes_types_and_ranges(source, cache):
     options = {"seed": 5, "resize": RESIZE, "crop": CROP, "horizontal_flip": True, "cache": cache}
     assert input_pipeline.training_batches(source, batch_size=4, **options).element_spec == {
         "image": tf.TensorSpec([4, CROP, CROP, 3], tf.float32),
@@ -65,7 +65,7 @@ def test_every_training_image_is_a_crop_of_its_file(source, images):
     places = set()
     for batch in training(source, 20):
         for image, index in zip(batch["image"], batch["index"]):
-            if index % 2:  # a JPEG of noise is not the noise
+            if index % 2:  # JPEG compression changes noise
                 continue
             crops = {
                 (top, left, flip): resized[index][top:top + CROP, left:left + CROP][:, ::1 - 2 * flip]
@@ -76,7 +76,7 @@ def test_every_training_image_is_a_crop_of_its_file(source, images):
     assert len(places) > 25  # of about 40 draws from 50 places for each image
 
 
-def test_each_image_comes_once_in_an_epoch(source):
+def test_an_epoch_has_each_image_once(source):
     batches = training(source.select(range(8)), 8)
     epochs = indices(batches).reshape(4, 8)
     for epoch in epochs:
@@ -84,7 +84,7 @@ def test_each_image_comes_once_in_an_epoch(source):
     assert len({tuple(epoch) for epoch in epochs}) == 4
 
 
-def test_the_rest_of_an_epoch_is_dropped_another_rest_each_time(source):
+def test_the_remaining_images_of_an_epoch_are_dropped_and_differ(source):
     assert input_pipeline.steps_per_epoch(source, 4) == 2
     epochs = indices(training(source, 40)).reshape(20, 8)
     assert all(len(set(epoch)) == 8 for epoch in epochs)
@@ -93,7 +93,7 @@ def test_the_rest_of_an_epoch_is_dropped_another_rest_each_time(source):
     assert set.union(*map(set, dropped)) == set(range(10))
 
 
-def test_every_image_comes_equally_often_at_every_place(source):
+def test_the_order_is_uniform(source):
     epochs = indices(training(source, 600, batch_size=10, resize=4, crop=4)).reshape(600, 10)
     for place in range(10):
         counts = np.bincount(epochs[:, place], minlength=10)
@@ -105,23 +105,23 @@ def test_every_image_comes_equally_often_at_every_place(source):
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
 @pytest.mark.parametrize("first_step", [1, 5, 1_000_000_000])
-def test_a_run_that_starts_later_sees_the_tail(source, cache, first_step):
+def test_a_resumed_run_gets_the_batches_of_an_uninterrupted_run(source, cache, first_step):
     length, before = (7, first_step) if first_step < 7 else (12, 8)
     sequence = training(source, length, cache=cache, first_step=first_step - before)
-    assert equal(sequence[before:], training(source, length - before, cache=cache, first_step=first_step))
+    assert are_equal(sequence[before:], training(source, length - before, cache=cache, first_step=first_step))
 
 
-@pytest.mark.parametrize("options", [{}, {"first_step": 3, "resize": 32}])  # at a power of two, parts are resized alone
-def test_batches_are_the_same_wherever_images_are_kept_and_repeatable(source, tmp_path, options):
-    held = training(source, 7, **options)
+@pytest.mark.parametrize("options", [{}, {"first_step": 3, "resize": 32}])  # for a power of two, only the view is resized
+def test_batches_are_repeatable_and_the_same_with_any_cache(source, tmp_path, options):
+    expected = training(source, 7, **options)
     for cache in ("memory", "none", "auto"):
-        assert equal(held, training(source, 7, cache=cache, **options))
-    for _ in range(2):  # the second time the file is there
+        assert are_equal(expected, training(source, 7, cache=cache, **options))
+    for _ in range(2):  # the second source reuses the file of the first
         again = source.select(range(len(source)))
-        assert equal(held, training(again, 7, cache="disk", cache_dir=str(tmp_path / "cache"), **options))
+        assert are_equal(expected, training(again, 7, cache="disk", cache_dir=str(tmp_path / "cache"), **options))
 
 
-def test_keys_are_those_of_seed_epoch_and_index(source):
+def test_keys_are_functions_of_seed_epoch_and_index(source):
     batches = training(source.select(range(8)), 4)
     for step, batch in enumerate(batches):
         expected = randomness.key(5, tf.constant(step // 2, tf.int64), tf.constant(batch["index"]))
@@ -135,18 +135,18 @@ def test_the_shares_of_all_processes_are_the_global_batch(source, cache, shares)
     shares = [input_pipeline.Share(*share) for share in shares]
     parts = [training(source, 5 * share.local, cache=cache, first_step=1, share=share) for share in shares]
     for step, batch in enumerate(expected):
-        mine = [p for part, share in zip(parts, shares) for p in part[step * share.local : (step + 1) * share.local]]
+        rows = [p for part, share in zip(parts, shares) for p in part[step * share.local : (step + 1) * share.local]]
         for key, value in batch.items():
-            np.testing.assert_array_equal(np.concatenate([part[key] for part in mine]), value)
+            np.testing.assert_array_equal(np.concatenate([part[key] for part in rows]), value)
 
 
-def test_what_is_skipped_and_what_others_train_on_is_not_read(source, images, encode, tmp_path):
-    order = indices(training(source, 4))  # of two epochs
+def test_images_of_skipped_steps_and_other_processes_are_not_read(source, images, encode, tmp_path):
+    order = indices(training(source, 4))  # two epochs
     paths = [tmp_path / f"{i}.png" for i in range(10)]
     for path, image in zip(paths, images):
         path.write_bytes(encode(image))
     on_disk = source_of([str(path) for path in paths])
-    needed = order[8:16].reshape(2, 2, 2)[:, 1].ravel()  # of the second replica from step 2 on
+    needed = order[8:16].reshape(2, 2, 2)[:, 1].ravel()  # the images of the second replica from step 2 on
     for index in set(range(10)) - set(needed):
         paths[index].write_bytes(b"broken")
     share = input_pipeline.Share(1, 1, 2)
@@ -158,7 +158,7 @@ def test_what_is_skipped_and_what_others_train_on_is_not_read(source, images, en
 
 @pytest.mark.parametrize("change", [{"seed": 6}, {"horizontal_flip": False}, {"first_step": 1}])
 def test_batches_depend_on_the_arguments(source, change):
-    assert not equal(training(source, 4), training(source, 4, **change))
+    assert not are_equal(training(source, 4), training(source, 4, **change))
 
 
 def test_views_differ_between_images_epochs_and_seeds(encode):
@@ -171,7 +171,7 @@ def test_paths_and_bytes_give_the_same_batches(source, tmp_path):
     paths = [str(tmp_path / name) for name in source.names]
     for path, content in zip(paths, source.images):
         tf.io.write_file(path, content)
-    assert equal(training(source, 3), training(source_of(paths), 3))
+    assert are_equal(training(source, 3), training(source_of(paths), 3))
 
 
 @pytest.mark.parametrize(
@@ -194,5 +194,5 @@ def test_arguments_out_of_range_are_errors(source, change, message):
         training(source.select(range(10)), 1, **change)
 
 
-def test_a_single_image_is_an_epoch(source):
+def test_a_data_set_may_have_a_single_image(source):
     assert indices(training(source.select([3]), 5, batch_size=1)).tolist() == [0] * 5

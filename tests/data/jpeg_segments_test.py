@@ -1,4 +1,4 @@
-"""The walk over segments; `exif_test` and `orientation_test` send thousands of files through it."""
+"""Finding segments; exif_test.py and orientation_test.py do so in thousands of files."""
 import pytest
 import tensorflow as tf
 
@@ -16,7 +16,7 @@ def test_the_first_segment_of_a_kind_is_found(marker, expected):
     assert first(marker) == expected
 
 
-def test_the_place_can_be_asked_for():
+def test_the_condition_can_depend_on_the_position():
     found = jpeg_segments.find_first(tf.constant(FILE), lambda marker, at: tf.logical_and(marker == 0xE0, at > 2))
     assert found.numpy().tolist() == [15, 5]
 

@@ -4,7 +4,7 @@ from ornet_tf.data import loading
 from tests import tiny_experiment
 
 
-def test_a_split_is_loaded_with_its_options():
+def test_a_split_is_loaded_with_the_configured_options():
     source = loading.load_split(tiny_experiment.get_config(), "validation")
     assert len(source) == 12
     assert len(source.class_names) == 3

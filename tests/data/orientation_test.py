@@ -1,4 +1,4 @@
-"""The reader without TensorFlow: the same as the one in the graph, on what readers disagree about."""
+"""The reader without TensorFlow against the reader in the graph, on files about which readers disagree."""
 from __future__ import annotations
 
 import io
@@ -30,13 +30,13 @@ def read(file):
 
 
 def in_graph(files):
-    """The orientations that the graph reads, by thousands in a second."""
+    """The orientations that the graph reads; thousands of files per second."""
     read_one = tf.autograph.experimental.do_not_convert(exif.read_orientation)
     dataset = tf.data.Dataset.from_tensor_slices(files).map(read_one, tf.data.AUTOTUNE, deterministic=True)
     return np.concatenate(list(dataset.batch(256).as_numpy_iterator())).tolist()
 
 
-def test_files_written_by_hand_are_read_alike_and_as_the_rules_say(pair):
+def test_both_readers_agree_with_the_rules_on_files_written_by_hand(pair):
     files = fierce_jpegs.written_by_hand(*pair)
     jpegs = {name: file for name, (file, _) in files.items() if file.startswith(b"\xff\xd8")}
     expected = {name: value for name, (_, value) in files.items()}
@@ -44,20 +44,20 @@ def test_files_written_by_hand_are_read_alike_and_as_the_rules_say(pair):
     assert in_graph(list(jpegs.values())) == [read(file) for file in jpegs.values()]
 
 
-def test_thousands_of_damaged_files_are_read_alike(pair):
+def test_both_readers_agree_on_thousands_of_damaged_files(pair):
     files = list(fierce_jpegs.damaged(np.random.default_rng(7), pair[0], 6000))
     expected = [read(file) for file in files]
     assert in_graph(files) == expected
     assert set(expected) == set(range(1, 9)) and 500 < sum(value > 1 for value in expected) < 5000
 
 
-def test_what_is_no_jpeg_is_upright(pair):
+def test_files_that_are_no_jpeg_are_upright(pair):
     turned = fierce_jpegs.exif(fierce_jpegs.entry(6))
     for file in (b"", b"\xff", b"\xff\xd8", b"GIF89a" + turned, turned, pair[1]):
         assert read(file) == 1
 
 
-def test_few_bytes_of_a_file_are_read(pair):
+def test_only_the_first_bytes_of_a_file_are_read(pair):
     class Counting(io.BytesIO):
         count = 0
 
@@ -70,15 +70,15 @@ def test_few_bytes_of_a_file_are_read(pair):
     assert file.count < 200
 
 
-def test_the_stored_size_is_read_whatever_lies_before_it(pair):
+def test_the_stored_size_is_read_behind_any_segments(pair):
     files = [file for file, _ in fierce_jpegs.written_by_hand(*pair).values() if file.startswith(b"\xff\xd8")]
-    sizes = [orientation.stored_size(io.BytesIO(file)) for file in files]
+    sizes = [orientation.read_stored_size(io.BytesIO(file)) for file in files]
     assert {*sizes} == {(HEIGHT, WIDTH), None}
-    assert sizes.count(None) < 8 < 50 < len(files)  # too many segments, or others than segments
+    assert sizes.count(None) < 8 < 50 < len(files)  # None for files with too many or malformed segments
     large = pair[0].replace(struct.pack(">HH", HEIGHT, WIDTH), struct.pack(">HH", 65500, 65501), 1)
-    assert orientation.stored_size(io.BytesIO(large)) == (65500, 65501)
+    assert orientation.read_stored_size(io.BytesIO(large)) == (65500, 65501)
     for file in (b"", pair[1], pair[0][:100], pair[0].replace(struct.pack(">H", HEIGHT), b"\0\0", 1)):
-        assert orientation.stored_size(io.BytesIO(file)) is None
+        assert orientation.read_stored_size(io.BytesIO(file)) is None
 
 
 @pytest.mark.parametrize("value", range(1, 9))
@@ -111,6 +111,6 @@ def test_boxes_are_turned_as_their_pixels(value):
     assert orientation.turn_boxes_upright(np.zeros([0, 4]), value, height=3, width=2).shape == (0, 4)
 
 
-def test_it_needs_no_tensorflow():
+def test_tensorflow_is_not_imported():
     code = "import sys, ornet_tf.data.orientation; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -9,20 +9,20 @@ def source(names=("a", "b", "c"), boxes=None):
     return Source(["x", "y"], [name.encode() for name in names], names, np.array([0, 1, 1], np.int32), boxes)
 
 
-def test_an_image_that_is_named_twice_is_named_to_the_user():
-    with pytest.raises(UserError, match="names the image 'b.jpg' twice"):
+def test_a_repeated_image_name_is_refused():
+    with pytest.raises(UserError, match="'b.jpg' twice"):
         Source(["a"], [b"1", b"2", b"3"], ["a.jpg", "b.jpg", "b.jpg"], np.zeros(3, np.int32))
 
 
-def test_selected_images_keep_what_belongs_to_them():
+def test_selected_images_keep_their_labels_and_boxes():
     boxes = [np.full([count, 4], count, np.float32) for count in (0, 1, 2)]
     selected = source(boxes=boxes).select([2, 0])
     assert selected.images == [b"c", b"a"]
     assert selected.labels.tolist() == [1, 0]
-    assert [len(some) for some in selected.boxes] == [2, 0]
+    assert [len(boxes) for boxes in selected.boxes] == [2, 0]
 
 
-def test_boxes_are_padded_with_zeros_to_the_most_of_an_image():
+def test_boxes_are_padded_with_zeros_to_the_largest_number():
     boxes = [np.full([count, 4], count, np.float32) for count in (0, 1, 2)]
     padded = source(boxes=boxes).padded_boxes()
     assert padded[:, :, 0].tolist() == [[0, 0], [1, 0], [2, 2]]

@@ -1,4 +1,4 @@
-"""Resizing against Pillow; views by what happens to a rectangle that is drawn into an image."""
+"""Resizing against Pillow; views of images with a rectangle drawn into them."""
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -26,7 +26,7 @@ def random_image(height, width, seed=0):
 
 
 @pytest.mark.parametrize("size", [(97, 61), (61, 97), (23, 31), (300, 20), (40, 40), (1, 1), (1, 200)])
-def test_resized_is_pillows_bilinear(size):
+def test_images_are_resized_as_by_pillow(size):
     pixels = random_image(*size)
     expected = np.asarray(Image.fromarray(pixels).resize((40, 40), Image.Resampling.BILINEAR)).astype(int)
     resized = transforms.resize_image(tf.constant(pixels), 40)
@@ -37,7 +37,7 @@ def test_resized_is_pillows_bilinear(size):
     assert difference.mean() < 0.2
 
 
-def test_a_resized_image_stays_as_it_is():
+def test_resizing_a_resized_image_changes_nothing():
     once = transforms.resize_image(tf.constant(random_image(70, 90)), 40)
     any_size = [tf.TensorSpec([None, None, 3], tf.uint8)]
     again = tf.function(lambda image: transforms.resize_image(image, 40), input_signature=any_size)
@@ -46,9 +46,9 @@ def test_a_resized_image_stays_as_it_is():
 
 @pytest.mark.parametrize("size", [(427, 640), (333, 500), (7, 13), (375, 500), (200, 200), (1, 90)])
 @pytest.mark.parametrize("resize, crop", [(256, 224), (40, 33), (24, 20), (300, 256)])
-def test_a_view_of_an_image_is_that_of_the_resized_image_to_the_last_bit(size, resize, crop):
-    # In float32 a part that is resized alone is another one: each of the sides 256, 40, 24 and 300 has a size here
-    # whose places are rounded, and pixels that show it.
+def test_a_view_equals_the_crop_of_the_resized_image_to_the_last_bit(size, resize, crop):
+    # In float32, resizing only the part gives other pixels if source positions are rounded. For each of the sides 256,
+    # 40, 24 and 300, one of the sizes shows that.
     pixels = tf.constant(random_image(*size, seed=size[0]))
     whole = transforms.resize_image(pixels, resize)
     for start in ((0, 0), (resize - crop, resize - crop), (1, resize - crop - 1), (resize - crop, 3)):
@@ -70,7 +70,7 @@ def test_evaluation_view_is_the_centre_crop(resize, crop, start):
     np.testing.assert_array_equal(part, pixels[start:start + crop, start:start + crop])
 
 
-def test_training_view_is_the_crop_that_it_states():
+def test_training_images_are_the_crops_of_their_views():
     pixels = random_image(RESIZE, RESIZE)
     flips = set()
     for seed in SEEDS[:12]:
@@ -98,7 +98,7 @@ def test_crops_are_uniform_over_all_offsets_and_half_are_flipped():
     np.testing.assert_allclose([views.height, views.width], CROP / RESIZE, rtol=1e-6)
 
 
-def test_crops_are_centred_on_request():
+def test_crops_are_centred_without_random_crop():
     centre = transforms.evaluation_view(resize=RESIZE, crop=CROP)
     views = [
         transforms.training_view(seed, resize=RESIZE, crop=CROP, horizontal_flip=True, random_crop=False)
@@ -126,7 +126,7 @@ def test_without_flips_and_margin_the_view_is_the_image():
 
 
 @pytest.mark.parametrize("seed", [None, *range(12)])
-def test_boxes_follow_a_rectangle_drawn_into_the_image(seed):
+def test_boxes_fit_a_rectangle_drawn_into_the_image(seed):
     height, width, resize, crop = 90, 150, 120, 96
     ymin, xmin, ymax, xmax = 31, 44, 66, 97
     pixels = np.zeros((height, width, 3), np.uint8)
@@ -136,7 +136,7 @@ def test_boxes_follow_a_rectangle_drawn_into_the_image(seed):
     else:
         view = transforms.training_view(tf.constant([3, seed]), resize=resize, crop=crop, horizontal_flip=True)
     part = transforms.apply(tf.constant(pixels), view, resize=resize, crop=crop).numpy()[..., 0]
-    # Coverage of a row or column of the view is the drawn part of it: their sums measure edges below one pixel.
+    # A row or column that the rectangle covers in part has a value below 1: the sums measure the size below one pixel.
     rows, columns = part.max(axis=1) / 255, part.max(axis=0) / 255
     start = np.array([np.flatnonzero(rows >= 0.5)[0], np.flatnonzero(columns >= 0.5)[0]])
     size = np.array([rows.sum(), columns.sum()])
@@ -146,7 +146,7 @@ def test_boxes_follow_a_rectangle_drawn_into_the_image(seed):
     np.testing.assert_allclose(moved[2:] - moved[:2], size, atol=0.05)
 
 
-def test_boxes_are_moved_as_float64_says():
+def test_boxes_are_converted_as_in_float64():
     boxes = np.random.default_rng(4).uniform(-0.2, 1.2, (2, 3, 4))
     for seed in range(6):
         view = transforms.training_view(tf.constant([3, seed]), resize=RESIZE, crop=CROP, horizontal_flip=True)
@@ -176,5 +176,5 @@ def test_a_mask_is_mirrored_with_its_image():
         found = transforms.apply_to_mask(mask, view._replace(flip=tf.constant(flip)), resize=24, crop=20).numpy()
         top, left = round(float(view.top) * 24), round(float(view.left) * 24)
         rows, columns = (top + np.arange(20)) * 30 // 24, (left + np.arange(20)) * 41 // 24
-        wanted = mask[rows][:, columns]
-        np.testing.assert_array_equal(found, wanted[:, ::-1] if flip else wanted)
+        expected = mask[rows][:, columns]
+        np.testing.assert_array_equal(found, expected[:, ::-1] if flip else expected)
