@@ -1,1 +1,1 @@
-"""Data sets. A plug-in defines `load(split, *, options...) -> Source`, without TensorFlow ops."""
+"""Data sets. A plug-in defines `load(split, *, options...) -> Source`; importing it does not import TensorFlow."""

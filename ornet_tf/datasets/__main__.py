@@ -1,4 +1,4 @@
-"""Starts `ornet_tf.check_data` by its other name.
+"""Starts `ornet_tf.check_data`.
 
   python -m ornet_tf.datasets check --config=configs/cub.py
 """
@@ -8,7 +8,7 @@ import sys
 
 from ornet_tf import check_data
 
-_HELP = {"--help", "-help", "--helpshort", "-helpshort", "--helpfull", "-helpfull", "-?"}  # flags of absl
+_HELP = {"--help", "-help", "--helpshort", "-helpshort", "--helpfull", "-helpfull", "-?"}  # absl's help flags
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["check"]:

@@ -1,4 +1,4 @@
-"""Reads what data sets are made of: the lines of listings, the names of images and folders."""
+"""Reads the files and folders of data sets: the lines of lists, the names of images and folders."""
 from __future__ import annotations
 
 import collections
@@ -17,17 +17,17 @@ from ornet_tf.data.source import SPLITS
 from ornet_tf.errors import UserError
 
 
-def folder(
+def check_folder(
     path: str | os.PathLike, split: str, *, plugin: str, layout: str, option: str = "root"
 ) -> pathlib.Path:
-    """Returns the absolute path of a data set's folder.
+    """Checks the name of a split and the folder of a data set; returns the absolute path of the folder.
 
     Args:
       path: the folder.
-      split: what was asked for.
-      plugin: the data set, for the message.
-      layout: what the folder must hold, for the message.
-      option: what gave the path, for the message.
+      split: the name of the split.
+      plugin: the name of the data set plug-in, for the message.
+      layout: the expected content of the folder, for the message.
+      option: the option that gave the path, for the message.
 
     Raises:
       FileNotFoundError: if there is no such folder.
@@ -41,12 +41,12 @@ def folder(
     return root
 
 
-def lines(path: pathlib.Path, *, layout: str) -> list[tuple[int, str]]:
+def read_lines(path: pathlib.Path, *, layout: str) -> list[tuple[int, str]]:
     """Returns (number, text) of each line that is not blank, without the spaces around it.
 
     Args:
       path: a file in UTF-8, with or without a byte order mark, with line ends of any system.
-      layout: what is expected there, for the message.
+      layout: the expected file or folder layout, for the message.
 
     Raises:
       FileNotFoundError: if the file is missing.
@@ -62,52 +62,52 @@ def lines(path: pathlib.Path, *, layout: str) -> list[tuple[int, str]]:
     return [(number, line) for number, line in stripped if line]
 
 
-def find(path: str | os.PathLike, *, depth: int | None = None) -> image_files.Found:
-    """Returns what `image_files.find` finds, if all folders can be read: a part of a data set is another data set.
+def find(path: str | os.PathLike, *, depth: int | None = None) -> image_files.Tree:
+    """Returns the result of `image_files.find`; an unreadable folder is an error, because images would be missing.
 
     Raises:
-      OSError: if the folder itself can't be read.
-      UserError: if one below can't be read.
+      OSError: if `path` itself can't be read.
+      UserError: if a folder below `path` can't be read.
     """
-    found = image_files.find(path, depth=depth)
-    if found.unreadable:
-        name, reason = found.unreadable[0]
-        others = f", as {len(found.unreadable) - 1} others," if len(found.unreadable) > 1 else ""
+    tree = image_files.find(path, depth=depth)
+    if tree.unreadable:
+        name, reason = tree.unreadable[0]
+        others = f" and {len(tree.unreadable) - 1} others" if len(tree.unreadable) > 1 else ""
         raise UserError(
-            f"{paths.readable(os.path.join(path, name))}: the folder{others} can't be read: {reason}; make it readable "
-            "for this user, or move it out of the data set."
+            f"{paths.readable(os.path.join(path, name))}: expected a readable folder, got: {reason}{others}. Make it "
+            "readable for this user, or move it out of the data set."
         )
-    return found
+    return tree
 
 
 def list_images(path: str | os.PathLike, *, folders: bool = False) -> list[str]:
-    """Returns the sorted names of the JPEG and PNG files directly in a folder, or in the folders directly below it.
+    """Returns the sorted names of the JPEG and PNG files in a folder, or in its subfolders.
 
     Args:
       path: the folder.
-      folders: whether to look into the folders below instead; their names stand before a slash.
+      folders: whether to list the images in the subfolders instead, as '<subfolder>/<file>'.
 
     Raises:
       OSError: if the folder can't be read.
-      UserError: if one below can't be read.
+      UserError: if a subfolder can't be read.
     """
     images = find(path, depth=1 if folders else 0).images
     return sorted(name for name in images if ("/" in name) == folders)
 
 
-def below(file: str, folder: pathlib.Path, where: str) -> str:
-    """Returns the path below a folder of a file that a list names, without `.` and `..`.
+def relative_path(file: str, folder: pathlib.Path, where: str) -> str:
+    """Returns the path of a file relative to a folder, without `.` and `..`.
 
     Args:
-      file: relative to the folder, or absolute.
+      file: an absolute path, or one relative to the folder.
       folder: an absolute path.
-      where: the list and its line, for the message.
+      where: the list and the line that name the file, for the message.
 
     Raises:
-      UserError: if the file does not lie below the folder.
+      UserError: if the file is not below the folder.
     """
     if os.path.isabs(file):
-        names = itertools.chain([os.path.relpath(file, folder)], through_links(file, folder))
+        names = itertools.chain([os.path.relpath(file, folder)], resolve_links(file, folder))
     else:
         names = [posixpath.normpath(file)]
     name = next((name for name in names if name not in (".", "..") and not name.startswith("../")), None)
@@ -116,25 +116,25 @@ def below(file: str, folder: pathlib.Path, where: str) -> str:
     return name
 
 
-def through_links(file: str, folder: str | os.PathLike) -> Iterator[str]:
-    """Yields what an absolute path may be below a folder that it reaches through other links than the folder's path.
+def resolve_links(file: str, folder: str | os.PathLike) -> Iterator[str]:
+    """Yields possible paths, relative to a folder, of a file whose absolute path leads to the folder through links.
 
-    The links of the path are followed part by part from its start, so that those in the folder stay in the name.
+    Only the start of the path is resolved, one part more each time, so that links below the folder stay in the result.
     """
-    if "\0" in file:  # no path at all
+    if "\0" in file:  # not a valid path
         return
     real, whole = os.path.realpath(folder), pathlib.PurePath(file)
     for start in (*reversed(whole.parents), whole):
         yield os.path.relpath(os.path.join(os.path.realpath(start), whole.relative_to(start)), real)
 
 
-def expect_once(names: Iterable[str], where: str) -> None:
-    """Raises UserError, which begins with `where`, if a name is there twice."""
+def check_unique(names: Iterable[str], where: str) -> None:
+    """Raises UserError, with a message that begins with `where`, if a name occurs twice."""
     twice = next((name for name, count in collections.Counter(names).items() if count > 1), None)
     if twice is not None:
         raise UserError(f"{where}: expected each image once, got {twice!r} again.")
 
 
-def boxes(names: Sequence[str], known: Mapping[str, Any]) -> list[np.ndarray]:
-    """Returns float32 [M, 4] for each name, M = 0 for those that are not `known`."""
-    return [np.asarray(known.get(name, ()), np.float32).reshape(-1, 4) for name in names]
+def select_boxes(names: Sequence[str], boxes: Mapping[str, Any]) -> list[np.ndarray]:
+    """Returns float32 [M, 4] for each image name; M = 0 for names without boxes."""
+    return [np.asarray(boxes.get(name, ()), np.float32).reshape(-1, 4) for name in names]

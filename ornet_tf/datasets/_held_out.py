@@ -1,4 +1,4 @@
-"""Takes a validation split away from the training images, the same one on every machine and for every version."""
+"""Chooses the training images that are held out for validation, the same on every machine and in every version."""
 from __future__ import annotations
 
 import hashlib
@@ -12,22 +12,23 @@ from ornet_tf.errors import UserError
 def choose(
     class_of: Mapping[Any, Hashable], per_class: int, seed: int, *, plugin: str, spare_small: bool = False
 ) -> set:
-    """Returns the training images that make up the validation split.
+    """Returns the keys of the training images that make up the validation split.
 
-    Which of a class are chosen depends on the seed and their keys alone, not on the other classes.
+    The choice in a class depends only on the seed and the keys of its images, not on other classes.
 
     Args:
-      class_of: the class of each training image, by a key that names it for good: its id, or its path in the data.
+      class_of: the class of each training image by its permanent key: its id, or its path in the data set.
       per_class: how many images of each class to choose.
-      seed: chooses them.
-      plugin: the data set, for messages.
-      spare_small: whether nothing is taken from classes that have no image more than that.
+      seed: another seed gives another choice.
+      plugin: the name of the data set plug-in, for messages.
+      spare_small: whether to choose none of a class with at most `per_class` images; else such a class is an error.
 
     Raises:
-      UserError: unless `per_class` and `seed` are whole numbers, if `per_class` is negative, or would take the last
-        training image of a class that is not spared.
+      UserError: unless `per_class` and `seed` are whole numbers and `per_class` is at least 0; or if a class would have
+        no training image left.
     """
-    per_class, seed = _whole(per_class, "validation_per_class", plugin), _whole(seed, "validation_seed", plugin)
+    per_class = _whole_number(per_class, "validation_per_class", plugin)
+    seed = _whole_number(seed, "validation_seed", plugin)
     if per_class < 0:
         raise UserError(f"{plugin}: expected validation_per_class of at least 0, got {per_class}.")
     if not per_class:
@@ -44,13 +45,13 @@ def choose(
                 f"{plugin}: expected validation_per_class below {len(keys)}, the number of training images of class "
                 f"{class_id}, got {per_class}."
             )
-        # A hash keeps the same choice for all versions of NumPy, and for a part of the classes.
+        # A hash gives the same choice with all versions of NumPy, and for a part of the classes.
         keys.sort(key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
         chosen.update(keys[:per_class])
     return chosen
 
 
-def _whole(value: Any, option: str, plugin: str) -> int:
+def _whole_number(value: Any, option: str, plugin: str) -> int:
     try:
         return operator.index(value)
     except TypeError:

@@ -1,10 +1,10 @@
-"""Reads boxes from XML files in the layout of PASCAL VOC, as ImageNet's annotators wrote them.
+"""Reads boxes from XML files in the layout of PASCAL VOC, as in ImageNet.
 
     <annotation> <object> <name>n01440764</name> <bndbox> <xmin>0</xmin> <ymin>9</ymin> <xmax>499</xmax> ...
 
-ImageNet counts pixels from 0 and names the last one: a box over a whole image of 500 x 375 is 0, 0, 499, 374 (as in
-its validation image 83; PASCAL VOC itself counts from 1). So what becomes a half-open box is xmax + 1 and ymax + 1.
-Where EXIF turns an image, its boxes are those of the stored image if <size> is: see `_stored_frame`.
+ImageNet counts pixels from 0, and xmax and ymax are the last pixel of the box: a box over a whole image of 500 x 375 is
+0, 0, 499, 374 (as in validation image 83; PASCAL VOC itself counts from 1). The half-open box ends at xmax + 1 and
+ymax + 1. `_stored_frame` converts the boxes of images that EXIF turns.
 """
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SIDES = ("ymin", "xmin", "ymax", "xmax")
 
 
 class Annotation(NamedTuple):
-    """What an XML file says of its image.
+    """The content of an XML file.
 
     Attributes:
       names: the class of each of M objects.
       boxes: float32 [M, 4] (ymin, xmin, ymax, xmax), half-open, in pixels from 0.
-      size: height and width of the image that the annotator saw; None if the file does not say.
+      size: height and width of the image that was annotated; None if the file has no size.
     """
 
     names: list[str]
@@ -34,10 +34,10 @@ class Annotation(NamedTuple):
 
 
 def read(path: pathlib.Path) -> Annotation | None:
-    """Returns the objects of an image; None if there is no such file.
+    """Returns the annotation of an image; None if there is no such file.
 
     Raises:
-      UserError: if the file is no XML, or a box has no four numbers.
+      UserError: if the file is no XML, or a box has not four numbers.
     """
     try:
         root = ElementTree.parse(path).getroot()
@@ -55,9 +55,9 @@ def read(path: pathlib.Path) -> Annotation | None:
         names.append(item.findtext("name", "").strip())
     height, width = (root.findtext(f"size/{side}", "").strip() for side in ("height", "width"))
     size = (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
-    return Annotation(names, corloc(boxes), size)
+    return Annotation(names, to_half_open(boxes), size)
 
 
-def corloc(boxes: list[list[float]]) -> np.ndarray:
-    """Turns boxes (ymin, xmin, ymax, xmax) that end with their last pixel into half-open ones: float32 [M, 4]."""
+def to_half_open(boxes: list[list[float]]) -> np.ndarray:
+    """Converts boxes (ymin, xmin, ymax, xmax) whose ends are the last pixel to half-open ones: float32 [M, 4]."""
     return (np.reshape(np.asarray(boxes, np.float64), [-1, 4]) + (0, 0, 1, 1)).astype(np.float32)

@@ -1,6 +1,6 @@
-"""What is in an image of toybirds: background, distractors and bird, each from the image's own random stream.
+"""Draws the images of toybirds: background, distractors and bird, from a random stream for each image.
 
-Lengths are in units of 1/64 of the image's side; canvases and planes are those of `_toybirds_shapes`.
+Lengths are in units of 1/64 of the image's side. The module `_toybirds_shapes` defines canvases and planes.
 """
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ornet_tf.datasets import _toybirds_shapes as shapes
 
-# Part of the name of every cache file: raise it whenever the images or the layout of the file change.
+# Part of the name of every cache file. Raise it when the images or the layout of the file change.
 VERSION = 1
 
 BODY, HEAD = 1, 2
@@ -21,7 +21,7 @@ INNER_RADIUS = 0.58
 OVERHANG = 1.0
 PALETTE = ((222, 48, 44), (250, 228, 120), (44, 78, 206), (40, 32, 48), (70, 200, 150))
 
-# What the uniform random numbers of a bird and of a distractor decide, in the order of drawing.
+# The quantities that the uniform random numbers of a bird and of a distractor determine, in the order of the numbers.
 _BIRD = (
     "angle", "length", "width", "head_radius", "head_turn", "tail", "tail_width", "tail_bend", "scale", "y", "x",
     "body_is_noise", "other_class", "saturation", "value", "stripe_angle", "stripe_period", "stripe_strength",
@@ -34,7 +34,7 @@ _DISTRACTOR = (
 
 
 class Style(NamedTuple):
-    """What an image shows besides its random numbers; the fields are the options of `toybirds.load`."""
+    """The options of `toybirds.load` that determine what an image shows."""
 
     image_size: int
     num_classes: int
@@ -45,7 +45,7 @@ class Style(NamedTuple):
 
 
 class _Pose(NamedTuple):
-    """The geometry of B birds, each field float64 [B, 1, 1] in units; the body's axis points to the head."""
+    """The geometry of B birds, each field float64 [B, 1, 1]; the body's axis points to the head."""
 
     centre_y: np.ndarray
     centre_x: np.ndarray
@@ -62,7 +62,7 @@ class _Pose(NamedTuple):
 
 
 def palette(num_classes: int) -> np.ndarray:
-    """Returns the fewest colours, float32 [P, 3] in 0..255, whose ordered pairs tell the classes apart."""
+    """Returns the fewest colours whose ordered pairs distinguish the classes, float32 [P, 3] in 0..255."""
     count = next(p for p in itertools.count(2) if p * (p - 1) >= num_classes)
     return np.array(PALETTE[:count], np.float32)
 
@@ -84,21 +84,21 @@ def draw(seed: int, stream: int, indices: Sequence[int], labels: np.ndarray, sty
 
     Args:
       seed: at least 0; an image is a function of (seed, stream, index, label, style) only.
-      stream: at least 0, one number for each split.
-      indices: B positions in the stream.
+      stream: at least 0, the number of the split.
+      indices: the indices of B images in the split.
       labels: int [B].
-      style: what the options ask for.
+      style: the options.
 
     Returns:
       uint8 [B, S, S, 3] images and uint8 [B, S, S] masks (0 background, BODY with tail, HEAD).
     """
-    numbers = [_numbers(seed, stream, index, style.distractor_count) for index in indices]
+    numbers = [_draw_numbers(seed, stream, index, style.distractor_count) for index in indices]
     bird, hue_error, noise, clutter = (np.stack(part) for part in zip(*numbers))
-    bird = _named(_BIRD, bird)
+    bird = _by_name(_BIRD, bird)
     texture, canvas = shapes.noise(noise, bird["contrast"], style.image_size)
     for i in range(style.distractor_count):
-        _draw_distractor(canvas, _named(_DISTRACTOR, clutter[:, i]), palette(style.num_classes))
-    pose = _pose(bird)
+        _draw_distractor(canvas, _by_name(_DISTRACTOR, clutter[:, i]), palette(style.num_classes))
+    pose = _make_pose(bird)
     coverage = _coverage(pose, style.image_size)
     _draw_bird(canvas, bird, hue_error, coverage, np.asarray(labels), style)
     canvas += texture
@@ -107,32 +107,22 @@ def draw(seed: int, stream: int, indices: Sequence[int], labels: np.ndarray, sty
     return np.ascontiguousarray(images), _mask(coverage)
 
 
-def draw_masks(seed: int, stream: int, indices: Sequence[int], image_size: int) -> np.ndarray:
-    """Returns the masks of `draw` without the images: uint8 [B, S, S]."""
-    bird = np.stack([_generator(seed, stream, index).random(len(_BIRD)) for index in indices])
-    return _mask(_coverage(_pose(_named(_BIRD, bird)), image_size))
-
-
-def _generator(seed: int, stream: int, index: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, int(index))))
-
-
-def _numbers(seed: int, stream: int, index: int, distractor_count: int):
-    """Draws all random numbers of one image; what options can lengthen comes last, so that the rest stays."""
-    rng = _generator(seed, stream, index)
+def _draw_numbers(seed: int, stream: int, index: int, distractor_count: int):
+    """Draws all random numbers of one image; those of distractors last, so that their count changes no other number."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, int(index))))
     bird = rng.random(len(_BIRD))
     hue_error = rng.standard_normal()
     noise = rng.random(shapes.NOISE_NUMBERS, dtype=np.float32)
     return bird, hue_error, noise, rng.random((distractor_count, len(_DISTRACTOR)))
 
 
-def _named(names: Sequence[str], numbers: np.ndarray) -> dict[str, np.ndarray]:
-    """Turns [B, len(names)] into one [B] for each name."""
+def _by_name(names: Sequence[str], numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the columns of [B, len(names)] by their names, [B] each."""
     return dict(zip(names, numbers.T))
 
 
-def _pose(u: Mapping[str, np.ndarray]) -> _Pose:
-    """Turns uniform numbers into poses that leave the image by no more than the overhang."""
+def _make_pose(u: Mapping[str, np.ndarray]) -> _Pose:
+    """Converts uniform random numbers to poses that extend beyond the image by no more than OVERHANG."""
     angle, turn = 2 * np.pi * u["angle"], 0.7 * u["head_turn"] - 0.35
     cosine, sine = np.cos(angle), np.sin(angle)
     length, width, radius = 13 + 3 * u["length"], 7.5 + 2.5 * u["width"], 5 + 1.3 * u["head_radius"]
@@ -159,7 +149,7 @@ def _coverage(pose: _Pose, image_size: int):
     y, x, pixel = shapes.grid(image_size)
     body, square = shapes.ellipse(*pose[:6], image_size)
     rows, columns = y - pose.centre_y, x - pose.centre_x
-    # The tail starts inside the body, so that they stay joined at any bend.
+    # The tail starts inside the body, so that they are connected for any bend.
     root = 0.7 * pose.length
     span = pose.length + pose.tail - root
     along = shapes.plane(rows * (-pose.sine / span) - root / span, columns * (-pose.cosine / span))
@@ -194,22 +184,22 @@ def _draw_distractor(canvas: np.ndarray, u: Mapping[str, np.ndarray], colours: n
     strength = np.where(u["is_striped"] < 0.5, 0.1 + 0.25 * u["stripe_strength"], 0)
     light = shapes.stripes(2 * np.pi * u["stripe_angle"], 4 + 6 * u["stripe_period"], strength, size)
     light *= shapes.roundness(square)
-    of_head = colours[(u["disc_colour"] * len(colours)).astype(int)] * (0.85 + 0.2 * u["disc_light"])[:, None]
-    colour = np.where(disc[:, None], of_head, _plumage(360 * u["hue"], u["saturation"], u["value"]))
+    disc_colour = colours[(u["disc_colour"] * len(colours)).astype(int)] * (0.85 + 0.2 * u["disc_light"])[:, None]
+    colour = np.where(disc[:, None], disc_colour, _plumage(360 * u["hue"], u["saturation"], u["value"]))
     shapes.paint(canvas, coverage, colour.astype(np.float32), light)
 
 
 def _plumage(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Returns colours, float32 [B, 3], in the range that bodies and distractors share."""
+    """Returns colours in the range of both bodies and distractors, float32 [B, 3]."""
     return shapes.rgb(hue, 0.45 + 0.4 * saturation, 0.5 + 0.4 * value)
 
 
 def _draw_bird(canvas, u: Mapping[str, np.ndarray], hue_error, coverage, labels: np.ndarray, style: Style) -> None:
-    """Draws tail, body and head with the cues of the class, each spoilt in some images."""
+    """Draws tail, body and head with the cues of the class; in some images a cue is random."""
     tail, body, head, inner, square = coverage
-    other = (u["other_class"] * style.num_classes).astype(int)
-    shown = np.where(u["body_is_noise"] < style.body_noise_probability, other, labels)
-    hue = (body_hues(style.num_classes)[shown] + style.body_hue_deviation * hue_error) % 360
+    random_class = (u["other_class"] * style.num_classes).astype(int)
+    body_class = np.where(u["body_is_noise"] < style.body_noise_probability, random_class, labels)
+    hue = (body_hues(style.num_classes)[body_class] + style.body_hue_deviation * hue_error) % 360
     plumage = _plumage(hue, u["saturation"], u["value"])
     strength = 0.08 + 0.27 * u["stripe_strength"]
     light = shapes.stripes(2 * np.pi * u["stripe_angle"], 4 + 6 * u["stripe_period"], strength, style.image_size)

@@ -1,8 +1,8 @@
-"""Soft shapes on many canvases at once: the pencils of toybirds.
+"""Draws antialiased shapes on many canvases at once, for toybirds.
 
 Lengths are in units of 1/64 of the image's side, so a shape is the same at every image size. A canvas is float32
-[B, S, 3, S] in 0..255: rows, channels, columns, the order in which enlarging noise is two plain matrix products.
-Angles and factors per image are float64; planes of pixels are float32.
+[B, S, 3, S] in 0..255: rows, channels, columns; in this order, noise is enlarged by two matrix products. Angles and
+factors of images are float64; planes of pixels are float32.
 """
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plane(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def soften(values: np.ndarray, slope) -> np.ndarray:
-    """Turns an implicit function, positive inside, into coverage 0..1 in place; 0.5 on the outline."""
+    """Converts an implicit function, positive inside a shape, to coverage 0..1 in place; 0.5 is the outline."""
     values *= np.asarray(slope, np.float32)
     values += 0.5
     return np.clip(values, 0.0, 1.0, out=values)
@@ -47,7 +47,7 @@ def ellipse(centre_y, centre_x, cosine, sine, length, width, image_size: int):
 
 
 def roundness(square: np.ndarray) -> np.ndarray:
-    """Returns the brightness factor that makes an ellipse look round, from its squared elliptic radius."""
+    """Returns the brightness factor that shades an ellipse like a ball, from its squared elliptic radius."""
     return 1.08 - 0.2 * np.minimum(square, 1)
 
 
@@ -56,7 +56,7 @@ def stripes(angle: np.ndarray, period: np.ndarray, strength: np.ndarray, image_s
     y, x, _ = grid(image_size)
     angle, frequency = angle[:, None, None], 2 * np.pi / period[:, None, None]
     rows, columns = y * np.sin(angle) * frequency, x * np.cos(angle) * frequency
-    # sin(r + c) from one-dimensional sines: no sine per pixel.
+    # sin(r + c) from the sines and cosines of r and c, instead of a sine for each pixel.
     light = np.sin(rows).astype(np.float32) * np.cos(columns).astype(np.float32)
     light += np.cos(rows).astype(np.float32) * np.sin(columns).astype(np.float32)
     light *= 2.5
@@ -77,8 +77,12 @@ def enlarge(values: np.ndarray, cells: int, size: int) -> np.ndarray:
 def noise(numbers: np.ndarray, contrast: np.ndarray, image_size: int):
     """Returns a fine texture and a background of noise at four scales, both float32 [B, S, 3, S].
 
-    Each octave is enlarged bilinearly and added to the next; `numbers` [B, NOISE_NUMBERS] and `contrast` [B] are
-    uniform random numbers.
+    Each octave is enlarged bilinearly and added to the next.
+
+    Args:
+      numbers: [B, NOISE_NUMBERS], uniform random numbers.
+      contrast: [B], uniform random numbers.
+      image_size: S.
     """
     count = len(numbers)
     contrast = (0.7 + 0.6 * contrast).astype(np.float32)[:, None, None]
@@ -86,7 +90,7 @@ def noise(numbers: np.ndarray, contrast: np.ndarray, image_size: int):
     for n, strength in zip(NOISE_CELLS, NOISE_CONTRASTS):
         octave = numbers[:, start : start + 3 * n * n].reshape(count, n, 3, n) - np.float32(0.5)
         octave += (octave.mean(2, keepdims=True) - octave) * np.float32(1 - NOISE_COLOURFULNESS)
-        # The square root turns the width of a uniform distribution into its standard deviation.
+        # The factor sqrt(12) makes `strength` the standard deviation: that of the uniform distribution is 1 / sqrt(12).
         octave = octave.reshape(count, n, 3 * n) * (contrast * np.float32(strength * 12**0.5))
         start += 3 * n * n
         total = octave if total is None else octave + enlarge(total, cells, n)
@@ -97,14 +101,14 @@ def noise(numbers: np.ndarray, contrast: np.ndarray, image_size: int):
 
 
 def rgb(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Turns hue (degrees), saturation and value (0..1), each [B], into float32 [B, 3] in 0..255."""
+    """Converts hue (degrees), saturation and value (0..1), each [B], to RGB, float32 [B, 3] in 0..255."""
     k = (np.array([5.0, 3.0, 1.0]) + hue[:, None] / 60) % 6
     chroma = np.clip(np.minimum(k, 4 - k), 0, 1)
     return (255 * value[:, None] * (1 - saturation[:, None] * chroma)).astype(np.float32)
 
 
 def paint(canvas: np.ndarray, coverage: np.ndarray, colour: np.ndarray, light: np.ndarray | None = None) -> None:
-    """Lays a colour [B, 3], times a brightness factor [B, S, S], over the canvas where coverage [B, S, S] says."""
+    """Blends a colour [B, 3], times a brightness factor [B, S, S], into the canvas by its coverage [B, S, S]."""
     colour = colour[:, None, :, None]
     layer = (colour if light is None else colour * light[:, :, None]) - canvas
     layer *= coverage[:, :, None]

@@ -1,12 +1,12 @@
-"""FGVC-Aircraft (Maji et al., 2013, arXiv:1306.5151), release 2013b, from a folder in the data set's own layout.
+"""Loads FGVC-Aircraft (Maji et al., 2013, arXiv:1306.5151), release 2013b, from a folder in the layout of its archive.
 
     root/data/images/<image>.jpg                  10,200 images
     root/data/images_<level>_<list>.txt             <image> <class>; level variant, family or manufacturer;
                                                     list train, val, trainval or test
     root/data/images_box.txt                        <image> <xmin> <ymin> <xmax> <ymax>
 
-Boxes count pixels from 1 and name the last one: one over a whole image of 600 x 400 is 1 1 600 400. The lowest 20
-rows of every image are a banner that names its photographer, no part of the photograph: `banner_free` cuts it off.
+Boxes count pixels from 1, and xmax and ymax are the last pixel: a box over a whole image of 600 x 400 is 1 1 600 400.
+The lowest 20 rows of every image are a banner with the name of the photographer; `banner_free` removes it.
 """
 from __future__ import annotations
 
@@ -43,27 +43,28 @@ def load(
     Args:
       split: 'train' (without boxes), 'validation' or 'test' (with one box for each image).
       root: the folder that holds data/ (fgvc-aircraft-2013b in the archive), or data/ itself.
-      level: what a class is: a variant (100 of them), a family (70) or a manufacturer (30).
-      validation_per_class: None for the official training and validation splits. A number for those of the literature
-        that train on both: so many images of each class make up the validation split, the others are for training.
-      validation_seed: chooses these images.
-      banner_free: a folder for copies of the images without the banner, each made once; about as large as the
-        images. None leaves the banner in.
+      level: the kind of classes: 'variant' (100 classes), 'family' (70) or 'manufacturer' (30).
+      validation_per_class: None for the official training and validation splits. A number to divide the images of both
+        anew, as papers do that train on both: this many images of each class are for validation, the others for
+        training.
+      validation_seed: another seed gives another validation split.
+      banner_free: a folder for copies of the images without the banner, which are made once and need about as much
+        space as the images. None to keep the banner.
 
     Returns:
-      The images in the order of the lists, named by their file. Class names are sorted.
+      The images in the order of the lists; their names are their file names. Class names are sorted.
 
     Raises:
       FileNotFoundError: if a list or the folder of images is missing.
       UserError: for an unknown split or level, a malformed list, an image without box, or a split without images.
     """
-    folder = _files.folder(root, split, plugin="fgvc_aircraft", layout=_LAYOUT)
+    folder = _files.check_folder(root, split, plugin="fgvc_aircraft", layout=_LAYOUT)
     if level not in LEVELS:
         raise UserError(f"fgvc_aircraft: expected level to be one of {', '.join(LEVELS)}, got {level!r}.")
     folder = folder / "data" if (folder / "data").is_dir() else folder
     if not (folder / "images").is_dir():
         raise FileNotFoundError(f"{folder / 'images'}: no such folder; expected {_LAYOUT}.")
-    lists = {name: _classes(folder / f"images_{level}_{name}.txt") for name in ("train", "val", "test")}
+    lists = {name: _read_classes(folder / f"images_{level}_{name}.txt") for name in ("train", "val", "test")}
     class_names = sorted({name for images in lists.values() for name in images.values()})
     label_of = {name: label for label, name in enumerate(class_names)}
     chosen = lists[{"train": "train", "validation": "val", "test": "test"}[split]]
@@ -76,12 +77,12 @@ def load(
         raise MissingSplit(f"{folder}: the {split} split has no images.{advice}")
     files = [f"{folder}/images/{image}.jpg" for image in chosen]
     if banner_free is not None:
-        files = _without_banner(files, banner_free)
+        files = _copy_without_banner(files, banner_free)
     boxes = None
     if split != "train":
-        # The boxes are those of the stored images. Copies without the banner have no EXIF data.
-        boxes = _boxes(folder / "images_box.txt", list(chosen))
-        boxes = _stored_frame.upright(files, boxes, what=str(folder))
+        # Copies without the banner have no EXIF data, so their boxes stay in the stored frame.
+        boxes = _read_boxes(folder / "images_box.txt", list(chosen))
+        boxes = _stored_frame.turn_boxes_upright(files, boxes, what=str(folder))
     return Source(
         class_names=class_names,
         images=files,
@@ -91,10 +92,10 @@ def load(
     )
 
 
-def _classes(path: pathlib.Path) -> dict[str, str]:
+def _read_classes(path: pathlib.Path) -> dict[str, str]:
     """Returns {image: class} in the order of a list."""
     classes: dict[str, str] = {}
-    for number, line in _files.lines(path, layout=_LAYOUT):
+    for number, line in _files.read_lines(path, layout=_LAYOUT):
         image, _, name = line.partition(" ")
         if not name or image in classes:
             raise UserError(f"{path}, line {number}: expected '<image> <class>', each once, got {line!r}.")
@@ -102,10 +103,10 @@ def _classes(path: pathlib.Path) -> dict[str, str]:
     return classes
 
 
-def _boxes(path: pathlib.Path, images: list[str]) -> list[np.ndarray]:
+def _read_boxes(path: pathlib.Path, images: list[str]) -> list[np.ndarray]:
     """Returns float32 [1, 4] for each image, half-open and counted from 0."""
     box_of = {}
-    for number, line in _files.lines(path, layout=_LAYOUT):
+    for number, line in _files.read_lines(path, layout=_LAYOUT):
         image, *cells = line.split()
         try:
             xmin, ymin, xmax, ymax = map(float, cells)
@@ -114,42 +115,42 @@ def _boxes(path: pathlib.Path, images: list[str]) -> list[np.ndarray]:
             raise UserError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
         if image in box_of:
             raise UserError(f"{path}, line {number}: expected each image once, got {image!r} again.")
-        # From pixels first..last, counted from 1, to the half-open first - 1..last.
+        # Pixels first..last, counted from 1, are first - 1..last half-open.
         box_of[image] = [[ymin - 1, xmin - 1, ymax, xmax]]
     for image in images:
         if image not in box_of:
             raise UserError(f"{path}: expected a line for each image, got none for {image}.")
-    return _files.boxes(images, box_of)
+    return _files.select_boxes(images, box_of)
 
 
-def _without_banner(files: list[str], folder: str | os.PathLike) -> list[str]:
-    """Returns the paths of copies without the banner, after making those that are not there."""
+def _copy_without_banner(files: list[str], folder: str | os.PathLike) -> list[str]:
+    """Makes the missing copies without the banner; returns the paths of all copies."""
     target = paths.local(folder, "fgvc_aircraft: banner_free")
     with atomic_write.explain_failures(f"{target} could not be made"):
         target.mkdir(parents=True, exist_ok=True)
     copies = [str(target / os.path.basename(file)) for file in files]
     missing = [pair for pair in zip(files, copies) if not os.path.exists(pair[1])]
     if missing:
-        logging.info("Cutting the banner off %d images, to %s.", len(missing), target)
-        # Pillow leaves the interpreter free while it decodes and encodes.
+        logging.info("Writing %d images without the banner to %s.", len(missing), target)
+        # Pillow releases the interpreter lock while it decodes and encodes.
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            list(pool.map(lambda pair: _cut(*pair), missing))
+            list(pool.map(lambda pair: _cut_banner(*pair), missing))
     return copies
 
 
-def _cut(path: str, copy: str) -> None:
-    """Writes a copy without the banner; of a file that can't be read, a copy as it is, which the check will name."""
+def _cut_banner(path: str, copy: str) -> None:
+    """Writes a copy without the banner. An unreadable file is copied unchanged: the check of all images reports it."""
     aside = f"{copy}.{os.getpid()}"
     options = {}
     try:
         with Image.open(path) as image:
             kind = image.format
             if kind == "JPEG":
-                # The same tables on the same blocks of 8 x 8 pixels: what is kept is quantised as it was.
+                # With the same quantization tables and the same blocks of 8 x 8 pixels, the kept part hardly changes.
                 sampling = JpegImagePlugin.get_sampling(image)
                 options = {"qtables": image.quantization, "subsampling": sampling if sampling >= 0 else 0}
             kept = image.crop((0, 0, image.width, image.height - BANNER))
-            kept.save(aside, kind, **options)  # also stumbles over metadata
+            kept.save(aside, kind, **options)  # fails also on damaged metadata
     except FileNotFoundError:
         return
     except UNREADABLE:

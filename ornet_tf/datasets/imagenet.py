@@ -1,16 +1,16 @@
-"""ImageNet's classification and localization task (Russakovsky et al., IJCV 2015) from the folders of its archives.
+"""Loads ImageNet's classification and localization task (Russakovsky et al., IJCV 2015) from its archives' folders.
 
     root/train/<wnid>/*.JPEG             1,281,167 images of 1,000 classes
     root/val/*.JPEG, or val/<wnid>/*     50,000 images, the test split of the literature
-    boxes/train/<wnid>/<image>.xml     boxes of about 40 % of the training images
-    boxes/val/<image>.xml              boxes of all validation images, also as val/<wnid>/<image>.xml
+    boxes/train/<wnid>/<image>.xml       boxes of about 40 % of the training images
+    boxes/val/<image>.xml                boxes of all validation images, or val/<wnid>/<image>.xml
 
-In Kaggle's archive root is ILSVRC/Data/CLS-LOC and boxes is ILSVRC/Annotations/CLS-LOC. Images of a flat val/ get
-their class from LOC_val_solution.csv (Kaggle), from the development kit, or from the XML files. A part of the data set
-in the same layout will do.
+In Kaggle's archive, root is ILSVRC/Data/CLS-LOC and boxes is ILSVRC/Annotations/CLS-LOC. If val/ has no subfolders, its
+images get their class from LOC_val_solution.csv (Kaggle), from the development kit, or from the XML files. A part of
+the data set in the same layout can be used.
 
-Boxes are those of the images as they are stored: where EXIF turns an image, its boxes are turned along, unless the
-<size> in its XML file is that of the upright image.
+Boxes are in the frame of the stored image and are converted to that of the upright image, unless the <size> in the XML
+file is the size of the upright image.
 """
 from __future__ import annotations
 
@@ -45,37 +45,38 @@ def load(
 ) -> Source:
     """Returns one split of ImageNet.
 
-    The public test set has no labels: as everywhere in the literature, 'test' is val/, and 'validation' a part of the
-    training images, taken away from 'train'. Which ones it gets depends on the seed and their names alone.
+    The official test set has no public labels. So 'test' is val/, as in the literature, and 'validation' is held out of
+    the training images: 'train' does not contain it. The choice depends only on the seed and the names of the images.
 
     Args:
-      split: 'train' (without boxes), 'validation' or 'test' (with the boxes that there are).
+      split: 'train' (without boxes), 'validation' or 'test' (with boxes where the data set has them).
       root: the folder that holds train/ and val/.
-      boxes: the folder of the XML files. Without it, LOC_val_solution.csv gives those of val/; there are no others.
-      val_labels: LOC_val_solution.csv, or the folder of the development kit (ILSVRC2012_devkit_t12); what gives the
-        images of a flat val/ their classes. Without it, the XML files do.
-      synsets: LOC_synset_mapping.txt, whose lines are '<wnid> <names>': the classes and their names. Without it, the
-        classes are the folders of train/, named by their wnid.
+      boxes: the folder of the XML files. Without it, only the images of val/ have boxes, from LOC_val_solution.csv.
+      val_labels: LOC_val_solution.csv, or the folder of the development kit (ILSVRC2012_devkit_t12), for the classes of
+        the images if val/ has no subfolders. Without it, the classes come from the XML files.
+      synsets: LOC_synset_mapping.txt, whose lines are '<wnid> <names>', for the classes and their names. Without it,
+        the classes are the subfolders of train/, and the wnid is the name.
       validation_per_class: how many training images of each class make up the validation split.
-      validation_seed: chooses these images.
+      validation_seed: another seed gives another validation split.
 
     Returns:
-      The images in order of name, which is their path below root. Labels count in order of the wnid.
+      The images sorted by name; their names are their paths below root. Labels count in the order of the wnid.
 
     Raises:
-      FileNotFoundError: if root, train/, val/ or a file that was named is missing.
+      FileNotFoundError: if root, train/, val/ or the file of an option is missing.
       UserError: for an unknown split, a malformed file, an image without class, or a split without images.
     """
-    folder = _files.folder(root, split, plugin="imagenet", layout=_LAYOUT)
-    annotations = None if boxes is None else _existing(boxes, "boxes", "the folder of the XML files")
+    folder = _files.check_folder(root, split, plugin="imagenet", layout=_LAYOUT)
+    annotations = None if boxes is None else _check_exists(boxes, "boxes", "the folder of the XML files")
     if val_labels is not None:
-        val_labels = _existing(val_labels, "val_labels", f"{_SOLUTION} or the development kit's folder")
-    classes = _classes(folder, synsets)
-    solution = _solution(val_labels)
+        val_labels = _check_exists(val_labels, "val_labels", f"{_SOLUTION} or the development kit's folder")
+    classes = _read_classes(folder, synsets)
+    solution = _read_solution(val_labels)
     if split == "test":
-        class_of = _test(folder, annotations, val_labels, solution)
+        class_of = _list_val(folder, annotations, val_labels, solution)
     else:
-        class_of = {f"train/{file}": file.split("/")[0] for file in _files.list_images(_train(folder), folders=True)}
+        files = _files.list_images(_train_folder(folder), folders=True)
+        class_of = {f"train/{file}": file.split("/")[0] for file in files}
         held_out = _held_out.choose(class_of, validation_per_class, validation_seed, plugin="imagenet")
         class_of = {name: w for name, w in class_of.items() if (name in held_out) == (split == "validation")}
     if not class_of:
@@ -91,30 +92,30 @@ def load(
         images=[f"{folder}/{name}" for name in names],
         names=names,
         labels=np.array([label_of[class_of[name]] for name in names], np.int32),
-        boxes=None if split == "train" else _boxes(folder, annotations, names, class_of, solution),
+        boxes=None if split == "train" else _read_boxes(folder, annotations, names, class_of, solution),
     )
 
 
-def _existing(path: str | os.PathLike, option: str, what: str) -> pathlib.Path:
+def _check_exists(path: str | os.PathLike, option: str, expected: str) -> pathlib.Path:
     path = paths.local(path, f"imagenet: {option}")
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder; expected {what}.")
+        raise FileNotFoundError(f"{path}: no such file or folder; expected {expected}.")
     return path
 
 
-def _train(root: pathlib.Path) -> pathlib.Path:
+def _train_folder(root: pathlib.Path) -> pathlib.Path:
     if not (root / "train").is_dir():
         raise FileNotFoundError(f"{root / 'train'}: no such folder; expected root to be {_LAYOUT}.")
     return root / "train"
 
 
-def _classes(root: pathlib.Path, synsets: str | os.PathLike | None) -> dict[str, str]:
-    """Returns {wnid: name} of the classes, in order of the wnid."""
+def _read_classes(root: pathlib.Path, synsets: str | os.PathLike | None) -> dict[str, str]:
+    """Returns {wnid: name} of the classes, in the order of the wnid."""
     if synsets is None:
-        return {wnid: wnid for wnid in image_files.scan(_train(root)).folders}
+        return {wnid: wnid for wnid in image_files.scan(_train_folder(root)).folders}
     names = {}
     path = paths.local(synsets, "imagenet: synsets")
-    for number, line in _files.lines(path, layout="LOC_synset_mapping.txt"):
+    for number, line in _files.read_lines(path, layout="LOC_synset_mapping.txt"):
         wnid, _, name = line.partition(" ")
         if not name or wnid in names:
             raise UserError(f"{path}, line {number}: expected '<wnid> <names>', each wnid once, got {line!r}.")
@@ -122,7 +123,7 @@ def _classes(root: pathlib.Path, synsets: str | os.PathLike | None) -> dict[str,
     return dict(sorted(names.items()))
 
 
-def _test(
+def _list_val(
     root: pathlib.Path,
     annotations: pathlib.Path | None,
     val_labels: pathlib.Path | None,
@@ -137,39 +138,41 @@ def _test(
     if solution is not None:
         wnid_of, where = {stem: wnid for stem, (wnid, _) in solution.items()}, val_labels
     elif val_labels is not None:
-        wnid_of, where = _from_development_kit(val_labels), val_labels
+        wnid_of, where = _read_development_kit(val_labels), val_labels
     elif annotations:
-        found = {stem: _pascal_voc.read(annotations / "val" / f"{stem}.xml") for stem in stems.values()}
-        wnid_of, where = {stem: a.names[0] for stem, a in found.items() if a and a.names}, annotations / "val"
+        read = {stem: _pascal_voc.read(annotations / "val" / f"{stem}.xml") for stem in stems.values()}
+        wnid_of, where = {stem: a.names[0] for stem, a in read.items() if a and a.names}, annotations / "val"
     else:
-        raise UserError(f"imagenet: set val_labels to LOC_val_solution.csv; {root / 'val'} has no folders of classes.")
+        raise UserError(
+            f"imagenet: expected a subfolder for each class in {root / 'val'}, got none; set val_labels to {_SOLUTION}."
+        )
     missing = [name for name, stem in stems.items() if stem not in wnid_of]
     if missing:
         raise UserError(f"{where}: expected the class of every image, got none for {missing[0]}.")
     return {name: wnid_of[stem] for name, stem in stems.items()}
 
 
-def _solution(path: pathlib.Path | None) -> dict[str, tuple[str, np.ndarray]] | None:
-    """Returns {image: (wnid, float32 [M, 4] boxes)} of LOC_val_solution.csv; None if `path` is another thing."""
+def _read_solution(path: pathlib.Path | None) -> dict[str, tuple[str, np.ndarray]] | None:
+    """Returns {image: (wnid, float32 [M, 4] boxes)} of LOC_val_solution.csv; None if `path` is no CSV file."""
     if path is None or path.suffix != ".csv":
         return None
     rows = {}
-    for number, line in _files.lines(path, layout=_SOLUTION)[1:]:
+    for number, line in _files.read_lines(path, layout=_SOLUTION)[1:]:
         image, *rest = next(csv.reader([line]))
         if image in rows:
             raise UserError(f"{path}, line {number}: expected each image once, got {image!r} again.")
         words = rest[0].split() if rest else []
         try:
             corners = np.array(words, dtype=object).reshape(-1, 5)[:, [2, 1, 4, 3]].astype(np.float64)
-            rows[image] = words[0], _pascal_voc.corloc(corners.tolist())
+            rows[image] = words[0], _pascal_voc.to_half_open(corners.tolist())
         except (ValueError, IndexError):
             form = "'<image>,<wnid> <xmin> <ymin> <xmax> <ymax> ...'"
             raise UserError(f"{path}, line {number}: expected {form}, got {line!r}.") from None
     return rows
 
 
-def _from_development_kit(path: pathlib.Path) -> dict[str, str]:
-    """Returns {image: wnid} of the validation images; the numbers of the ground truth are those of meta.mat."""
+def _read_development_kit(path: pathlib.Path) -> dict[str, str]:
+    """Returns {image: wnid} of the validation images; the ground truth has class numbers, meta.mat their wnids."""
     folder = path / "data" if (path / "data").is_dir() else path
     meta = folder / "meta.mat"
     if not meta.is_file():
@@ -180,40 +183,40 @@ def _from_development_kit(path: pathlib.Path) -> dict[str, str]:
     except (TypeError, ValueError, IndexError):
         raise UserError(f"{meta}: expected synsets with ILSVRC2012_ID and WNID, got something else.") from None
     labels = {}
-    for number, line in _files.lines(folder / _GROUND_TRUTH, layout="the development kit's ground truth"):
+    for number, line in _files.read_lines(folder / _GROUND_TRUTH, layout="the development kit's ground truth"):
         if not line.isdecimal() or int(line) not in wnid_of:
             raise UserError(f"{folder / _GROUND_TRUTH}, line {number}: expected a number of meta.mat, got {line!r}.")
         labels[f"ILSVRC2012_val_{number:08d}"] = wnid_of[int(line)]
     return labels
 
 
-def _boxes(
+def _read_boxes(
     root: pathlib.Path,
     annotations: pathlib.Path | None,
     names: Sequence[str],
     class_of: Mapping[str, str],
     solution: Mapping[str, tuple[str, np.ndarray]] | None,
 ) -> list[np.ndarray] | None:
-    """Returns float32 [M, 4] for each image; None where there is nothing to read them from."""
-    known: dict[str, np.ndarray] = {}
+    """Returns float32 [M, 4] for each image; None if no image has boxes."""
+    boxes: dict[str, np.ndarray] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
     for name in names:
         part, stem = name.split("/")[0], os.path.splitext(name.split("/")[-1])[0]
         if annotations is not None:
             path = annotations / part / class_of[name] / f"{stem}.xml"
-            found = _pascal_voc.read(path)
-            if found is None and part == "val":
-                found = _pascal_voc.read(annotations / part / f"{stem}.xml")
-            if found is not None:
-                known[name], sizes[name] = found.boxes, found.size
+            annotation = _pascal_voc.read(path)
+            if annotation is None and part == "val":
+                annotation = _pascal_voc.read(annotations / part / f"{stem}.xml")
+            if annotation is not None:
+                boxes[name], sizes[name] = annotation.boxes, annotation.size
         elif solution is not None and part == "val" and stem in solution:
-            known[name] = solution[stem][1]
-    if not known:
+            boxes[name] = solution[stem][1]
+    if not boxes:
         return None
-    if len(known) < len(names):
-        logging.info("%s: %d of %d images have no boxes.", root, len(names) - len(known), len(names))
-    # The table has the XML files' boxes, and no sizes.
-    return _stored_frame.upright(
-        [f"{root}/{name}" for name in names], _files.boxes(names, known), what=str(root),
+    if len(boxes) < len(names):
+        logging.info("%s: %d of %d images have no boxes.", root, len(names) - len(boxes), len(names))
+    # LOC_val_solution.csv has the boxes of the XML files, but no sizes.
+    return _stored_frame.turn_boxes_upright(
+        [f"{root}/{name}" for name in names], _files.select_boxes(names, boxes), what=str(root),
         sizes=None if annotations is None else [sizes.get(name) for name in names],
     )

@@ -1,4 +1,4 @@
-"""Data sets for person re-identification: Market-1501, DukeMTMC-reID and MSMT17, from folders in their own layouts.
+"""Loads Market-1501, DukeMTMC-reID and MSMT17, data sets for person re-identification, in the layout of their archives.
 
     market1501   root/bounding_box_train/, bounding_box_test/, query/   0002_c1s1_000451_03.jpg
     dukemtmc     root/bounding_box_train/, bounding_box_test/, query/   0001_c2_f0046182.jpg
@@ -6,8 +6,7 @@
                  0000_000_01_0303morning_0015_0.jpg; list_train.txt, list_val.txt, list_query.txt, list_gallery.txt
 
 (Zheng et al., ICCV 2015; Ristani et al., ECCV Workshops 2016, and Zheng et al., ICCV 2017; Wei et al., CVPR 2018.) A
-class is a person; who it is, the file name says up to the first underscore. There are images only: the persons are
-cut out already, and there are no boxes.
+class is a person, named by the file name up to the first underscore. The images are crops of persons, without boxes.
 """
 from __future__ import annotations
 
@@ -23,12 +22,12 @@ from ornet_tf.data.source import MissingSplit, Source
 from ornet_tf.datasets import _files, _held_out
 from ornet_tf.errors import UserError
 
-# Of Market-1501's file names: images without a whole person, and persons that are in no query.
-_NOBODY = {"market1501": ("-1", "0000"), "dukemtmc": (), "msmt17": ()}
+# In Market-1501, -1 marks images without a whole person, and 0000 distractors: persons that no query shows.
+_NO_PERSON = {"market1501": ("-1", "0000"), "dukemtmc": (), "msmt17": ()}
 
 
 class _Lists(NamedTuple):
-    """Names of lists in the root of MSMT17, and the folders that they are relative to."""
+    """The lists of a split of MSMT17, and the possible folders of its images, depending on the version."""
 
     files: tuple[str, ...]
     folders: tuple[str, ...]
@@ -51,50 +50,51 @@ def load(
 ) -> Source:
     """Returns one split of a data set for person re-identification.
 
-    The persons of 'test' (query and gallery) are others than those of 'train', so a classifier of the latter can't
-    name them: to measure a classifier, take 'validation', which shows persons of 'train' in images of their own.
-    Which images are held out for it depends on the seed and their names alone.
+    The persons of 'test' (query and gallery) are not those of 'train'. To measure a classifier, use 'validation', which
+    has other images of the persons of 'train'. The choice of these images depends only on the seed and their names.
 
     Args:
       split: 'train', 'validation' or 'test'.
-      root: the folder; see the head of this file.
-      layout: 'market1501', 'dukemtmc' or 'msmt17'. Market-1501's images of nobody in particular (-1) and of
-        distractors (0000) are left out; in the others 0000 is a person like any other.
-      validation_per_class: how many training images of each person make up the validation split; persons with fewer
-        images than one more than that stay whole in 'train'. MSMT17 has an official one, list_val.txt: 0 there.
-      validation_seed: chooses these images.
+      root: the folder; the docstring of this module describes its layouts.
+      layout: 'market1501', 'dukemtmc' or 'msmt17'. The images -1 and 0000 of Market-1501 (no whole person, distractors)
+        are left out; in the other data sets 0000 is a person.
+      validation_per_class: how many training images of each person make up the validation split; persons with no more
+        images than that have none in it. It must be 0 for MSMT17, which has an official validation split, list_val.txt.
+      validation_seed: another seed gives another validation split.
 
     Returns:
-      The images in order of name, which is their path below root. Class names are the identities as the files write
-      them, sorted. There are no boxes.
+      The images sorted by name; their names are their paths below root. Class names are the identities in the file
+      names, sorted. There are no boxes.
 
     Raises:
       FileNotFoundError: if a folder or a list is missing.
       UserError: for an unknown split or layout, a file name without identity, or a split without images.
     """
-    folder = _files.folder(root, split, plugin="reid", layout="the folder of a re-identification data set")
-    if layout not in _NOBODY:
-        raise UserError(f"reid: expected layout to be one of {', '.join(_NOBODY)}, got {layout!r}.")
+    folder = _files.check_folder(root, split, plugin="reid", layout="the folder of a re-identification data set")
+    if layout not in _NO_PERSON:
+        raise UserError(f"reid: expected layout to be one of {', '.join(_NO_PERSON)}, got {layout!r}.")
     if layout == "msmt17":
         if validation_per_class:
             raise UserError(f"reid: expected validation_per_class 0 for msmt17, got {validation_per_class!r}.")
-        person_of = _identified(_listed(folder, split), layout, folder)
-        known = _identified(_listed(folder, "train"), layout, folder) if split == "validation" else person_of
+        person_of = _identities(_read_lists(folder, split), layout, folder)
+        classified = _identities(_read_lists(folder, "train"), layout, folder) if split == "validation" else person_of
     else:
-        known = _identified(_found(folder, split), layout, folder)
-        person_of = known
+        person_of = classified = _identities(_list_folders(folder, split), layout, folder)
         if split != "test":
-            held_out = _held_out.choose(known, validation_per_class, validation_seed, plugin="reid", spare_small=True)
-            person_of = {name: person for name, person in known.items() if (name in held_out) == (split != "train")}
+            held_out = _held_out.choose(
+                classified, validation_per_class, validation_seed, plugin="reid", spare_small=True
+            )
+            is_validation = split == "validation"
+            person_of = {name: person for name, person in person_of.items() if (name in held_out) == is_validation}
     if not person_of:
         advice = " Set validation_per_class above 0." if split == "validation" else ""
         raise MissingSplit(f"{folder}: the {split} split has no images.{advice}")
-    class_names = sorted(set(known.values()))
+    class_names = sorted(set(classified.values()))
     label_of = {person: label for label, person in enumerate(class_names)}
     names = sorted(person_of)
-    strangers = sorted({person_of[name] for name in names} - set(class_names))
-    if strangers:
-        raise UserError(f"{folder}: expected persons of the training split in {split}, got {strangers[0]} as well.")
+    unknown = sorted({person_of[name] for name in names} - set(class_names))
+    if unknown:
+        raise UserError(f"{folder}: expected only persons of the training split in {split}, got {unknown[0]}.")
     return Source(
         class_names=class_names,
         images=[f"{folder}/{name}" for name in names],
@@ -103,7 +103,7 @@ def load(
     )
 
 
-def _found(root: pathlib.Path, split: str) -> list[str]:
+def _list_folders(root: pathlib.Path, split: str) -> list[str]:
     """Returns the names of the images in the folders of Market-1501 and DukeMTMC-reID."""
     names = []
     for folder in ("query", "bounding_box_test") if split == "test" else ("bounding_box_train",):
@@ -113,7 +113,7 @@ def _found(root: pathlib.Path, split: str) -> list[str]:
     return names
 
 
-def _listed(root: pathlib.Path, split: str) -> list[str]:
+def _read_lists(root: pathlib.Path, split: str) -> list[str]:
     """Returns the names of the images in the lists of MSMT17, whose lines are '<file> <number of the person>'."""
     lists = _MSMT17[split]
     folder = next((name for name in lists.folders if (root / name).is_dir()), None)
@@ -121,24 +121,25 @@ def _listed(root: pathlib.Path, split: str) -> list[str]:
         raise FileNotFoundError(f"{root / lists.folders[0]}: no such folder; correct root, or set layout.")
     names = []
     for file in lists.files:
-        for number, line in _files.lines(root / file, layout="a list of MSMT17's images"):
+        for number, line in _files.read_lines(root / file, layout="a list of MSMT17's images"):
             words = line.split()
             if len(words) != 2 or not words[1].isdecimal():
                 raise UserError(f"{root / file}, line {number}: expected '<file> <person>', got {line!r}.")
-            names.append(f"{folder}/{_files.below(words[0], root / folder, f'{root / file}, line {number}')}")
-    _files.expect_once(names, " and ".join(str(root / file) for file in lists.files))
+            path = _files.relative_path(words[0], root / folder, f"{root / file}, line {number}")
+            names.append(f"{folder}/{path}")
+    _files.check_unique(names, " and ".join(str(root / file) for file in lists.files))
     return names
 
 
-def _identified(names: list[str], layout: str, root: pathlib.Path) -> dict[str, str]:
-    """Returns {image: identity} without the images of nobody."""
+def _identities(names: list[str], layout: str, root: pathlib.Path) -> dict[str, str]:
+    """Returns {image: identity}, without images that show none of the persons."""
     person_of = {}
     for name in names:
         match = re.match(r"(-1|\d+)_", name.rsplit("/", 1)[-1])
         if match is None:
             raise UserError(f"{root / name}: expected a name that starts with an identity, such as 0002_c1s1_...jpg.")
         person_of[name] = match[1]
-    kept = {name: person for name, person in person_of.items() if person not in _NOBODY[layout]}
+    kept = {name: person for name, person in person_of.items() if person not in _NO_PERSON[layout]}
     if len(kept) < len(person_of):
-        logging.info("%s: left out %d images of nobody and of distractors.", root, len(person_of) - len(kept))
+        logging.info("%s: left out %d images (-1 and 0000).", root, len(person_of) - len(kept))
     return kept

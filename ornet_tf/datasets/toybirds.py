@@ -1,14 +1,13 @@
-"""Toy birds on clutter, made from a seed: a data set with exact boxes and masks that needs no download.
+"""Makes images of toy birds on clutter from a seed: a data set with exact boxes and masks that needs no download.
 
-A bird is a body with a tail and a small head, at any place, angle and scale. The head's two colours, in order, tell
-its class nearly always; the body's hue tells it less well; its stripes and everything behind it tell nothing. So a
-classifier looks at the head, while the bird is five times larger: the gap that localisation has to close.
+A bird is a body with a tail and a small head, at any place, angle and scale. The ordered pair of the head's colours
+nearly always identifies the class; the body's hue is a weaker cue; stripes and background are no cues. So a classifier
+responds to the head, but the bird is five times larger: this is the problem that localization methods have to solve.
 """
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import io
 import json
 import operator
@@ -37,7 +36,7 @@ CLASS_NAMES = (
     "Ribbon Roller",
 )
 SMALLEST_IMAGE = 32
-# What a truncated, overwritten or foreign file makes of reading it.
+# The errors of reading a truncated, overwritten or foreign file.
 _CACHE_ERRORS = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
@@ -58,37 +57,38 @@ def load(
 ) -> Source:
     """Makes one split.
 
-    An image depends on the seed, the split, its index and the looks, not on the counts: a longer split starts with
-    the shorter one. Classes take turns, so their sizes differ by one at most.
+    An image depends on the seed, the split, its index and the options, but not on the counts: a longer split starts
+    with the shorter one. Labels are the indices modulo `num_classes`, so the sizes of classes differ by at most one.
 
     Args:
       split: "train", "validation" or "test"; the training split has no boxes and no masks.
       seed: at least 0; another seed gives other images of the same classes.
-      image_size: side of the square images in pixels, at least 32; everything scales with it.
+      image_size: side of the square images in pixels, at least 32; all shapes scale with it.
       num_classes: 2 to 20.
       train_count: images in the training split.
       validation_count: images in the validation split.
       test_count: images in the test split.
-      head_blank_probability: how often the head has one random colour, which tells nothing.
-      body_noise_probability: how often the body's hue comes from a class chosen at random.
+      head_blank_probability: the probability that a head has one random colour, which is no cue.
+      body_noise_probability: the probability that a body has the hue of a random class.
       body_hue_deviation: standard deviation of the hue around the mean of its class, in degrees.
-      distractor_count: ellipses behind the bird.
-      cache_dir: a folder in which a split is kept, once for each set of options; None or "" makes it anew each
-        time.
+      distractor_count: the number of ellipses behind the bird.
+      cache_dir: a folder for a cache file of each split and set of options; None or "" for no cache.
 
     Returns:
-      The images as PNG files (bytes), uint8 [image_size, image_size, 3] each, and a tight box and a mask of each.
+      The images as PNG files (bytes), uint8 [image_size, image_size, 3] each; except for 'train', a tight box and a
+      mask of each image.
 
     Raises:
+      OSError: if the cache file can't be written.
       UserError: if the split or the value of an option is not one of the above.
     """
     options = dict(locals())
-    count, style = _checked(options)
+    count, style = _check_options(options)
     folder = paths.local(cache_dir, "toybirds: cache_dir") if cache_dir else None
     path = None if folder is None else folder / _cache_name(split, seed, count, style)
     arrays = _read_cache(path, count, image_size)
     if arrays is None:
-        arrays = _make(split, seed, count, style)
+        arrays = _draw_split(split, seed, count, style)
         _write_cache(path, arrays)
     files = np.split(arrays["encoded"], np.cumsum(arrays["sizes"])[:-1])
     boxes, masks = None, None
@@ -106,31 +106,10 @@ def load(
     )
 
 
-def masks(split: str, **options: Any) -> np.ndarray:
-    """Draws the masks of a split, for analysis; the training split has them too, and training never reads them.
-
-    Args:
-      split: as for `load`.
-      **options: as for `load`; `cache_dir` and the looks change nothing.
-
-    Returns:
-      uint8 [N, image_size, image_size]: 0 background, 1 body and tail, 2 head.
-
-    Raises:
-      UserError: as `load`.
-    """
-    bound = inspect.signature(load).bind(split, **options)
-    bound.apply_defaults()
-    count, style = _checked(bound.arguments)
-    seed, stream = bound.arguments["seed"], SPLITS.index(split)
-    blocks = _blocks(count, style.image_size)
-    return np.concatenate([drawing.draw_masks(seed, stream, block, style.image_size) for block in blocks])
-
-
-def _checked(options: Mapping[str, Any]) -> tuple[int, drawing.Style]:
-    """Returns the number of images and what they look like, or raises the error that `load` documents."""
+def _check_options(options: Mapping[str, Any]) -> tuple[int, drawing.Style]:
+    """Returns the number of images and their style, or raises the UserError that `load` documents."""
     if options["split"] not in SPLITS:
-        raise UserError(f"toybirds: split must be one of {', '.join(SPLITS)}; got {options['split']!r}.")
+        raise UserError(f"toybirds: expected split to be one of {', '.join(SPLITS)}, got {options['split']!r}.")
     lowest = dict.fromkeys([f"{s}_count" for s in SPLITS], 1)
     lowest.update(seed=0, image_size=SMALLEST_IMAGE, num_classes=2, distractor_count=0)
     highest = {"num_classes": len(CLASS_NAMES)}
@@ -143,8 +122,8 @@ def _checked(options: Mapping[str, Any]) -> tuple[int, drawing.Style]:
 
 
 def _check_number(name: str, value: Any, low: float, high: float | None, convert, kind: str) -> None:
-    wanted = f"{kind} of at least {low}" if high is None else f"{kind} from {low} to {high}"
-    message = f"toybirds: {name} must be {wanted}; got {value!r}."
+    expected = f"{kind} of at least {low}" if high is None else f"{kind} from {low} to {high}"
+    message = f"toybirds: expected {name} to be {expected}, got {value!r}."
     if isinstance(value, (bool, str)):
         raise UserError(message)
     try:
@@ -159,18 +138,18 @@ def _labels(indices: np.ndarray, num_classes: int) -> np.ndarray:
     return (indices % num_classes).astype(np.int32)
 
 
-def _blocks(count: int, image_size: int) -> Iterator[np.ndarray]:
-    """Yields the indices 0..count-1 in runs whose planes fit a processor's cache, which doubles the speed."""
+def _split_into_blocks(count: int, image_size: int) -> Iterator[np.ndarray]:
+    """Yields the indices 0..count-1 in blocks whose planes fit a processor's cache, which doubles the speed."""
     size = max(1, 2**16 // image_size**2)
     for start in range(0, count, size):
         yield np.arange(start, min(start + size, count))
 
 
-def _make(split: str, seed: int, count: int, style: drawing.Style) -> dict[str, np.ndarray]:
-    """Draws and encodes a split: the files end to end, their sizes, and their boxes."""
+def _draw_split(split: str, seed: int, count: int, style: drawing.Style) -> dict[str, np.ndarray]:
+    """Draws a split: the concatenated PNG files, their sizes in bytes, the boxes, and the masks with a bit a pixel."""
     started = time.perf_counter()
     files, boxes, masks = [], [], []
-    for block in _blocks(count, style.image_size):
+    for block in _split_into_blocks(count, style.image_size):
         labels = _labels(block, style.num_classes)
         images, drawn = drawing.draw(seed, SPLITS.index(split), block, labels, style)
         files.extend(_png(image) for image in images)
@@ -188,13 +167,13 @@ def _make(split: str, seed: int, count: int, style: drawing.Style) -> dict[str, 
 
 def _png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    # Run lengths instead of matches: noise has none to find, and the search is most of the time.
+    # Without the search for matches, which would take most of the time and find none in noise.
     Image.fromarray(image).save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return buffer.getvalue()
 
 
 def _tight_boxes(inside: np.ndarray) -> np.ndarray:
-    """Returns the half-open boxes (ymin, xmin, ymax, xmax) of bool [B, H, W], none empty: int32 [B, 4]."""
+    """Returns the half-open boxes (ymin, xmin, ymax, xmax) of masks, bool [B, H, W], none empty: int32 [B, 4]."""
     rows, columns = inside.any(2), inside.any(1)
     low = [rows.argmax(1), columns.argmax(1)]
     high = [side.shape[1] - side[:, ::-1].argmax(1) for side in (rows, columns)]
@@ -202,7 +181,7 @@ def _tight_boxes(inside: np.ndarray) -> np.ndarray:
 
 
 def _cache_name(split: str, seed: int, count: int, style: drawing.Style) -> str:
-    """Names the file after everything that its content depends on."""
+    """Returns a file name that depends on everything that the content depends on."""
     key = {"version": drawing.VERSION, "seed": int(seed), "count": int(count)}
     key.update((name, float(value)) for name, value in style._asdict().items())
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
@@ -210,7 +189,7 @@ def _cache_name(split: str, seed: int, count: int, style: drawing.Style) -> str:
 
 
 def _read_cache(path: pathlib.Path | None, count: int, image_size: int) -> dict[str, np.ndarray] | None:
-    """Returns the arrays of `_make`, or None where there is no file or it can't be trusted."""
+    """Returns the arrays of `_draw_split`; None if there is no file, or it is damaged."""
     if path is None or not path.exists():
         return None
     try:
@@ -218,17 +197,17 @@ def _read_cache(path: pathlib.Path | None, count: int, image_size: int) -> dict[
             arrays = {name: stored[name] for name in ("encoded", "sizes", "boxes", "masks")}
         shapes = {name: array.shape for name, array in arrays.items()}
         mask_bytes = (image_size**2 + 7) // 8
-        wanted = {"encoded": (arrays["sizes"].sum(),), "sizes": (count,), "boxes": (count, 4)}
-        if shapes != {**wanted, "masks": (count, mask_bytes)}:
+        expected = {"encoded": (arrays["sizes"].sum(),), "sizes": (count,), "boxes": (count, 4)}
+        if shapes != {**expected, "masks": (count, mask_bytes)}:
             raise ValueError(f"it holds arrays of shapes {shapes} for {count} images")
         return arrays
     except _CACHE_ERRORS as error:
-        logging.warning("toybirds: making %s anew, because it can't be read: %s.", path, error)
+        logging.warning("toybirds: %s can't be read and is made again: %s.", path, error)
         return None
 
 
 def _write_cache(path: pathlib.Path | None, arrays: Mapping[str, np.ndarray]) -> None:
-    """Stores the arrays under a name of its own and renames it, so that nobody ever reads half a file."""
+    """Writes the arrays under a temporary name and renames the file, so that no process reads an incomplete one."""
     if path is None:
         return
     aside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -239,5 +218,5 @@ def _write_cache(path: pathlib.Path | None, arrays: Mapping[str, np.ndarray]) ->
                 np.savez(file, **arrays)
             atomic_write.replace_file(str(aside), str(path))
         finally:
-            with contextlib.suppress(OSError):  # its folder may be a file
+            with contextlib.suppress(OSError):  # such as a parent that is no folder
                 aside.unlink()

@@ -169,7 +169,7 @@ def test_a_saved_model_does_the_same_and_needs_no_python(each, good, tmp_path):
 
 
 def test_only_single_operations_are_instantiated_in_each_call(each):
-    """The runtime instantiates a dataset's function in each call: decoding and resizing in it took 100 times as long."""
+    """The runtime instantiates a dataset's function in each call: 100 times as long for decoding and resizing."""
     graph = each.get_concrete_function().graph.as_graph_def()
     functions = {function.signature.name: function for function in graph.library.function}
     mapped = [

@@ -78,7 +78,7 @@ class Paths:
 
 
 def batch_of(number, seed, good):
-    """Returns the files of one batch, (kind, bytes, whether it must be refused), a function of its number and the seed."""
+    """Returns the (kind, bytes, whether it must be refused) of one batch: a function of its number and the seed."""
     rng = np.random.default_rng([seed, number])
     rows = [("good", good[i], False) for i in rng.integers(0, len(good), rng.integers(1, 4))]
     for _ in range(rng.integers(0, MOST_IN_BATCH - 3)):

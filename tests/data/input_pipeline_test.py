@@ -111,7 +111,7 @@ def test_a_resumed_run_gets_the_batches_of_an_uninterrupted_run(source, cache, f
     assert are_equal(sequence[before:], training(source, length - before, cache=cache, first_step=first_step))
 
 
-@pytest.mark.parametrize("options", [{}, {"first_step": 3, "resize": 32}])  # for a power of two, only the view is resized
+@pytest.mark.parametrize("options", [{}, {"first_step": 3, "resize": 32}])  # with 32, only views are resized
 def test_batches_are_repeatable_and_the_same_with_any_cache(source, tmp_path, options):
     expected = training(source, 7, **options)
     for cache in ("memory", "none", "auto"):

@@ -1,4 +1,4 @@
-"""Tests of the toybirds data set: its sources, what they depend on, its cache and its errors."""
+"""The toybirds data set: its sources, their dependence on options, its cache and its errors."""
 from __future__ import annotations
 
 import io
@@ -12,6 +12,7 @@ from ornet_tf.data.source import SPLITS
 from ornet_tf.datasets import _toybirds_drawing as drawing
 from ornet_tf.datasets import toybirds
 from ornet_tf.errors import UserError
+from tests.datasets import toybirds_masks
 
 
 def _images(source) -> np.ndarray:
@@ -19,19 +20,19 @@ def _images(source) -> np.ndarray:
 
 
 def _loop_box(mask):
-    """The tight half-open box of one mask, one pixel after the other."""
+    """The tight half-open box of a mask, computed pixel by pixel."""
     ys, xs = zip(*[(y, x) for y in range(mask.shape[0]) for x in range(mask.shape[1]) if mask[y, x]])
     return [min(ys), min(xs), max(ys) + 1, max(xs) + 1]
 
 
-def test_registry_finds_it_and_not_its_drawing():
+def test_the_registry_finds_the_data_set_but_not_its_drawing_module():
     assert registry.find("datasets", "toybirds") is toybirds.load
     assert not [name for name in registry.choices("datasets") if "drawing" in name]
     registry.check_options(toybirds.load, {"seed": 1, "image_size": 64}, where="config.dataset")
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_source(split):
+def test_a_source_has_the_documented_content(split):
     source = toybirds.load(split, train_count=13, validation_count=14, test_count=15, image_size=48)
     count = {"train": 13, "validation": 14, "test": 15}[split]
     assert len(source) == count and len(set(source.names)) == count
@@ -47,9 +48,9 @@ def test_source(split):
 
 
 def test_default_counts_and_classes():
-    sizes = [len(toybirds.masks(split, image_size=32)) for split in SPLITS]
-    assert sizes == [10000, 500, 1000]
+    assert len(toybirds.load("test", image_size=32)) == 1000
     source = toybirds.load("validation")
+    assert len(source) == 500
     assert len(source.class_names) == 6
     assert np.ptp(np.bincount(source.labels, minlength=6)) <= 1
 
@@ -62,7 +63,7 @@ def test_classes_are_balanced_and_have_names(classes):
     assert counts.sum() == 3 * classes + 1 and counts.min() == 3 and counts.max() == 4
 
 
-def test_same_options_same_bytes_and_seeds_splits_and_indices_differ():
+def test_images_are_repeatable_and_differ_between_seeds_splits_and_indices():
     def images(split="test", seed=3):
         return toybirds.load(split, seed=seed, train_count=20, validation_count=20, test_count=20).images
 
@@ -77,15 +78,13 @@ def test_counts_do_not_change_images():
     assert list(many.images[:5]) == list(few.images)
     np.testing.assert_array_equal(many.labels[:5], few.labels)
     np.testing.assert_array_equal(np.stack(many.boxes[:5]), np.stack(few.boxes))
-    np.testing.assert_array_equal(
-        toybirds.masks("test", test_count=37)[:5], toybirds.masks("test", test_count=5)
-    )
+    assert many.masks[:5] == few.masks
 
 
 @pytest.mark.parametrize("size", [64, 33])
 def test_boxes_are_the_tight_boxes_of_the_masks(size):
     source = toybirds.load("test", test_count=30, image_size=size)
-    masks = toybirds.masks("test", test_count=30, image_size=size)
+    masks = toybirds_masks.draw(30, image_size=size)
     assert masks.dtype == np.uint8 and masks.shape == (30, size, size)
     for mask, box in zip(masks, source.boxes):
         assert set(np.unique(mask)) == {0, drawing.BODY, drawing.HEAD}
@@ -95,7 +94,7 @@ def test_boxes_are_the_tight_boxes_of_the_masks(size):
     assert toybirds.load("train", train_count=2, image_size=size).masks is None
 
 
-def _assert_equal(a, b):
+def _check_equal(a, b):
     assert list(a.images) == list(b.images) and list(a.names) == list(b.names)
     assert list(a.class_names) == list(b.class_names)
     assert a.masks == b.masks
@@ -106,19 +105,19 @@ def _assert_equal(a, b):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_cache_round_trip(tmp_path, split):
+def test_cached_sources_equal_new_ones(tmp_path, split):
     options = {"train_count": 20, "test_count": 20}
     folder = tmp_path / "new" / "folder"
     plain = toybirds.load(split, **options)
-    _assert_equal(toybirds.load(split, cache_dir=str(folder), **options), plain)
+    _check_equal(toybirds.load(split, cache_dir=str(folder), **options), plain)
     (file,) = folder.iterdir()
     assert file.name.startswith(f"toybirds-{split}-") and file.suffix == ".npz"
     written = file.stat().st_mtime_ns
-    _assert_equal(toybirds.load(split, cache_dir=str(folder), **options), plain)
+    _check_equal(toybirds.load(split, cache_dir=str(folder), **options), plain)
     assert [f.stat().st_mtime_ns for f in folder.iterdir()] == [written]
 
 
-def test_cache_is_read_and_not_made_again(tmp_path):
+def test_the_cache_is_read(tmp_path):
     toybirds.load("test", test_count=4, cache_dir=str(tmp_path))
     (file,) = tmp_path.iterdir()
     with np.load(file) as stored:
@@ -160,23 +159,23 @@ def _no_arrays(content):
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [lambda c: c[: len(c) // 2], lambda c: c[:-1], lambda c: b"", lambda c: b"no archive", _flip_a_byte, _other_arrays,
      _no_arrays],
     ids=["half", "one byte short", "empty", "text", "a flipped byte", "other arrays", "no arrays"],
 )  # fmt: skip
-def test_a_spoilt_cache_is_made_again_with_a_warning(tmp_path, caplog, spoil):
+def test_a_damaged_cache_is_made_again_with_a_warning(tmp_path, caplog, damage):
     plain = toybirds.load("validation", validation_count=8, cache_dir=str(tmp_path))
     (file,) = tmp_path.iterdir()
     good = file.read_bytes()
-    file.write_bytes(spoil(good))
+    file.write_bytes(damage(good))
     with caplog.at_level("WARNING"):
-        _assert_equal(toybirds.load("validation", validation_count=8, cache_dir=str(tmp_path)), plain)
+        _check_equal(toybirds.load("validation", validation_count=8, cache_dir=str(tmp_path)), plain)
     (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert str(file) in warning
     caplog.clear()
     with caplog.at_level("WARNING"):
-        _assert_equal(toybirds.load("validation", validation_count=8, cache_dir=str(tmp_path)), plain)
+        _check_equal(toybirds.load("validation", validation_count=8, cache_dir=str(tmp_path)), plain)
     assert not [r for r in caplog.records if r.levelname == "WARNING"]
     assert [f.name for f in tmp_path.iterdir()] == [file.name]
 
@@ -202,16 +201,10 @@ def test_a_spoilt_cache_is_made_again_with_a_warning(tmp_path, caplog, spoil):
         ({"distractor_count": -1}, ValueError, ["distractor_count", "at least 0", "-1"]),
     ],
 )
-@pytest.mark.parametrize("function", [toybirds.load, toybirds.masks])
-def test_wrong_options_are_named(function, options, error, words):
+def test_wrong_options_are_named(options, error, words):
     with pytest.raises(error) as raised:
-        function(**{"split": "test", **options})
+        toybirds.load(**{"split": "test", **options})
     message = str(raised.value)
     assert message.startswith("toybirds: ") and message.endswith(".")
     for word in words:
         assert word in message
-
-
-def test_masks_refuse_unknown_options():
-    with pytest.raises(TypeError, match="num_clases"):
-        toybirds.masks("test", num_clases=3)

@@ -53,7 +53,7 @@ def test_boxes_of_larger_originals_are_refused_before_anything_is_measured(copy)
         name, *sides = lines[i].split(",")
         lines[i] = ",".join([name, *(str(10 * float(side)) for side in sides)])
     write_boxes(folder, lines)
-    message = f"{len(of_test) - 1} of {len(of_test)} boxes of the test split cannot be right: .* end outside of their"
+    message = f"{len(of_test) - 1} of {len(of_test)} boxes of the test split are wrong: .* end outside their"
     with pytest.raises(ValueError, match=message):
         measurement.evaluate(config, str(folder / "run"))
     assert not (folder / "run" / "evaluation").exists()

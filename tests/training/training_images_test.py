@@ -31,7 +31,7 @@ def test_images_that_were_whole_are_not_decoded_again_until_they_change(folders,
     assert len(training_images.load_and_check(config, f"{root}-run")) == 3
     with caplog.at_level("INFO", logger="absl"):
         assert len(training_images.load_and_check(config, f"{root}-run")) == 3
-    assert "The 3 images of train are those that were found whole before" in caplog.text
+    assert "The 3 images of train have not changed" in caplog.text
     assert "Checked" not in caplog.text
     (root / "train" / "b" / "2.png").write_bytes(b"broken")
     for _ in range(2):  # what stops a run is looked at again
