@@ -1,4 +1,4 @@
-"""Loads a split as the scripts do: by a configuration of configs/, whose paths are replaced by those of a test."""
+"""Loads a split as the scripts do: by a file of configs/, with paths of a test."""
 import importlib.util
 
 from ornet_tf.data import loading
@@ -6,9 +6,9 @@ from tests import source_tree
 
 
 def load(name, split, **options):
-    """Returns the source of a split of configs/<name>.py; `options` are those of the data set, some of them others.
+    """Returns the source of a split of configs/<name>.py; `options` replace options of the data set.
 
-    Paths are handed over as the command line does: as text.
+    Paths are converted to text, as on the command line.
     """
     from ornet_tf import config_check
 

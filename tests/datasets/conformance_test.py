@@ -1,4 +1,4 @@
-"""What every data set plug-in promises, checked without data. A new plug-in is tested by being there."""
+"""The requirements for every data set plug-in, tested without data. A new plug-in is tested automatically."""
 from __future__ import annotations
 
 import importlib
@@ -22,12 +22,12 @@ def options_of(name):
 
 
 def required(name):
-    """Returns an answer for each required option that no data can be found with."""
+    """Returns a value for each required option, with which no data can be found."""
     return {key: "nowhere" for key, option in options_of(name).items() if option.default is inspect.Parameter.empty}
 
 
 every = pytest.mark.parametrize("name", NAMES)
-every_from_outside = pytest.mark.parametrize("name", [name for name in NAMES if required(name)])
+every_with_required_options = pytest.mark.parametrize("name", [name for name in NAMES if required(name)])
 
 
 @every
@@ -36,7 +36,7 @@ def test_load_takes_a_split_and_keyword_only_options(name):
     split, *options = parameters
     assert (split.name, split.default) == ("split", inspect.Parameter.empty)
     assert split.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    # No **options either: a misspelt option must be an error.
+    # Also no **options: a misspelt option must be an error.
     assert {p.kind for p in options} <= {inspect.Parameter.KEYWORD_ONLY}
 
 
@@ -67,8 +67,8 @@ def test_an_unknown_split_is_refused_with_the_choices(name, split):
     assert "\n" not in str(error.value)
 
 
-@every_from_outside
-def test_data_that_is_not_there_is_named_in_one_sentence(name, tmp_path, monkeypatch):
+@every_with_required_options
+def test_missing_data_is_named_in_one_line(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((FileNotFoundError, ValueError), match="nowhere") as error:
         registry.find("datasets", name)("train", **required(name))
@@ -76,7 +76,7 @@ def test_data_that_is_not_there_is_named_in_one_sentence(name, tmp_path, monkeyp
 
 
 @every
-def test_options_are_bound_by_the_registry(name):
+def test_options_are_checked_by_the_registry(name):
     entry = registry.find("datasets", name)
     registry.check_options(entry, required(name), where="config.dataset.options")
     with pytest.raises(ValueError, match="config.dataset.options.no_such_option: unknown option"):
@@ -87,7 +87,7 @@ def test_options_are_bound_by_the_registry(name):
 
 
 @every
-def test_importing_it_does_not_import_tensorflow(name):
+def test_importing_a_plugin_does_not_import_tensorflow(name):
     code = (
         "import importlib, json, sys; "
         f"importlib.import_module('ornet_tf.datasets.{name}'); "

@@ -1,4 +1,4 @@
-"""CUB-200-2011: the forms of its listings that are read, and what is said of the others."""
+"""CUB-200-2011: the forms of its lists that are read, and the messages about malformed lists."""
 from __future__ import annotations
 
 import numpy as np
@@ -25,7 +25,7 @@ def test_windows_line_ends_tabs_and_blank_lines_are_read(root):
 
 @pytest.mark.parametrize("name", LISTINGS)
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
-def test_a_byte_order_mark_and_line_ends_of_any_system_change_nothing(root, name, ends):
+def test_a_byte_order_mark_and_the_line_ends_of_any_system_are_read(root, name, ends):
     before = cub.load("test", root=root)
     text = (root / name).read_text(encoding="utf-8")
     (root / name).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", ends).encode())
@@ -41,10 +41,10 @@ def test_four_zeros_are_an_image_without_an_object(root, zeros, caplog):
     with caplog.at_level("WARNING", logger="absl"):
         source = cub.load("test", root=root)
     assert [box.shape for box in source.boxes] == [(0, 4), (1, 4), (1, 4)]
-    assert "1 of 3 images have no object, a box of 0 0 0 0" in caplog.text
+    assert "1 of 3 images have no object" in caplog.text
 
 
-def test_files_may_be_absolute_or_have_dots_as_long_as_they_lie_below_images(root):
+def test_files_below_images_may_be_absolute_or_have_dots(root):
     before = cub.load("test", root=root)
     edit(root / "images.txt", "002.Laysan_Albatross/c.jpg", f"{root}/images/002.Laysan_Albatross/c.jpg")
     edit(root / "images.txt", "007.Parakeet_Auklet/d.jpg", "./007.Parakeet_Auklet/x/../d.jpg")
@@ -76,7 +76,7 @@ def test_files_may_be_absolute_or_have_dots_as_long_as_they_lie_below_images(roo
         ("bounding_boxes.txt", "6 0.0 0.0 12.0 9.0\n", "", "bounding_boxes.txt: .*none for image 6"),
     ],
 )
-def test_a_malformed_listing_is_named_with_its_line(root, name, old, new, message):
+def test_a_malformed_list_is_named_with_its_line(root, name, old, new, message):
     edit(root / name, old, new)
     with pytest.raises(UserError, match=message):
         cub.load("test", root=root)

@@ -1,4 +1,4 @@
-"""CUB-200-2011: the listings, the validation split, the messages; the real files where they are at hand."""
+"""CUB-200-2011: its lists, the validation split, the messages, and a test of real images if there are any."""
 from __future__ import annotations
 
 import os
@@ -20,7 +20,7 @@ def root(tmp_path):
     return cub_tree.write(tmp_path)
 
 
-def test_training_split_is_the_official_one_without_boxes(root):
+def test_the_training_split_is_the_official_one_without_boxes(root):
     source = cub.load("train", root=root)
     assert ids_of(source) == [3, 5, 9, 12, 13, 40, 41]
     assert list(source.class_names) == ["Laysan Albatross", "Parakeet Auklet", "Brewer Blackbird"]
@@ -37,7 +37,7 @@ def test_boxes_become_half_open_corners(root):
     np.testing.assert_array_equal(np.concatenate(source.boxes), [[0, 0, 9, 12], [30, 139, 294, 292], [5, 4, 12, 10]])
 
 
-def test_masks_are_taken_from_beside_the_images_or_from_the_folder_that_is_named(root, tmp_path_factory):
+def test_masks_are_in_root_or_in_the_folder_of_the_option(root, tmp_path_factory):
     assert cub.load("test", root=root).masks is cub.load("train", root=root).masks is None
     elsewhere = tmp_path_factory.mktemp("masks")
     for folder in (root / "segmentations", elsewhere):
@@ -47,11 +47,11 @@ def test_masks_are_taken_from_beside_the_images_or_from_the_folder_that_is_named
     for option, folder in ((None, root / "segmentations"), (elsewhere, elsewhere)):
         source = cub.load("test", root=root, segmentations=option)
         assert source.masks == [str((folder / name).with_suffix(".png")) for name in source.names]
-    with pytest.raises(FileNotFoundError, match="nowhere: no such folder; expected segmentations to be the folder of"):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder; expected segmentations"):
         cub.load("test", root=root, segmentations=root / "nowhere")
 
 
-def test_training_does_not_need_boxes_but_a_test_does(root):
+def test_the_list_of_boxes_is_required_only_for_the_test_split(root):
     (root / "bounding_boxes.txt").unlink()
     assert len(cub.load("train", root=root)) == 7
     with pytest.raises(FileNotFoundError, match="bounding_boxes.txt"):
@@ -59,7 +59,7 @@ def test_training_does_not_need_boxes_but_a_test_does(root):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_validation_is_stratified_and_taken_away_from_training(root, seed):
+def test_validation_is_stratified_and_held_out_of_training(root, seed):
     options = {"root": root, "validation_per_class": 1, "validation_seed": seed}
     train, validation = cub.load("train", **options), cub.load("validation", **options)
     assert sorted(validation.labels) == [0, 1, 2]
@@ -72,7 +72,7 @@ def test_validation_is_stratified_and_taken_away_from_training(root, seed):
     assert ids_of(cub.load("test", **options)) == [6, 8, 44]
 
 
-def test_validation_depends_on_the_seed_but_not_on_the_other_classes(root):
+def test_validation_depends_on_the_seed_but_not_on_other_classes(root):
     chosen = {
         seed: ids_of(cub.load("validation", root=root, validation_per_class=1, validation_seed=seed))
         for seed in range(12)
@@ -91,7 +91,7 @@ def test_a_part_of_the_classes_gets_labels_from_zero(root):
     np.testing.assert_array_equal(source.labels, [0, 1])
 
 
-def test_images_of_classes_that_are_not_listed_are_left_out(root):
+def test_images_of_unlisted_classes_are_left_out(root):
     edit(root / "classes.txt", "7 007.Parakeet_Auklet\n", "")
     source = cub.load("train", root=root)
     assert ids_of(source) == [5, 12, 13, 40, 41]
@@ -99,7 +99,7 @@ def test_images_of_classes_that_are_not_listed_are_left_out(root):
 
 
 @pytest.mark.parametrize("name", LISTINGS)
-def test_a_missing_listing_is_named(root, name):
+def test_a_missing_list_is_named(root, name):
     (root / name).unlink()
     with pytest.raises(FileNotFoundError, match=str(root / name)):
         cub.load("test", root=root)
@@ -148,7 +148,7 @@ def test_the_whole_data_set_loads_within_a_second(tmp_path):
             fastest[split] = min(fastest.get(split, 9.0), time.perf_counter() - start)
         loaded += len(source)
     assert loaded == count
-    # It takes a tenth of this; the least of three, because other work may share the machine.
+    # The usual time is a tenth of this. The minimum of three, because the machine may be busy.
     assert max(fastest.values()) < 1.0
 
 
@@ -177,9 +177,9 @@ def test_real_birds():
         for path, (box,) in zip(source.images, source.boxes):
             with Image.open(path) as image:
                 width, height = image.size
-                # Boxes are in the frame of the stored file; the pipeline turns images upright.
+                # Boxes are in the frame of the stored image: this check holds for upright images.
                 assert image.getexif().get(0x0112, 1) in (0, 1)
             over = max(-box[0], -box[1], box[2] - height, box[3] - width)
             if over > 0:
                 outside.append((over, path))
-    assert all(over <= 1 for over, _ in outside), f"boxes outside of their images: {outside}"
+    assert all(over <= 1 for over, _ in outside), f"boxes outside their images: {outside}"

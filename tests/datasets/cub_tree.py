@@ -1,7 +1,7 @@
-"""A small data set in the layout of CUB-200-2011: its listings, without images."""
+"""The lists of a small data set in the layout of CUB-200-2011, without images."""
 from __future__ import annotations
 
-# (image id, class id, file, 1 = training, x y width height); ids with gaps and in no order of class.
+# (image id, class id, file, 1 = training, x y width height); ids have gaps and are not ordered by class.
 ROWS = [
     (3, 7, "007.Parakeet_Auklet/a_1.jpg", 1, "1.0 2.0 30.0 40.0"),
     (5, 2, "002.Laysan_Albatross/b 2.jpg", 1, "60.5 27.0 325.0 304.25"),
@@ -18,16 +18,16 @@ LISTINGS = ("classes.txt", "images.txt", "image_class_labels.txt", "train_test_s
 
 
 def write(root):
-    """Writes the listings and an empty folder of images."""
+    """Writes the lists and an empty folder of images; returns the folder of the data set."""
     (root / "images").mkdir(parents=True)
-    write = {
+    lists = {
         "classes.txt": ["2 002.Laysan_Albatross", "7 007.Parakeet_Auklet", "9 009.Brewer_Blackbird"],
         "images.txt": [f"{i} {file}" for i, _, file, _, _ in ROWS],
         "image_class_labels.txt": [f"{i} {c}" for i, c, _, _, _ in ROWS],
         "train_test_split.txt": [f"{i} {t}" for i, _, _, t, _ in ROWS],
         "bounding_boxes.txt": [f"{i} {box}" for i, _, _, _, box in ROWS],
     }
-    for name, lines in write.items():
+    for name, lines in lists.items():
         (root / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return root
 

@@ -1,4 +1,4 @@
-"""Options of data sets that are paths: what is no path of this machine is refused by the option's name."""
+"""Options of data sets that are paths: empty paths and URLs are refused with the name of the option."""
 from __future__ import annotations
 
 import inspect
@@ -15,7 +15,7 @@ from ornet_tf.data.source import Source
 from ornet_tf.errors import UserError
 from tests.datasets import cub_tree
 
-# Of each data set the options that are paths, and those that may be empty or a URL as their documentation says.
+# The options of each data set that are paths, and those that may be empty or a URL by their documentation.
 OPTIONS = {
     "cub": ["root", "segmentations"],
     "fgvc_aircraft": ["root", "banner_free"],
@@ -34,8 +34,8 @@ EVERY = [(name, option) for name, options in OPTIONS.items() for option in optio
 
 @pytest.fixture
 def valid(tmp_path, monkeypatch):
-    """Options that each data set can be loaded with."""
-    monkeypatch.chdir(tmp_path)  # an empty path must not mean it
+    """Options with which each data set can be loaded."""
+    monkeypatch.chdir(tmp_path)  # so that an empty path would be a valid folder
     for folder in ("images", "segmentations", "train/n01", "val/n01", "bounding_box_test", "query", "test", "Images"):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     (tmp_path / "Annotation").mkdir()
@@ -65,7 +65,7 @@ def valid(tmp_path, monkeypatch):
     }  # fmt: skip
 
 
-def test_no_option_is_forgotten():
+def test_all_path_options_are_tested():
     for name in registry.choices("datasets"):
         parameters = inspect.signature(registry.find("datasets", name)).parameters.values()
         paths = {p.name for p in parameters if "PathLike" in str(p.annotation)} | {"boxes_csv", "cache_dir"}
@@ -73,14 +73,14 @@ def test_no_option_is_forgotten():
 
 
 @pytest.mark.parametrize("name", [name for name in OPTIONS if name != "tfds"])
-def test_what_is_valid_loads(valid, name):
+def test_valid_paths_are_loaded(valid, name):
     assert len(registry.find("datasets", name)("test", **valid[name]))
 
 
 @pytest.mark.parametrize(("name", "option"), [pair for pair in EVERY if pair not in MAY_BE_EMPTY])
 @pytest.mark.parametrize("empty", ["", "  "])
 def test_an_empty_path_is_not_the_current_folder(valid, name, option, empty):
-    with pytest.raises(UserError, match=f"^{name}: {option}: expected a path, got an empty text; is a variable unset"):
+    with pytest.raises(UserError, match=f"^{name}: {option}: expected a path, got an empty text"):
         registry.find("datasets", name)("test", **{**valid[name], option: empty})
 
 
@@ -94,7 +94,7 @@ def test_a_url_is_not_taken_for_a_folder_of_that_name(valid, tmp_path, name, opt
 
 
 @pytest.mark.parametrize(("name", "option"), sorted(set(EVERY) & MAY_BE_EMPTY))
-def test_an_empty_path_is_the_default_where_that_is_documented(valid, name, option):
+def test_an_empty_path_is_the_default_if_documented(valid, name, option):
     assert len(registry.find("datasets", name)("test", **{**valid[name], option: ""}))
 
 
@@ -117,7 +117,7 @@ def test_the_cache_of_images_is_on_this_machine(folder, encode):
         image_cache.open_cache(source, side=8, kind="disk", folder=folder)
 
 
-def test_a_development_kit_that_is_named_by_a_path_is_read(valid, tmp_path):
+def test_a_development_kit_may_be_given_as_a_path_object(valid, tmp_path):
     (tmp_path / "devkit").mkdir()
     table = np.array([(1, "n01")], dtype=[("ILSVRC2012_ID", "O"), ("WNID", "O")]).reshape(-1, 1)
     scipy.io.savemat(tmp_path / "devkit" / "meta.mat", {"synsets": table})

@@ -1,4 +1,4 @@
-"""FGVC-Aircraft: the lists of three levels, boxes counted from 1, the banner, the messages."""
+"""FGVC-Aircraft: the lists of the levels, boxes that count from 1, the banner, the messages."""
 import os
 
 import numpy as np
@@ -48,7 +48,7 @@ def test_the_official_splits_have_their_images_and_classes(root):
     assert fgvc_aircraft.load("train", root=root, level="family").class_names == ["Boeing 707", "DC-3", "MD-11"]
 
 
-def test_boxes_are_counted_from_1_and_name_their_last_pixel(root):
+def test_boxes_count_from_1_and_end_with_their_last_pixel(root):
     found = {}
     for split in ("validation", "test"):
         source = fgvc_aircraft.load(split, root=root)
@@ -62,7 +62,7 @@ def test_boxes_are_counted_from_1_and_name_their_last_pixel(root):
     assert whole.dtype == np.float32
 
 
-def test_training_and_validation_images_can_be_divided_anew(root):
+def test_training_and_validation_images_can_be_divided_again(root):
     both = set(IMAGES["train"]) | set(IMAGES["val"])
     assert set(names(fgvc_aircraft.load("train", root=root, validation_per_class=0))) == both
     with pytest.raises(MissingSplit, match="Set validation_per_class above 0, or to None"):
@@ -79,7 +79,7 @@ def test_training_and_validation_images_can_be_divided_anew(root):
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
-def test_the_banner_is_cut_off_and_the_rest_stays(root, subsampling):
+def test_the_banner_is_removed_and_the_rest_is_kept(root, subsampling):
     rng = np.random.default_rng(3)
     for image in IMAGES["train"]:
         coarse = Image.fromarray(rng.integers(0, 256, (5, 7, 3), np.uint8)).resize((90, 77), Image.BICUBIC)
@@ -93,7 +93,7 @@ def test_the_banner_is_cut_off_and_the_rest_stays(root, subsampling):
             assert (copy.size, copy.format) == ((90, 57), "JPEG")
             assert copy.quantization == original.quantization
             difference = np.abs(np.asarray(copy, int) - np.asarray(original, int)[:57])
-        # Blocks of 8 (16 with subsampled colours) rows that the banner reached into are quantised anew.
+        # Blocks of 8 rows (16 with subsampled colours) that contained a part of the banner change.
         assert difference[:48].max() <= 8 and difference[:48].mean() < 1
         assert difference.mean() < 4
     assert sorted(os.listdir(copies)) == sorted(f"{image}.jpg" for image in IMAGES["train"])
@@ -102,15 +102,15 @@ def test_the_banner_is_cut_off_and_the_rest_stays(root, subsampling):
     assert before == {path: os.stat(path).st_mtime_ns for path in source.images}
 
 
-def test_what_cannot_be_cut_is_left_for_the_check_to_name(root):
+def test_unreadable_images_are_copied_unchanged(root):
     (root / "data" / "images" / "1025794.jpg").write_bytes(b"no image")
-    Image.new("RGB", (30, 12)).save(root / "data" / "images" / "0034309.jpg")  # not higher than the banner
+    Image.new("RGB", (30, 12)).save(root / "data" / "images" / "0034309.jpg")  # lower than the banner
     source = fgvc_aircraft.load("train", root=root, banner_free=root / "copies")
     with open(source.images[0], "rb") as file:
         assert file.read() == b"no image"
     with Image.open(source.images[1]) as image:
         assert image.size == (30, 12)
-    assert not os.path.exists(source.images[2])  # as its original
+    assert not os.path.exists(source.images[2])  # its original does not exist
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_malformed_list_is_named_with_its_line(root, name, old, new, message):
         fgvc_aircraft.load("test", root=root)
 
 
-def test_a_byte_order_mark_and_line_ends_of_windows_change_nothing(root):
+def test_a_byte_order_mark_and_windows_line_ends_are_read(root):
     before = fgvc_aircraft.load("test", root=root)
     for path in (root / "data").glob("*.txt"):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
@@ -149,7 +149,7 @@ def test_wrong_options_and_folders_are_explained(root, tmp_path):
         fgvc_aircraft.load("train", root=tmp_path)
 
 
-def test_its_configuration_trains_on_both_parts_without_the_banner(root, tmp_path):
+def test_the_configuration_trains_on_both_official_splits_without_the_banner(root, tmp_path):
     for image in (name for rows in IMAGES.values() for name in rows):
         Image.new("RGB", (60, 60)).save(root / "data" / "images" / f"{image}.jpg")
     options = {"root": root, "banner_free": tmp_path / "cut"}

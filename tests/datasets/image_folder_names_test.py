@@ -1,4 +1,4 @@
-"""Names of files and classes in a user's own folder: spaces, absolute paths, and what the table calls them."""
+"""Names of files and classes in a user's own folder and in the table of boxes: spaces and absolute paths."""
 from __future__ import annotations
 
 import numpy as np
@@ -38,6 +38,7 @@ def test_absolute_paths_through_other_links_are_read(tmp_path, place):
     boxes = image_folder.load("test", root=root).boxes
     np.testing.assert_array_equal(np.concatenate(boxes), [[2, 1, 4, 3], [3, 2, 5, 4], [6, 5, 8, 7]])
     (root / place / "boxes.csv").write_text(f"{HEADER}{tmp_path}/alias/\0/2.jpg,1,2,3,4")
+    # A null character is an error of Python's CSV reader before version 3.11.
     with pytest.raises(UserError, match="line 2: expected an image below|expected a CSV table"):
         image_folder.load("test", root=root)
 
@@ -46,13 +47,12 @@ def test_absolute_paths_through_other_links_are_read(tmp_path, place):
 def test_absolute_paths_elsewhere_are_explained(tmp_path, file):
     make(tmp_path, "train/cat/1.jpg", "test/cat/2.jpg")
     (tmp_path / "boxes.csv").write_text(HEADER + f"{file.format(tmp_path)},1,2,3,4\n")
-    message = f"csv, line 2: expected an image below {tmp_path}; a path may be absolute, or relative to that folder"
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=f"csv, line 2: expected an image below {tmp_path}"):
         image_folder.load("test", root=tmp_path)
 
 
 @pytest.mark.parametrize("name", [" cat", "cat ", " cat "])
-def test_spaces_around_the_name_of_a_class_are_a_part_of_it(tmp_path, name):
+def test_spaces_around_the_name_of_a_class_are_part_of_it(tmp_path, name):
     make(tmp_path, f"train/{name}/1.jpg", f"test/{name}/2.jpg", f"test/{name}/ 3.jpg")
     (tmp_path / "test" / "boxes.csv").write_text(f"{HEADER}{name}/2.jpg,1,2,3,4\n{name}/ 3.jpg,5,6,7,8\n")
     source = image_folder.load("test", root=tmp_path)
@@ -60,22 +60,22 @@ def test_spaces_around_the_name_of_a_class_are_a_part_of_it(tmp_path, name):
     np.testing.assert_array_equal(np.concatenate(source.boxes), [[6, 5, 8, 7], [2, 1, 4, 3]])
 
 
-def test_classes_that_look_the_same_are_refused(tmp_path):
+def test_class_names_that_differ_only_in_spaces_are_refused(tmp_path):
     make(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "test/cat /2.jpg")
-    with pytest.raises(UserError, match="the folders 'cat' and 'cat ' differ in spaces only; rename or merge them"):
+    with pytest.raises(UserError, match="'cat' and 'cat '"):
         image_folder.load("train", root=tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["folder", "link"])
 @pytest.mark.parametrize("name", ["boxes.csv", "marks.csv"])
 @pytest.mark.parametrize("place", ["", "test"])
-def test_what_has_the_name_of_a_table_and_is_none_is_refused(tmp_path, place, name, kind):
+def test_a_folder_or_broken_link_with_the_name_of_the_table_is_refused(tmp_path, place, name, kind):
     make(tmp_path / place, "cat/1.jpg")
     path = tmp_path / place / name
     if kind == "folder":
         path.mkdir()
     else:
         path.symlink_to("nowhere.csv")
-    said = {"folder": "a folder", "link": "a link that leads nowhere"}[kind]
-    with pytest.raises(UserError, match=f"{name}: expected a table of boxes, got {said}.*set boxes_csv"):
+    got = {"folder": "a folder", "link": "a broken link"}[kind]
+    with pytest.raises(UserError, match=f"{name}: expected a table of boxes, got {got}.*set boxes_csv"):
         image_folder.load("test", root=tmp_path, boxes_csv=name, test_fraction=0 if place else 0.999)

@@ -1,4 +1,4 @@
-"""A user's own images: both layouts, the division by hash, the table of boxes, and what users get wrong."""
+"""A user's own images: both layouts, the division by hash, the table of boxes, and the messages."""
 from __future__ import annotations
 
 import os
@@ -17,7 +17,7 @@ def make(root, *names):
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"never opened here")
+        path.write_bytes(b"not opened in these tests")
     return root
 
 
@@ -57,7 +57,7 @@ def test_split_folders_share_their_classes(tmp_path, log):
     assert "the train split has no image of bee" in log.text
 
 
-def test_fractions_divide_every_class_and_nothing_is_lost(tmp_path):
+def test_fractions_divide_every_class_and_use_all_images(tmp_path):
     make(tmp_path, *(f"{kind}/{i:04d}.jpg" for kind in ("cat", "dog") for i in range(600)))
     options = {"root": tmp_path, "validation_fraction": 0.2, "test_fraction": 0.3}
     parts = {split: image_folder.load(split, **options) for split in SPLITS}
@@ -72,7 +72,7 @@ def test_fractions_divide_every_class_and_nothing_is_lost(tmp_path):
     assert 0.15 < overlap < 0.45  # an independent draw shares 0.3
 
 
-def test_the_division_does_not_depend_on_where_the_folder_is(tmp_path):
+def test_the_division_does_not_depend_on_the_place_of_the_folder(tmp_path):
     names = [f"cat/{i}.jpg" for i in range(50)]
     parts = [
         image_folder.load("test", root=make(tmp_path / place, *names), test_fraction=0.5).names
@@ -81,7 +81,7 @@ def test_the_division_does_not_depend_on_where_the_folder_is(tmp_path):
     assert parts[0] == parts[1]
 
 
-def test_adding_and_removing_images_moves_no_other(tmp_path):
+def test_adding_and_removing_images_moves_no_other_image(tmp_path):
     make(tmp_path, *(f"cat/{i}.jpg" for i in range(100)))
     options = {"root": tmp_path, "validation_fraction": 0.3, "test_fraction": 0.3}
     before = {name: split for split in SPLITS for name in image_folder.load(split, **options).names}
@@ -92,7 +92,7 @@ def test_adding_and_removing_images_moves_no_other(tmp_path):
     assert all(after[name] == split for name, split in before.items() if name != "cat/7.jpg")
 
 
-def test_a_split_without_a_folder_is_cut_from_train(tmp_path):
+def test_a_split_without_a_folder_is_a_fraction_of_train(tmp_path):
     make(tmp_path, *(f"train/cat/{i}.jpg" for i in range(60)), "test/cat/1.jpg")
     write(tmp_path / "train" / "boxes.csv", HEADER + "".join(f"cat/{i}.jpg,1,2,{i + 3},9\n" for i in range(60)))
     train = image_folder.load("train", root=tmp_path, validation_fraction=0.5)
@@ -120,7 +120,7 @@ def test_unicode_names_are_the_same_on_every_file_system(tmp_path, form):
     # Decomposed, 'Épée' would sort before 'Zorn'; composed, after it.
     make(tmp_path, unicodedata.normalize(form, "Épée/naïve 鳥.jpg"), "Zorn/1.jpg")
     write(tmp_path / "boxes.csv", HEADER + "Épée/naïve 鳥.jpg,1,2,3,4\nZorn/1.jpg,5,6,7,8\n")
-    # The hash with seed 1 puts both into the test split, and so it must for either spelling.
+    # The hash with seed 1 puts both images into the test split for either form.
     source = image_folder.load("test", root=tmp_path, test_fraction=0.99, split_seed=1)
     assert source.class_names == ["Zorn", "Épée"]
     assert source.names == ["Zorn/1.jpg", "Épée/naïve 鳥.jpg"]
@@ -128,32 +128,32 @@ def test_unicode_names_are_the_same_on_every_file_system(tmp_path, form):
     np.testing.assert_array_equal(np.concatenate(source.boxes), [[6, 5, 8, 7], [2, 1, 4, 3]])
 
 
-def boxed(root):
+def make_splits(root):
     return make(root, "test/cat/1.jpg", "test/cat/2.jpg", "test/dog/x/3.png", "train/cat/4.jpg")
 
 
 def test_boxes_of_a_table_in_root(tmp_path):
-    boxed(tmp_path)
+    make_splits(tmp_path)
     rows = "test/cat/1.jpg,10,20,110,220\ntest/dog/x/3.png,0,0,2.5,3\n\n./test/cat/1.jpg,1,2,3,4\n"
     write(tmp_path / "boxes.csv", HEADER + rows + "train/cat/4.jpg,0,0,9,9\n")
     source = image_folder.load("test", root=tmp_path)
     assert source.names == ["test/cat/1.jpg", "test/cat/2.jpg", "test/dog/x/3.png"]
     expected = [[[20, 10, 220, 110], [2, 1, 4, 3]], np.zeros((0, 4)), [[0, 0, 3, 2.5]]]
-    for box, want in zip(source.boxes, expected):
-        assert box.dtype == np.float32
-        np.testing.assert_array_equal(box, np.reshape(want, (-1, 4)))
+    for boxes, rows in zip(source.boxes, expected):
+        assert boxes.dtype == np.float32
+        np.testing.assert_array_equal(boxes, np.reshape(rows, (-1, 4)))
     assert image_folder.load("train", root=tmp_path).boxes is None
     assert image_folder.load("test", root=tmp_path, boxes_csv=None).boxes is None
 
 
 def test_boxes_of_a_table_in_a_split_folder_with_columns_in_any_order(tmp_path):
-    boxed(tmp_path)
+    make_splits(tmp_path)
     make(tmp_path, "validation/cat/5.jpg")
     text = 'file, YMAX ,xmax,"Score",ymin,xmin\r\n"cat/1.jpg",4,3,0.5,2,1\r\n dog/x/3.png ,8,7,,6,5\r\n'
     write(tmp_path / "test" / "marks.csv", text, encoding="utf-8-sig")
     source = image_folder.load("test", root=tmp_path, boxes_csv="marks.csv")
     np.testing.assert_array_equal(np.concatenate(source.boxes), [[2, 1, 4, 3], [6, 5, 8, 7]])
-    # No table stands above the validation images: nothing is known, which is not the same as "no object".
+    # Without a table for them, the boxes of the validation images are unknown: this is not the same as no object.
     assert image_folder.load("validation", root=tmp_path, boxes_csv="marks.csv").boxes is None
 
 
@@ -173,11 +173,11 @@ def test_boxes_of_a_table_in_a_split_folder_with_columns_in_any_order(tmp_path):
         (HEADER + "cat/1.jpg,1,2,3\n", "line 2: expected 5 cells, got 4"),
         (HEADER + "\n\ncat/1.jpg,3,2,3,4\n", "line 4: expected xmin < xmax and ymin < ymax, got 3,2,3,4"),
         (HEADER + "cat/1.jpg,1,5,3,4\n", "line 2: expected xmin < xmax and ymin < ymax"),
-        (HEADER + "cat/1.jpg,0.1,0.2,0.3,1\n", "in pixels, but none reaches beyond 1"),
+        (HEADER + "cat/1.jpg,0.1,0.2,0.3,1\n", "expected boxes in pixels"),
     ],
 )
 def test_a_malformed_table_is_named_with_its_line(tmp_path, text, message):
-    boxed(tmp_path)
+    make_splits(tmp_path)
     path = write(tmp_path / "test" / "boxes.csv", text)
     with pytest.raises(ValueError, match=message) as error:
         image_folder.load("test", root=tmp_path)
@@ -186,15 +186,15 @@ def test_a_malformed_table_is_named_with_its_line(tmp_path, text, message):
     assert len(image_folder.load("train", root=tmp_path)) == 1  # training does not read it
 
 
-def test_a_table_that_is_no_text_is_named(tmp_path):
-    boxed(tmp_path)
+def test_a_table_that_is_not_utf_8_is_named(tmp_path):
+    make_splits(tmp_path)
     (tmp_path / "boxes.csv").write_bytes(HEADER.encode() + "test/cat/ä.jpg,1,2,3,4".encode("latin-1"))
     with pytest.raises(ValueError, match="boxes.csv: expected a CSV table in UTF-8"):
         image_folder.load("test", root=tmp_path)
 
 
-def test_a_table_asked_for_by_name_must_exist(tmp_path):
-    boxed(tmp_path)
+def test_a_table_with_another_name_must_exist(tmp_path):
+    make_splits(tmp_path)
     assert image_folder.load("test", root=tmp_path).boxes is None
     with pytest.raises(FileNotFoundError, match="marks.csv"):
         image_folder.load("test", root=tmp_path, boxes_csv="marks.csv")
@@ -228,7 +228,7 @@ def test_folders_that_fit_neither_layout_are_explained(tmp_path, names, message)
     ],
 )
 def test_wrong_options_are_explained(tmp_path, split, options, message):
-    boxed(tmp_path)
+    make_splits(tmp_path)
     with pytest.raises(ValueError, match=message):
         image_folder.load(split, root=tmp_path, **options)
 

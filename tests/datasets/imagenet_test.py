@@ -1,4 +1,4 @@
-"""ImageNet's folders: the splits, labels from four places, boxes to the pixel."""
+"""ImageNet's folders: the splits, labels from four kinds of files, exact boxes, the messages."""
 import numpy as np
 import pytest
 import scipy.io
@@ -10,7 +10,7 @@ from tests.datasets import config_source
 
 WNIDS = ("n01440764", "n01443537", "n02012849")
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
-# Facts of ILSVRC2012: validation image 83 is 500 x 375 and its box covers all of it; 87 is 120 x 90.
+# As in ILSVRC2012: validation image 83 is 500 x 375 and its box covers all of it; 87 is 120 x 90.
 VAL = {1: ("n02012849", [(111, 108, 441, 193)]), 83: ("n01440764", [(0, 0, 499, 374)]),
        87: ("n01443537", [(12, 0, 119, 89), (0, 1, 2, 3)])}  # fmt: skip
 HALF_OPEN = [[[108, 111, 194, 442]], [[0, 0, 375, 500]], [[0, 12, 90, 120], [1, 0, 4, 3]]]
@@ -26,7 +26,7 @@ def xml(wnid, boxes):
 
 @pytest.fixture
 def tree(tmp_path):
-    """Three classes of four training images, a flat val/, XML files and Kaggle's tables."""
+    """Three classes of four training images, val/ without subfolders, XML files and Kaggle's tables."""
     for wnid in WNIDS:
         (tmp_path / "Data" / "train" / wnid).mkdir(parents=True)
         (tmp_path / "Annotations" / "train" / wnid).mkdir(parents=True)
@@ -48,7 +48,7 @@ def tree(tmp_path):
 
 
 def development_kit(folder):
-    """Writes a development kit whose numbers are in another order than the wnids, as the real ones are."""
+    """Writes a development kit whose class numbers have another order than the wnids, as in the real one."""
     numbers = {"n02012849": 1, "n01440764": 2, "n01443537": 3}
     (folder / "devkit" / "data").mkdir(parents=True)
     rows = [(number, wnid, "words") for wnid, number in numbers.items()]
@@ -82,7 +82,7 @@ def test_class_names_come_from_the_synset_mapping(tree):
 
 
 @pytest.mark.parametrize("kind", ["csv", "devkit", "xml", "folders"])
-def test_every_source_of_labels_and_boxes_says_the_same_of_val(tree, kind):
+def test_all_kinds_of_files_give_the_same_labels_and_boxes_of_val(tree, kind):
     options = {"boxes": tree / "Annotations"}
     if kind == "csv":
         options = {"val_labels": tree / "LOC_val_solution.csv"}  # labels and boxes
@@ -100,7 +100,7 @@ def test_every_source_of_labels_and_boxes_says_the_same_of_val(tree, kind):
     assert len(found) == 3 and sorted(source.names) == list(source.names)
 
 
-def test_validation_is_held_out_of_train_by_name_and_has_what_boxes_there_are(tree):
+def test_validation_is_held_out_of_train_by_name_and_has_boxes(tree):
     def names(split, seed=0):
         return set(imagenet.load(split, root=tree / "Data", validation_per_class=2, validation_seed=seed).names)
 
@@ -112,12 +112,12 @@ def test_validation_is_held_out_of_train_by_name_and_has_what_boxes_there_are(tr
     for name, boxes in zip(validation.names, validation.boxes):
         np.testing.assert_array_equal(boxes, [[2, 1, 5, 4]] if name.endswith("_7.JPEG") else np.zeros([0, 4]))
     assert any(len(boxes) for boxes in validation.boxes)
-    # The smallest SHA-256 of "seed/name" are chosen: another rule would move images of old runs between the splits.
+    # The images with the smallest SHA-256 of "seed/name" are chosen. Another rule would change the splits of old runs.
     chosen = sorted(name for name in names("validation") if "n01440764" in name)
     assert chosen == ["train/n01440764/n01440764_33.JPEG", "train/n01440764/n01440764_40.JPEG"]
 
 
-def test_a_byte_order_mark_changes_nothing(tree):
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tree):
     development_kit(tree)
     for path in (*tree.rglob("*.txt"), *tree.rglob("*.csv"), *tree.rglob("*.xml")):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
@@ -148,7 +148,7 @@ def edit(path, old, new):
 @pytest.mark.parametrize(
     ("break_it", "options", "error", "message"),
     [
-        (lambda t: None, {"val_labels": None, "boxes": None}, ValueError, "set val_labels to LOC_val_solution.csv"),
+        (lambda t: None, {"val_labels": None, "boxes": None}, ValueError, "val, got none; set val_labels"),
         (lambda t: edit(t / "LOC_val_solution.csv", "12 0 119", "12 0"), {}, ValueError, "csv, line 2: expected"),
         (lambda t: edit(t / "LOC_val_solution.csv", "n01440764 0", "n01440764 x"), {}, ValueError, "csv, line 3: exp"),
         (lambda t: edit(t / "LOC_val_solution.csv", "_00000083", "_00000087"), {}, ValueError, "line 3: .* once, got"),
@@ -167,7 +167,7 @@ def edit(path, old, new):
          {"val_labels": "{}/devkit"}, ValueError, "ground_truth.txt, line 2: expected a number of meta.mat"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_in_a_sentence(tree, break_it, options, error, message):
+def test_wrong_files_and_options_are_explained_in_one_line(tree, break_it, options, error, message):
     break_it(tree)
     options = {"val_labels": "{}/LOC_val_solution.csv", **options}
     options = {key: value and value.format(tree) for key, value in options.items()}
@@ -176,7 +176,7 @@ def test_what_is_wrong_is_said_in_a_sentence(tree, break_it, options, error, mes
     assert "\n" not in str(caught.value)
 
 
-def test_a_split_without_images_is_told_from_a_broken_data_set(tree):
+def test_a_split_without_images_is_another_error_than_missing_folders(tree):
     with pytest.raises(MissingSplit, match="validation split has no images. Set validation_per_class"):
         imagenet.load("validation", root=tree / "Data")
     with pytest.raises(FileNotFoundError, match="train: no such folder; expected root"):
@@ -187,7 +187,7 @@ def test_a_split_without_images_is_told_from_a_broken_data_set(tree):
         imagenet.load("train", root=tree / "Data", validation_per_class=0.5)
 
 
-def test_its_configuration_loads_the_tree(tree):
+def test_the_configuration_loads_the_data_set(tree):
     paths = {"root": tree / "Data", "boxes": tree / "Annotations", "val_labels": tree / "LOC_val_solution.csv"}
     options = {**paths, "synsets": tree / "LOC_synset_mapping.txt", "validation_per_class": 1}
     counts = [len(config_source.load("imagenet_folders", split, **options)) for split in SPLITS]

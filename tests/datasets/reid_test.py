@@ -1,4 +1,4 @@
-"""Market-1501, DukeMTMC-reID and MSMT17: persons by file name, nobody left out, validation, the messages."""
+"""Market-1501, DukeMTMC-reID and MSMT17: persons by file name, images without person, validation, the messages."""
 import numpy as np
 import pytest
 
@@ -44,7 +44,7 @@ def write_msmt(root, train="train", test="test"):
     return root
 
 
-def test_market_leaves_out_nobody_and_distractors(tmp_path):
+def test_images_without_person_and_distractors_of_market_are_left_out(tmp_path):
     root = write(tmp_path, MARKET)
     train, test = reid.load("train", root=root), reid.load("test", root=root)
     assert train.names == sorted(f"bounding_box_train/{file}" for file in MARKET["bounding_box_train"])
@@ -66,7 +66,7 @@ def test_in_duke_0000_is_a_person(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_validation_takes_from_persons_with_enough_images(tmp_path, seed):
+def test_validation_has_persons_with_enough_images(tmp_path, seed):
     options = {"root": write(tmp_path, MARKET), "validation_per_class": 1, "validation_seed": seed}
     train, validation = reid.load("train", **options), reid.load("validation", **options)
     assert train.class_names == validation.class_names == ["0002", "0007", "0010"]
@@ -87,7 +87,7 @@ def test_msmt_has_lists_and_an_official_validation_split(tmp_path, train, test):
     np.testing.assert_array_equal(query.labels, [0, 0, 1])
 
 
-def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
+def test_wrong_folders_and_options_are_explained(tmp_path):
     with pytest.raises(FileNotFoundError, match="bounding_box_train: no such folder; correct root, or set layout"):
         reid.load("train", root=tmp_path)
     with pytest.raises(FileNotFoundError, match="train: no such folder"):
@@ -111,7 +111,7 @@ def test_wrong_lists_of_msmt_are_explained(tmp_path):
     with pytest.raises(ValueError, match="validation_per_class 0 for msmt17, got 1"):
         reid.load("train", root=tmp_path, layout="msmt17", validation_per_class=1)
     (tmp_path / "list_val.txt").write_text("0009/0009_000_01_0303noon_0001_1.jpg 9\n")
-    with pytest.raises(ValueError, match="expected persons of the training split in validation, got 0009"):
+    with pytest.raises(ValueError, match="persons of the training split in validation, got 0009"):
         reid.load("validation", root=tmp_path, layout="msmt17")
     for end in ("", " \u00b2"):
         (tmp_path / "list_train.txt").write_text(f"0009/0009_000_01_0303noon_0001_1.jpg{end}\n", encoding="utf-8")
@@ -119,12 +119,12 @@ def test_wrong_lists_of_msmt_are_explained(tmp_path):
             reid.load("train", root=tmp_path, layout="msmt17")
 
 
-def test_its_configuration_loads_the_tree(tmp_path):
+def test_the_configuration_loads_the_data_set(tmp_path):
     root = write(tmp_path, MARKET)
     assert [len(config_source.load("reid", split, root=root)) for split in SPLITS] == [4, 2, 4]
 
 
-def test_lists_of_msmt_name_an_image_once_below_its_folder(tmp_path):
+def test_repeated_images_and_images_elsewhere_in_lists_of_msmt_are_refused(tmp_path):
     write_msmt(tmp_path)
     lines = (tmp_path / "list_query.txt").read_text()
     (tmp_path / "list_query.txt").write_bytes(b"\xef\xbb\xbf" + lines.replace("\n", "\r\n").encode())

@@ -1,4 +1,4 @@
-"""Stanford Dogs: the MATLAB lists, the annotations without suffix, the validation split, the messages."""
+"""Stanford Dogs: the MATLAB lists, annotation files without suffix, the validation split, the messages."""
 import numpy as np
 import pytest
 import scipy.io
@@ -36,7 +36,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_the_official_splits_come_in_the_order_of_their_lists(root):
+def test_the_official_splits_have_the_order_of_their_lists(root):
     train, test = stanford_dogs.load("train", root=root), stanford_dogs.load("test", root=root)
     assert (train.names, test.names, train.boxes) == (TRAIN, TEST, None)
     assert train.class_names == test.class_names == ["Chihuahua", "Japanese spaniel"]
@@ -45,10 +45,10 @@ def test_the_official_splits_come_in_the_order_of_their_lists(root):
     assert test.images[1] == f"{root}/Images/{TEST[1]}"
 
 
-def test_boxes_end_after_their_last_pixel(root):
+def test_boxes_are_half_open(root):
     first, second = stanford_dogs.load("test", root=root).boxes
     np.testing.assert_array_equal(first, [[0, 0, 150, 200]])  # the whole of 200 x 150
-    np.testing.assert_array_equal(second, [[1, 71, 181, 193], [4, 3, 5, 4]])  # and one pixel
+    np.testing.assert_array_equal(second, [[1, 71, 181, 193], [4, 3, 5, 4]])  # the second is one pixel
 
 
 def test_validation_is_held_out_of_train(root):
@@ -63,7 +63,7 @@ def test_validation_is_held_out_of_train(root):
         stanford_dogs.load("validation", root=root)
 
 
-def test_lists_may_lie_in_a_folder_or_be_text_and_folders_in_lower_case(root):
+def test_other_places_and_forms_of_lists_and_folders_in_lower_case_are_read(root):
     (root / "lists").mkdir()
     (root / "train_list.mat").rename(root / "lists" / "train_list.mat")
     (root / "test_list.mat").unlink()
@@ -76,7 +76,7 @@ def test_lists_may_lie_in_a_folder_or_be_text_and_folders_in_lower_case(root):
     assert stanford_dogs.load("train", root=root).names == TRAIN
 
 
-def test_a_missing_annotation_is_no_box_and_logged(root, caplog):
+def test_an_image_without_annotation_has_no_box_and_is_logged(root, caplog):
     (root / "Annotation" / TEST[0][:-4]).unlink()
     with caplog.at_level("WARNING", logger="absl"):
         assert [len(boxes) for boxes in stanford_dogs.load("test", root=root).boxes] == [0, 2]
@@ -95,14 +95,14 @@ def test_a_missing_annotation_is_no_box_and_logged(root, caplog):
         (lambda r: (r / "Annotation" / TEST[0][:-4]).write_text("no XML"), ValueError, "_17: expected an XML file"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence(root, break_it, error, message):
+def test_wrong_files_are_explained_in_one_line(root, break_it, error, message):
     break_it(root)
     with pytest.raises(error, match=message) as caught:
         stanford_dogs.load("test", root=root)
     assert "\n" not in str(caught.value)
 
 
-def test_its_configuration_loads_the_tree(root):
+def test_the_configuration_loads_the_data_set(root):
     assert config_source.load("stanford_dogs", "train", root=root).names == TRAIN
     np.testing.assert_array_equal(config_source.load("stanford_dogs", "test", root=root).boxes[0], [[0, 0, 150, 200]])
 
@@ -111,7 +111,7 @@ def test_its_configuration_loads_the_tree(root):
     ("lines", "message"),
     [([*TEST, TEST[0]], f"expected each image once, got '{TEST[0]}' again"), (["../dog.jpg"], "got '../dog.jpg'")],
 )
-def test_a_list_names_images_of_the_data_set_once(root, lines, message):
+def test_repeated_images_and_images_elsewhere_in_a_list_are_refused(root, lines, message):
     (root / "test_list.mat").unlink()
     (root / "test_list.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(TEST).encode())
     assert stanford_dogs.load("test", root=root).names == TEST

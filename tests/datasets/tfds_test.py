@@ -1,4 +1,4 @@
-"""TFDS data sets: one that is really prepared and read, three of the catalogue with stand-in data, no network."""
+"""TFDS data sets without network: one that is prepared and read, and three of the catalogue with generated data."""
 from __future__ import annotations
 
 import functools
@@ -30,7 +30,7 @@ def load(data_dir, tmp_path):
     return lambda split, **options: tfds.load(split, **{**defaults, **options})
 
 
-def test_images_are_the_stored_bytes_and_training_has_no_boxes(load, tmp_path):
+def test_images_are_not_encoded_again_and_training_has_no_boxes(load, tmp_path):
     source = load("train")
     assert len(source) == 10
     assert source.class_names == CLASSES
@@ -45,16 +45,16 @@ def test_images_are_the_stored_bytes_and_training_has_no_boxes(load, tmp_path):
 
 def test_boxes_are_pixels_of_the_upright_image(load):
     source = load("test")
-    seen = set()
+    orientations = set()
     for path, boxes in zip(source.images, source.boxes):
         with Image.open(path) as stored:
-            seen.add(stored.getexif()[0x0112])
+            orientations.add(stored.getexif()[0x0112])
             bright = np.asarray(ImageOps.exif_transpose(stored).convert("L")) > 127
         rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
         expected = [[rows[0], columns[0], rows[-1] + 1, columns[-1] + 1]]
         assert boxes.dtype == np.float32
         np.testing.assert_allclose(boxes, expected, atol=1e-3)
-    assert seen == set(ORIENTATIONS)
+    assert orientations == set(ORIENTATIONS)
 
 
 def test_another_feature_can_hold_the_boxes(load):
@@ -73,7 +73,7 @@ def test_parts_of_a_split_divide_it(load):
     assert (len(train), len(validation)) == (7, 3)
     assert len({pathlib.Path(path).read_bytes() for path in [*train.images, *validation.images]}) == 10
     np.testing.assert_allclose(np.concatenate(validation.boxes), [BOX] * 3, atol=1e-3)
-    assert len(load("test", splits=splits)) == 8  # as in the default
+    assert len(load("test", splits=splits)) == 8  # the default
     with pytest.raises(ValueError, match="no validation split is set; set splits.validation"):
         load("validation")
 
@@ -86,26 +86,26 @@ def test_a_second_load_reads_no_records(load, monkeypatch):
     np.testing.assert_array_equal(np.concatenate(second.boxes), np.concatenate(first.boxes))
 
 
-def test_data_that_was_prepared_anew_is_unpacked_anew(load, monkeypatch, tmp_path_factory):
+def test_data_that_was_prepared_again_is_unpacked_again(load, monkeypatch, tmp_path_factory):
     assert len(load("train")) == 10
     monkeypatch.setattr(TinyBirds, "train_count", 4)
-    anew = tmp_path_factory.mktemp("anew")
-    assert len(load("train", data_dir=anew, download=True)) == 4  # with one cache_dir for both
+    again = tmp_path_factory.mktemp("again")
+    assert len(load("train", data_dir=again, download=True)) == 4  # with the same cache_dir
     assert len(load("train")) == 10
 
 
-def test_files_lie_beside_the_data_by_default(load, data_dir):
+def test_the_default_folder_of_files_is_beside_the_data(load, data_dir):
     (path, *_) = load("test", cache_dir=None).images
     assert pathlib.Path(path).is_relative_to(data_dir / "ornet_tf_files" / "tiny_birds" / "1.0.0")
 
 
-def test_odd_images_are_kept_for_the_check_of_all_images(load):
+def test_broken_images_are_unpacked_for_the_check_of_all_images(load):
     source = load("test", splits={"test": "mixed"})
     kinds = {pathlib.Path(path).suffix: pathlib.Path(path).read_bytes()[:4] for path in source.images}
     assert sorted(pathlib.Path(path).suffix for path in source.images) == [".jpg", ".other", ".other", ".png"]
     assert (kinds[".jpg"], kinds[".png"]) == (b"\xff\xd8\xff\xe0", b"\x89PNG")
     for path, boxes in zip(source.images, source.boxes):
-        assert len(boxes) == (pathlib.Path(path).stat().st_size > 0)  # an empty file has no size to scale boxes with
+        assert len(boxes) == (pathlib.Path(path).stat().st_size > 0)  # the boxes of an empty file can't be scaled
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_odd_images_are_kept_for_the_check_of_all_images(load):
         ({"data_dir": "~nosuchuser/tfds"}, UserError, "^tfds: data_dir: .* ~nosuchuser is nobody's home"),
         ({"image_key": "image"}, ValueError, "image_key .* kind Image .image, mask, depth., got 'image', None"),
         ({"image_key": "label"}, ValueError, "image_key .* got 'label', ClassLabel"),
-        ({"image_key": "depth"}, ValueError, "'depth' to be JPEG or PNG with whole numbers, got PNG of float32"),
+        ({"image_key": "depth"}, ValueError, "'depth' to be JPEG or PNG .*, got PNG of float32"),
         ({"label_key": "objects"}, ValueError, "label_key .* kind ClassLabel .label., got 'objects'"),
         ({"name": "tiny_brids"}, ValueError, "name of a TFDS data set, got 'tiny_brids': .*not found"),
         ({"name": "tiny_birds:9.0.0"}, ValueError, "got 'tiny_birds:9.0.0': .*9.0.0"),
@@ -132,7 +132,7 @@ def test_mistakes_are_explained_and_leave_nothing_behind(load, tmp_path, options
     assert not [path for path in tmp_path.rglob("*") if path.is_file() or "partial" in path.name]
 
 
-def test_a_missing_library_is_named(monkeypatch):
+def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(ImportError, match="pip install tensorflow-datasets"):
         tfds.load("train", name="mnist")
@@ -143,10 +143,10 @@ def test_an_image_without_objects_has_no_boxes(load):
     assert boxes.shape == (0, 4)
 
 
-def stand_in(values):
-    """Returns the examples as `as_dataset_fn` of mock_data.
+def dataset_function(values):
+    """Returns the `as_dataset_fn` of mock_data for these examples.
 
-    Its own generator draws boxes whose ends are in no order, which the encoder of boxes refuses. Builder, features,
+    The default of mock_data draws boxes with ends in any order, which the encoder of boxes refuses. Builder, features,
     encoding and decoding are those of the catalogue.
     """
 
@@ -169,7 +169,7 @@ def test_caltech_birds_have_one_box_each(tmp_path):
         {"image": np.zeros((30, 50, 3), np.uint8), "label": 7, "bbox": library.features.BBox(0.1, 0.2, 0.5, 1.0)},
         {"image": np.zeros((10, 20, 3), np.uint8), "label": 199, "bbox": library.features.BBox(0.0, 0.0, 1.0, 0.25)},
     ]
-    with library.testing.mock_data(as_dataset_fn=stand_in(values), data_dir=str(tmp_path)):
+    with library.testing.mock_data(as_dataset_fn=dataset_function(values), data_dir=str(tmp_path)):
         source = tfds.load("test", name="caltech_birds2011")
         assert tfds.load("train", name="caltech_birds2011").boxes is None
     assert len(source.class_names) == 200
@@ -179,17 +179,17 @@ def test_caltech_birds_have_one_box_each(tmp_path):
 
 
 def test_stanford_dogs_have_any_number_of_boxes(tmp_path):
-    flat = library.features.BBox(0.25, 0.25, 0.25, 0.75)  # without an area: it is left out
+    flat = library.features.BBox(0.25, 0.25, 0.25, 0.75)  # left out, because it has no area
     objects = [[fraction(BOX), fraction((0, 0, 48, 80))], [], [fraction((1, 2, 3, 4)), flat]]
     values = [
         {"image": io.BytesIO(image()), "label": i, "objects": [{"bbox": b} for b in boxes]}
         for i, boxes in enumerate(objects)
     ]
-    with library.testing.mock_data(as_dataset_fn=stand_in(values), data_dir=str(tmp_path)):
+    with library.testing.mock_data(as_dataset_fn=dataset_function(values), data_dir=str(tmp_path)):
         source = tfds.load("test", name="stanford_dogs", cache_dir=tmp_path / "files")
     assert len(source.class_names) == 120
-    for boxes, want in zip(source.boxes, [[BOX, (0, 0, 48, 80)], np.zeros((0, 4)), [(1, 2, 3, 4)]]):
-        np.testing.assert_allclose(boxes, want, atol=1e-4)
+    for boxes, expected in zip(source.boxes, [[BOX, (0, 0, 48, 80)], np.zeros((0, 4)), [(1, 2, 3, 4)]]):
+        np.testing.assert_allclose(boxes, expected, atol=1e-4)
     assert [pathlib.Path(path).read_bytes() for path in source.images] == [image()] * 3
 
 

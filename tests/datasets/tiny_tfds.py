@@ -1,4 +1,4 @@
-"""A small TFDS data set that the tests really prepare and read."""
+"""A small TFDS data set, which the tests prepare and read."""
 from __future__ import annotations
 
 import io
@@ -30,7 +30,7 @@ def fraction(box=BOX):
 
 
 class TinyBirds(library.core.GeneratorBasedBuilder):
-    """Shaded images with two kinds of boxes, and splits in which something is odd."""
+    """Images of an object with two kinds of boxes, and splits with unusual images, labels and objects."""
 
     VERSION = library.core.Version("1.0.0")
     train_count = 10
@@ -42,7 +42,7 @@ class TinyBirds(library.core.GeneratorBasedBuilder):
             "label": kinds.ClassLabel(names=CLASSES),
             "objects": kinds.Sequence({"bbox": kinds.BBoxFeature(), "size": np.float32}),
             "head": kinds.BBoxFeature(),
-            # Bytes that no decoder accepts: reading the others must not touch them.
+            # Bytes that can't be decoded: these features must not be read.
             "mask": kinds.Image(shape=(None, None, 1)),
             "depth": kinds.Image(shape=(None, None, 1), dtype=np.float32),
         }

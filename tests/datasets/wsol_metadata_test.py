@@ -32,18 +32,18 @@ def options(tmp_path):
     return {"metadata": tmp_path / "metadata", "root": tmp_path / "images"}
 
 
-def test_images_and_labels_come_in_the_order_of_image_ids(options):
+def test_images_and_labels_have_the_order_of_image_ids(options):
     train, validation = (wsol_metadata.load(split, **options) for split in ("train", "validation"))
     assert train.names == LISTS["train"]["image_ids.txt"]
     assert train.images[0] == f"{options['root']}/train/n1/a.JPEG"
     np.testing.assert_array_equal(train.labels, [0, 2])
     np.testing.assert_array_equal(validation.labels, [0, 2])
     assert train.boxes is None
-    # Class 3 is in the test split alone: all splits must have the same classes.
+    # Class 3 is only in the test split, but all splits must have the same classes.
     assert train.class_names == validation.class_names == ["0", "1", "2", "3"]
 
 
-def test_a_box_ends_after_its_last_pixel_or_as_it_says(options):
+def test_both_conventions_of_boxes_are_read(options):
     whole, (part, pixel) = wsol_metadata.load("test", **options).boxes
     np.testing.assert_array_equal(whole, [[0, 0, 375, 500]])  # as large as the image, by image_sizes.txt
     np.testing.assert_array_equal([part, pixel], [[0, 12, 90, 120], [6, 5, 7, 6]])
@@ -69,12 +69,12 @@ def test_class_names_come_from_a_file(options, tmp_path):
         wsol_metadata.load("test", class_names=tmp_path / "names.txt", **options)
 
 
-def test_masks_are_no_boxes(options, caplog):
+def test_a_split_with_masks_has_no_boxes(options, caplog):
     lines = ["val2/0/3.jpeg,val2/0/3_m0.png,val2/0/3_ignore.png", "val2/0/3.jpeg,val2/0/3_m1.png,"]
     (options["metadata"] / "val" / "localization.txt").write_text("\n".join(lines))
     with caplog.at_level("WARNING", logger="absl"):
         assert wsol_metadata.load("validation", **options).boxes is None
-    assert "names masks; there will be no boxes" in caplog.text
+    assert "lists masks" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_malformed_list_is_named_with_its_line(options, name, old, new, messag
         wsol_metadata.load("test", **options)
 
 
-def test_what_is_missing_is_named(options):
+def test_missing_lists_and_folders_are_named(options):
     (options["metadata"] / "test" / "localization.txt").unlink()
     with pytest.raises(FileNotFoundError, match="test/localization.txt: no such file; expected the folder of the list"):
         wsol_metadata.load("test", **options)
@@ -109,20 +109,20 @@ def test_what_is_missing_is_named(options):
         wsol_metadata.load("train", metadata=options["metadata"], root=options["root"] / "nowhere")
 
 
-def test_its_configuration_loads_the_lists_as_those_of_cub(options):
+def test_the_configuration_loads_the_lists_of_cub(options):
     assert [len(config_source.load("wsol_metadata", split, **options)) for split in SPLITS] == [2, 2, 2]
     box = config_source.load("wsol_metadata", "validation", **options).boxes[1]
-    np.testing.assert_array_equal(box, [[2, 1, 4, 3]])  # x1 and y1 are one past the last pixel there
+    np.testing.assert_array_equal(box, [[2, 1, 4, 3]])  # in the lists of CUB, x1 and y1 are one past the last pixel
 
 
 def append(path, *lines):
     path.write_text(path.read_text() + "\n".join(lines) + "\n")
 
 
-def test_an_image_is_listed_once_and_has_one_class(options):
+def test_repeated_images_and_contradictory_classes_are_refused(options):
     folder = options["metadata"] / "test"
     name = LISTS["test"]["image_ids.txt"][0]
-    append(folder / "class_labels.txt", *LISTS["test"]["class_labels.txt"][:1])  # the same again
+    append(folder / "class_labels.txt", *LISTS["test"]["class_labels.txt"][:1])  # the same line again
     assert len(wsol_metadata.load("test", **options)) == 2
     append(folder / "class_labels.txt", f"./{name},0")
     with pytest.raises(ValueError, match=f"class_labels.txt, line 4: expected one class .*, got another of '{name}'"):
@@ -132,7 +132,7 @@ def test_an_image_is_listed_once_and_has_one_class(options):
         wsol_metadata.load("test", **options)
 
 
-def test_a_byte_order_mark_and_absolute_paths_change_nothing(options):
+def test_a_byte_order_mark_windows_line_ends_and_absolute_paths_are_read(options):
     before = wsol_metadata.load("test", **options)
     for path in (options["metadata"] / "test").iterdir():
         lines = [f"{options['root']}/{line}" for line in path.read_text().splitlines()]
