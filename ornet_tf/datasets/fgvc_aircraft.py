@@ -44,9 +44,9 @@ def load(
       split: 'train' (without boxes), 'validation' or 'test' (with one box for each image).
       root: the folder that holds data/ (fgvc-aircraft-2013b in the archive), or data/ itself.
       level: the kind of classes: 'variant' (100 classes), 'family' (70) or 'manufacturer' (30).
-      validation_per_class: None for the official training and validation splits. A number to divide the images of both
-        anew, as papers do that train on both: this many images of each class are for validation, the others for
-        training.
+      validation_per_class: None for the official training and validation splits. With a number, the images of both are
+        divided again, as in papers that train on both: this many images of each class are for validation, the others
+        for training.
       validation_seed: another seed gives another validation split.
       banner_free: a folder for copies of the images without the banner, which are made once and need about as much
         space as the images. None to keep the banner.
