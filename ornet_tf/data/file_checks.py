@@ -104,7 +104,7 @@ def refusal(
     def explain():
         sides = tf.strings.as_string(size)
         reason = tf.constant("")
-        for condition, text in (  # the last condition that holds wins
+        for condition, text in (  # the last true condition wins
             (is_costly, tf.where(is_png, "a PNG of too many compressed texts", "a JPEG of too many scans")),
             (has_no_pixels, "an image without pixels"),
             (has_many_pixels,
@@ -159,7 +159,7 @@ def _describe_jpeg_damage(encoded: tf.Tensor) -> tf.Tensor:
     data = tf.cast(tf.io.decode_raw(head, tf.uint8), tf.int32)
     marker, depth = data[1], data[4]
     reason = tf.constant("truncated or damaged JPEG")
-    for conditions, text in (  # the last entry of which a condition holds wins
+    for conditions, text in (  # the last entry with a true condition wins
         (tf.equal(depth, _UNREAD_DEPTHS),
          tf.strings.join(["a JPEG with ", tf.strings.as_string(depth), " bits per channel; only 8 are read"])),
         (tf.equal(marker, _LOSSLESS), "a lossless JPEG; only baseline and progressive ones are read"),

@@ -65,7 +65,8 @@ def choose_kind(kind: str, source: Source, *, side: int) -> str:
 def open_cache(source: Source, *, side: int, kind: str, folder: str = "") -> Callable[[tf.Tensor], tf.Tensor]:
     """Decodes every image of a source and returns the function from an image's index to uint8 [side, side, 3].
 
-    The function returns what that of `image_store.decoder` returns. A second call with equal arguments decodes nothing.
+    The function has the same results as that of `image_store.decoder`. A second call with equal arguments decodes
+    nothing.
 
     Args:
       source: the images.

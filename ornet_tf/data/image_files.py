@@ -94,8 +94,8 @@ def find(folder: str | os.PathLike, *, depth: int | None = None) -> Tree:
     stack = [("", os.path.realpath(folder))]  # (path below `folder`, real path) of the folders to search
     while stack:
         below, real = stack.pop()
-        # Not the real path: an image whose path has more links than the system allows must not be found here, because
-        # it can't be opened.
+        # The real path could be read even if `path` has more links than the system allows, but the images in it could
+        # not be opened by their paths.
         path = os.path.join(folder, below) if below else folder
         if below and os.path.islink(path):
             real = os.path.realpath(path)

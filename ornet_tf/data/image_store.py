@@ -1,4 +1,4 @@
-"""Reads and decodes the images of a source by their index in the graph, and computes facts of all of them."""
+"""Reads and decodes the images of a source by their index in the graph, and measures all of them."""
 from __future__ import annotations
 
 import os
@@ -53,8 +53,8 @@ class Measurements(typing.NamedTuple):
     Attributes:
       sizes: int64 [N, 2], height and width of the upright images; zeros for broken images.
       broken: (name, reason) of each image that can't be used, in the order of the source.
-      digests: int64 [N], of the upright pixels: equal for equal images, whatever the name and the lossless compression
-        of their files; zeros if only headers were read.
+      digests: int64 [N], of the upright pixels; names and lossless compression of the files don't matter. Zeros if only
+        headers were read.
     """
 
     sizes: np.ndarray

@@ -1,4 +1,4 @@
-"""Decodes and checks masks, the images of which pixels are object."""
+"""Decodes and checks masks, which mark the object pixels of images."""
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -6,9 +6,9 @@ import zlib
 
 from PIL import Image
 
-# Raised for headers, pixels and metadata (EXIF, dpi, text, animation) that can't be read. Most are OSError, as is a
-# missing file; the others come from Pillow's parsers. An example: TypeError, for a resolution whose denominator has
-# another type.
+# Raised for headers, pixels and metadata (EXIF, dpi, text, animation) that can't be read. Most are OSError, which also
+# stands for a missing file. The others come from Pillow's parsers, such as TypeError for a resolution whose denominator
+# has a wrong type.
 UNREADABLE = (
     ArithmeticError,
     AssertionError,

@@ -106,7 +106,7 @@ def load(
 
 
 def _mask_paths(root: pathlib.Path, folder: str | os.PathLike | None, files: Sequence[str]) -> list[str] | None:
-    """Returns the paths of the masks of images, some of which may not exist; None if there is no folder of masks."""
+    """Returns the paths of the masks, which need not exist; None if there is no folder of masks."""
     if folder is None and not (root / "segmentations").is_dir():
         return None
     folder = root / "segmentations" if folder is None else paths.local(folder, "cub: segmentations")
