@@ -42,7 +42,7 @@ def test_images_that_were_whole_are_not_decoded_again_until_they_change(folders,
     caplog.clear()
     with caplog.at_level("INFO", logger="absl"):
         assert training_images.load_and_check(config, f"{root}-run").names == ["train/a/0.png", "train/a/1.png"]
-    assert "1 broken images of train are left out, as before" in caplog.text
+    assert "1 broken images of train are left out" in caplog.text
     assert "Checked" not in caplog.text
     config.input.broken_images = "stop"
     with pytest.raises(ValueError, match="train split: 1 of 3 .*cannot be used"):
