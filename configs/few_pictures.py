@@ -25,8 +25,8 @@ def get_config() -> ConfigDict:
     evaluator.options = ConfigDict({"freeze_lower": True})
     evaluator.update({"epochs": 10.0, "learning_rate": 1e-3, "rate_factors": (), **few_views})
     evaluator.trainable = ("upper/predictions",)
-    # Not the paper's losses (Eq. 5 and 6), which are content with a part of the object, but a seed, and that nothing
-    # may be left in the background.
+    # Instead of the paper's losses (Eq. 5 and 6), which a part of the object satisfies: agreement with the pseudo mask
+    # and background suppression.
     stage_one = config.phase.stage_one
     stage_one.options = ConfigDict({"freeze_lower": True, "object_prior": True, "background": True})
     stage_one.update(
@@ -44,8 +44,8 @@ def get_config() -> ConfigDict:
             "area": ornet.loss("area", "activation_map", weight=0.5, ramp=0.5),
         }
     )
-    # The paper's losses, rate and erasing, and the seed again: without it the map grows beyond the object. What a few
-    # dozen of the paper's 11,000 steps can't do is given, a sigmoid that is sure.
+    # The paper's losses, rate and erasing, and the pseudo mask again: without it the map grows beyond the object. The
+    # paper's 11,000 steps make the map nearly binary; a few dozen can't, so a large logit_scale does.
     stage_two = config.phase.stage_two
     stage_two.generator = ConfigDict({"logit_scale": 100.0})
     stage_two.update({"epochs": 2.0, **few_views})

@@ -75,10 +75,10 @@ def default() -> ConfigDict:
             },
             "backbone": {"name": "vgg16", "options": {"split": "block2_pool", "weights": "imagenet", "head": "gap"}},
             "generator": {"base_width": 64, "depth": 3, "growth": 2.0, "logit_scale": 1.0},
-            # Of the seeds that methods with the option `object_prior` learn from; see ornet_tf/models/object_prior.py.
+            # For methods with the option `object_prior`; see ornet_tf/models/object_prior.py.
             "object_prior": {
-                "threshold": 0.3,  # on the scores, 0..1: the largest region above it is the seed
-                "low_level_weight": 0.5,  # of the low-level features in the scores, where the last ones have 1
+                "threshold": 0.3,  # on the scores, 0..1; the pseudo mask is their largest region above it
+                "low_level_weight": 0.5,  # weight of the low-level features in the scores; the last features have 1
             },
             "phases": ("evaluator", "stage_one", "stage_two"),
             "phase": {"evaluator": _evaluator(), "stage_one": _stage_one(), "stage_two": _stage_two()},

@@ -25,13 +25,13 @@ def test_trained_weights_are_those_of_the_checkpoint(tiny_run):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize(("row", "part"), [("cam", "upper"), ("seed", "direction")])
+@pytest.mark.parametrize(("row", "part"), [("cam", "upper"), ("object_prior", "direction")])
 def test_a_row_without_weights_for_a_part_is_refused_after_training_too(tiny_run, row, part):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     with config.unlocked():
         parts = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
-        config.evaluation.row.seed = ornet.row("object_prior_scores", parts)
+        config.evaluation.row.object_prior = ornet.row("object_prior_scores", parts)
         config.evaluation.row.cam.init_from = {"lower": "evaluator.lower"}
     said = rf"config.evaluation.row.{row}.init_from: expected weights for the part {part}, .* Set config.evaluation.row"
     with pytest.raises(UserError, match=said):

@@ -42,7 +42,7 @@ class Localizer(tf.Module):
         self._method = method
         # What a SavedModel holds: TensorFlow's variables. Keras 3 wraps each in one of its own; if the wrappers, or
         # models that have them, are tracked, each is saved twice, and TensorFlow Serving restores what no graph reads.
-        # That goes for parts that training alone needs, too, such as the direction of seeds.
+        # Parts that only training needs, such as the object prior's direction, are left out for the same reason.
         self._weights = _weights_read(method, crop)
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop

@@ -1,4 +1,4 @@
-"""Agreement of the map with a seed: the first guess that `seeds` reads from frozen features. Not in the paper."""
+"""Agreement of the map with the pseudo mask of the object prior (`ornet_tf.models.object_prior`). Not in the paper."""
 from __future__ import annotations
 
 import numbers
@@ -7,18 +7,18 @@ import tensorflow as tf
 
 from ornet_tf.errors import UserError
 
-# The distance from 1 of the float32 number next to it: what logarithms are kept away from 0 and 1 by.
+# The distance between 1 and the next smaller float32. The arguments of logarithms stay this far from 0 and 1.
 _SMALLEST = 2.0**-24
 
 
 def loss(activation_map: tf.Tensor, pseudo_mask: tf.Tensor, *, label_smoothing: float = 0.1) -> tf.Tensor:
-    """Returns the mean binary cross-entropy of the pixels of each map against its seed, in nats.
+    """Returns the mean binary cross-entropy of each map's pixels with its pseudo mask, in nats.
 
-    With label smoothing s the target is 1 - s / 2 inside and s / 2 outside: a seed is wrong at its borders, so a map
-    must not be sure because of it.
+    With label smoothing s the target is 1 - s / 2 inside and s / 2 outside. The borders of pseudo masks are inexact, so
+    the map must not become certain because of them.
 
     Args:
-      activation_map: floating point [B, h, w, 1] in 0..1; computed in float32 whatever it comes in.
+      activation_map: floating point [B, h, w, 1] in 0..1; computed in float32 for any dtype.
       pseudo_mask: floating point [B, h, w, 1], 0 or 1; it gets no gradient.
       label_smoothing: s, at least 0 and below 1.
 
@@ -36,7 +36,7 @@ def loss(activation_map: tf.Tensor, pseudo_mask: tf.Tensor, *, label_smoothing: 
         shapes = f"{values.shape}, {target.shape}"
         raise ValueError(f"activation_map and pseudo_mask must both be [B, h, w, 1], got {shapes}.")
     target = target * (1.0 - label_smoothing) + label_smoothing / 2.0
-    # The slope passes: a map that is sure of the wrong thing has to come back.
+    # The clipping keeps the gradient, so that a map that is certain but wrong can recover.
     values = values + tf.stop_gradient(tf.clip_by_value(values, _SMALLEST, 1.0 - _SMALLEST) - values)
     per_pixel = -(target * tf.math.log(values) + (1.0 - target) * tf.math.log1p(-values))
     return tf.reduce_mean(per_pixel, axis=[1, 2, 3])

@@ -15,13 +15,13 @@ from ornet_tf.maps.rescale import rescale
 
 
 class Builders(typing.NamedTuple):
-    """What a method may build its parts with.
+    """Functions that build the parts of a method.
 
     Attributes:
       backbone: returns a new backbone with its start weights.
       generator: returns a new activation map generator for features of the given shape (h, w, C).
-      object_prior: returns a new object prior for the classifier with the given `lower` and `upper` part, which learns
-        from them with `learns=True`; see `ornet_tf.models.object_prior.ObjectPrior`.
+      object_prior: returns a new object prior for a classifier with the given parts `lower` and `upper`. With
+        `learns=True` training adds their features to it; see `ornet_tf.models.object_prior.ObjectPrior`.
     """
 
     backbone: Callable[[], Backbone]
@@ -30,80 +30,86 @@ class Builders(typing.NamedTuple):
 
 
 class _BuildingStarted(Exception):
-    """A method has begun to build its parts."""
+    """A method has called its first builder."""
 
 
 def check_ranges(method: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Lets a method check the values of its options, which it does before it builds a part: none is built.
+    """Checks the values of a method's options without building the method.
+
+    It calls the method with builders that stop it: a method checks its options before it calls its first builder.
 
     Args:
       method: the class.
-      options: that `registry.check_options` has passed.
+      options: options that `registry.check_options` has accepted.
 
     Raises:
       UserError: if a value is out of range; the message begins with the option's name.
     """
 
-    def begin(*_, **__):
+    def stop(*_, **__):
         raise _BuildingStarted
 
     with contextlib.suppress(_BuildingStarted):
-        method(Builders(begin, begin, begin), **options)
+        method(Builders(stop, stop, stop), **options)
 
 
 class Method(typing.Protocol):
-    """What the training loop, evaluation, prediction and export need of a method; nothing else may be used of it.
+    """The interface of a method. Training, evaluation, prediction and export use nothing else of it.
 
-    A method checks the values of its options before it calls a builder: see `check_ranges`.
-    A method with frozen parts that see the images as they come may also have `frozen(images) -> dict of tensors`:
-    what these parts make of images float32 [B, H, W, 3] in 0..255. Where it is known before, it comes in the batch. One
-    that XLA can't compile says so by `can_be_compiled` = False.
-    A method whose map can be that of the true label may also have `predict_for`, see `predict_known`.
-    One with weights that play no part says which by `unused`, a set of "part/layer/kind".
-    One with an object prior has it as `prior`, see `ornet_tf.models.object_prior`: the features that the prior is
-    learned from must come from weights that stay. None, or no such attribute, for none.
+    A method checks the values of its options before it calls a builder; see `check_ranges`.
+
+    A method may also have:
+
+    * `frozen_features(images) -> dict of tensors`, the outputs of frozen parts whose input is the unchanged image,
+      float32 [B, H, W, 3] in 0..255. If they are cached, `forward` gets them in the batch.
+    * `can_be_compiled`, False if XLA can't compile the method.
+    * `predict_with_labels(images, labels)`, if its map can be that of the true label; see the function of this name.
+    * `unused_weights`, a set of "part/layer/kind": weights that do not influence its outputs.
+    * `prior`, its object prior, or None; see `ornet_tf.models.object_prior`. The features that the prior is learned
+      from must come from weights that do not change.
 
     Attributes:
-      parts: name -> functional model: what is stored in checkpoints and handed from phase to phase.
-      trainable_variables: "part/layer/kind" -> what training may change. Empty for a method that is not trained.
+      parts: name -> functional model. Checkpoints store the parts, and phases take parts from earlier phases.
+      trainable_variables: "part/layer/kind" -> the variables that training may change. Empty for a method without
+        training.
     """
 
     parts: Mapping[str, keras.Model]
     trainable_variables: Mapping[str, tf.Variable]
 
     def forward(self, batch: Mapping[str, tf.Tensor], *, training: bool) -> dict[str, tf.Tensor]:
-        """Returns the named tensors that losses may ask for, batch-major.
+        """Returns the named tensors that losses may use, batch-major.
 
         Args:
-          batch: "image" float32 [B, H, W, 3] in 0..255 and, where something is to be erased or masked at random, "key"
-            int64 [B, 2]: an example's choices are a function of its key (see `ornet_tf.randomness`). Training has
-            "label" int32 [B] as well, and what `frozen` gives where that is known.
-          training: whether batch normalisation and dropout behave, and statistics move, as in training.
+          batch: "image" float32 [B, H, W, 3] in 0..255. Where pixels are to be erased or masked at random, "key" int64
+            [B, 2]: the random choices for an example are a function of its key (see `ornet_tf.randomness`). Training
+            batches also have "label" int32 [B] and, if they are cached, the outputs of `frozen_features`.
+          training: whether batch normalisation and dropout run in training mode and moving statistics are updated.
         """
 
     def predict(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Maps images float32 [B, H, W, 3] in 0..255 to "activation_map" [B, h, w, 1] in 0..1 and "logits" [B, K].
 
-        A method that knows no classes leaves "logits" out; one that knows no places leaves "activation_map" out.
+        A method without a classifier leaves "logits" out; a method without a map leaves "activation_map" out.
         """
 
 
-class LowLevel:
-    """The lower part of a backbone with what comes before it; what it makes of a batch may be known already."""
+class FeatureExtractor:
+    """The lower part of a backbone, with its normalisation. It reuses low-level features that a batch already has."""
 
     def __init__(self, normalize: keras.Model, lower: keras.Model, *, frozen: bool):
-        """Keeps the models; `frozen` sets that the lower part is not trained and runs in inference mode."""
+        """Keeps the models. With `frozen` the lower part is not trained and runs in inference mode."""
         self._normalize, self._lower, self._frozen = normalize, lower, frozen
         if frozen:
             lower.trainable = False
 
-    def features(self, batch: Mapping[str, tf.Tensor], *, training: bool, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns the features [B, h, w, C] of a batch: its "low_level_features", or computed from its "image".
+    def extract(self, batch: Mapping[str, tf.Tensor], *, training: bool, mask: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns the low-level features [B, h, w, C]: the batch's "low_level_features", or those of its "image".
 
         Args:
           batch: as in `Method.forward`.
-          training: whether the lower part behaves as in training, unless it is frozen.
-          mask: [B, H, W, 1], what normalised images are multiplied by; None for whole ones.
+          training: whether the lower part runs in training mode; ignored if it is frozen.
+          mask: [B, H, W, 1], multiplied with the normalised images; None for no mask.
         """
         if "low_level_features" in batch:
             return batch["low_level_features"]
@@ -112,63 +118,66 @@ class LowLevel:
         return self._lower(pixels, training=training and not self._frozen)
 
     def frozen_features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns "low_level_features": `Method.frozen` of a method with a frozen lower part."""
+        """Returns "low_level_features" [B, h, w, C]: `frozen_features` of a method with a frozen lower part."""
         return {"low_level_features": self._lower(self._normalize(images), training=False)}
 
 
 def predict_with_labels(method: Method, images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns what a method predicts for images whose labels are known, as in evaluation.
+    """Returns a method's prediction for images whose labels are known, as in evaluation.
 
     Args:
-      method: with `predict_for(images, labels)`, which returns what `predict` does, or without.
+      method: its own `predict_with_labels` is called if it has one, else `predict`.
       images: float32 [B, H, W, 3] in 0..255.
       labels: int32 [B].
     """
-    return method.predict_for(images, labels) if hasattr(method, "predict_for") else method.predict(images)
+    if hasattr(method, "predict_with_labels"):
+        return method.predict_with_labels(images, labels)
+    return method.predict(images)
 
 
 def predicted_classes(logits: tf.Tensor) -> tf.Tensor:
     """Returns the class of the highest of the logits [B, K], int32 [B]; of equal ones the first class.
 
-    `tf.argmax` does not say which of equal values it takes, `tf.math.top_k` does.
+    `tf.argmax` does not promise which of equal values it returns, `tf.math.top_k` does.
     """
     return tf.math.top_k(logits, k=1).indices[:, 0]
 
 
-CLASSES = ("predicted", "label")  # whose map a method reads
+CLASS_CHOICES = ("predicted", "label")
 
 
 class ClassifierMap:
-    """The base of methods that read a map out of a trained classifier; a subclass says how, in `saliency`."""
+    """The base of methods that compute the map from a trained classifier; a subclass defines `saliency`."""
 
     def __init__(self, builders: Builders, *, classes: str = "predicted"):
         """Builds the parts `lower` and `upper`.
 
         Args:
           builders: see `Builders`.
-          classes: the class that the map is of: "predicted", or "label" for the true one, which evaluation alone knows.
+          classes: the class whose map is computed: "predicted", or "label" for the true one, which is known in
+            evaluation only.
 
         Raises:
           UserError: if `classes` is something else.
         """
-        if classes not in CLASSES:
-            raise UserError(f"classes: expected one of {', '.join(CLASSES)}, got {classes!r}.")
+        if classes not in CLASS_CHOICES:
+            raise UserError(f"classes: expected one of {', '.join(CLASS_CHOICES)}, got {classes!r}.")
         self._classes = classes
         self._normalize, self._lower, self._upper, _ = builders.backbone()
         self.parts = {"lower": self._lower, "upper": self._upper}
         self.trainable_variables = {}
 
     def saliency(self, outputs: Mapping[str, tf.Tensor], classes: tf.Tensor) -> tf.Tensor:
-        """Maps the "features" [B, h', w', C] of `upper` to [B, h', w', 1]; below 0 is cut off.
+        """Maps the "features" [B, h', w', C] of `upper` to [B, h', w', 1]; values below 0 are cut off afterwards.
 
         Args:
           outputs: of `upper`.
-          classes: integer [B], those that the map is of.
+          classes: integer [B], the class of each example's map.
         """
         raise NotImplementedError
 
     def forward(self, batch, *, training):
-        """Returns what `predict` returns; there is nothing to train."""
+        """Returns the outputs of `predict`; the method is not trained."""
         del training
         return self.predict(batch["image"])
 
@@ -176,27 +185,29 @@ class ClassifierMap:
         """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K].
 
         Raises:
-          UserError: if the map should be that of the label.
+          UserError: if the option `classes` is "label".
         """
         if self._classes == "label":
             raise UserError(
-                "classes='label': the map of the true label can be evaluated, but images to predict have no labels; "
-                "choose a config.export.row with classes='predicted'."
+                "classes='label': the map of the true label needs labels, which images to predict don't have. "
+                "Choose a config.export.row with classes='predicted'."
             )
-        return self.of_classes(images)
+        return self.predict_for_classes(images)
 
-    def predict_for(self, images, labels):
-        """Does what `predict` does; the map is that of the labels, int32 [B], if `classes` says so."""
-        return self.of_classes(images, labels) if self._classes == "label" else self.predict(images)
+    def predict_with_labels(self, images, labels):
+        """Returns the outputs of `predict`. If the option `classes` is "label", the maps are those of labels [B]."""
+        return self.predict_for_classes(images, labels) if self._classes == "label" else self.predict(images)
 
-    def of_classes(self, images, classes=None):
-        """Does what `predict` does for the given classes, integer [B]; None for the predicted ones."""
-        return self._read(self._upper(self._lower(self._normalize(images), training=False), training=False), classes)
+    def predict_for_classes(self, images, classes=None):
+        """Returns the outputs of `predict` with the maps of classes, integer [B]; None for the predicted classes."""
+        outputs = self._upper(self._lower(self._normalize(images), training=False), training=False)
+        return self._map_and_logits(outputs, classes)
 
-    def _read(self, outputs, classes=None):
+    def _map_and_logits(self, outputs, classes=None):
         classes = predicted_classes(outputs["logits"]) if classes is None else classes
-        return {"activation_map": self._enlarged(self.saliency(outputs, classes)), "logits": outputs["logits"]}
+        activation_map = self._enlarge_and_rescale(self.saliency(outputs, classes))
+        return {"activation_map": activation_map, "logits": outputs["logits"]}
 
-    def _enlarged(self, saliency):
-        # Enlarged to the grid of the generator's maps, so that no row loses by a coarser box.
+    def _enlarge_and_rescale(self, saliency):
+        # All methods get the resolution of the generator's maps, so that none loses by coarser boxes.
         return rescale(tf.nn.relu(tf.image.resize(saliency, self._lower.output_shape[1:3])))

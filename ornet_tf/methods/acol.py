@@ -1,4 +1,4 @@
-"""Adversarial complementary learning (ACoL; Zhang et al., CVPR 2018): two classifiers that look at different places."""
+"""Adversarial complementary learning (ACoL; Zhang et al., CVPR 2018): two classifiers that use different regions."""
 from __future__ import annotations
 
 import tensorflow as tf
@@ -11,22 +11,22 @@ from ornet_tf.models.variables import named_variables
 
 
 class Method:
-    """Classifier A finds what tells most; it is erased from the features that classifier B sees (section 3.2).
+    """Erases the region that classifier A uses most from the features of classifier B (section 3.2).
 
-    Both are convolutional and end in class maps whose means are the logits, so that the map of a class is read from
-    them directly (section 3.1). A's map of the label, rescaled to 0..1, is cut at delta; where it is above, the
-    features are 0 for B. Which pixels these are gets no gradient. The joint map is the larger one of both maps, each
-    rescaled. In inference the class is the one that A predicts, for erasing and for both maps. The paper does not say
-    what the classifiers start from; here their class maps start small.
+    Both classifiers are convolutional and end in class maps, whose means are the logits. The map of a class is
+    therefore one of the class maps (section 3.1). A's map of the label is rescaled to 0..1; where it is above delta,
+    the features are set to 0 for B. The choice of these pixels gets no gradient. The activation map is the maximum of
+    both classifiers' maps, each rescaled. Inference uses the class that A predicts, for the erasing and for both maps.
+    The paper does not give the initial weights of the classifiers; here their class maps start near 0.
     """
 
     def __init__(self, builders: Builders, *, delta: float = 0.6, width: int = 1024):
-        """Builds the parts `lower`, `upper` (without the backbone's own dense layer), `classifier_a`, `classifier_b`.
+        """Builds the parts `lower`, `upper` (without the backbone's dense layer), `classifier_a` and `classifier_b`.
 
         Args:
           builders: see `Builders`.
-          delta: threshold of erasing on A's map, 0..1; 0.6 is the paper's.
-          width: filters of the two 3x3 convolutions of each classifier; 1024 is the paper's.
+          delta: pixels where A's map is above it are erased, 0..1; 0.6 in the paper.
+          width: filters of the two 3x3 convolutions of each classifier; 1024 in the paper.
 
         Raises:
           UserError: if an option is out of range.
@@ -44,21 +44,21 @@ class Method:
         self.trainable_variables = named_variables(self.parts)
 
     def forward(self, batch, *, training):
-        """Returns "activation_map" [B, h, w, 1], "logits" and "erased_logits" [B, K], of A and of B.
+        """Returns "activation_map" [B, h, w, 1], A's "logits" [B, K] and B's "erased_logits" [B, K].
 
-        Where the batch has a "label", as in training, the maps are those of the label, else of the class A predicts.
+        The maps are those of the batch's "label" if it has one, as in training, else those of the class A predicts.
         """
         features = self._upper(self._lower(self._normalize(batch["image"]), training=training), training=training)
-        first, second = self._classifiers
-        maps = first(features, training=training)  # [B, h', w', K]
+        classifier_a, classifier_b = self._classifiers
+        maps = classifier_a(features, training=training)  # [B, h', w', K]
         logits = tf.reduce_mean(maps, axis=[1, 2])
         classes = batch["label"] if "label" in batch else predicted_classes(logits)
-        found = _map_of_class(maps, classes)
-        kept = 1.0 - tf.cast(found > self._delta, tf.float32)
-        complement = second(features * tf.cast(kept, features.dtype), training=training)
-        joint = tf.maximum(found, _map_of_class(complement, classes))
+        map_a = _map_of_class(maps, classes)
+        kept = 1.0 - tf.cast(map_a > self._delta, tf.float32)
+        complement = classifier_b(features * tf.cast(kept, features.dtype), training=training)
+        joint = tf.maximum(map_a, _map_of_class(complement, classes))
         return {
-            # On the grid of the generator's maps, so that no row loses by a coarser box.
+            # At the resolution of the generator's maps, so that no method loses by coarser boxes.
             "activation_map": rescale(tf.image.resize(joint, self._lower.output_shape[1:3])),
             "logits": logits,
             "erased_logits": tf.reduce_mean(complement, axis=[1, 2]),
@@ -80,8 +80,8 @@ def _classifier(shape, width, num_classes, name):
     x = inputs = keras.Input(shape, name="features")
     for index in (1, 2):
         x = keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=f"{name}_conv{index}")(x)
-    # Small: ImageNet's features are large, and what large random logits of theirs send back spoils them before the
-    # classifier has learned anything.
+    # ImageNet features are large. Larger initial weights would give large random logits, and their gradients would
+    # damage the features before the classifier has learned anything.
     small = keras.initializers.RandomNormal(stddev=1e-3)
     maps = keras.layers.Conv2D(num_classes, 1, dtype="float32", kernel_initializer=small, name=f"{name}_maps")(x)
     return keras.Model(inputs, maps, name=name)

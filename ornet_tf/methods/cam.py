@@ -1,4 +1,4 @@
-"""Class activation mapping (Zhou et al., CVPR 2016) on a trained classifier: the baseline."""
+"""Class activation mapping (CAM; Zhou et al., CVPR 2016) of a trained classifier: the baseline."""
 from __future__ import annotations
 
 import tensorflow as tf
@@ -8,14 +8,14 @@ from ornet_tf.methods import Builders, ClassifierMap
 
 
 class Method(ClassifierMap):
-    """Weights the last feature maps by the dense layer's weights of a class; needs a `gap` head."""
+    """Sums the last feature maps, weighted by the dense layer's weights for a class; needs a `gap` head."""
 
     def __init__(self, builders: Builders, *, classes: str = "predicted"):
         """Builds the parts `lower` and `upper`.
 
         Args:
           builders: see `Builders`.
-          classes: "predicted" or, for evaluation alone, "label": the class that the map is of.
+          classes: the class whose map is computed: "predicted" or, in evaluation only, "label".
 
         Raises:
           UserError: if the dense layer does not follow global average pooling directly, or for other `classes`.
@@ -24,11 +24,11 @@ class Method(ClassifierMap):
         self._dense = self._upper.get_layer("predictions")
         if self._dense.kernel.shape[0] != self._upper.output["features"].shape[-1]:
             raise UserError(
-                "CAM reads the class weights after global average pooling: set the backbone's head to 'gap'."
+                "CAM needs a dense layer directly after global average pooling: set the backbone's head to 'gap'."
             )
 
     def saliency(self, outputs, classes):
-        """Returns the evidence for the classes; what speaks against them is negative."""
+        """Returns the weighted sum for the classes, [B, h', w', 1]; evidence against a class is negative."""
         features = outputs["features"]
         kernel = tf.cast(tf.convert_to_tensor(self._dense.kernel), features.dtype)
         weights = tf.gather(kernel, classes, axis=1)  # [D, B]

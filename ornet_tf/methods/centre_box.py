@@ -1,4 +1,4 @@
-"""A sanity row: a centred box that has not looked at the image."""
+"""A sanity row: a centred box that does not depend on the image."""
 from __future__ import annotations
 
 import tensorflow as tf
@@ -7,7 +7,7 @@ from ornet_tf.methods import Builders
 
 
 class Method:
-    """A pyramid whose cut at threshold t is the centred box with sides of 1 - t: the thresholds sweep its size."""
+    """Returns a pyramid as the map: above threshold t lies the centred box whose sides are 1 - t of the image's."""
 
     def __init__(self, builders: Builders):
         """Builds nothing."""
@@ -16,12 +16,12 @@ class Method:
         self.trainable_variables = {}
 
     def forward(self, batch, *, training):
-        """Returns what `predict` returns; there is nothing to train."""
+        """Returns the outputs of `predict`; the method is not trained."""
         del training
         return self.predict(batch["image"])
 
     def predict(self, images):
-        """Returns "activation_map" [B, H, W, 1] of the images' size."""
+        """Returns "activation_map" [B, H, W, 1], of the images' size."""
         height, width = images.shape[1:3]
         rows = tf.abs((tf.range(height, dtype=tf.float32) + 0.5) / height * 2.0 - 1.0)
         columns = tf.abs((tf.range(width, dtype=tf.float32) + 0.5) / width * 2.0 - 1.0)

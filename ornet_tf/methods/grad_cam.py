@@ -1,4 +1,4 @@
-"""Grad-CAM (Selvaraju et al., ICCV 2017) on a trained classifier: like CAM, for any head and any layer."""
+"""Grad-CAM (Selvaraju et al., ICCV 2017) of a trained classifier: CAM for any head and any layer."""
 from __future__ import annotations
 
 import tensorflow as tf
@@ -9,15 +9,15 @@ from ornet_tf.methods import Builders, ClassifierMap, predicted_classes
 
 
 class Method(ClassifierMap):
-    """Weights a layer's maps by the mean gradient of a class's logit, and cuts off what is below 0."""
+    """Sums a layer's feature maps, weighted by the mean gradient of a class's logit, and cuts off values below 0."""
 
     def __init__(self, builders: Builders, *, layer: str = "", classes: str = "predicted"):
         """Builds the parts `lower` and `upper`.
 
         Args:
           builders: see `Builders`.
-          layer: a layer of `upper` that gives maps; "" for the last feature map, the paper's choice.
-          classes: "predicted" or, for evaluation alone, "label": the class that the map is of.
+          layer: a layer of `upper` with feature maps; "" for the last feature map, as in the paper.
+          classes: the class whose map is computed: "predicted" or, in evaluation only, "label".
 
         Raises:
           UserError: if there is no such layer, or for other `classes`.
@@ -26,15 +26,16 @@ class Method(ClassifierMap):
         inner = [x for x in self._upper.layers if not isinstance(x, keras.layers.InputLayer)]
         maps = {x.name: x.output for x in inner if len(x.output.shape) == 4}
         if layer and layer not in maps:
-            raise UserError(f"layer: no {layer!r} that gives maps in `upper`; choose from {', '.join(maps)}.")
+            choices = ", ".join(maps)
+            raise UserError(f"layer: expected one of `upper` with feature maps, got {layer!r}; choose from {choices}.")
         outputs = {**self._upper.output, "maps": maps[layer] if layer else self._upper.output["features"]}
         self._observed = keras.Model(self._upper.inputs, outputs, name="observed")
 
-    def of_classes(self, images, classes=None):
-        """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K]."""
+    def predict_for_classes(self, images, classes=None):
+        """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, of integer classes [B], and "logits" [B, K]."""
         features = self._lower(self._normalize(images), training=False)
-        # The gradient of a forward pass by its own maps, which trains nothing. Examples do not meet in inference, so
-        # that the gradient of the sum of the logits holds that of each.
+        # In inference mode examples do not influence each other. The gradient of the summed logits therefore contains
+        # the gradient of each example's own logit.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(features)
             outputs = self._observed(features, training=False)
@@ -43,4 +44,4 @@ class Method(ClassifierMap):
         gradients = tape.gradient(chosen, outputs["maps"])
         weights = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)  # Eq. 1: [B, 1, 1, D]
         saliency = tf.nn.relu(tf.reduce_sum(weights * outputs["maps"], axis=-1, keepdims=True))  # Eq. 2
-        return {"activation_map": self._enlarged(saliency), "logits": outputs["logits"]}
+        return {"activation_map": self._enlarge_and_rescale(saliency), "logits": outputs["logits"]}

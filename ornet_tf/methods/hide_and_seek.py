@@ -13,10 +13,10 @@ from ornet_tf.models.variables import named_variables
 
 
 class Method(cam.Method):
-    """Cuts each training image into a grid of square patches and hides each of them at random (section 3.1).
+    """Divides each training image into a grid of square patches and hides each patch at random (section 3.1).
 
-    Hidden pixels take the mean colour of the data, so that the first layer's outputs keep their distribution; here that
-    is 0 after normalisation. Tests are made on whole images, and the map is the CAM of the predicted class.
+    Hidden pixels take the mean colour, which is 0 after normalisation, so that the first layer's outputs keep their
+    distribution. Inference uses whole images, and the map is the CAM of the predicted class.
     """
 
     def __init__(
@@ -30,13 +30,13 @@ class Method(cam.Method):
 
         Args:
           builders: see `Builders`.
-          patch_sizes: sides of the patches in pixels of the cropped image, one of which is drawn for each image in
-            each epoch; 0 hides nothing. The default is the paper's mixture at 224 pixels, where (32,) and so on are
-            its single sizes. At the right and the lower edge patches may be cut off.
-          hide_probability: of each patch to be hidden, 0..1; 0.5 is the paper's.
+          patch_sizes: sides of the patches in pixels of the cropped image; one is drawn for each image in each epoch.
+            0 hides nothing. The default is the paper's mixture of sizes at 224 pixels; the paper also has each of
+            these sizes alone. Patches at the right and lower edges may be cut off.
+          hide_probability: probability of each patch to be hidden, 0..1; 0.5 in the paper.
 
         Raises:
-          UserError: if an option is out of range, or CAM can't be read from the backbone.
+          UserError: if an option is out of range, or the backbone's head doesn't allow CAM.
         """
         if not 0 <= hide_probability <= 1:
             raise UserError(f"hide_probability: expected 0..1, got {hide_probability!r}.")
@@ -47,25 +47,26 @@ class Method(cam.Method):
         self.trainable_variables = named_variables(self.parts)
 
     def forward(self, batch, *, training):
-        """Returns "logits" [B, K] and, but for training, "activation_map"; with a "key" patches are hidden."""
+        """Returns "logits" [B, K] and, except in training, "activation_map". Patches are hidden if there is a "key"."""
         pixels = self._normalize(batch["image"])
         if "key" in batch:
-            pixels *= self._shown(batch["key"], *pixels.shape[1:3])
+            pixels *= self._visible_pixels(batch["key"], *pixels.shape[1:3])
         outputs = self._upper(self._lower(pixels, training=training), training=training)
         if training:
             return {"logits": outputs["logits"]}
-        return self._read(outputs)
+        return self._map_and_logits(outputs)
 
-    def _shown(self, keys, height: int, width: int):
-        """Returns float32 [B, H, W, 1]: 0 where a patch is hidden, else 1."""
+    def _visible_pixels(self, keys, height: int, width: int):
+        """Returns float32 [B, H, W, 1]: 0 in hidden patches, 1 elsewhere."""
         by_size = []
         for size in self._patch_sizes:
             cells = [-(-height // size), -(-width // size), 1] if size else [1, 1, 1]
-            shown = randomness.uniform(keys, cells, f"hide_and_seek/{size}") >= (self._hide_probability if size else 0)
-            pixels = tf.repeat(tf.repeat(shown, size or height, axis=1), size or width, axis=2)
+            draws = randomness.uniform(keys, cells, f"hide_and_seek/{size}")
+            visible = draws >= (self._hide_probability if size else 0)
+            pixels = tf.repeat(tf.repeat(visible, size or height, axis=1), size or width, axis=2)
             by_size.append(tf.cast(pixels[:, :height, :width], tf.float32))
         count = len(by_size)
         drawn = tf.cast(randomness.uniform(keys, [], "hide_and_seek/size") * count, tf.int32)  # [B]
-        drawn = tf.minimum(drawn, count - 1)  # where a product was rounded up
+        drawn = tf.minimum(drawn, count - 1)  # rounding can give the product `count`
         chosen = tf.gather(tf.stack(by_size, axis=1), drawn, axis=1, batch_dims=1)
         return tf.ensure_shape(chosen, [None, height, width, 1])

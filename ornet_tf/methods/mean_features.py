@@ -1,4 +1,4 @@
-"""A sanity row: the channel mean of the classifier's last feature map, a map that costs nothing."""
+"""A sanity row: the channel mean of the classifier's last feature map."""
 from __future__ import annotations
 
 import tensorflow as tf
@@ -7,13 +7,13 @@ from ornet_tf.methods import Builders, ClassifierMap
 
 
 class Method(ClassifierMap):
-    """Whoever proposes an activation map should beat this one."""
+    """Returns the channel mean as the activation map, which every other method should beat."""
 
     def __init__(self, builders: Builders):
-        """Builds the parts `lower` and `upper`; there is no class to choose."""
+        """Builds the parts `lower` and `upper`."""
         super().__init__(builders)
 
     def saliency(self, outputs, classes):
-        """Returns the mean of the channels of "features", [B, h', w', 1]; classes play no part."""
+        """Returns the mean of the channels of "features", [B, h', w', 1]; the classes are ignored."""
         del classes
         return tf.reduce_mean(outputs["features"], axis=-1, keepdims=True)

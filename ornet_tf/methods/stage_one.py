@@ -1,17 +1,17 @@
-"""Stage one: generator and classifier learn together; the map gates the low-level features (paper, section 3.1)."""
+"""Stage one: generator and classifier are trained together; the map gates the low-level features (paper, 3.1)."""
 from __future__ import annotations
 
 import tensorflow as tf
 
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, LowLevel
+from ornet_tf.methods import Builders, FeatureExtractor
 from ornet_tf.models.variables import named_variables
 
 
 class Method:
-    """lower(image) -> generator -> activation map; upper(lower · map) must still classify (Eq. 1-6).
+    """Computes the map generator(lower(image)) and classifies upper(lower(image) · map) (Eq. 1-6).
 
-    With `object_prior` or `background`, which are not in the paper, training computes more for losses to ask for.
+    The options `object_prior` and `background`, which are not in the paper, add outputs for losses in training.
     """
 
     def __init__(
@@ -26,52 +26,52 @@ class Method:
 
         Args:
           builders: see `Builders`.
-          freeze_lower: whether `lower` keeps the weights that it starts from. `cache_frozen_features` needs it.
-          object_prior: whether training also gives the seed, the target of a `pseudo_mask_agreement` loss (see
-            `ornet_tf.models.object_prior` and config.object_prior). Choose features that know objects: ImageNet's
-            weights and a deep split. They must stay as they are: set `freeze_lower`, and leave `upper` out of the
-            phase's `trainable`; its batch normalisation keeps its statistics. There is a part `direction` then, which
-            takes in what the last features of objects have in common.
-          background: whether training also gives how much the last features respond where the map is off, for a
+          freeze_lower: whether `lower` keeps its start weights. `cache_frozen_features` needs it.
+          object_prior: whether training also returns the pseudo mask, the target of a `pseudo_mask_agreement` loss (see
+            `ornet_tf.models.object_prior` and config.object_prior). The prior needs features of objects: use ImageNet's
+            weights and a deep split. The features must not change: set `freeze_lower`, and leave `upper` out of the
+            phase's `trainable`; the moving statistics of its batch normalisation are kept as well. The method then has
+            a further part `direction`, which learns what the last features of objects have in common.
+          background: whether training also returns how strong the last features are where the map is off, for a
             `background_suppression` loss.
 
         Raises:
           UserError: if an option is out of range.
         """
         if object_prior and not freeze_lower:
-            raise UserError("object_prior: expected freeze_lower = True; seeds are read from features that stay.")
+            raise UserError("object_prior: expected freeze_lower = True: the prior's features must not change.")
         self._background = background
         normalize, lower, self._upper, _ = builders.backbone()
-        self._low_level = LowLevel(normalize, lower, frozen=freeze_lower)
+        self._extractor = FeatureExtractor(normalize, lower, frozen=freeze_lower)
         if freeze_lower:
-            self.frozen = self._low_level.known
+            self.frozen_features = self._extractor.frozen_features
         self._generator = builders.generator(lower.output_shape[1:])
         self.parts = {"lower": lower, "generator": self._generator, "upper": self._upper}
         self.prior = builders.object_prior(lower, self._upper, learns=True) if object_prior else None
         if self.prior is not None:
             self.parts["direction"] = self.prior.direction
-        self.can_be_compiled = self.prior is None  # components have dynamic shapes inside
+        self.can_be_compiled = self.prior is None  # connected components need dynamic shapes
         self.trainable_variables = named_variables(self.parts)
 
     def forward(self, batch, *, training):
-        """Returns "activation_map", "class_maps", "generator_logits" (Eq. 4) and "logits" of the gated features.
+        """Returns "activation_map", "class_maps", "generator_logits" (Eq. 4) and the gated features' "logits" [B, K].
 
-        In training, with an object prior, "pseudo_mask" [B, h, w, 1] as well; with `background`,
-        "background_activation" and "whole_activation" [B]: the mean of `upper`'s "features" for features times
-        1 - map, and for all of them.
+        In training, an object prior adds "pseudo_mask" [B, h, w, 1]. `background` adds "background_activation" and
+        "whole_activation" [B]: the mean of `upper`'s "features" for the low-level features times 1 - map, and for the
+        whole low-level features.
         """
-        features = self._low_level.features(batch, training=training)  # [B, h, w, C]
+        features = self._extractor.extract(batch, training=training)  # [B, h, w, C]
         outputs = self._generator(features, training=training)
         gate = tf.cast(outputs["activation_map"], features.dtype)
         outputs = {
             "activation_map": outputs["activation_map"],
             "class_maps": outputs["class_maps"],
             "generator_logits": outputs["logits"],
-            # A prior's features stay: batch normalisation on the way to them must not move.
+            # With a prior, `upper` runs in inference mode: its moving statistics must not change the prior's features.
             "logits": self._upper(features * gate, training=training and self.prior is None)["logits"],
         }
         if training and (self.prior is not None or self._background):
-            outputs.update(self._targets(features, gate))
+            outputs.update(self._loss_targets(features, gate))
         return outputs
 
     def predict(self, images):
@@ -79,15 +79,16 @@ class Method:
         outputs = self.forward({"image": images}, training=False)
         return {"activation_map": outputs["activation_map"], "logits": outputs["logits"]}
 
-    def _targets(self, features, gate):
-        """Returns what losses compare the map with; batch statistics of `upper` stay those of the gated features."""
+    def _loss_targets(self, features, gate):
+        """Returns the outputs of the options `object_prior` and `background`."""
+        # In inference mode: the moving statistics of `upper` are those of the gated features only.
         whole = self._upper(features, training=False)["features"]
         targets = {}
         if self.prior is not None:
             targets["pseudo_mask"] = self.prior.pseudo_masks(features, whole)
         if self._background:
-            left = self._upper(features * (1.0 - gate), training=False)["features"]
-            # Of all channels, not of the label's class: class weights learned from few images say less.
-            for name, seen in (("background_activation", left), ("whole_activation", whole)):
-                targets[name] = tf.reduce_mean(tf.cast(tf.nn.relu(seen), tf.float32), axis=[1, 2, 3])
+            background = self._upper(features * (1.0 - gate), training=False)["features"]
+            # The mean over all channels, not the activation of the label: class weights from few images are unreliable.
+            for name, last in (("background_activation", background), ("whole_activation", whole)):
+                targets[name] = tf.reduce_mean(tf.cast(tf.nn.relu(last), tf.float32), axis=[1, 2, 3])
         return targets

@@ -1,4 +1,4 @@
-"""Stage two: the frozen evaluator judges the image masked by the erased map (paper, section 3.2)."""
+"""Stage two: the frozen evaluator classifies the image masked by the erased map (paper, section 3.2)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -8,15 +8,16 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, LowLevel
+from ornet_tf.methods import Builders, FeatureExtractor
 from ornet_tf.models.variables import named_variables
 
 
 class Method:
     """Refines the generator of stage one.
 
-    Only the generator learns. The low-level layers keep the weights of stage one (the paper draws them as part of the
-    frozen classifier); the evaluator runs in inference mode and gets no gradient, its input does.
+    Only the generator is trained. The low-level layers keep the weights of stage one; in the paper's figure they belong
+    to the frozen classifier. The evaluator runs in inference mode. Gradients pass through it to its input, but its
+    weights are not changed.
     """
 
     def __init__(
@@ -33,15 +34,15 @@ class Method:
 
         Args:
           builders: see `Builders`.
-          erasing: the erasing strategy of the training map, a plug-in of `erasing`, or None.
+          erasing: the erasing strategy for the map in training, a plug-in of `erasing`, or None.
           erasing_options: its options.
-          upsampling: how the map is enlarged to the image, `bilinear` or `nearest`. The paper does not say; the
+          upsampling: how the map is enlarged to the image's size, `bilinear` or `nearest`. The paper does not say; the
             authors' released code uses nearest. Bilinear has a deterministic gradient on GPUs.
-          teacher: whether training also asks the evaluator for the whole image less the erased pixels, the target of
-            an `agreement` loss; not in the paper.
-          object_prior: whether training also gives the pseudo mask, the target of a `pseudo_mask_agreement` loss, so
-            that the map can't leave what stage one has learned from it; not in the paper. There is a part `direction`
-            then, that of stage one; `lower` and `evaluator_upper` must be those that it was learned with.
+          teacher: whether training also returns the evaluator's logits for the image without the erased pixels, the
+            target of an `agreement` loss; not in the paper.
+          object_prior: whether training also returns the pseudo mask, the target of a `pseudo_mask_agreement` loss,
+            which keeps the map near what stage one has learned; not in the paper. The method then has a further part
+            `direction`, that of stage one; `lower` and `evaluator_upper` must be those that it was learned with.
 
         Raises:
           UserError: if an option is out of range.
@@ -56,7 +57,7 @@ class Method:
         self._upsampling = upsampling
         self._teacher = teacher
         self._normalize, lower, _, _ = builders.backbone()
-        self._low_level = LowLevel(self._normalize, lower, frozen=True)
+        self._extractor = FeatureExtractor(self._normalize, lower, frozen=True)
         self._generator = builders.generator(lower.output_shape[1:])
         _, self._evaluator_lower, self._evaluator_upper, _ = builders.backbone()
         self.parts = {
@@ -68,23 +69,24 @@ class Method:
         self.prior = builders.object_prior(lower, self._evaluator_upper) if object_prior else None
         if self.prior is not None:
             self.parts["direction"] = self.prior.direction
-        self.can_be_compiled = self.prior is None  # components have dynamic shapes inside
+        self.can_be_compiled = self.prior is None  # connected components need dynamic shapes
         for name, part in self.parts.items():
             part.trainable = name == "generator"
-        # The auxiliary head plays no part in stage two.
-        self.unused = {path for path in named_variables(self.parts, trainable_only=False) if "auxiliary" in path}
+        # Stage two has no loss on the auxiliary head.
+        paths = named_variables(self.parts, trainable_only=False)
+        self.unused_weights = {path for path in paths if "auxiliary" in path}
         self.trainable_variables = {
-            path: v for path, v in named_variables(self.parts).items() if path not in self.unused
+            path: v for path, v in named_variables(self.parts).items() if path not in self.unused_weights
         }
 
     def forward(self, batch, *, training):
-        """Returns "activation_map", "erased_map" [B, h, w, 1], "masked_image" [B, H, W, 3] and "evaluator_logits".
+        """Returns "activation_map", "erased_map", "class_maps", "masked_image" [B, H, W, 3] and "evaluator_logits".
 
-        Where the batch has a "key" the map is erased. In training there are with `teacher` "teacher_logits" too, with
-        an object prior "pseudo_mask" [B, h, w, 1].
+        The map is erased if the batch has a "key". In training, `teacher` adds "teacher_logits" and an object prior
+        adds "pseudo_mask" [B, h, w, 1].
         """
         pixels = self._normalize(batch["image"])
-        features = self._low_level.features(batch, training=False)
+        features = self._extractor.extract(batch, training=False)
         outputs = self._generator(features, training=training)
         activation_map = erased_map = outputs["activation_map"]
         if "key" in batch and self._erase is not None:
@@ -105,13 +107,13 @@ class Method:
             outputs["pseudo_mask"] = self.prior.pseudo_masks(features, last)
         return outputs
 
-    def frozen(self, images):
-        """Returns "low_level_features" [B, h, w, C]: what the low layers, which do not learn, make of the images."""
-        return self._low_level.frozen_features(images)
+    def frozen_features(self, images):
+        """Returns "low_level_features" [B, h, w, C], the output of the lower part."""
+        return self._extractor.frozen_features(images)
 
     def predict(self, images):
-        """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] of the whole image."""
-        outputs = self._generator(self._low_level.features({"image": images}, training=False), training=False)
+        """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] for the whole image."""
+        outputs = self._generator(self._extractor.extract({"image": images}, training=False), training=False)
         return {"activation_map": outputs["activation_map"], "logits": self._evaluate(self._normalize(images))}
 
     def _enlarge(self, activation_map, pixels):

@@ -1,1 +1,1 @@
-"""Models and layers that methods are made of."""
+"""Models and layers, the parts of methods."""

@@ -1,8 +1,8 @@
 """The activation map generator: an encoder-decoder on low-level features (paper, section 3.1, Eq. 2-4).
 
-Everything after the decoder's last features x is linear up to the batch normalisation of the map, so what the two
-heads need of the k class maps W x + b is computed without making them: with 1,000 classes they would cost more than
-the rest of the generator. The weights and the functions are those of the paper.
+Between the decoder's last features x and the batch normalisation of the map all operations are linear. Both heads are
+therefore computed from x directly, without the k class maps W x + b: with 1,000 classes these would cost more than the
+rest of the generator. Weights and outputs are those of the paper's form.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from ornet_tf.models.layers import batch_norm, conv_norm_relu
 
-_MOST_LEVELS, _MOST_CHANNELS = 20, 2**20  # far beyond what memory holds
+_MAX_LEVELS, _MAX_CHANNELS = 20, 2**20  # far more than fits into memory
 
 
 def check_options(where: str, *, base_width: int, depth: int, growth: float, logit_scale: float) -> None:
@@ -23,25 +23,25 @@ def check_options(where: str, *, base_width: int, depth: int, growth: float, log
 
     Args:
       where: the config path of the options.
-      base_width: see `build`, as all that follow.
-      depth: see there.
-      growth: see there.
-      logit_scale: see there.
+      base_width: see `build`.
+      depth: see `build`.
+      growth: see `build`.
+      logit_scale: see `build`.
 
     Raises:
-      UserError: if a number is out of range, or a level would have no channel, or far too many.
+      UserError: if a number is out of range, or a level would have no channel or far too many channels.
     """
-    if not 1 <= depth <= _MOST_LEVELS:
-        raise UserError(f"{where}.depth: expected a whole number from 1 to {_MOST_LEVELS}, got {depth!r}.")
-    if not 1 <= base_width <= _MOST_CHANNELS:
-        raise UserError(f"{where}.base_width: expected a whole number from 1 to {_MOST_CHANNELS}, got {base_width!r}.")
+    if not 1 <= depth <= _MAX_LEVELS:
+        raise UserError(f"{where}.depth: expected a whole number from 1 to {_MAX_LEVELS}, got {depth!r}.")
+    if not 1 <= base_width <= _MAX_CHANNELS:
+        raise UserError(f"{where}.base_width: expected a whole number from 1 to {_MAX_CHANNELS}, got {base_width!r}.")
     for key, value in (("growth", growth), ("logit_scale", logit_scale)):
         if not 0 < value < math.inf:
             raise UserError(f"{where}.{key}: expected a positive number, got {value!r}.")
-    doublings = math.log2(base_width) + depth * math.log2(growth)  # the power itself may be too large for a float
-    if not 0 <= round(doublings, 6) <= math.log2(_MOST_CHANNELS):
+    log2_channels = math.log2(base_width) + depth * math.log2(growth)  # the power itself could overflow
+    if not 0 <= round(log2_channels, 6) <= math.log2(_MAX_CHANNELS):
         raise UserError(
-            f"{where}.growth: expected base_width * growth ** depth to be 1 to {_MOST_CHANNELS} channels, got "
+            f"{where}.growth: expected base_width * growth ** depth to be 1 to {_MAX_CHANNELS} channels, got "
             f"{base_width!r} * {growth!r} ** {depth!r}."
         )
 
@@ -61,10 +61,10 @@ def build(
       feature_shape: (h, w, C) of the low-level features; h and w are multiples of 2 ** depth.
       num_classes: k, the channels of the class maps.
       base_width: channels of the first encoder level.
-      depth: the number of times that the encoder halves the resolution.
+      depth: how often the encoder halves the resolution.
       growth: factor of the channels from one level to the next.
-      logit_scale: factor between the map's batch normalisation and its sigmoid. The paper has 1; a larger one lets the
-        map leave the grey middle in fewer steps.
+      logit_scale: factor between the map's batch normalisation and its sigmoid. The paper has 1; with a larger one the
+        map becomes nearly binary in fewer steps.
 
     Returns:
       A functional model: features [B, h, w, C] -> {"activation_map": [B, h, w, 1] in (0, 1) (Eq. 3), "class_maps":
@@ -101,17 +101,17 @@ def build(
 def _heads(x, num_classes: int, logit_scale: float):
     """Maps the decoder's features [B, h, w, c] to the activation map [B, h, w, 1], class maps and logits [B, k].
 
-    In float32, whatever the policy: thresholds, entropies and boxes are read from the map.
+    The heads compute in float32 under any dtype policy: thresholds, entropies and boxes depend on the exact map.
     """
     to_class_maps = _ClassMaps(num_classes, dtype="float32", name="class_maps")
-    # Nothing below reads the class maps themselves: a graph computes them only for those who do.
+    # The heads don't use the class maps themselves, so a graph computes them only if they are among its outputs.
     class_maps, kernel, bias = to_class_maps(x)  # [B, h, w, k], [1, 1, c, k], [k]
     score = _ScoreOfClassMaps(dtype="float32", name="map_conv")([x, kernel, bias])
     score = batch_norm("map_norm", dtype="float32")(score)
     score = keras.layers.Rescaling(logit_scale, dtype="float32", name="logit_scale")(score)
     activation_map = keras.layers.Activation("sigmoid", dtype="float32", name="activation_map")(score)
 
-    # The mean over the pixels changes places with both 1x1 convolutions.
+    # The mean over the pixels and the two 1x1 convolutions are linear, so the mean can come first.
     mean = keras.layers.GlobalAveragePooling2D(keepdims=True, dtype="float32", name="mean_of_features")(x)
     mean_class_maps, _, _ = to_class_maps(mean)  # [B, 1, 1, k]
     logits = keras.layers.Conv2D(num_classes, 1, dtype="float32", name="auxiliary_conv")(mean_class_maps)
@@ -119,7 +119,7 @@ def _heads(x, num_classes: int, logit_scale: float):
 
 
 class _ClassMaps(keras.layers.Layer):
-    """The 1x1 convolution W x + b of features to class maps, which also hands out W [1, 1, c, k] and b [k]."""
+    """The 1x1 convolution W x + b from features to class maps; it also returns W [1, 1, c, k] and b [k]."""
 
     def __init__(self, num_classes: int, **options):
         super().__init__(**options)
@@ -141,10 +141,11 @@ class _ClassMaps(keras.layers.Layer):
 
 
 class _ScoreOfClassMaps(keras.layers.Layer):
-    """The 3x3 convolution of all class maps to one score, zero-padded, without a bias: from x, and W and b of W x + b.
+    """The zero-padded 3x3 convolution, without a bias, of the class maps W x + b to one score; its inputs are x, W, b.
 
-    The kernels of both convolutions are multiplied first: k class maps become nine maps, one for each place of the
-    3x3 window, that are shifted there and added. What is shifted in at the borders is 0, so b counts inside only.
+    The kernels of both convolutions are multiplied first. This gives nine maps instead of k, one for each position of
+    the 3x3 window, which are shifted to that position and added. Zeros are shifted in at the borders, so b counts only
+    inside the map, as with zero-padded class maps.
     """
 
     def build(self, input_shape):
@@ -157,10 +158,10 @@ class _ScoreOfClassMaps(keras.layers.Layer):
     def call(self, inputs):
         x, weight, bias = inputs  # [B, h, w, c], [1, 1, c, k], [k]
         kernel = tf.reshape(tf.convert_to_tensor(self.kernel), [9, -1])  # [9, k]
-        of_features = tf.matmul(weight, kernel, transpose_b=True)  # [1, 1, c, 9]
-        nine = tf.nn.conv2d(x, of_features, strides=1, padding="SAME") + tf.linalg.matvec(kernel, bias)
-        # A convolution with 0 and 1 shifts and adds; to one channel right away it would take twice the time on CPUs.
-        return tf.nn.conv2d(nine, tf.reshape(tf.eye(9), [3, 3, 9, 1]), strides=1, padding="SAME")
+        combined = tf.matmul(weight, kernel, transpose_b=True)  # [1, 1, c, 9]
+        maps = tf.nn.conv2d(x, combined, strides=1, padding="SAME") + tf.linalg.matvec(kernel, bias)
+        # This convolution with 0 and 1 shifts and adds. A single convolution from x takes twice as long on CPUs.
+        return tf.nn.conv2d(maps, tf.reshape(tf.eye(9), [3, 3, 9, 1]), strides=1, padding="SAME")
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], 1)

@@ -1,4 +1,4 @@
-"""Small layers that several models share."""
+"""Layers that several models use, and functions for the layers of functional models."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -10,12 +10,12 @@ from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from ornet_tf.models import winograd
 
-# RGB means of ImageNet that VGG16's released weights expect to be subtracted (Simonyan and Zisserman, ICLR 2015).
+# The RGB means of ImageNet, which VGG16's released weights expect to be subtracted (Simonyan and Zisserman, ICLR 2015).
 IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
 
 
 class CaffeNormalization(keras.layers.Layer):
-    """RGB 0..255 -> BGR minus the ImageNet mean: the input that VGG16's released weights were trained on."""
+    """Maps RGB 0..255 to BGR minus the ImageNet mean, the input that VGG16's released weights were trained on."""
 
     def call(self, inputs):  # noqa: D102 - of the base class
         return inputs[..., ::-1] - tf.constant(IMAGENET_MEAN_RGB[::-1], inputs.dtype)
@@ -25,7 +25,7 @@ class CaffeNormalization(keras.layers.Layer):
 
 
 class Conv3x3(keras.layers.Conv2D):
-    """A 3x3 convolution with stride 1 and zeros around; while frozen, faster inside `winograd.preferred`."""
+    """A 3x3 convolution with stride 1 and zero padding; `winograd.enable` makes it faster while it is frozen."""
 
     def __init__(self, filters: int, **options):
         """Takes the options of `Conv2D` other than kernel size, strides, padding, dilation, groups and layout."""
@@ -46,7 +46,7 @@ class Conv3x3(keras.layers.Conv2D):
 
 
 def freeze_convolutions(model: keras.Model, trained: Iterable[tf.Variable]) -> None:
-    """Freezes the layers `Conv3x3` of a model that have none of the `trained` variables: they are computed faster."""
+    """Freezes the `Conv3x3` layers of a model that have none of the `trained` variables, which makes them faster."""
     trained = {id(variable) for variable in trained}
     for layer in model.layers:
         if isinstance(layer, Conv3x3) and not trained.intersection(map(id, layer.weights)):
@@ -54,13 +54,13 @@ def freeze_convolutions(model: keras.Model, trained: Iterable[tf.Variable]) -> N
 
 
 class ExampleDropout(keras.layers.Layer):
-    """Dropout whose choice is a function of each example's key; Keras's own draws from a state that replicas share.
+    """Dropout whose choice is a function of each example's key; Keras's own uses a state that replicas share.
 
-    In training it has to be called inside `randomness.examples`; in inference it does nothing.
+    In training it must be called inside `randomness.examples`; in inference it returns its input.
     """
 
     def __init__(self, rate: float, **options):
-        """Keeps the share of elements that are dropped; what is kept grows by 1 / (1 - rate).
+        """Keeps the share of elements that are dropped; the other elements are scaled by 1 / (1 - rate).
 
         Raises:
           UserError: unless 0 <= rate < 1.
@@ -75,7 +75,7 @@ class ExampleDropout(keras.layers.Layer):
             return inputs
         keys = randomness.keys_of_examples()
         if keys is None:
-            raise ValueError(f"{self.name}: training with dropout has to happen inside `randomness.examples(keys)`.")
+            raise ValueError(f"{self.name}: call dropout in training inside `randomness.examples(keys)`.")
         kept = randomness.uniform_like(inputs, keys, f"dropout/{self.name}") >= self._rate
         return tf.where(kept, inputs / (1.0 - self._rate), tf.zeros_like(inputs))
 
@@ -86,7 +86,7 @@ class ExampleDropout(keras.layers.Layer):
 def batch_norm(name: str, **options) -> keras.layers.BatchNormalization:
     """Returns a batch normalisation whose statistics span all replicas of the strategy in scope.
 
-    With one replica the plain, fused form is used: it computes the same and is faster on CPU.
+    With one replica the fused form is used, which computes the same and is faster on CPUs.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=replicas > 1, name=name, **options)
@@ -104,34 +104,34 @@ def conv_norm_relu(x, filters: int, name: str):
 def statistics(model: keras.Model) -> list[tf.Variable]:
     """Returns the variables of a functional model that training changes without gradients.
 
-    These are the moving mean and variance of batch normalisation, and what layers of this package call `statistics`.
+    These are the moving mean and variance of batch normalisation, and the attribute `statistics` of other layers.
     """
-    found = []
+    variables = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            found += statistics(layer)
+            variables += statistics(layer)
         elif isinstance(layer, keras.layers.BatchNormalization):
-            found += [layer.moving_mean, layer.moving_variance]
+            variables += [layer.moving_mean, layer.moving_variance]
         else:
-            found += getattr(layer, "statistics", [])
-    return found
+            variables += getattr(layer, "statistics", [])
+    return variables
 
 
 def insert_after(model: keras.Model, inserted: Mapping[str, keras.layers.Layer]) -> keras.Model:
-    """Returns a functional model that computes what `model` does, with further layers between its own.
+    """Returns a copy of a functional model with further layers inserted.
 
     Args:
-      model: a functional model whose layers are each called once, with tensors only; it stays as it is, and shares its
-        layers and their weights with the new one.
-      inserted: name of a layer of `model` -> the layer that its output goes through.
+      model: a functional model whose layers are each called once, with tensors only. It is not changed, and the new
+        model uses the same layers and weights.
+      inserted: name of a layer of `model` -> the layer to insert after it.
     """
-    after = {id(tensor): tensor for tensor in model.inputs}  # of the model's tensors by identity: what they become
-    # Read before any layer is called again: then there would be two inputs and two outputs.
+    new_tensors = {id(tensor): tensor for tensor in model.inputs}  # id of a tensor of `model` -> its replacement
+    # These are read before any layer is called again: afterwards a layer has two inputs and two outputs.
     calls = [(layer, layer.input, layer.output) for layer in model.layers if not _is_input(layer)]
     for layer, inputs, output in calls:
-        x = layer(tf.nest.map_structure(lambda tensor: after[id(tensor)], inputs))
-        after[id(output)] = inserted[layer.name](x) if layer.name in inserted else x
-    outputs = tf.nest.map_structure(lambda tensor: after[id(tensor)], model.output)
+        x = layer(tf.nest.map_structure(lambda tensor: new_tensors[id(tensor)], inputs))
+        new_tensors[id(output)] = inserted[layer.name](x) if layer.name in inserted else x
+    outputs = tf.nest.map_structure(lambda tensor: new_tensors[id(tensor)], model.output)
     return keras.Model(model.inputs, outputs, name=model.name)
 
 

@@ -1,4 +1,4 @@
-"""The variables of models by names that are the same on both Keras versions: "part/layer/kind"."""
+"""Names for the variables of models that are the same in both Keras versions: "part/layer/kind"."""
 from __future__ import annotations
 
 import re
@@ -17,7 +17,7 @@ def named_variables(parts: Mapping[str, keras.Model], *, trainable_only: bool = 
 
     Args:
       parts: name -> model.
-      trainable_only: whether what is not trained, such as moving statistics, is left out.
+      trainable_only: whether variables that are not trained, such as moving statistics, are left out.
 
     Raises:
       ValueError: if two variables share a name.
@@ -25,35 +25,36 @@ def named_variables(parts: Mapping[str, keras.Model], *, trainable_only: bool = 
     named: dict[str, tf.Variable] = {}
     for name, part in parts.items():
         for variable in part.trainable_variables if trainable_only else part.weights:
-            # What Keras puts before the layer's name differs between its versions.
+            # The path before the layer's name differs between versions of Keras.
             key = "/".join([name, *variable_path(variable).split("/")[-2:]])
             if key in named:
-                raise ValueError(f"Two variables are called {key}; give the layers of {name} names of their own.")
+                raise ValueError(f"Two variables are named {key}; give the layers of {name} different names.")
             named[key] = variable
     return named
 
 
 def named_statistics(parts: Mapping[str, keras.Model]) -> dict[str, tf.Variable]:
-    """Returns by "part/layer/kind" what training changes without gradients; see `ornet_tf.models.layers.statistics`."""
-    moving = {id(variable) for part in parts.values() for variable in layers.statistics(part)}
-    return {path: v for path, v in named_variables(parts, trainable_only=False).items() if id(v) in moving}
+    """Returns "part/layer/kind" -> variable for all variables of `ornet_tf.models.layers.statistics`."""
+    statistics = {id(variable) for part in parts.values() for variable in layers.statistics(part)}
+    return {path: v for path, v in named_variables(parts, trainable_only=False).items() if id(v) in statistics}
 
 
 def group_by_rate(
     variables: Mapping[str, Any], *, rate_factors: Sequence[tuple[str, float]] = (), trainable: Sequence[str] = ()
 ) -> dict[float, list[Any]]:
-    """Selects the variables that are trained and groups them by the factor of their learning rate.
+    """Selects the variables to train and groups them by the factor of their learning rate.
 
     Args:
-      variables: "part/layer/kind" -> what may be trained.
-      rate_factors: (regular expression, factor) pairs; the first that is found in a variable's path counts, else 1.
-      trainable: regular expressions; only variables in whose path one of them is found are trained. Empty: all.
+      variables: "part/layer/kind" -> a variable that may be trained.
+      rate_factors: (regular expression, factor) pairs; the first one that matches a variable's path counts. Without a
+        match the factor is 1.
+      trainable: regular expressions; only variables whose path matches one of them are trained. Empty for all.
 
     Returns:
       Factor -> variables.
 
     Raises:
-      UserError: if an expression is found in no variable.
+      UserError: if an expression matches no variable.
     """
     for pattern in [*trainable, *(pattern for pattern, _ in rate_factors)]:
         if not any(re.search(pattern, path) for path in variables):

@@ -103,7 +103,7 @@ class Origins:
                 )
         lacking = []
         if self._pretrained is not None:
-            needless = {*changed, *getattr(method, "unused", ())}
+            needless = {*changed, *getattr(method, "unused_weights", ())}
             lacking = [key for key in find_missing(method.parts, init_from, self._pretrained) if key not in needless]
         if lacking:
             part = lacking[0].partition("/")[0]

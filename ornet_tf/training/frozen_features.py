@@ -19,7 +19,7 @@ _BATCH = 8  # images at a time: shallow features of many would need more memory 
 
 def check(method: Method, where: str = "") -> None:
     """Raises UserError if nothing of a method can be kept; `where` is the path of what holds the option."""
-    if not hasattr(method, "frozen"):
+    if not hasattr(method, "frozen_features"):
         raise UserError(
             f"{where}cache_frozen_features: this method has no frozen part that sees the images as they come. "
             "Set it to False or, before stage two, options.freeze_lower to True and options.mask_probability to 0."
@@ -27,7 +27,7 @@ def check(method: Method, where: str = "") -> None:
 
 
 class FrozenFeatures:
-    """The outputs of `Method.frozen` for each view of each image, in memory."""
+    """The outputs of `Method.frozen_features` for each view of each image, in memory."""
 
     def __init__(
         self,
@@ -70,8 +70,8 @@ class FrozenFeatures:
 
         @tf.function(reduce_retracing=True)
         def compute(images):
-            with winograd.preferred():  # as in a training step
-                seen = [method.frozen(some) for some in (images, tf.reverse(images, [2]))[:views]]
+            with winograd.enable():  # as in a training step
+                seen = [method.frozen_features(some) for some in (images, tf.reverse(images, [2]))[:views]]
             return tf.nest.map_structure(lambda *outputs: tf.stack(outputs, axis=1), *seen)  # [b, V, ...]
 
         self._tables: dict[str, np.ndarray] = {}
@@ -96,7 +96,7 @@ class FrozenFeatures:
           mirrored: bool [b].
 
         Returns:
-          What `Method.frozen` returned for these views, [b, ...].
+          What `Method.frozen_features` returned for these views, [b, ...].
         """
         with tf.device("/CPU:0"):  # where the tables are: on a GPU they would be copied there in each step
             place = tf.stack([index, tf.cast(mirrored, tf.int64)], axis=1)

@@ -185,7 +185,7 @@ class TrainingStep:
         return total
 
     def _gradients_and_metrics(self, batch, step, scale):
-        faster = contextlib.nullcontext() if self._xla else winograd.preferred()
+        faster = contextlib.nullcontext() if self._xla else winograd.enable()
         with randomness.examples(batch["key"]), faster:
             outputs = {**batch, **self._method.forward(batch, training=True)}
             total, terms = self._objective(outputs, step)

@@ -11,7 +11,7 @@ from ornet_tf import build
 from ornet_tf.data import loading
 from ornet_tf.inference import localizer, saved_model
 from serving import client, local_server
-from tests import tiny_seeds
+from tests import tiny_prior_run
 from tests.signatures import PIXELS, SIGNATURES, expect_same
 
 
@@ -36,9 +36,9 @@ def stored(path):
     return [name for name in names if not name.startswith(("_CHECKPOINTABLE", "save_counter"))]
 
 
-@pytest.mark.parametrize("row", tiny_seeds.STAGES)
-def test_a_row_with_seeds_finds_the_same_boxes_and_leaves_the_direction_behind(tiny_run, files, tmp_path, row):
-    config = tiny_seeds.write(tiny_run[1], str(tmp_path / "run"))
+@pytest.mark.parametrize("row", tiny_prior_run.STAGES)
+def test_an_export_has_the_same_boxes_and_no_object_prior(tiny_run, files, tmp_path, row):
+    config = tiny_prior_run.write(tiny_run[1], str(tmp_path / "run"))
     config.export.row = row
     path = saved_model.export(config, str(tmp_path / "run"))
     model, in_memory = tf.saved_model.load(path), localizer.load(config, str(tmp_path / "run"))

@@ -179,7 +179,7 @@ def test_a_row_that_needs_labels_is_refused(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     config.export.row = "cam_true_label"
-    with pytest.raises(ValueError, match="images to predict have no labels; choose a config.export.row with"):
+    with pytest.raises(ValueError, match="classes='label'.*config.export.row"):
         localizer.load(config, workdir)
 
 

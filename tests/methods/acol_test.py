@@ -15,23 +15,23 @@ def _method():
     return build(BUILDERS, delta=0.5, width=8)
 
 
-def of_classes(maps, classes):
+def maps_of_classes(maps, classes):
     chosen = np.stack([one[:, :, label] for one, label in zip(maps.numpy(), classes)])
     return rescale(tf.constant(chosen[..., None])).numpy()
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_b_sees_the_features_without_what_a_found_and_the_maps_are_joined_by_their_maximum(method, labelled):
+def test_b_gets_the_features_without_as_region_and_the_map_is_the_maximum_of_both(method, labelled):
     parts = method.parts
     features = parts["upper"](parts["lower"](images() / 64.0 - 2.0))
     maps_a = parts["classifier_a"](features)
     logits = maps_a.numpy().mean(axis=(1, 2))
     classes = [0, 1, 2, 0] if labelled else logits.argmax(axis=1)
-    found = of_classes(maps_a, classes)
-    kept = found <= 0.5
+    map_a = maps_of_classes(maps_a, classes)
+    kept = map_a <= 0.5
     assert 0 < kept.mean() < 1
     maps_b = parts["classifier_b"](features * np.float32(kept))
-    joint = np.maximum(found, of_classes(maps_b, classes))
+    joint = np.maximum(map_a, maps_of_classes(maps_b, classes))
     expected = {
         "logits": logits,
         "erased_logits": maps_b.numpy().mean(axis=(1, 2)),
@@ -48,16 +48,16 @@ def test_b_sees_the_features_without_what_a_found_and_the_maps_are_joined_by_the
             np.testing.assert_allclose(predicted[name], expected[name], rtol=5e-6, atol=5e-7, err_msg=name)
 
 
-def test_both_know_nothing_of_the_class_at_the_start_however_large_the_features_are(method):
+def test_the_untrained_classifiers_are_undecided_even_for_large_features(method):
     outputs = method.forward({"image": images() * 10.0}, training=False)
     untrained = tf.math.log(3.0)  # of three classes
     for name in ("logits", "erased_logits"):
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits([0, 1, 2, 0], outputs[name])
-        # Keras's usual initial weights miss it by 1.7 to 52, with 40 seeds; these by 0.07 at most.
+        # With Keras's default initial weights the difference is 1.7 to 52 for 40 seeds, with these at most 0.07.
         np.testing.assert_allclose(loss, untrained, atol=0.1)
 
 
-def test_where_is_erased_gets_no_gradient(method):
+def test_the_choice_of_erased_pixels_gets_no_gradient(method):
     classifiers = ("classifier_a", "classifier_b")
     variables = {name: list(map(tf_variable, method.parts[name].trainable_variables)) for name in classifiers}
     with tf.GradientTape() as tape:
@@ -67,7 +67,7 @@ def test_where_is_erased_gets_no_gradient(method):
     assert all(gradient is not None for gradient in gradients["classifier_b"])
 
 
-def test_the_classifiers_are_two_convolutions_and_a_pointwise_one_of_their_own(method):
+def test_each_classifier_has_two_3x3_convolutions_and_a_1x1_convolution(method):
     for name in ("classifier_a", "classifier_b"):
         kernels = [tuple(w.shape) for w in method.parts[name].trainable_variables if len(w.shape) == 4]
         assert kernels == [(3, 3, 6, 8), (3, 3, 8, 8), (1, 1, 8, 3)]
@@ -78,6 +78,6 @@ def test_the_classifiers_are_two_convolutions_and_a_pointwise_one_of_their_own(m
     ("options", "message"),
     [({"delta": -0.1}, "delta: expected 0..1, got -0.1"), ({"width": 0}, "width: expected at least 1 filter, got 0")],
 )
-def test_wrong_options_are_named(options, message):
+def test_wrong_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         build(BUILDERS, **options)

@@ -22,7 +22,7 @@ def normalized():
     return images() / 64.0 - 2.0
 
 
-def test_with_global_average_pooling_it_is_cam():
+def test_with_global_average_pooling_the_map_is_cam():
     method = build(BUILDERS)
     outputs = method.parts["upper"](method.parts["lower"](normalized()))
     kernel = method.parts["upper"].get_layer("predictions").get_weights()[0]
@@ -35,12 +35,12 @@ def test_with_global_average_pooling_it_is_cam():
     np.testing.assert_allclose(found["logits"], outputs["logits"], atol=1e-5)
 
 
-def test_any_layer_of_upper_gives_the_gradient_of_each_examples_own_logit():
+def test_a_layer_of_upper_gets_the_gradient_of_each_examples_own_logit():
     method = build(BUILDERS, layer="block3_1_conv")
     upper = method.parts["upper"]
     maps = upper.get_layer("block3_1_conv")(method.parts["lower"](normalized()))
     gradients = []
-    for one in tf.split(maps, len(maps)):  # one by one, through the layers that follow
+    for one in tf.split(maps, len(maps)):  # each example alone, through the layers that follow
         with tf.GradientTape() as tape:
             tape.watch(one)
             x = upper.get_layer("block3_1_norm")(one, training=False)
@@ -52,7 +52,7 @@ def test_any_layer_of_upper_gives_the_gradient_of_each_examples_own_logit():
     np.testing.assert_allclose(method.predict(images())["activation_map"], expected, atol=1e-4)
 
 
-def test_heads_that_cam_can_not_read_do():
+def test_a_fully_connected_head_works():
     vgg16 = functools.partial(
         registry.find("backbones", "vgg16"), image_size=32, num_classes=3, weights=None, head="fully_connected"
     )
@@ -61,15 +61,15 @@ def test_heads_that_cam_can_not_read_do():
     assert outputs["activation_map"].numpy().max() == 1
 
 
-def test_a_layer_that_is_not_there_or_gives_no_maps_is_an_error():
+def test_a_layer_without_feature_maps_is_refused():
     for name in ("block9", "gap", "low_level_features"):
-        message = f"layer: no '{name}' that gives maps in `upper`; choose from block3_1_conv, .*block3_1_relu"
+        message = f"layer: expected .* got '{name}'; choose from block3_1_conv, .*block3_1_relu"
         with pytest.raises(ValueError, match=message):
             build(BUILDERS, layer=name)
 
 
 @pytest.mark.parametrize("layer", ["", "block3_1_conv"])
-def test_the_gradient_is_part_of_a_saved_model(layer, tmp_path):
+def test_a_saved_model_computes_the_same_map(layer, tmp_path):
     method = build(BUILDERS, layer=layer)
     module = tf.Module()
     module.parts = list(method.parts.values())

@@ -12,14 +12,14 @@ def keys(count):
     return randomness.key(5, tf.constant(0, tf.int64), tf.range(count, dtype=tf.int64))
 
 
-def shown_by(method, example_keys):
-    return tf.function(method._shown)(example_keys, 16, 16).numpy()
+def visible_pixels(method, example_keys):
+    return tf.function(method._visible_pixels)(example_keys, 16, 16).numpy()
 
 
 @pytest.mark.parametrize(("size", "hide_probability"), [(4, 0.5), (4, 0.2), (6, 0.5), (40, 0.5)])
-def test_whole_patches_are_hidden_each_by_itself_at_the_given_rate(size, hide_probability):
+def test_each_patch_is_hidden_as_a_whole_with_the_given_probability(size, hide_probability):
     method = build(BUILDERS, patch_sizes=(size,), hide_probability=hide_probability)
-    shown = shown_by(method, keys(1000))
+    shown = visible_pixels(method, keys(1000))
     assert shown.shape == (1000, 16, 16, 1) and set(np.unique(shown)) == {0.0, 1.0}
     corners = shown[:, ::size, ::size, 0]  # of 6 pixels the third patch of a row is cut off
     np.testing.assert_array_equal(shown[..., 0], corners.repeat(size, 1).repeat(size, 2)[:, :16, :16])
@@ -29,34 +29,34 @@ def test_whole_patches_are_hidden_each_by_itself_at_the_given_rate(size, hide_pr
         assert abs(np.corrcoef(corners[:, 0, 0], corners[:, 0, 1])[0, 1]) < 4.0 / np.sqrt(1000)
 
 
-def test_every_size_is_drawn_alike_and_0_hides_nothing():
+def test_all_sizes_are_equally_likely_and_0_hides_nothing():
     method = build(BUILDERS, patch_sizes=(0, 16, 1), hide_probability=0.5)
-    shares = shown_by(method, keys(3000)).mean(axis=(1, 2, 3))
-    mixed = (shares > 0) & (shares < 1)  # by patches of one pixel; one patch of 16 hides half of its third
+    shares = visible_pixels(method, keys(3000)).mean(axis=(1, 2, 3))
+    mixed = (shares > 0) & (shares < 1)  # patches of one pixel; a patch of 16 hides half of its third
     assert abs(mixed.mean() - 1 / 3) < 0.04
     assert abs((shares == 0).mean() - 1 / 6) < 0.03
     assert abs((shares == 1).mean() - 1 / 2) < 0.04
 
 
-def test_what_is_hidden_is_a_function_of_the_key_alone():
+def test_hidden_patches_depend_on_the_key_only():
     method = build(BUILDERS, patch_sizes=(0, 3, 5))
-    together = shown_by(method, keys(12))
-    np.testing.assert_array_equal(shown_by(method, keys(12)[4:7]), together[4:7])
+    together = visible_pixels(method, keys(12))
+    np.testing.assert_array_equal(visible_pixels(method, keys(12)[4:7]), together[4:7])
     next_epoch = randomness.key(5, tf.constant(1, tf.int64), tf.range(12, dtype=tf.int64))
-    assert (shown_by(method, next_epoch) != together).any()
+    assert (visible_pixels(method, next_epoch) != together).any()
 
 
-def test_hidden_patches_have_the_mean_colour_in_training_and_nothing_is_hidden_in_tests():
+def test_hidden_patches_have_the_mean_colour_and_inference_hides_nothing():
     method = build(BUILDERS, patch_sizes=(4,))
-    classify = registry.find("methods", "cam")(BUILDERS)
-    for part, source in zip(classify.parts.values(), method.parts.values()):
+    plain = registry.find("methods", "cam")(BUILDERS)
+    for part, source in zip(plain.parts.values(), method.parts.values()):
         part.set_weights(source.get_weights())
-    shown = method._shown(batch()["key"], 16, 16)
+    shown = method._visible_pixels(batch()["key"], 16, 16)
     assert 0 < shown.numpy().mean() < 1
     grey = images() * shown + 128.0 * (1.0 - shown)  # 128 is 0 after this backbone's normalisation
     hidden = method.forward(batch(), training=False)
-    np.testing.assert_allclose(hidden["logits"], classify.predict(grey)["logits"], atol=1e-5)
-    for name, value in classify.predict(images()).items():
+    np.testing.assert_allclose(hidden["logits"], plain.predict(grey)["logits"], atol=1e-5)
+    for name, value in plain.predict(images()).items():
         np.testing.assert_allclose(method.predict(images())[name], value, atol=1e-5)
         np.testing.assert_allclose(method.forward({"image": images()}, training=False)[name], value, atol=1e-5)
 
@@ -70,6 +70,6 @@ def test_hidden_patches_have_the_mean_colour_in_training_and_nothing_is_hidden_i
         ({"hide_probability": 1.5}, "hide_probability: expected 0..1, got 1.5"),
     ],
 )
-def test_wrong_options_are_named(options, message):
+def test_wrong_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         build(BUILDERS, **options)

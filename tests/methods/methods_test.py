@@ -19,7 +19,7 @@ def make(name):
 
 
 @pytest.mark.parametrize("name", registry.choices("methods"))
-def test_predict_gives_maps_in_0_to_1_or_logits_and_does_not_depend_on_the_batch(name):
+def test_predictions_are_maps_in_0_to_1_or_logits_and_independent_of_the_batch(name):
     method = make(name)
     outputs = method.predict(images())
     assert set(outputs) <= {"activation_map", "logits"}
@@ -36,7 +36,7 @@ def test_predict_gives_maps_in_0_to_1_or_logits_and_does_not_depend_on_the_batch
 
 
 @pytest.mark.parametrize("name", registry.choices("methods"))
-def test_what_forward_computes_is_batch_major(name):
+def test_the_outputs_of_forward_are_batch_major(name):
     outputs = make(name).forward(batch(), training=True)
     assert all(value.shape[0] == 4 for value in outputs.values())
 
@@ -60,14 +60,14 @@ def test_stage_one_gates_the_low_level_features():
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
 
 
-def test_stage_one_gives_the_seed_and_what_the_map_leaves_in_the_background():
+def test_stage_one_returns_the_pseudo_mask_and_the_background_activation():
     method = registry.find("methods", "stage_one")(
         BUILDERS, freeze_lower=True, object_prior=True, background=True
     )
     outputs = method.forward(batch(), training=True)
     lower, upper = method.parts["lower"], method.parts["upper"]
     features = lower(images() / 64.0 - 2.0)
-    projection = method.parts["direction"](upper(features)["features"])  # learned from these four images
+    projection = method.parts["direction"](upper(features)["features"])  # of these four images
     scores = object_prior.scores(features, projection, low_level_weight=0.5)
     np.testing.assert_array_equal(outputs["pseudo_mask"], object_prior.largest_region(scores, 0.4))
     gate = outputs["activation_map"]
@@ -77,7 +77,7 @@ def test_stage_one_gives_the_seed_and_what_the_map_leaves_in_the_background():
     assert not {"pseudo_mask", "whole_activation"} & {*method.forward({"image": images()}, training=False)}
 
 
-def test_stage_one_refuses_a_prior_on_features_that_move():
+def test_stage_one_refuses_a_prior_on_trained_features():
     with pytest.raises(UserError, match="object_prior: expected freeze_lower = True"):
         registry.find("methods", "stage_one")(BUILDERS, object_prior=True)
 
@@ -87,7 +87,7 @@ def test_of_equal_logits_the_first_class_is_predicted():
     np.testing.assert_array_equal(predicted_classes(logits), [1, 0, 2])
 
 
-def test_stage_two_judges_the_masked_normalised_image():
+def test_stage_two_classifies_the_masked_normalised_image():
     method = registry.find("methods", "stage_two")(BUILDERS, erasing=None, upsampling="nearest")
     outputs = method.forward(batch(), training=True)
     mask = np.repeat(np.repeat(outputs["activation_map"].numpy(), 4, axis=1), 4, axis=2)
@@ -97,18 +97,18 @@ def test_stage_two_judges_the_masked_normalised_image():
     np.testing.assert_allclose(outputs["evaluator_logits"], evaluator[1](evaluator[0](masked))["logits"], atol=1e-5)
 
 
-def test_stage_two_leaves_everything_but_the_generator_alone():
+def test_stage_two_trains_only_the_generator():
     method = make("stage_two")
     generator_paths = {f"generator/{variable_path(v)}" for v in method.parts["generator"].trainable_variables}
     assert set(method.trainable_variables) == {p for p in generator_paths if "auxiliary" not in p}
     frozen = [w for name, part in method.parts.items() if name != "generator" for w in part.weights]
     before = [tf.convert_to_tensor(w).numpy() for w in frozen]
-    method.forward(batch(), training=True)  # batch norms of frozen parts must not move either
+    method.forward(batch(), training=True)  # the moving statistics of frozen parts must not change either
     for old, new in zip(before, frozen):
         np.testing.assert_array_equal(old, tf.convert_to_tensor(new).numpy())
 
 
-def test_erasing_needs_keys_which_evaluation_has_none_of():
+def test_maps_are_erased_only_if_the_batch_has_keys():
     method = registry.find("methods", "stage_two")(
         BUILDERS, erasing="attentive", erasing_options={"candidate_threshold": (1.0, 1.0), "side": (1.0, 1.0)}
     )
@@ -119,7 +119,7 @@ def test_erasing_needs_keys_which_evaluation_has_none_of():
     np.testing.assert_array_equal(inferred["erased_map"], inferred["activation_map"])
 
 
-def test_the_teacher_judges_the_image_less_the_erased_pixels():
+def test_the_teacher_classifies_the_image_without_the_erased_pixels():
     options = {"candidate_threshold": (1.0, 1.0), "side": (1.0, 1.0)}
     method = registry.find("methods", "stage_two")(
         BUILDERS, erasing_options=options, teacher=True, upsampling="nearest"
@@ -134,12 +134,12 @@ def test_the_teacher_judges_the_image_less_the_erased_pixels():
     assert "teacher_logits" not in method.forward(batch(), training=False)
 
 
-def test_a_wrong_erasing_option_is_said_when_the_method_is_built():
+def test_a_wrong_erasing_option_is_refused_when_the_method_is_built():
     with pytest.raises(ValueError, match="erasing_options.sides: unknown option.*Did you mean 'side'"):
         registry.find("methods", "stage_two")(BUILDERS, erasing_options={"sides": 1})
 
 
-def test_the_evaluators_masks_keep_a_random_share_of_a_random_share_of_images():
+def test_the_evaluators_masks_hide_random_shares_of_a_share_of_the_images():
     method = registry.find("methods", "evaluator")(BUILDERS, mask_probability=0.75)
     keys = randomness.key(1, tf.constant(0, tf.int64), tf.range(2000, dtype=tf.int64))
     masks = tf.function(method._random_masks)(keys, 16, 16).numpy()
@@ -150,7 +150,7 @@ def test_the_evaluators_masks_keep_a_random_share_of_a_random_share_of_images():
     assert np.percentile(kept, 5) < 0.25
     assert np.percentile(kept, 95) > 0.9
     centre = masks.mean(axis=0)[..., 0]
-    assert centre.std() < 0.05  # no place is preferred
+    assert centre.std() < 0.05  # all positions are equally likely
 
 
 def test_cam_is_the_weighted_sum_of_the_last_features():
@@ -166,7 +166,7 @@ def test_cam_is_the_weighted_sum_of_the_last_features():
 
 
 @pytest.mark.parametrize("name", ["cam", "grad_cam"])
-def test_the_map_of_the_label_is_that_of_the_predicted_class_only_where_they_agree(name):
+def test_the_map_of_the_label_differs_where_another_class_is_predicted(name):
     of_predicted, of_label = make(name), registry.find("methods", name)(BUILDERS, classes="label")
     for part, model in of_label.parts.items():
         model.set_weights(of_predicted.parts[part].get_weights())
@@ -181,12 +181,12 @@ def test_the_map_of_the_label_is_that_of_the_predicted_class_only_where_they_agr
     evidence = np.einsum("bhwd,db->bhw", features, kernel[:, labels])[..., np.newaxis]
     enlarged = tf.nn.relu(tf.image.resize(evidence, of_label.parts["lower"].output_shape[1:3]))
     np.testing.assert_allclose(found["activation_map"], rescale(enlarged), atol=1e-4)
-    others = np.abs(found["activation_map"] - expected["activation_map"])[1::2]
-    assert others.max(axis=(1, 2, 3)).min() > 0.1
+    differences = np.abs(found["activation_map"] - expected["activation_map"])[1::2]
+    assert differences.max(axis=(1, 2, 3)).min() > 0.1
     for method in (of_predicted, make("mean_features"), make("centre_box")):  # labels change nothing
-        known = predict_with_labels(method, images(), tf.constant(labels))
-        np.testing.assert_array_equal(known["activation_map"], method.predict(images())["activation_map"])
-    with pytest.raises(ValueError, match="classes='label': .* have no labels; choose a config.export.row with"):
+        labelled = predict_with_labels(method, images(), tf.constant(labels))
+        np.testing.assert_array_equal(labelled["activation_map"], method.predict(images())["activation_map"])
+    with pytest.raises(ValueError, match="classes='label'.*config.export.row"):
         of_label.predict(images())
     with pytest.raises(ValueError, match="classes: expected one of predicted, label, got 'true'"):
         registry.find("methods", name)(BUILDERS, classes="true")
@@ -199,7 +199,7 @@ def test_mean_features_are_the_mean_of_the_channels():
     np.testing.assert_allclose(method.predict(images())["activation_map"], rescale(mean), atol=1e-6)
 
 
-def test_cam_needs_a_head_that_it_can_read():
+def test_cam_needs_a_gap_head():
     builders = Builders(
         functools.partial(
             registry.find("backbones", "vgg16"), image_size=32, num_classes=3, weights=None, head="fully_connected"
@@ -207,12 +207,12 @@ def test_cam_needs_a_head_that_it_can_read():
         BUILDERS.generator,
         BUILDERS.object_prior,
     )
-    with pytest.raises(ValueError, match="set the backbone's head to 'gap'"):
+    with pytest.raises(ValueError, match="head to 'gap'"):
         registry.find("methods", "cam")(builders)
 
 
 @pytest.mark.parametrize(("threshold", "side"), [(0.5, 0.5), (0.25, 0.75)])
-def test_the_centre_box_has_the_side_that_the_threshold_leaves(threshold, side):
+def test_the_centre_box_has_sides_of_1_minus_the_threshold(threshold, side):
     on = make("centre_box").predict(images())["activation_map"][0, :, :, 0].numpy() > threshold
     rows = np.flatnonzero(on.any(axis=1))
     assert (rows[-1] + 1 - rows[0]) / 16 == side

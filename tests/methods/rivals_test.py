@@ -1,4 +1,4 @@
-"""The experiments that set ORNet beside its rivals: one run trains all, one table compares, each can be exported."""
+"""The experiments that compare ORNet with rival methods: one run trains all, one table compares them."""
 import functools
 import inspect
 
@@ -44,8 +44,8 @@ def test_one_table_compares_all_methods(result):
         assert names == list(ROWS)
 
 
-def wrong(run, name):
-    """Returns the percentage of test images that a method's own logits put into a wrong class."""
+def class_error(run, name):
+    """Returns the percentage of test images that a method's own logits classify wrongly."""
     config, workdir = run
     method, source = build.trained_method(config, name, workdir, 3), loading.load_split(config, "test")
     batches = list(loading.evaluation_batches(config, source))
@@ -54,18 +54,18 @@ def wrong(run, name):
 
 
 @pytest.mark.slow
-def test_rivals_have_the_class_errors_of_their_own_classifiers_and_the_others_the_evaluators(run, result):
+def test_rivals_are_classified_by_their_own_logits_and_other_rows_by_the_evaluator(run, result):
     for name in ROWS:
-        expected = wrong(run, name if name in RIVALS else "evaluator")
+        expected = class_error(run, name if name in RIVALS else "evaluator")
         assert result["rows"][name]["tight"]["clserr_top1"] == pytest.approx(expected), name
         assert result["rows"][name]["tight"]["locerr_top1"] >= result["rows"][name]["tight"]["clserr_top1"]
 
 
 @pytest.mark.slow
-def test_the_own_class_of_a_row_without_classes_is_an_error(run):
+def test_own_classes_of_a_row_without_logits_are_refused(run):
     config = run[0].copy_and_resolve_references()
     config.evaluation.update({"rows": ("centre_box",), "own_classes": ("centre_box",)})
-    with pytest.raises(ValueError, match="expected rows that know classes, but centre_box knows none; take it out"):
+    with pytest.raises(ValueError, match="config.evaluation.* centre_box"):
         measurement.evaluate(config, run[1])
     config.evaluation.own_classes = ("nobody",)
     with pytest.raises(ValueError, match="config.evaluation: 'nobody' is neither a phase nor a row"):
@@ -74,7 +74,7 @@ def test_the_own_class_of_a_row_without_classes_is_an_error(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["grad_cam", *RIVALS])
-def test_every_rival_answers_from_its_export_what_prediction_answers(run, name):
+def test_the_export_of_a_rival_has_the_same_outputs_as_prediction(run, name):
     config = run[0].copy_and_resolve_references()
     config.export.row = name
     files = tf.constant([*loading.load_split(config, "test").images[:3], b"no image"])
@@ -92,8 +92,8 @@ def test_every_rival_answers_from_its_export_what_prediction_answers(run, name):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # what a session needs is deprecated
-def test_grad_cam_answers_in_a_session_as_tensorflow_serving_runs_it(run):
+@pytest.mark.filterwarnings("ignore")  # sessions are deprecated
+def test_grad_cam_runs_in_a_session_as_in_tensorflow_serving(run):
     config = run[0].copy_and_resolve_references()
     config.export.row = "grad_cam"
     files = list(loading.load_split(config, "test").images[:3])
@@ -111,12 +111,12 @@ def test_grad_cam_answers_in_a_session_as_tensorflow_serving_runs_it(run):
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", ["hide_and_seek", "adl"])
 @pytest.mark.parametrize("method", ["cam", "grad_cam"])
-def test_maps_can_be_read_from_every_rival_that_is_a_plain_classifier(run, phase, method):
+def test_cam_and_grad_cam_can_use_the_classifiers_of_rivals(run, phase, method):
     config, workdir = run
     config = config.copy_and_resolve_references()
-    config.evaluation.row.read = ornet.row(method, {"lower": f"{phase}.lower", "upper": f"{phase}.upper"})
+    config.evaluation.row.map = ornet.row(method, {"lower": f"{phase}.lower", "upper": f"{phase}.upper"})
     images = next(iter(loading.evaluation_batches(config, loading.load_split(config, "test"))))["image"]
-    found, expected = (build.trained_method(config, name, workdir, 3).predict(images) for name in ("read", phase))
+    found, expected = (build.trained_method(config, name, workdir, 3).predict(images) for name in ("map", phase))
     np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-5)
     if method == "cam":
         np.testing.assert_allclose(found["activation_map"], expected["activation_map"], atol=1e-5)
@@ -132,19 +132,19 @@ def test_a_rival_can_start_from_the_evaluators_weights(run, name):
     loaded = variables.named_variables(parts, trainable_only=False)
     trained = build.trained_method(config, "evaluator", workdir, 3).parts
     expected = variables.named_variables(trained, trainable_only=False)
-    assert len(loaded) >= len(expected) - 2  # ACoL has classifiers of its own
+    assert len(loaded) >= len(expected) - 2  # ACoL has its own classifiers
     for path, variable in loaded.items():
         np.testing.assert_array_equal(variable, expected[path], err_msg=path)
 
 
-def test_toybirds_hides_the_papers_patches_in_its_own_size():
+def test_the_patch_sizes_of_toybirds_are_the_papers_scaled_to_its_images():
     defaults = inspect.signature(registry.find("methods", "hide_and_seek")).parameters["patch_sizes"].default
     config = rivals_toybirds.get_config()
     sizes = np.array(config.phase.hide_and_seek.options.patch_sizes)
     np.testing.assert_allclose(sizes, np.array(defaults) * config.input.crop / 224, atol=1.2)
 
 
-def test_every_phase_of_cub10_can_be_built_and_trains_what_it_means_to(vgg16_file):
+def test_every_phase_of_cub10_can_be_built_and_trains_block5_of_the_rivals(vgg16_file):
     config, tiny = rivals_cub10.get_config(), tiny_rivals.get_config()
     source = loading.load_source(tiny, "train")
     for phase in config.phase.values():

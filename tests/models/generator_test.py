@@ -39,12 +39,12 @@ def test_the_auxiliary_logits_are_the_mean_of_a_1x1_convolution():
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
 
 
-def test_the_heads_are_those_of_class_maps_that_are_made_in_values_and_gradients():
-    """Against the form of the paper: all k class maps, the 3x3 convolution over them, the mean of the 1x1 one."""
+def test_values_and_gradients_of_the_heads_are_those_of_the_papers_form():
+    """The paper computes all k class maps, a 3x3 convolution of them, and the mean of a 1x1 convolution."""
     x = tf.random.stateless_normal([2, 6, 9, 5], [1, 2])
     inputs = keras.Input((6, 9, 5))
     heads = keras.Model(inputs, generator._heads(inputs, 7, 1.5))
-    for number, weight in enumerate(heads.trainable_weights):  # biases and gains too, which begin with 0 and 1
+    for number, weight in enumerate(heads.trainable_weights):  # including biases and gains, which start at 0 and 1
         weight.assign(tf.random.stateless_normal(weight.shape, [number, 3]))
     weights = {path: tf.constant(np.asarray(v)) for path, v in named_variables({"heads": heads}).items()}
     statistics = {"mean": tf.zeros([1]), "variance": tf.ones([1])}
@@ -77,7 +77,7 @@ def test_the_heads_are_those_of_class_maps_that_are_made_in_values_and_gradients
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_the_heads_compute_in_float32_whatever_the_policy(precision):
+def test_the_heads_compute_in_float32_under_any_policy(precision):
     def heads():
         inputs = keras.Input((6, 9, 5), dtype=precision)
         return keras.Model(inputs, generator._heads(inputs, 7, 1.5))
@@ -96,7 +96,7 @@ def test_the_heads_compute_in_float32_whatever_the_policy(precision):
         np.testing.assert_array_equal(one, other)
 
 
-def test_class_maps_are_not_made_for_who_does_not_ask_for_them():
+def test_class_maps_are_not_computed_unless_they_are_an_output():
     model = generator.build((16, 16, 5), num_classes=300, base_width=4, depth=2)
 
     @tf.function
@@ -120,6 +120,6 @@ def test_the_base_width_sets_the_channels_of_every_level(base_width):
     assert widths == [base_width, 2 * base_width, 4 * base_width]
 
 
-def test_features_that_cannot_be_halved_that_often_are_an_error():
-    with pytest.raises(ValueError, match="generator.depth: features of 16x24 can't be halved 4 times"):
+def test_features_that_cannot_be_halved_often_enough_are_refused():
+    with pytest.raises(ValueError, match="generator.depth: .*16x24.* 4 times"):
         build(depth=4)

@@ -25,19 +25,19 @@ def test_batch_norm_spans_the_replicas_of_the_strategy():
         assert layers.batch_norm("together").synchronized == (len(devices) > 1)
 
 
-def test_conv_norm_relu_normalises_then_cuts_off():
+def test_conv_norm_relu_normalises_before_the_relu():
     inputs = keras.Input((6, 6, 3))
     model = keras.Model(inputs, layers.conv_norm_relu(inputs, 5, "block"))
     assert [layer.name for layer in model.layers[1:]] == ["block_conv", "block_norm", "block_relu"]
     outputs = model(tf.random.stateless_normal([8, 6, 6, 3], [1, 2]), training=True).numpy()
     assert outputs.min() == 0
-    # A standard normal variable cut off at 0 has the mean 0.399 and, of its square, 0.5.
+    # The ReLU of a standard normal variable has the mean 0.399, its square the mean 0.5.
     np.testing.assert_allclose(outputs.mean(axis=(0, 1, 2)), 0.399, atol=0.05)
     np.testing.assert_allclose(np.square(outputs).mean(axis=(0, 1, 2)), 0.5, atol=0.08)
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_a_frozen_convolution_is_computed_the_faster_way_where_that_is_preferred(monkeypatch, use_bias):
+def test_a_frozen_convolution_uses_winograd_where_it_is_enabled(monkeypatch, use_bias):
     calls = []
     convolve = winograd.convolve
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
@@ -46,41 +46,41 @@ def test_a_frozen_convolution_is_computed_the_faster_way_where_that_is_preferred
     images = tf.random.stateless_normal([2, 6, 6, 128], [1, 2])
     expected = layer(images)
     assert expected.numpy().min() == 0
-    with winograd.preferred():
-        np.testing.assert_array_equal(layer(images), expected)  # it learns
+    with winograd.enable():
+        np.testing.assert_array_equal(layer(images), expected)  # not frozen
         layer.trainable = False
         assert not calls
         np.testing.assert_allclose(layer(images), expected, atol=1e-4)
     assert len(calls) == 1
-    np.testing.assert_array_equal(layer(images), expected)  # outside of a training step
+    np.testing.assert_array_equal(layer(images), expected)  # not enabled
     assert len(calls) == 1
 
 
-def test_convolutions_are_frozen_that_are_not_trained():
+def test_convolutions_without_trained_variables_are_frozen():
     inputs = keras.Input((6, 6, 2))
     first, second = layers.Conv3x3(3, name="first"), layers.Conv3x3(3, name="second")
-    norm = layers.batch_norm("norm")  # frozen, it would no longer follow the statistics of its batches
+    norm = layers.batch_norm("norm")  # frozen, it would no longer use batch statistics
     model = keras.Model(inputs, norm(second(first(inputs))))
     layers.freeze_convolutions(model, second.weights)
     assert [layer.trainable for layer in (first, second, norm)] == [False, True, True]
 
 
-def test_a_convolution_is_made_again_from_its_configuration():
+def test_a_convolution_can_be_rebuilt_from_its_config():
     layer = layers.Conv3x3(5, activation="relu", name="conv")
-    again = layers.Conv3x3.from_config(layer.get_config())
-    assert (again.name, again.filters, again.kernel_size, again.padding) == ("conv", 5, (3, 3), "same")
+    rebuilt = layers.Conv3x3.from_config(layer.get_config())
+    assert (rebuilt.name, rebuilt.filters, rebuilt.kernel_size, rebuilt.padding) == ("conv", 5, (3, 3), "same")
 
 
-def test_a_frozen_convolution_of_low_precision_is_computed_the_plain_way():
+def test_a_frozen_convolution_of_low_precision_does_not_use_winograd():
     layer = layers.Conv3x3(128, dtype="mixed_bfloat16")
     layer.trainable = False
     images = tf.random.stateless_normal([2, 6, 6, 128], [1, 2])
     expected = layer(images)
-    with winograd.preferred():
+    with winograd.enable():
         np.testing.assert_array_equal(layer(images), expected)
 
 
-def test_layers_are_inserted_and_share_the_weights_of_a_model_that_stays_as_it_is():
+def test_inserting_layers_shares_weights_and_leaves_the_model_unchanged():
     inputs = keras.Input((4,), name="inputs")
     first = keras.layers.Dense(3, name="first")(inputs)
     second = keras.layers.Dense(3, name="second")(inputs)
@@ -106,7 +106,7 @@ def keys(count):
     return randomness.key(0, tf.constant(0, tf.int64), tf.range(count, dtype=tf.int64))
 
 
-def test_dropout_drops_its_share_keeps_the_mean_and_follows_each_examples_key():
+def test_dropout_drops_its_share_and_depends_on_each_examples_key():
     layer = layers.ExampleDropout(0.3, name="drop")
     values = tf.ones([40, 500])
     with randomness.examples(keys(40)):
@@ -124,7 +124,7 @@ def test_dropout_does_nothing_in_inference_and_needs_keys_in_training():
     np.testing.assert_array_equal(layers.ExampleDropout(0.9)(values, training=False), values)
     with randomness.examples(keys(2)):
         np.testing.assert_array_equal(layers.ExampleDropout(0.0)(values, training=True), values)
-    with pytest.raises(ValueError, match="drop: training with dropout has to happen inside"):
+    with pytest.raises(ValueError, match="drop: .* inside `randomness.examples"):
         layers.ExampleDropout(0.5, name="drop")(values, training=True)
-    with pytest.raises(ValueError, match="dropout: expected a rate of at least 0 and below 1, got 1.0"):
+    with pytest.raises(ValueError, match="dropout: .* got 1.0"):
         layers.ExampleDropout(1.0)

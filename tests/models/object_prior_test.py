@@ -23,8 +23,8 @@ def unit(features):
     return features / np.linalg.norm(features, axis=-1, keepdims=True)
 
 
-def by_hand(features):
-    """Mean and direction of all features [N, C], by NumPy in double precision."""
+def reference_mean_and_direction(features):
+    """Computes mean and direction of all features [N, C] with NumPy in float64."""
     features = np.float64(features).reshape(-1, features.shape[-1])
     x, strength = unit(features), features.mean(axis=1)
     direction = np.mean((x - x.mean(axis=0)) * (strength - strength.mean())[:, np.newaxis], axis=0)
@@ -34,20 +34,20 @@ def by_hand(features):
     return x.mean(axis=0), direction / np.linalg.norm(direction)
 
 
-def test_the_direction_is_that_of_all_features_that_were_seen():
+def test_the_direction_is_that_of_all_features_added():
     model = object_prior.object_direction((4, 4, 7))
-    np.testing.assert_array_equal(model(LAST), np.zeros([3, 4, 4, 1]))  # nothing was seen
+    np.testing.assert_array_equal(model(LAST), np.zeros([3, 4, 4, 1]))  # no feature was added
     more = tf.random.stateless_uniform([2, 4, 4, 7], [7, 8])
     for features in (LAST, more):
-        seen = model(features, training=True)
-    mean, direction = by_hand(np.concatenate([LAST, more]))
+        trained = model(features, training=True)
+    mean, direction = reference_mean_and_direction(np.concatenate([LAST, more]))
     expected = (unit(np.float64(LAST)) - mean) @ direction
     np.testing.assert_allclose(model(LAST)[..., 0], expected, atol=1e-5)
-    np.testing.assert_allclose(seen, model(more), atol=1e-6)  # taken in before it is used; not without `training`
+    np.testing.assert_allclose(trained, model(more), atol=1e-6)  # added before use, and only with `training`
 
 
-def test_the_direction_is_the_objects_where_the_strength_of_features_is_not():
-    """Objects share two channels; the surroundings, three quarters of each image, have one of eight in each."""
+def test_the_direction_finds_objects_that_the_strength_of_features_misses():
+    """Objects share two channels; surroundings, 3/4 of each image, use one of eight others, which varies by image."""
     rng = np.random.default_rng(0)
     objects = np.zeros([40, 8, 8], bool)
     objects[:, 2:6, 2:6] = True
@@ -61,7 +61,7 @@ def test_the_direction_is_the_objects_where_the_strength_of_features_is_not():
     assert max(np.mean((strength > level) == objects) for level in np.quantile(strength, np.arange(0, 1, 0.01))) < 0.95
 
 
-def test_the_sums_are_those_of_all_replicas():
+def test_the_sums_span_all_replicas():
     strategy = strategies.mirrored("CPU:0", "CPU:1")
     with strategy.scope():
         model = object_prior.object_direction((4, 4, 7))
@@ -109,7 +109,7 @@ def test_a_map_without_a_pixel_above_the_threshold_has_no_region():
     np.testing.assert_array_equal(object_prior.largest_region(scores, 0.5), scores)
 
 
-def test_the_row_of_seeds_is_what_stage_one_cuts_them_from():
+def test_object_prior_scores_are_those_behind_the_pseudo_masks_of_stage_one():
     stage_one = registry.find("methods", "stage_one")(BUILDERS, freeze_lower=True, object_prior=True)
     trained = stage_one.forward(batch(), training=True)
     method = registry.find("methods", "object_prior_scores")(BUILDERS)
@@ -129,12 +129,12 @@ def test_the_row_of_seeds_is_what_stage_one_cuts_them_from():
         ({"low_level_weight": float("nan")}, "object_prior.low_level_weight: expected a number of at least 0, got nan"),
     ],
 )
-def test_options_that_can_not_be_are_named(options, message):
+def test_wrong_options_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         object_prior.check_options(**{"threshold": 0.3, "low_level_weight": 0.5, **options})
 
 
-def test_of_equally_large_regions_the_first_one_in_raster_order_is_taken():
+def test_of_equally_large_regions_the_first_in_raster_order_is_returned():
     maps = np.zeros([2, 5, 6, 1], np.float32)
     maps[0, 3:5, 0:2] = maps[0, 0:2, 4:6] = maps[0, 0, 0] = 1.0  # two of four pixels, one of one
     maps[1, 4, 0:3] = maps[1, 1, 2:5] = 1.0
@@ -143,14 +143,14 @@ def test_of_equally_large_regions_the_first_one_in_raster_order_is_taken():
     np.testing.assert_array_equal(tf.function(object_prior.largest_region)(maps, 0.5), regions)
 
 
-def test_stage_two_gives_the_seeds_that_stage_one_ended_with():
+def test_stage_two_returns_the_pseudo_masks_of_stage_ones_direction():
     stage_one = registry.find("methods", "stage_one")(BUILDERS, freeze_lower=True, object_prior=True)
     expected = stage_one.forward(batch(), training=True)["pseudo_mask"]
     method = registry.find("methods", "stage_two")(BUILDERS, object_prior=True)
     for part, source in (("lower", "lower"), ("evaluator_upper", "upper"), ("direction", "direction")):
         method.parts[part].set_weights(stage_one.parts[source].get_weights())
-    for _ in range(2):  # the second time from a direction that the first one must have left as it was
+    for _ in range(2):  # the first call must not change the direction
         np.testing.assert_array_equal(method.forward(batch(), training=True)["pseudo_mask"], expected)
-    known = {**batch(), **method.frozen(images())}
-    np.testing.assert_array_equal(method.forward(known, training=True)["pseudo_mask"], expected)
+    cached = {**batch(), **method.frozen_features(images())}
+    np.testing.assert_array_equal(method.forward(cached, training=True)["pseudo_mask"], expected)
     assert "pseudo_mask" not in method.forward(batch(), training=False)

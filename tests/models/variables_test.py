@@ -24,16 +24,16 @@ def test_names_are_part_layer_and_kind():
 VARIABLES = {"lower/conv/kernel": 1, "upper/conv/kernel": 2, "head/logits/kernel": 3, "head/logits/bias": 4}
 
 
-def test_the_first_expression_that_is_found_gives_the_factor():
+def test_the_first_matching_expression_gives_the_factor():
     groups = group_by_rate(VARIABLES, rate_factors=(("bias", 2.0), ("head", 10.0)))
     assert groups == {1.0: [1, 2], 10.0: [3], 2.0: [4]}
 
 
-def test_only_what_an_expression_finds_is_trained():
+def test_only_variables_that_match_are_trained():
     assert group_by_rate(VARIABLES, trainable=("^upper/", "bias$")) == {1.0: [2, 4]}
 
 
 @pytest.mark.parametrize("options", [{"trainable": ("uper",)}, {"rate_factors": (("bais", 2.0),)}])
-def test_an_expression_that_finds_nothing_is_refused(options):
-    with pytest.raises(UserError, match="No variable matches .* paths look like lower/conv/kernel"):
+def test_an_expression_without_a_match_is_refused(options):
+    with pytest.raises(UserError, match="No variable matches .* lower/conv/kernel"):
         group_by_rate(VARIABLES, **options)

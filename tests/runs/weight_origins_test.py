@@ -7,7 +7,7 @@ from ornet_tf import config as ornet
 from ornet_tf.data import loading
 from ornet_tf.errors import UserError
 from ornet_tf.training import phase_check
-from tests import tiny_prior, tiny_seeds
+from tests import tiny_prior, tiny_prior_run
 
 
 def refused(config):
@@ -23,7 +23,7 @@ def refused(config):
         ("phase.stage_two", "evaluator_upper", "evaluator.upper"),
         ("phase.stage_two", "evaluator_lower", "evaluator.lower"),
         ("phase.stage_one", "upper", "evaluator.upper"),
-        ("evaluation.row.seed", "direction", "stage_two.direction"),  # the last one, which has stage one's
+        ("evaluation.row.object_prior", "direction", "stage_two.direction"),  # the last one, which has stage one's
         ("evaluation.row.cam", "upper", "stage_one.upper"),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_generator_may_be_trained_from_its_start_in_stage_two():
         config.phases = ("evaluator", "stage_two")
         stage_two = config.phase.stage_two
         stage_two.options.object_prior = False
-        del stage_two.losses["seed"]
+        del stage_two.losses["pseudo_mask"]
         stage_two.init_from = {
             "lower": "evaluator.lower", "evaluator_lower": "evaluator.lower", "evaluator_upper": "evaluator.upper"
         }
@@ -103,16 +103,16 @@ def test_a_generator_may_be_trained_from_its_start_in_stage_two():
 
 
 def test_a_row_that_is_added_later_reads_a_prior_with_its_own_weights_or_is_refused(tiny_run, tmp_path):
-    config = tiny_seeds.write(tiny_run[1], str(tmp_path / "run"))
+    config = tiny_prior_run.write(tiny_run[1], str(tmp_path / "run"))
     with config.unlocked():
         parts = {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"}
-        config.evaluation.row.seed = ornet.row("object_prior_scores", parts)
-    build.trained_method(config, "seed", str(tmp_path / "run"), 3)
+        config.evaluation.row.object_prior = ornet.row("object_prior_scores", parts)
+    build.trained_method(config, "object_prior", str(tmp_path / "run"), 3)
     later = config.copy_and_resolve_references()
     with later.unlocked():
         later.phase.later = config.phase.evaluator.copy_and_resolve_references()
         later.phases = ("evaluator", "stage_one", "later", "stage_two")
-        later.evaluation.row.seed.init_from.upper = "later.upper"
+        later.evaluation.row.object_prior.init_from.upper = "later.upper"
     shutil.copytree(tmp_path / "run" / "evaluator", tmp_path / "run" / "later")
-    with pytest.raises(UserError, match="row.seed.init_from: expected the weights that the object prior was learned"):
-        build.trained_method(later, "seed", str(tmp_path / "run"), 3)
+    with pytest.raises(UserError, match="row.object_prior.init_from: expected the weights that the object prior"):
+        build.trained_method(later, "object_prior", str(tmp_path / "run"), 3)

@@ -41,7 +41,7 @@ def test_kept_outputs_are_those_of_the_images_of_the_batch(flip, precision, view
     mirrored, of = [], tf.function(kept.of)
     for batch in input_pipeline.training_batches(source, batch_size=8, seed=0, **views).take(6):
         found = of(batch["index"], batch["mirrored"])
-        expected = method.frozen(batch["image"])
+        expected = method.frozen_features(batch["image"])
         assert found.keys() == expected.keys() == {"low_level_features"}
         assert found["low_level_features"].dtype == expected["low_level_features"].dtype == precision
         one, other = (tf.cast(outputs["low_level_features"], tf.float32) for outputs in (found, expected))
@@ -85,7 +85,7 @@ def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path, monkeypatc
 def test_the_low_layers_are_not_computed_where_their_output_is_there(phase):
     _, method, _ = make(phase, **({} if phase == "stage_two" else {"freeze_lower": True}))
     batch = {"image": tf.zeros([2, 32, 32, 3]), "low_level_features": tf.ones([2, 8, 8, 6])}
-    assert method.frozen(batch["image"])["low_level_features"].shape == [2, 8, 8, 6]
+    assert method.frozen_features(batch["image"])["low_level_features"].shape == [2, 8, 8, 6]
     assert not any(path.startswith("lower/") for path in method.trainable_variables)
     for weight in method.parts["lower"].weights:
         weight.assign(np.full(weight.shape, np.nan, np.float32))
@@ -95,7 +95,7 @@ def test_the_low_layers_are_not_computed_where_their_output_is_there(phase):
 
 def test_masked_images_are_not_kept():
     _, method, _ = make("evaluator", freeze_lower=True, mask_probability=0.5)
-    assert not hasattr(method, "frozen")
+    assert not hasattr(method, "frozen_features")
 
 
 def test_a_frozen_lower_part_stays_as_it_is():

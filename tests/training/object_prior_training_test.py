@@ -17,7 +17,7 @@ def with_prior(section):
         if section.method == "stage_one":
             section.options.freeze_lower = True
             section.trainable = ("generator/",)
-        section.losses.seed = config.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")
+        section.losses.pseudo_mask = config.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")
 
 
 def sums(weights):
@@ -49,7 +49,7 @@ def test_stage_two_leaves_the_prior_as_it_is():
     variables["direction/moments/sums"].assign(known)
     done = step.run(iterator, 0, 2)
     np.testing.assert_array_equal(variables["direction/moments/sums"], known)
-    assert np.isfinite(done.values).all() and "loss/seed" in done.names
+    assert np.isfinite(done.values).all() and "loss/pseudo_mask" in done.names
 
 
 def test_the_prior_of_half_precision_is_near_that_of_single():

@@ -35,7 +35,7 @@ def test_classifiers_alone_are_refused_before_the_first_step(folders):
         phase_check.check(config, loading.load_source(config, "train"))
 
 
-def test_a_seed_learns_and_the_other_phases_are_named(caplog):
+def test_phases_with_an_object_prior_learn_from_one_class(caplog):
     with caplog.at_level("WARNING", logger="absl"):
         one_class.check(few_pictures.get_config(), ["cat"])
     assert "'cat': evaluator will learn nothing" in caplog.text

@@ -33,13 +33,13 @@ def test_what_is_wrong_in_the_last_phase_is_said_before_the_first(path, value, m
         phase_check.check(config, loading.load_split(config, "train"))
 
 
-def test_a_seed_is_not_for_xla():
+def test_xla_is_refused_with_an_object_prior():
     config = tiny_experiment.get_config()
     with config.unlocked():
         config.phase.stage_one.options.update({"freeze_lower": True, "object_prior": True})
     config.phase.stage_one.update({"xla": True, "trainable": ("generator/",)})
     config.phase.stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
-    with pytest.raises(ValueError, match="config.phase.stage_one.xla: expected False, as a seed"):
+    with pytest.raises(ValueError, match="config.phase.stage_one.xla: expected False, got True"):
         phase_check.check(config, loading.load_source(config, "train"))
 
 

@@ -10,7 +10,7 @@ from ornet_tf.models.variables import named_variables
 from ornet_tf.runs import checkpoints, run_folder, training_data
 from ornet_tf.training import weights_file
 from ornet_tf.training.phases import train
-from tests import tiny_seeds
+from tests import tiny_prior_run
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,12 @@ def test_a_file_of_before_training_images_were_stored_is_read(tiny_run, packed, 
     assert training_data.trained_on(str(tmp_path / "run")) is None
 
 
-def test_the_direction_of_seeds_comes_back(tiny_run, tmp_path):
+def test_the_object_prior_direction_is_restored(tiny_run, tmp_path):
     workdir, other = str(tmp_path / "run"), str(tmp_path / "other")
-    config = tiny_seeds.write(tiny_run[1], workdir)
+    config = tiny_prior_run.write(tiny_run[1], workdir)
     weights_file.pack(config, workdir, str(tmp_path / "run.npz"))
     weights_file.unpack(config, other, str(tmp_path / "run.npz"))
-    for name in tiny_seeds.STAGES:
+    for name in tiny_prior_run.STAGES:
         before, after = everything(config, name, workdir), everything(config, name, other)
         assert [key for key in before if key.startswith("direction/")] == ["direction/moments/sums"]
         assert np.any(before["direction/moments/sums"])

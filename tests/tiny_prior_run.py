@@ -1,4 +1,4 @@
-"""A run of the tiny experiment whose stages one and two learn from seeds, so that they have the part `direction`."""
+"""A run of the tiny experiment whose stages have an object prior, and therefore the part `direction`."""
 import json
 import os
 import pathlib
@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
         stage_one.options = {"freeze_lower": True, "object_prior": True}
         stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
         stage_one.trainable = ("generator/",)
-        stage_one.losses = {"seed": ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")}
+        stage_one.losses = {"pseudo_mask": ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")}
         stage_two.options.object_prior = True
         stage_two.init_from.direction = "stage_one.direction"
     config_check.validate(config)
@@ -31,9 +31,9 @@ def get_config() -> ConfigDict:
 
 
 def write(trained: str, workdir: str) -> ConfigDict:
-    """Makes `workdir` a run of seeds out of the run of the tiny experiment in `trained`; returns its configuration.
+    """Writes a run with an object prior to `workdir` and returns its configuration.
 
-    The weights are that run's, and a direction as features could have left it.
+    Its weights are those of the tiny experiment's run in `trained`. The direction is that of random features.
     """
     config = get_config()
     shutil.copytree(trained, workdir, ignore=shutil.ignore_patterns("export", "predictions", "evaluation"))
@@ -41,8 +41,8 @@ def write(trained: str, workdir: str) -> ConfigDict:
     for name in STAGES:
         folder = os.path.join(workdir, name)
         method = build.build_method(config, config.phase[name], 3)
-        known = {part: f"{name}.{part}" for part in method.parts if part != "direction"}
-        checkpoints.load_parts({part: method.parts[part] for part in known}, known, trained)
+        sources = {part: f"{name}.{part}" for part in method.parts if part != "direction"}
+        checkpoints.load_parts({part: method.parts[part] for part in sources}, sources, trained)
         (sums,) = method.parts["direction"].get_weights()
         rows = rng.random((50, len(sums)), np.float32)
         method.parts["direction"].set_weights([rows.T @ rows])
