@@ -1,4 +1,4 @@
-"""VGG16 (Simonyan and Zisserman, ICLR 2015), cut at the end of one of its blocks; layer names of Keras Applications."""
+"""VGG16 (Simonyan and Zisserman, ICLR 2015), split in two, with the layer names of Keras Applications."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -29,22 +29,22 @@ def build(
     Args:
       image_size: height and width of the input in pixels; a multiple of 32.
       num_classes: K, the number of outputs.
-      split: the layer that ends the lower part (paper, section 3.1): a block's pooling layer, or its last convolution,
-        whose features are twice as fine. `block2_pool` gives 56x56x128 at 224, `block4_conv3` 28x28x512.
-      weights: `imagenet` (downloads), the path of a weights file in the Keras layout, or None (random).
-      head: `gap` ends in block5_conv3, global average pooling and one dense layer, so that CAM can be read from it;
-        `fully_connected` is the original one with block5_pool, fc1 and fc2.
-      dropout: rate before the last dense layer (and, as in the original, between fc1 and fc2).
+      split: the last layer of the lower part (paper, section 3.1): a block's pooling layer, or its last convolution,
+        which has twice the resolution. `block2_pool` gives 56x56x128 for 224 pixels, `block4_conv3` 28x28x512.
+      weights: `imagenet` (a download), the path of a weights file in the Keras layout, or None (random).
+      head: `gap` ends in block5_conv3, global average pooling and one dense layer, as CAM needs it;
+        `fully_connected` is the original head with block5_pool, fc1 and fc2.
+      dropout: rate before the last dense layer and, as in the original, between fc1 and fc2.
 
-    With `weights`, a last dense layer that the file lacks starts from zeros: what it would start from by chance, few
-    steps on few images can't make it unlearn.
+    If `weights` has no values for the last dense layer, that layer starts from zeros: a few steps on few images can't
+    correct random start weights.
 
     Returns:
-      The three models; "features" of the upper one is block5_conv3 [B, S/16, S/16, 512], or what it starts from if
-      the split is block5_pool.
+      The three models. "features" of the upper one is block5_conv3 [B, S/16, S/16, 512], or the input of the upper part
+      if the split is block5_pool.
 
     Raises:
-      UserError: for a wrong split, head or size, or `weights` that are an empty text or a URL.
+      UserError: for a wrong split, head or size, or if `weights` is an empty string or a URL.
       FileNotFoundError: if `weights` is neither a name nor a file.
       OSError: if the weights of `imagenet` can't be downloaded.
     """
@@ -55,7 +55,7 @@ def build(
     if split not in splits:
         raise UserError(f"split: expected one of {', '.join(splits)} with head {head!r}, got {split!r}.")
     if image_size % 32:
-        raise UserError(f"image_size: VGG16 needs a multiple of 32, got {image_size}.")
+        raise UserError(f"image_size: expected a multiple of 32 for VGG16, got {image_size}.")
     shape = (image_size, image_size, 3)
     pixels = keras.Input(shape, name="image")
     centred = CaffeNormalization(dtype="float32", name="caffe_normalization")(pixels)
@@ -88,7 +88,7 @@ def build(
 
 
 def _layers(pools: Sequence[str]) -> Iterator[keras.layers.Layer]:
-    """Yields the convolutions of all blocks, each block followed by its pooling layer where that is among `pools`."""
+    """Yields the convolutions of all blocks, and after each block its pooling layer if that is among `pools`."""
     for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
         for index in range(1, convolutions + 1):
             yield Conv3x3(filters, activation="relu", name=f"block{block}_conv{index}")
@@ -99,8 +99,7 @@ def _layers(pools: Sequence[str]) -> Iterator[keras.layers.Layer]:
 def _load(weights: str, parts, *, full: bool, image_size: int) -> frozenset[str]:
     """Copies weights layer by layer from the Keras Applications model and returns the names of these layers.
 
-    fc1, fc2 and the 1000-class layer are copied where the file has them and their shapes agree (224 pixels; 1000
-    classes).
+    fc1, fc2 and the 1000-class layer are copied if the file has them and their shapes agree (224 pixels, 1000 classes).
     """
     if weights == "imagenet":
         include_top = full
@@ -116,17 +115,17 @@ def _load(weights: str, parts, *, full: bool, image_size: int) -> frozenset[str]
     shape = None if include_top else (image_size, image_size, 3)
     try:
         source = keras.applications.VGG16(include_top=include_top, weights=weights, input_shape=shape)
-    except Exception as error:  # Keras raises nothing more special where there is no network
+    except Exception as error:  # without a network Keras raises a plain Exception
         if weights != "imagenet":
             raise
         raise OSError(
-            f"weights: VGG16's ImageNet weights can't be had ({str(error).splitlines()[0]}); download the file "
-            "where there is a network, and name it by --config.backbone.options.weights=FILE."
+            f"weights: VGG16's ImageNet weights can't be downloaded ({str(error).splitlines()[0]}). Download the file "
+            "on a machine with a network, and pass it by --config.backbone.options.weights=FILE."
         ) from error
-    known = {layer.name: layer.get_weights() for layer in source.layers}
+    values_by_name = {layer.name: layer.get_weights() for layer in source.layers}
     copied = set()
     for layer in (layer for part in parts for layer in part.layers):
-        values = known.get(layer.name)
+        values = values_by_name.get(layer.name)
         if values and [v.shape for v in values] == [tuple(w.shape) for w in layer.weights]:
             layer.set_weights(values)
             copied.add(layer.name)

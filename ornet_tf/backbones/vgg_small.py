@@ -1,4 +1,4 @@
-"""A small VGG-like classifier with batch normalisation that learns toy data from scratch on a CPU within minutes."""
+"""A small VGG-like classifier with batch normalisation, which learns toy data from scratch in minutes on a CPU."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ def build(
     Args:
       image_size: height and width of the input in pixels; a multiple of 2 ** (number of blocks - 1).
       num_classes: K, the number of outputs.
-      split: the pooling layer that ends the lower part; `block2_pool` gives [S/4, S/4, 32].
-      blocks: for each block the filters of its convolutions. All blocks but the last end in 2x2 max pooling.
+      split: the last layer of the lower part, a pooling layer; `block2_pool` gives [S/4, S/4, 32].
+      blocks: the filters of the convolutions of each block. All blocks but the last end in 2x2 max pooling.
       dropout: rate before the dense layer.
 
     Returns:
-      The three models; "features" of the upper one is the last block's map.
+      The three models; "features" of the upper one is the output of the last block.
 
     Raises:
-      UserError: for a split that is not there or a size that does not fit.
+      UserError: for an unknown split or an image size that does not fit.
     """
     splits = [f"block{i + 1}_pool" for i in range(len(blocks) - 1)]
     if split not in splits:

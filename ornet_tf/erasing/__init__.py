@@ -1,6 +1,6 @@
 """Erasing strategies. A plug-in defines `erase(activation_map, keys, *, options...) -> map`, for training only.
 
-Here stands what several of them share.
+The functions here are used by several strategies.
 """
 from __future__ import annotations
 
@@ -13,21 +13,36 @@ import tensorflow as tf
 from ornet_tf.errors import UserError
 
 
-def check(name: str, given: Any, *, count: int = 1, largest: float = 1.0) -> None:
-    """Raises unless `given` is a number, or `count` of them in ascending order, in 0..largest."""
-    values = given if count > 1 else (given,)
-    what = "two numbers (min, max)" if count > 1 else "a number"
-    if not isinstance(values, Sequence) or len(values) != count:
-        raise UserError(f"Erasing option {name} must be {what}, got {given!r}.")
-    if not all(isinstance(value, numbers.Real) for value in values):
-        raise UserError(f"Erasing option {name} must be {what}, got {given!r}; write numbers without quotes.")
+def check_number(name: str, value: Any) -> None:
+    """Checks an option that is a number.
+
+    Raises:
+      UserError: unless it is a number in 0..1.
+    """
+    _check_numbers(name, value, (value,), "a number", largest=1.0)
+
+
+def check_range(name: str, value: Any, *, largest: float = 1.0) -> None:
+    """Checks an option that is a range (min, max).
+
+    Raises:
+      UserError: unless it is two numbers in ascending order in 0..largest.
+    """
+    if not isinstance(value, Sequence) or len(value) != 2:
+        raise UserError(f"Erasing option {name} must be two numbers (min, max), got {value!r}.")
+    _check_numbers(name, value, value, "two numbers (min, max) with min <= max", largest=largest)
+
+
+def _check_numbers(name: str, value: Any, values: Sequence[Any], expected: str, *, largest: float) -> None:
+    """Raises UserError unless `values`, the elements of the option `value`, ascend in 0..largest."""
+    if not all(isinstance(element, numbers.Real) for element in values):
+        raise UserError(f"Erasing option {name} must be {expected}, got {value!r}; write numbers without quotes.")
     if not 0.0 <= values[0] <= values[-1] <= largest:
-        order = " with min <= max" if count > 1 else ""
-        raise UserError(f"Erasing option {name} must be {what} between 0 and {largest:g}{order}, got {given!r}.")
+        raise UserError(f"Erasing option {name} must be {expected} between 0 and {largest:g}, got {value!r}.")
 
 
 def check_map(activation_map: Any) -> tf.Tensor:
-    """Returns the maps as a tensor.
+    """Converts maps to a tensor and checks their shape.
 
     Raises:
       ValueError: unless they are [B, h, w, 1].
@@ -39,25 +54,25 @@ def check_map(activation_map: Any) -> tf.Tensor:
 
 
 def scale_between(limits: Sequence[float], uniform: tf.Tensor) -> tf.Tensor:
-    """Maps uniform numbers in 0..1 to numbers between two limits (min, max)."""
+    """Scales uniform numbers in 0..1 to numbers between two limits (min, max)."""
     return limits[0] + (limits[1] - limits[0]) * uniform
 
 
 def rectangle(
     values: tf.Tensor, row: tf.Tensor, column: tf.Tensor, height: tf.Tensor, width: tf.Tensor
 ) -> tf.Tensor:
-    """Returns where the rectangles are whose centres are those of the given pixels: bool [B, h, w, 1].
+    """Returns a mask of a rectangle around one pixel of each map: bool [B, h, w, 1].
 
     Args:
-      values: [B, h, w, 1], of which only the shape counts.
-      row: of the pixel in each map, int32 [B, 1, 1, 1].
-      column: of the pixel in each map, int32 [B, 1, 1, 1].
-      height: of the rectangle as a share of the map's height, float32 [B, 1, 1, 1].
-      width: of the rectangle as a share of the map's width, float32 [B, 1, 1, 1].
+      values: the maps [B, h, w, 1]; only their shape is used.
+      row: row of the pixel, int32 [B, 1, 1, 1].
+      column: column of the pixel, int32 [B, 1, 1, 1].
+      height: height of the rectangle as a share of the map's height, float32 [B, 1, 1, 1].
+      width: width of the rectangle as a share of the map's width, float32 [B, 1, 1, 1].
     """
     rows, columns = tf.shape(values)[1], tf.shape(values)[2]
-    from_row = tf.abs(tf.range(rows)[:, None, None] - row)  # [B, h, 1, 1]
-    from_column = tf.abs(tf.range(columns)[:, None] - column)  # [B, 1, w, 1]
-    in_height = 2.0 * tf.cast(from_row, tf.float32) <= height * tf.cast(rows, tf.float32)
-    in_width = 2.0 * tf.cast(from_column, tf.float32) <= width * tf.cast(columns, tf.float32)
+    row_distance = tf.abs(tf.range(rows)[:, None, None] - row)  # [B, h, 1, 1]
+    column_distance = tf.abs(tf.range(columns)[:, None] - column)  # [B, 1, w, 1]
+    in_height = 2.0 * tf.cast(row_distance, tf.float32) <= height * tf.cast(rows, tf.float32)
+    in_width = 2.0 * tf.cast(column_distance, tf.float32) <= width * tf.cast(columns, tf.float32)
     return in_height & in_width

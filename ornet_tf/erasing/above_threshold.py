@@ -1,4 +1,4 @@
-"""Erasing above a threshold (a strategy of Fig. 7): all pixels of the map that are high enough, wherever they are."""
+"""Erasing above a threshold (a strategy of Fig. 7): all pixels of the map that are high enough."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -17,13 +17,14 @@ def erase(
 ) -> tf.Tensor:
     """Returns the maps with all pixels of at least peak - u (peak - minimum) set to 0; for training only.
 
-    This is attentive erasing without its rectangle, and with every candidate dropped: the whole of what is most active
-    goes at once. The options mean what they do there, and a key draws the same u and erases the same examples.
+    This is attentive erasing without its rectangle and with every candidate dropped, so that the whole active region is
+    erased at once. The options have the same meaning. With the same keys, the same u is drawn and the same examples are
+    erased.
 
     Args:
       activation_map: floating point [B, h, w, 1] in 0..1.
       keys: int64 [B, 2], one for each example; see `randomness.key`.
-      probability: of an example to be erased at all, in 0..1.
+      probability: probability that an example is erased, in 0..1.
       candidate_threshold: (min, max) of u, drawn uniformly per example, in 0..1.
 
     Returns:

@@ -18,17 +18,17 @@ def erase(
 ) -> tf.Tensor:
     """Returns the maps with a random rectangle around their peak set to 0; for training only.
 
-    This is attentive erasing with every candidate dropped, and with all pixels of the rectangle as candidates unless a
-    threshold says which. The options mean what they do there, and a key draws the same rectangle and threshold and
-    erases the same examples.
+    This is attentive erasing with every candidate dropped; by default all pixels of the rectangle are candidates. The
+    options have the same meaning. With the same keys, the same rectangles and thresholds are drawn and the same
+    examples are erased.
 
     Args:
       activation_map: floating point [B, h, w, 1] in 0..1.
       keys: int64 [B, 2], one for each example; see `randomness.key`.
-      probability: of an example to be erased at all, in 0..1.
-      side: (min, max) of the height and of the width of the rectangle, in shares of the map's, in 0..2.
-      candidate_threshold: (min, max) of u: pixels of the rectangle below peak - u (peak - minimum) stay, in 0..1; 1
-        erases all of them.
+      probability: probability that an example is erased, in 0..1.
+      side: (min, max) of the height and of the width of the rectangle, as shares of the map's, in 0..2.
+      candidate_threshold: (min, max) of u, in 0..1: pixels of the rectangle below peak - u (peak - minimum) are kept.
+        With 1 all pixels of the rectangle are erased.
 
     Returns:
       The erased map, of the shape and dtype of `activation_map`.

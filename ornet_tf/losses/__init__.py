@@ -1,5 +1,5 @@
 """Losses. A plug-in defines `loss(tensors..., *, options...) -> float32 [B]`: pure, one value per example.
 
-A loss that learns nothing of the object where all images are of one class, alone or with others that say so, has the
-attribute `needs_classes`, which is False where it is missing.
+A loss has the attribute `needs_classes` = True if, alone or with other such losses, it teaches nothing about objects
+when all images have one class. Without the attribute it counts as False.
 """

@@ -1,8 +1,8 @@
-"""Agreement with a teacher: how far one judgement is from another (knowledge distillation, Hinton et al., 2015).
+"""Agreement with a teacher's logits (knowledge distillation, Hinton et al., 2015). Not in the paper.
 
-Not in the paper. There the evaluator's cross-entropy asks the masked image for the label, so a part of the object
-that speaks for another class is better hidden. In agreement with the evaluator's own judgement of the unmasked image
-it has to show.
+The paper's cross-entropy asks the evaluator for the label of the masked image. It is therefore lower if the mask hides
+parts of the object that look like another class. This loss asks for the evaluator's own prediction for the unmasked
+image instead, so those parts must stay visible.
 """
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def loss(logits: tf.Tensor, teacher_logits: tf.Tensor) -> tf.Tensor:
     """Returns the Kullback-Leibler divergence of the softmax of `logits` from that of `teacher_logits`, in nats.
 
     Args:
-      logits: floating point [B, K]; computed in float32 whatever they come in.
+      logits: floating point [B, K]; computed in float32 for any dtype.
       teacher_logits: floating point [B, K]; they get no gradient.
 
     Returns:
-      float32 [B], at least 0 but for rounding.
+      float32 [B], at least 0 up to rounding.
 
     Raises:
-      ValueError: if the shapes are not [B, K] both.
+      ValueError: if the shapes are not both [B, K].
     """
     logits = tf.cast(logits, tf.float32)
     teacher_logits = tf.stop_gradient(tf.cast(teacher_logits, tf.float32))
@@ -31,4 +31,4 @@ def loss(logits: tf.Tensor, teacher_logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.math.multiply_no_nan(difference, target), axis=1)
 
 
-loss.needs_classes = True  # of one class it is 0
+loss.needs_classes = True  # with one class it is always 0

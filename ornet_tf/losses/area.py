@@ -7,10 +7,10 @@ import tensorflow as tf
 def loss(activation_map: tf.Tensor) -> tf.Tensor:
     """Returns the mean of the pixels of each map (Eq. 16).
 
-    The authors' released code adds the class maps of ranks 4 to 25 to it; the paper does not, and neither does this.
+    The authors' released code adds the class maps of ranks 4 to 25; the paper and this loss do not.
 
     Args:
-      activation_map: floating point [B, h, w, 1] in 0..1; computed in float32 whatever it comes in.
+      activation_map: floating point [B, h, w, 1] in 0..1; computed in float32 for any dtype.
 
     Returns:
       float32 [B] in 0..1.
@@ -24,4 +24,4 @@ def loss(activation_map: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(values, axis=[1, 2, 3])
 
 
-loss.needs_classes = True  # alone it is content with an empty map
+loss.needs_classes = True  # alone it is lowest for an empty map

@@ -1,8 +1,8 @@
-"""Suppression of the activation that is left in the background. Not in the ORNet paper.
+"""Suppression of the activation in the background. Not in the ORNet paper.
 
-A map that leaves parts of the object out leaves activation in the background. Unlike the cross-entropy of the
-foreground, which a part of the object satisfies, this falls until the last part is in. After BAS (Wu, Zhai and Cao,
-CVPR 2022), which measures the activation of the label's class; the activation may be that or another one.
+If the map misses parts of the object, their activation stays in the background. A part of the object is enough for the
+cross-entropy of the foreground, but this loss falls until the map covers all parts. It follows BAS (Wu, Zhai and Cao,
+CVPR 2022), which measures the activation of the label's class; here the method chooses the activation.
 """
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import tensorflow as tf
 
 
 def loss(background_activation: tf.Tensor, whole_activation: tf.Tensor) -> tf.Tensor:
-    """Returns what is left of each example's activation once the foreground is taken out, as a share of it.
+    """Returns the share of each example's activation that is in the background.
 
     Args:
-      background_activation: floating point [B], at least 0: activation on features times 1 - map; computed in
-        float32 whatever it comes in.
-      whole_activation: floating point [B], at least 0: that on all features. It gets no gradient.
+      background_activation: floating point [B], at least 0: the activation for features times 1 - map; computed in
+        float32 for any dtype.
+      whole_activation: floating point [B], at least 0: the activation for the whole features. It gets no gradient.
 
     Returns:
-      float32 [B], at least 0; 0 where there is no activation at all.
+      float32 [B], at least 0; 0 for examples without activation.
 
     Raises:
       ValueError: if the shapes are not [B].

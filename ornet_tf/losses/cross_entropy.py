@@ -14,8 +14,8 @@ def loss(logits: tf.Tensor, labels: tf.Tensor, *, label_smoothing: float = 0.0) 
     With label smoothing s the target is 1 - s on the label plus s / K on each of the K classes; the paper has s = 0.
 
     Args:
-      logits: floating point [B, K], scores before the softmax; computed in float32 whatever they come in.
-      labels: integer [B], in 0..K-1. The op refuses other values on CPU and answers NaN on GPU.
+      logits: floating point [B, K]; computed in float32 for any dtype.
+      labels: integer [B], in 0..K-1. For other values the op raises an error on CPUs and returns NaN on GPUs.
       label_smoothing: s, at least 0 and below 1.
 
     Returns:
@@ -24,7 +24,7 @@ def loss(logits: tf.Tensor, labels: tf.Tensor, *, label_smoothing: float = 0.0) 
     Raises:
       UserError: if label_smoothing is out of range.
       ValueError: if logits are not [B, K].
-      TypeError: if labels are no integers.
+      TypeError: if labels are not integers.
     """
     if not isinstance(label_smoothing, numbers.Real):
         raise UserError(f"label_smoothing must be a number, got {label_smoothing!r}; write it without quotes.")
@@ -43,4 +43,4 @@ def loss(logits: tf.Tensor, labels: tf.Tensor, *, label_smoothing: float = 0.0) 
     return (1.0 - label_smoothing) * by_label + label_smoothing * over_classes
 
 
-loss.needs_classes = True  # of one class it is 0
+loss.needs_classes = True  # with one class it is always 0

@@ -1,23 +1,23 @@
-"""Entropy of the activation map (Eq. 12 and 13): how far its pixels are from a decision between 0 and 1."""
+"""Entropy of the activation map (Eq. 12 and 13): how undecided its pixels are between 0 and 1."""
 from __future__ import annotations
 
 import tensorflow as tf
 
-# The distance from 1 of the float32 number next to it. With this floor the logarithms are exact for every float32
-# below 1, and at 0 they are as large as next to 1.
+# The distance between 1 and the next smaller float32. With arguments kept this far from 0 and 1, the logarithm of every
+# float32 below 1 is exact, and the derivative has the same bound at both ends.
 _SMALLEST = 2.0**-24
 
 
-def per_pixel(activation_map: tf.Tensor) -> tf.Tensor:
+def pixel_entropy(activation_map: tf.Tensor) -> tf.Tensor:
     """Returns -(m log m + (1 - m) log(1 - m)) of each pixel m, in nats (Eq. 12).
 
-    The true derivative, log((1 - m) / m), has no bound at 0 and 1. Here m is kept 2^-24 away from both inside the
-    logarithms, and only there. So the value is exactly 0 at 0 and at 1, and the derivative keeps its sign, grows up
-    to the very ends and stops there at 17.7 in magnitude. (A map clipped everywhere would have derivative 0 at the
-    ends, `tf.math.xlogy` 1.) A NaN stays a NaN.
+    The true derivative, log((1 - m) / m), is unbounded at 0 and 1. Only inside the logarithms, m is therefore kept
+    2^-24 away from both. The entropy is exactly 0 at 0 and 1. The derivative keeps its sign and grows towards both
+    ends, where its magnitude is at most 17.7. (With m clipped everywhere the derivative at the ends would be 0, with
+    `tf.math.xlogy` 1.) NaN stays NaN.
 
     Args:
-      activation_map: floating point [B, h, w, 1] in 0..1; computed in float32 whatever it comes in.
+      activation_map: floating point [B, h, w, 1] in 0..1; computed in float32 for any dtype.
 
     Returns:
       float32 [B, h, w, 1] in 0..log 2.
@@ -40,12 +40,12 @@ def loss(activation_map: tf.Tensor) -> tf.Tensor:
       activation_map: floating point [B, h, w, 1] in 0..1.
 
     Returns:
-      float32 [B] in 0..log 2. No partial derivative is larger than 17.7 / (h w).
+      float32 [B] in 0..log 2. No partial derivative exceeds 17.7 / (h w).
 
     Raises:
       ValueError: if the map has another shape.
     """
-    return tf.reduce_mean(per_pixel(activation_map), axis=[1, 2, 3])
+    return tf.reduce_mean(pixel_entropy(activation_map), axis=[1, 2, 3])
 
 
-loss.needs_classes = True  # alone it is content with an empty map
+loss.needs_classes = True  # alone it is lowest for an empty map

@@ -1,4 +1,4 @@
-"""What the strategies erase that attentive erasing is compared with; the contract they share is in erasing_test.py."""
+"""The pixels that the other erasing strategies erase; erasing_test.py has their common contract."""
 import functools
 
 import numpy as np
@@ -13,20 +13,20 @@ STRATEGIES = (random, above_threshold, restricted_rectangle)
 
 
 def erased(strategy, maps, **options):
-    """Returns which pixels of maps without zeros are erased: bool [B, h, w]."""
+    """Returns the erased pixels of maps without zeros: bool [B, h, w]."""
     return tf.function(functools.partial(strategy.erase, **options))(maps, keys(len(maps))).numpy()[..., 0] == 0.0
 
 
-def test_a_random_rectangle_is_anywhere_whatever_the_map_says():
+def test_a_random_rectangle_is_uniform_and_independent_of_the_map():
     count, rows, columns = 4000, 9, 12
     lost = erased(random, map_with_peak(count, rows, columns, (0, 0)), side=(0.0, 0.0))
-    assert (lost.sum(axis=(1, 2)) == 1).all()  # a rectangle without extent holds the pixel in its centre
+    assert (lost.sum(axis=(1, 2)) == 1).all()  # a rectangle of size 0 contains only its central pixel
     rates, expected = lost.mean(axis=0), 1 / (rows * columns)
     assert (np.abs(rates - expected) < 5.0 * np.sqrt(expected / count)).all()
     np.testing.assert_array_equal(lost, erased(random, random_maps(count, rows, columns), side=(0.0, 0.0)))
 
 
-def test_a_random_rectangle_is_whole_and_has_sides_in_the_range():
+def test_a_random_rectangle_is_erased_whole_with_sides_in_the_range():
     lost = erased(random, random_maps(2000, 41, 41), side=(0.2, 0.5))
     heights, widths = lost.any(axis=2).sum(axis=1), lost.any(axis=1).sum(axis=1)
     np.testing.assert_array_equal(lost.sum(axis=(1, 2)), heights * widths)
@@ -39,7 +39,7 @@ def test_a_random_rectangle_is_whole_and_has_sides_in_the_range():
 
 
 @pytest.mark.parametrize("u", [0.0, 0.3, 1.0])
-def test_above_a_threshold_all_pixels_are_erased_wherever_they_are(u):
+def test_all_pixels_above_the_threshold_are_erased(u):
     maps = random_maps(20, 9, 7)
     values = maps.numpy()[..., 0].astype(np.float64)
     peak, lowest = values.max(axis=(1, 2), keepdims=True), values.min(axis=(1, 2), keepdims=True)
@@ -48,7 +48,7 @@ def test_above_a_threshold_all_pixels_are_erased_wherever_they_are(u):
 
 
 @pytest.mark.parametrize("peak", [(0, 0), (3, 6), (9, 15)])
-def test_the_restricted_rectangle_around_the_peak_is_erased_as_a_whole(peak):
+def test_the_whole_restricted_rectangle_around_the_peak_is_erased(peak):
     y, x = np.mgrid[:10, :16]
     expected = (np.abs(y - peak[0]) <= 0.25 * 10) & (np.abs(x - peak[1]) <= 0.25 * 16)
     lost = erased(restricted_rectangle, map_with_peak(3, 10, 16, peak), side=(0.5, 0.5))
@@ -56,10 +56,10 @@ def test_the_restricted_rectangle_around_the_peak_is_erased_as_a_whole(peak):
     lost = erased(
         restricted_rectangle, map_with_peak(3, 10, 16, peak), side=(0.5, 0.5), candidate_threshold=(0.5, 0.5)
     )
-    assert [tuple(pixel) for pixel in np.argwhere(lost[0])] == [peak]  # pixels below the threshold stay
+    assert [tuple(pixel) for pixel in np.argwhere(lost[0])] == [peak]  # pixels below the threshold are kept
 
 
-def test_attentive_erasing_drops_some_of_what_both_others_erase_for_the_same_keys():
+def test_attentive_erasing_drops_half_of_the_pixels_that_both_others_erase():
     maps = random_maps(50, 12, 12)
     options = {"side": (0.3, 0.8), "candidate_threshold": (0.2, 0.7)}
     both = erased(restricted_rectangle, maps, side=(0.3, 0.8)) & erased(
@@ -78,7 +78,7 @@ def test_the_share_of_erased_examples(strategy):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_gradient_passes_kept_pixels_unchanged_and_erased_ones_not_at_all(strategy):
+def test_kept_pixels_pass_their_gradient_and_erased_ones_get_none(strategy):
     maps = random_maps(6, 7, 11)
     upstream = tf.constant(np.random.default_rng(4).normal(size=maps.shape), tf.float32)
     with tf.GradientTape() as tape:
@@ -91,7 +91,7 @@ def test_gradient_passes_kept_pixels_unchanged_and_erased_ones_not_at_all(strate
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_wrong_options_and_shapes_are_named(strategy):
+def test_wrong_options_and_shapes_are_refused(strategy):
     with pytest.raises(ValueError, match="probability must be a number between 0 and 1, got 1.5"):
         strategy.erase(random_maps(2, 4, 4), keys(2), probability=1.5)
     name = "candidate_threshold" if strategy is above_threshold else "side"

@@ -1,4 +1,4 @@
-"""Maps to be erased, and the keys of their examples."""
+"""Maps for tests of erasing, and the keys of their examples."""
 import numpy as np
 import tensorflow as tf
 

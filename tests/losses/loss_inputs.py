@@ -1,4 +1,4 @@
-"""What losses are tested with: inputs by the names of their tensors, and derivatives to compare theirs with."""
+"""Inputs for testing losses, by the names of their tensors, and numerical derivatives."""
 import inspect
 
 import numpy as np
@@ -10,7 +10,7 @@ TINY = 2.0**-24
 
 
 def ordinary(name):
-    """Returns four ordinary examples of the tensor that losses call `name`."""
+    """Returns four ordinary examples of the losses' argument `name`."""
     random = np.random.default_rng(1)
     if name == "activation_map":
         return random.uniform(0.02, 0.98, [4, 5, 7, 1]).astype(np.float32)
@@ -28,7 +28,7 @@ def ordinary(name):
 
 
 def extreme(name):
-    """Returns four examples at the ends of what is allowed."""
+    """Returns four examples with the most extreme allowed values."""
     if name == "activation_map":
         ends = [0.0, 1.0, 1e-45, 1e-38, TINY, 1.0 - TINY, 0.5, 1e-7]
         return np.array([ends, [0.0] * 8, [1.0] * 8, [0.5] * 8], np.float32).reshape(4, 2, 4, 1)
