@@ -37,8 +37,8 @@ _SIZE = flags.DEFINE_integer("size", 56, "height and width of a map in pixels", 
 _REPEATS = flags.DEFINE_integer("repeats", 3, "how many runs of each side", lower_bound=1)
 _MOST = flags.DEFINE_integer("most", 5, "boxes of a map with the rule several", lower_bound=1)
 _SEVERAL_AT = 0.5  # the threshold of the rule "several"
-_FROM_MAPS = tf.function(boxes.from_maps)
-_SEVERAL = tf.function(boxes.several_from_maps)
+_FIND_BOXES = tf.function(boxes.find_boxes)
+_FIND_LARGEST_BOXES = tf.function(boxes.find_largest_boxes)
 _LABELS = tf.function(components.label_components)
 _EIGHT = np.ones((3, 3))  # pixels touch by corners as well
 
@@ -128,11 +128,11 @@ def against_addons(kind: str) -> None:
     theirs = {
         "kernel": (tf.function(addons_connected_components()), binary),
         "labels": (tf.function(addons_components.label_components), binary),
-        "boxes": (functools.partial(_FROM_MAPS, thresholds=thresholds, rule="largest", backend="addons"), tensor),
+        "boxes": (functools.partial(_FIND_BOXES, thresholds=thresholds, rule="largest", backend="addons"), tensor),
     }
     ours = {
         "labels": _LABELS,
-        "boxes": functools.partial(_FROM_MAPS, thresholds=thresholds, rule="largest", backend="native"),
+        "boxes": functools.partial(_FIND_BOXES, thresholds=thresholds, rule="largest", backend="native"),
     }
     for name, (function, argument) in theirs.items():
         peer = ours.get(name, ours["labels"])
@@ -153,8 +153,8 @@ def against_loop(kind: str, find: Callable[[np.ndarray, str], list], *, agree: b
     """Prints what a loop takes for `--maps` maps; with `agree` all boxes have to be the same as ours."""
     maps = make_maps(kind, _MAPS.value, _SIZE.value)
     tensor, thresholds = tf.constant(maps), tf.constant(THRESHOLDS)
-    ours = {rule: functools.partial(_FROM_MAPS, tensor, thresholds, rule=rule) for rule in boxes.RULES}
-    ours["several"] = lambda: _SEVERAL(tensor, _SEVERAL_AT, most=_MOST.value)[0]
+    ours = {rule: functools.partial(_FIND_BOXES, tensor, thresholds, rule=rule) for rule in boxes.RULES}
+    ours["several"] = lambda: _FIND_LARGEST_BOXES(tensor, _SEVERAL_AT, max_boxes=_MOST.value)[0]
     for rule, draw in ours.items():
         is_same = (np.abs(draw().numpy() - loop(maps, rule, find)) < 1e-6).all(-1)
         if agree and not is_same.all():

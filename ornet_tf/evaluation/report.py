@@ -139,7 +139,7 @@ def write_images(path: str, config: ConfigDict, models: Mapping[str, methods.Met
     if not count:
         return
     chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
-    find_boxes = tf.function(boxes.from_maps, reduce_retracing=True)
+    find_boxes = tf.function(boxes.find_boxes, reduce_retracing=True)
     panels = []
     for batch in loading.evaluation_batches(config, chosen):
         rows = []

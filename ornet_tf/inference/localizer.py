@@ -102,9 +102,9 @@ class Localizer(tf.Module):
     def _boxes(self, activation_map, status):
         """Returns detection_boxes and num_detections."""
         if self._max_boxes > 1:
-            in_view, count = boxes.several_from_maps(activation_map, self._threshold, most=self._max_boxes)
+            in_view, count = boxes.find_largest_boxes(activation_map, self._threshold, max_boxes=self._max_boxes)
         else:
-            in_view = boxes.from_maps(activation_map, tf.constant([self._threshold]), rule=self._box_rule)
+            in_view = boxes.find_boxes(activation_map, tf.constant([self._threshold]), rule=self._box_rule)
             count = tf.ones_like(status, tf.int64)
         count = tf.where(tf.equal(status, ""), count, tf.constant(0, tf.int64))
         found = tf.clip_by_value(transforms.boxes_out_of_view(in_view, self._view()), 0.0, 1.0)

@@ -1,1 +1,1 @@
-"""Activation maps: components, boxes, drawings."""
+"""Activation maps: connected components, boxes, drawings."""

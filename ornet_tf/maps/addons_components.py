@@ -1,7 +1,7 @@
-"""Connected components by the kernel of TensorFlow Addons: for evaluation offline, where the package is installed.
+"""Connected components with the kernel of TensorFlow Addons, for offline evaluation.
 
-Its kernel is a custom operation, which neither TensorFlow Serving nor the default stack has, so nothing that is
-exported uses it; `components` finds the same in plain graph operations.
+The kernel is a custom operation, which TensorFlow Serving and the default stack lack. Exports therefore never use it;
+`components` computes the same with TensorFlow's own operations.
 """
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ BACKENDS = ("auto", "addons", "native")
 
 
 def use_addons(backend: str) -> bool:
-    """Returns whether components come from TensorFlow Addons: "addons" asks for it, "auto" takes it where it is.
+    """Returns whether a backend uses TensorFlow Addons: "addons" always, "auto" if it can be imported, "native" never.
 
     Raises:
-      UserError: for an unknown backend, or for "addons" where the package can't be imported.
+      UserError: for an unknown backend, or for "addons" if the package can't be imported.
     """
     if backend not in BACKENDS:
         raise UserError(f"components: expected one of {', '.join(BACKENDS)}, got {backend!r}.")
     if backend == "native":
         return False
-    found = addons_connected_components() is not None
-    if backend == "addons" and not found:
+    is_installed = addons_connected_components() is not None
+    if backend == "addons" and not is_installed:
         raise UserError(
-            "components: 'addons' needs tensorflow-addons, which can't be imported here; install "
-            "requirements-addons.txt into an environment of its own, or choose 'native' or 'auto'."
+            "components: 'addons' needs tensorflow-addons, which can't be imported. Install "
+            "requirements-addons.txt into a separate environment, or choose 'native' or 'auto'."
         )
-    return found
+    return is_installed
 
 
 def label_components(binary: tf.Tensor) -> tf.Tensor:
@@ -48,7 +48,7 @@ def largest_extents(levels: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
       count: scalar int32, the number T of thresholds.
 
     Returns:
-      int32 [B, T, 4]: first row, first column, last row and last column; last < first where no pixel is on.
+      int32 [B, T, 4]: first row, first column, last row and last column; last < first if no pixel is on.
     """
     spec = tf.TensorSpec([None, None, 4], tf.int32)
     return components.map_in_chunks(functools.partial(_extents, count=count), levels, count, spec)
@@ -59,23 +59,24 @@ def _extents(levels: tf.Tensor, *, count: tf.Tensor) -> tf.Tensor:
     batch, height, width = tf.unstack(tf.shape(levels))
     pixels = height * width
     on = tf.reshape(levels[:, tf.newaxis] > tf.range(count)[:, tf.newaxis, tf.newaxis], [-1, height, width])
-    # A component goes by its first pixel, the background by a number beyond all of them.
-    name = tf.reshape(tf.where(on, _first_pixels(on), pixels), [batch * count, pixels])
-    area = tf.math.bincount(name, minlength=pixels + 1, maxlength=pixels + 1, axis=-1)[:, :pixels]
-    # Of equally large ones the first pixel decides; tf.argmax does not promise which of equal values it takes.
+    # A component is labelled by its first pixel, the background by a number above all of these.
+    label = tf.reshape(tf.where(on, _first_pixels(on), pixels), [batch * count, pixels])
+    area = tf.math.bincount(label, minlength=pixels + 1, maxlength=pixels + 1, axis=-1)[:, :pixels]
+    # Of equal areas the first pixel decides; tf.argmax does not promise which of equal values it returns.
     index = tf.range(pixels)
     largest = tf.reduce_min(tf.where(area == tf.reduce_max(area, axis=1, keepdims=True), index, pixels), axis=1)
-    wins = tf.reshape(name == largest[:, tf.newaxis], [-1, height, width])
-    (top, bottom), (left, right) = _range(tf.reduce_any(wins, axis=2)), _range(tf.reduce_any(wins, axis=1))
+    is_largest = tf.reshape(label == largest[:, tf.newaxis], [-1, height, width])
+    top, bottom = _first_and_last(tf.reduce_any(is_largest, axis=2))
+    left, right = _first_and_last(tf.reduce_any(is_largest, axis=1))
     return tf.reshape(tf.stack([top, left, bottom, right], axis=-1), [batch, count, 4])
 
 
 def _first_pixels(binary: tf.Tensor) -> tf.Tensor:
     """Returns the raster index (y * w + x) of the first pixel of each pixel's component, int32 [N, h, w].
 
-    The kernel joins pixels that share a side. So each pixel becomes a block of 3x3 nodes on a grid of twice the
-    resolution, whose outer nodes it shares with its neighbours: blocks that touch, if only by a corner, have a node in
-    common, and between all others there is a gap.
+    The kernel joins only pixels that share a side. Each pixel is therefore drawn as a block of 3x3 nodes on a grid of
+    twice the resolution, and neighbouring blocks overlap in their outer nodes. Pixels that share a side or a corner
+    have a node in common; all others have a gap between them.
     """
     height, width = tf.unstack(tf.shape(binary)[1:])
     nodes = binary
@@ -88,8 +89,8 @@ def _first_pixels(binary: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.math.unsorted_segment_min(index, labels, tf.maximum(tf.reduce_max(labels), 0) + 1), labels)
 
 
-def _range(on: tf.Tensor):
-    """Returns the first and the last index that is on along the last axis of bool [N, n]; n and -1 if none is."""
+def _first_and_last(on: tf.Tensor):
+    """Returns the first and the last True index along the last axis of bool [N, n]; n and -1 if there is none."""
     index = tf.range(tf.shape(on)[1])
     first = tf.reduce_min(tf.where(on, index, tf.size(index)), axis=-1)
     return first, tf.reduce_max(tf.where(on, index, -1), axis=-1)

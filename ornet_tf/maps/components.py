@@ -1,6 +1,6 @@
-"""Connected components of activation maps in the graph: whole batches and all thresholds at once.
+"""Connected components of activation maps as graph operations, for whole batches and all thresholds at once.
 
-Two pixels belong together if they touch by a side or a corner (8-connectivity). `basins` explains how they are found.
+Two pixels are connected if they share a side or a corner (8-connectivity). `basins` explains the algorithm.
 """
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import tensorflow as tf
 
 from ornet_tf.maps import basins as graph
 
-# Blocks, and blocks times thresholds, that are worked on at a time: arrays that stay near the processor.
+# The largest number of blocks, and of blocks times thresholds, of a chunk: its arrays should fit into the CPU's caches.
 _CHUNK_BLOCKS = 2**18
 _CHUNK_CELLS = 2**21
 _PARALLEL_CHUNKS = 4
 
 
 def label_components(binary: tf.Tensor) -> tf.Tensor:
-    """Labels the 8-connected components of binary images.
+    """Labels the 8-connected components of binary maps.
 
     Args:
       binary: bool [N, h, w].
@@ -41,33 +41,34 @@ def label_components(binary: tf.Tensor) -> tf.Tensor:
 def largest_extents(levels: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     """Finds the largest 8-connected component of each map at each threshold.
 
-    Of several that are equally large it is the one with the first pixel in raster order.
+    Of equally large ones it is the one with the first pixel in raster order.
 
     Args:
       levels: int32 [B, h, w], how many of the thresholds each pixel exceeds.
       count: scalar int32, the number T of thresholds, at most 2047.
 
     Returns:
-      int32 [B, T, 4]: first row, first column, last row and last column; last < first where no pixel is on.
+      int32 [B, T, 4]: first row, first column, last row and last column; last < first if no pixel is on.
     """
-    return ranked_extents(levels, count, most=1)[:, :, 0]
+    return ranked_extents(levels, count, max_components=1)[:, :, 0]
 
 
-def ranked_extents(levels: tf.Tensor, count: tf.Tensor, *, most: int) -> tf.Tensor:
+def ranked_extents(levels: tf.Tensor, count: tf.Tensor, *, max_components: int) -> tf.Tensor:
     """Finds the largest 8-connected components of each map at each threshold, the largest first.
 
-    Of several that are equally large the one with the first pixel in raster order comes first.
+    Equally large ones are ordered by their first pixels in raster order.
 
     Args:
       levels: int32 [B, h, w], how many of the thresholds each pixel exceeds.
       count: scalar int32, the number T of thresholds, at most 2047.
-      most: M, how many components are looked for.
+      max_components: M, the largest number of components of a map.
 
     Returns:
-      int32 [B, T, M, 4]: first row, first column, last row and last column; last < first where no component is left.
+      int32 [B, T, M, 4]: first row, first column, last row and last column; last < first in rows without a component.
     """
-    spec = tf.TensorSpec([None, None, most, 4], tf.int32)
-    return map_in_chunks(functools.partial(_extents, count=count, most=most), levels, count, spec)
+    spec = tf.TensorSpec([None, None, max_components, 4], tf.int32)
+    function = functools.partial(_extents, count=count, max_components=max_components)
+    return map_in_chunks(function, levels, count, spec)
 
 
 def map_in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.TensorSpec) -> tf.Tensor:
@@ -83,15 +84,15 @@ def map_in_chunks(function, levels: tf.Tensor, count: tf.Tensor, spec: tf.Tensor
       The results of B maps.
     """
     batch, height, width = tf.unstack(tf.shape(levels))
-    blocks = tf.reduce_prod(graph.grid(height, width))
+    blocks = tf.reduce_prod(graph.block_grid_shape(height, width))
     checks = [
         tf.debugging.assert_less_equal(
-            blocks, graph.MAX_BLOCKS, message="Components need maps of at most 4 million pixels; make the maps smaller."
+            blocks, graph.MAX_BLOCKS, message="Components: expected at most 4 million pixels; make the maps smaller."
         ),
         tf.debugging.assert_less_equal(
             count,
             graph.MAX_THRESHOLDS,
-            message=f"Components take at most {graph.MAX_THRESHOLDS} thresholds at once; give fewer.",
+            message=f"Components: expected at most {graph.MAX_THRESHOLDS} thresholds; pass fewer.",
         ),
     ]
     most = tf.maximum(tf.minimum(_CHUNK_BLOCKS, _CHUNK_CELLS // tf.maximum(count, 1)) // blocks, 1)
@@ -122,37 +123,38 @@ def _labels(levels: tf.Tensor) -> tf.Tensor:
     return tf.reshape(pixels, [-1, 2 * rows, 2 * columns])[:, :height, :width]
 
 
-def _extents(levels: tf.Tensor, *, count: tf.Tensor, most: int) -> tf.Tensor:
+def _extents(levels: tf.Tensor, *, count: tf.Tensor, max_components: int) -> tf.Tensor:
     """Computes `ranked_extents` for one chunk of maps."""
     batch, _, width = tf.unstack(tf.shape(levels))
     blocks = graph.split_into_blocks(levels)
     basins = graph.join_blocks(blocks)
     area, *limits = measure(blocks, basins, width, count)
 
-    # A cell is a basin at a threshold: the arrays [T, M] in one row. Its ties lead to cells of the same threshold.
+    # A cell is a basin at one threshold: arrays [T, M], flattened. Cells are only connected at the same threshold.
     threshold = tf.range(count)[:, tf.newaxis]
     basin = tf.range(tf.size(basins.root))
     component = tf.where(basins.level > threshold, basins.parent, basin) + threshold * tf.size(basin)
     component = graph.follow_pointers(tf.reshape(component, [-1]))
     total = tf.math.unsorted_segment_sum(area, component, tf.size(component))
     first = tf.math.unsorted_segment_min(limits[0], component, tf.size(component))
-    # The largest area wins, then the smallest first pixel: one number that no two components of a map share.
+    # Order by area, then by first pixel: a score that no two components of a map share.
     score = tf.cast(total, tf.int64) * 2**31 + (2**31 - 1 - tf.cast(first, tf.int64))
     score = tf.gather(score, component)
 
     image = tf.reshape(threshold * batch + basins.root // tf.reduce_prod(blocks.shape), [-1])
     ranked = []
-    for _ in range(most):
+    for _ in range(max_components):
         best = tf.gather(tf.math.unsorted_segment_max(score, image, count * batch), image)
         is_best = tf.equal(score, best)
-        wins = tf.logical_and(is_best, area > 0)
+        has_pixels = tf.logical_and(is_best, area > 0)
         index, left, below, right = (
-            tf.math.unsorted_segment_min(tf.where(wins, limit, tf.int32.max), image, count * batch) for limit in limits
+            tf.math.unsorted_segment_min(tf.where(has_pixels, values, tf.int32.max), image, count * batch)
+            for values in limits
         )
         ranked.append(tf.stack([index // width, left, -below, -right]))
         score = tf.where(is_best, tf.constant(-1, score.dtype), score)
         area = tf.where(is_best, 0, area)
-    return tf.transpose(tf.reshape(tf.stack(ranked), [most, 4, count, batch]), [3, 2, 0, 1])
+    return tf.transpose(tf.reshape(tf.stack(ranked), [max_components, 4, count, batch]), [3, 2, 0, 1])
 
 
 def measure(blocks: graph.Blocks, basins: graph.Basins, width: tf.Tensor, count: tf.Tensor) -> list:
@@ -193,7 +195,7 @@ def measure(blocks: graph.Blocks, basins: graph.Basins, width: tf.Tensor, count:
 
 
 def _from_the_end(operation, tables: tf.Tensor, neutral) -> tf.Tensor:
-    """Combines each value with those after it on the middle axis; int32 [n, T, M]."""
+    """Combines each value with all later ones on the middle axis of int32 [n, T, M]."""
 
     def double(shift, tables):
         shifted = tf.pad(tables[:, shift:], [[0, 0], [0, shift], [0, 0]], constant_values=neutral)
@@ -203,6 +205,6 @@ def _from_the_end(operation, tables: tf.Tensor, neutral) -> tf.Tensor:
 
 
 def _corner_indices(blocks: graph.Blocks, width: tf.Tensor) -> list:
-    """Returns the raster indices in their maps of the four pixels of each block, int32 [N] each."""
+    """Returns the raster indices, within their map, of the four pixels of each block, int32 [N] each."""
     index = blocks.row * width + blocks.column
     return [index, index + 1, index + width, index + width + 1]

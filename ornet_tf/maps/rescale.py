@@ -1,4 +1,4 @@
-"""Activation maps in the range 0..1."""
+"""Rescaling of activation maps to 0..1."""
 from __future__ import annotations
 
 import tensorflow as tf

@@ -1,7 +1,8 @@
-"""Score maps: activation maps at the size of the image and between 0 and 1, as wsolevaluation makes them.
+"""Score maps: activation maps enlarged to the image and rescaled to 0..1, as in wsolevaluation.
 
-A map is enlarged by OpenCV's INTER_CUBIC (Keys' kernel with a = -0.75, pixels beyond the edge repeat it) and then
-rescaled by its own minimum and maximum. All is float64 but the kernel's values, which OpenCV computes in float32.
+A map is enlarged by OpenCV's INTER_CUBIC (Keys' kernel with a = -0.75; the edge pixels are repeated outside) and then
+rescaled by its own minimum and maximum. Everything is float64, except the kernel's values, which OpenCV computes in
+float32.
 """
 from __future__ import annotations
 
@@ -15,11 +16,11 @@ def score_maps(activation_map: tf.Tensor, size: int) -> tf.Tensor:
     """Enlarges and rescales maps.
 
     Args:
-      activation_map: floating point [B, h, w, 1] or [B, h, w], with h and w known.
-      size: S, side of the result in pixels.
+      activation_map: floating point [B, h, w, 1] or [B, h, w]; h and w must be static.
+      size: S, the side of the result in pixels.
 
     Returns:
-      float64 [B, S, S] in 0..1. A constant map, and one with NaN or infinity in it, becomes 0.
+      float64 [B, S, S] in 0..1. Constant maps, and maps with NaN or infinity, become 0.
 
     Raises:
       ValueError: if the shape is not one of the above.
@@ -29,28 +30,29 @@ def score_maps(activation_map: tf.Tensor, size: int) -> tf.Tensor:
         maps = tf.squeeze(maps, -1)
     if maps.shape.rank != 3 or None in maps.shape[1:].as_list():
         raise ValueError(f"activation_map must have the shape [B, h, w, 1] or [B, h, w], got {maps.shape}.")
-    # A constant map stays one: enlarged, its rounding errors would be rescaled to 0..1.
+    # Constant maps become 0 before they are enlarged: otherwise their rounding errors would be rescaled to 0..1.
     flat = tf.reduce_all(tf.equal(maps, maps[:, :1, :1]), axis=[1, 2], keepdims=True)
-    is_map = tf.reduce_all(tf.math.is_finite(maps), axis=[1, 2], keepdims=True) & ~flat
-    maps = tf.where(is_map, maps, tf.constant(0.0, tf.float64))
+    is_valid = tf.reduce_all(tf.math.is_finite(maps), axis=[1, 2], keepdims=True) & ~flat
+    maps = tf.where(is_valid, maps, tf.constant(0.0, tf.float64))
     for axis, side in enumerate(maps.shape[1:].as_list()):
         if side != size:
-            maps = tf.einsum("sh,bhw->bsw" if axis == 0 else "sw,bhw->bhs", tf.constant(_cubic(side, size)), maps)
+            matrix = tf.constant(_cubic_matrix(side, size))
+            maps = tf.einsum("sh,bhw->bsw" if axis == 0 else "sw,bhw->bhs", matrix, maps)
     above = maps - tf.reduce_min(maps, axis=[1, 2], keepdims=True)
     return tf.math.divide_no_nan(above, tf.reduce_max(above, axis=[1, 2], keepdims=True))
 
 
 def grey_levels(scores: tf.Tensor) -> tf.Tensor:
-    """Returns score maps as whole numbers 0..255, rounded down; int32 of the same shape."""
+    """Scales score maps to 0..255 and rounds down; int32 of the same shape."""
     return tf.cast(scores * 255.0, tf.int32)
 
 
 @functools.cache
-def _cubic(side: int, size: int) -> np.ndarray:
+def _cubic_matrix(side: int, size: int) -> np.ndarray:
     """Returns the matrix that resizes `side` values to `size` by INTER_CUBIC, float64 [size, side]."""
-    place = ((np.arange(size) + 0.5) * (side / size) - 0.5).astype(np.float32)
-    before = np.floor(place)
-    t, one, a = place - before, np.float32(1), np.float32(-0.75)
+    position = ((np.arange(size) + 0.5) * (side / size) - 0.5).astype(np.float32)
+    before = np.floor(position)
+    t, one, a = position - before, np.float32(1), np.float32(-0.75)
     far, near = t + one, one - t
     kernel = [
         ((a * far - 5 * a) * far + 8 * a) * far - 4 * a,

@@ -1,4 +1,4 @@
-"""Images for people: activation maps in colour, boxes, and sheets that compare them. NumPy and Pillow only.
+"""Drawings of activation maps and boxes, and sheets that compare them, with NumPy and Pillow only.
 
 Images are uint8 [H, W, 3], maps float [h, w] or [h, w, 1] in 0..1, boxes [ymin, xmin, ymax, xmax] in fractions of
 the image.
@@ -13,22 +13,22 @@ from PIL import Image, ImageDraw, ImageFont
 PREDICTED = (255, 45, 45)
 GROUND_TRUTH = (40, 220, 80)
 
-# Even steps from 0 to 1 along viridis (CC0): equal differences look equal, also in grey and to colour-blind eyes.
+# Viridis (CC0) at even steps from 0 to 1: equal differences look equal, also in grey and to colour-blind people.
 _ANCHORS = np.array(
     [(68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141)]
     + [(39, 173, 129), (92, 200, 99), (170, 220, 50), (253, 231, 37)],
     np.float64,
 )
-_ROWS = 16  # An overlay mixes so many at once: floats of a whole photograph are large.
+_ROWS = 16  # rows that an overlay mixes at once: floats of a whole photograph need much memory
 _PAPER, _INK, _FAINT = (255, 255, 255), (30, 30, 30), (110, 110, 110)
-_LEAST = 192  # Smaller images on sheets grow to at least this, in pixels.
-_GAP = 8
-_LINE = 20  # Height of a line of text.
-_LEGEND = 440  # The legend needs this width.
+_MIN_SIDE = 192  # pixels; smaller images are enlarged to at least this on sheets
+_GAP = 8  # pixels
+_LINE = 20  # pixels, height of a line of text
+_LEGEND_WIDTH = 440  # pixels
 
 
 def heatmap(activation_map: np.ndarray) -> np.ndarray:
-    """Colours a map from dark blue (0) through green to yellow (1); values outside are clipped, NaN counts as 0.
+    """Colours a map from dark blue (0) through green to yellow (1); values are clipped to 0..1, NaN counts as 0.
 
     Args:
       activation_map: float [h, w] or [h, w, 1].
@@ -37,9 +37,9 @@ def heatmap(activation_map: np.ndarray) -> np.ndarray:
       uint8 [h, w, 3].
 
     Raises:
-      ValueError: if the shape is another.
+      ValueError: for another shape.
     """
-    values = _flat(activation_map)
+    values = _as_plane(activation_map)
     stops = np.linspace(0.0, 1.0, len(_ANCHORS))
     colours = [np.interp(values, stops, channel) for channel in _ANCHORS.T]
     return np.stack(colours, axis=-1).round().astype(np.uint8)
@@ -48,26 +48,26 @@ def heatmap(activation_map: np.ndarray) -> np.ndarray:
 def overlay(
     image: np.ndarray, activation_map: np.ndarray, *, alpha: float = 0.5, extent: Sequence[float] = (0, 0, 1, 1)
 ) -> np.ndarray:
-    """Lays the coloured map over the image, smoothly enlarged to its size.
+    """Blends the image with the coloured map, which is enlarged bilinearly.
 
     Args:
       image: uint8 [H, W, 3].
       activation_map: float [h, w] or [h, w, 1].
       alpha: the weight of the map, 0..1.
-      extent: the part of the image that the map covers, ymin xmin ymax xmax in fractions; around it the map is 0.
+      extent: the part of the image that the map covers, ymin xmin ymax xmax in fractions; outside the map counts as 0.
 
     Returns:
       uint8 [H, W, 3].
 
     Raises:
       TypeError: if the image is not uint8.
-      ValueError: if a shape is another or alpha is out of its range.
+      ValueError: for another shape, or if alpha is out of range.
     """
-    image = _image(image)
+    image = _check_image(image)
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha must lie in 0..1, got {alpha}.")
-    (top, bottom), (left, right) = (_edges(extent[i], extent[i + 2], image.shape[i]) for i in (0, 1))
-    coarse = Image.fromarray((_flat(activation_map) * 255).round().astype(np.uint8))
+    (top, bottom), (left, right) = (_pixel_range(extent[i], extent[i + 2], image.shape[i]) for i in (0, 1))
+    coarse = Image.fromarray((_as_plane(activation_map) * 255).round().astype(np.uint8))
     levels = np.zeros(image.shape[:2], np.uint8)
     levels[top:bottom, left:right] = coarse.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
     colours = heatmap(np.linspace(0.0, 1.0, 256)[np.newaxis])[0]
@@ -81,28 +81,28 @@ def overlay(
 def draw_boxes(
     image: np.ndarray, boxes: np.ndarray, *, colour: Sequence[int] = PREDICTED, width: int = 2
 ) -> np.ndarray:
-    """Draws the outlines of boxes inside their edges, with a thin dark rim, on a copy of the image.
+    """Draws the outlines of boxes, inside their edges and with a thin dark rim, on a copy of the image.
 
     Args:
       image: uint8 [H, W, 3].
-      boxes: float [M, 4] or [4]; rows without area are padding and left out.
+      boxes: float [M, 4] or [4]; rows without area are padding and not drawn.
       colour: red, green and blue, 0..255.
-      width: of the line, in pixels.
+      width: width of the line in pixels.
 
     Returns:
       uint8 [H, W, 3].
 
     Raises:
       TypeError: if the image is not uint8.
-      ValueError: if a shape is another.
+      ValueError: for another shape.
     """
-    canvas = Image.fromarray(_image(image))
+    canvas = Image.fromarray(_check_image(image))
     outline(canvas, boxes, colour=colour, width=width)
     return np.array(canvas)
 
 
 def outline(canvas: Image.Image, boxes: np.ndarray, *, colour: Sequence[int] = PREDICTED, width: int = 2) -> None:
-    """Does what `draw_boxes` does on a Pillow image, mode RGB, itself: a copy of a photograph is large."""
+    """Draws boxes like `draw_boxes`, but in place on a Pillow image of mode RGB: a copy of a photograph is large."""
     boxes = np.asarray(boxes, np.float64)
     if boxes.ndim not in (1, 2) or boxes.shape[-1] != 4:
         raise ValueError(f"boxes must have the shape [M, 4] or [4], got {list(boxes.shape)}.")
@@ -110,8 +110,8 @@ def outline(canvas: Image.Image, boxes: np.ndarray, *, colour: Sequence[int] = P
     for ymin, xmin, ymax, xmax in boxes.reshape(-1, 4):
         if ymax <= ymin or xmax <= xmin:
             continue
-        left, right = _edges(xmin, xmax, canvas.width)
-        top, bottom = _edges(ymin, ymax, canvas.height)
+        left, right = _pixel_range(xmin, xmax, canvas.width)
+        top, bottom = _pixel_range(ymin, ymax, canvas.height)
         line = max(1, min(width, (right - left) // 2, (bottom - top) // 2))
         inside = (left + line, top + line, right - 1 - line, bottom - 1 - line)
         if inside[0] < inside[2] and inside[1] < inside[3]:
@@ -123,25 +123,25 @@ def panel(
     image: np.ndarray, activation_map: np.ndarray, predicted: np.ndarray, ground_truth: np.ndarray | None = None, *,
     caption: str = "",
 ) -> np.ndarray:
-    """Puts an image, its map and the image with its boxes side by side, under a caption.
+    """Draws an image, its map and the image with its boxes side by side, with a caption above.
 
-    Small images are enlarged by a whole factor, so that their pixels stay what they are.
+    Small images are enlarged by a whole factor, without interpolation.
 
     Args:
       image: uint8 [H, W, 3].
       activation_map: float [h, w] or [h, w, 1], over the whole image.
       predicted: float [M, 4] or [4], drawn in red.
-      ground_truth: float [M, 4] or [4], drawn in green under the predicted ones; None if unknown.
-      caption: one line, cut off where it does not fit.
+      ground_truth: float [M, 4] or [4], drawn in green below the predicted boxes; None if unknown.
+      caption: one line, truncated to fit.
 
     Returns:
       uint8 [H', W', 3].
 
     Raises:
       TypeError: if the image is not uint8.
-      ValueError: if a shape is another.
+      ValueError: for another shape.
     """
-    large = _enlarged(image)
+    large = _enlarge(image)
     height, width = large.shape[:2]
     colours = Image.fromarray(heatmap(activation_map)).resize((width, height), Image.Resampling.NEAREST)
     boxed = large
@@ -160,7 +160,7 @@ def grid(rows: Sequence[np.ndarray | Sequence[np.ndarray]], *, title: str = "") 
     """Stacks panels under a title and a legend.
 
     Args:
-      rows: panels of any size, uint8 [H, W, 3]; or lists of them, which are set side by side.
+      rows: panels of any size, uint8 [H, W, 3], or lists of panels, which are placed side by side.
       title: one line.
 
     Returns:
@@ -170,14 +170,14 @@ def grid(rows: Sequence[np.ndarray | Sequence[np.ndarray]], *, title: str = "") 
       ValueError: if there is no panel.
     """
     rows = [[row] if isinstance(row, np.ndarray) else list(row) for row in rows]
-    rows = [[_enlarged(tile) for tile in row] for row in rows if row]
+    rows = [[_enlarge(tile) for tile in row] for row in rows if row]
     if not rows:
         raise ValueError("grid expects at least one panel, got none.")
     gap = 2 * _GAP
     width = max(sum(tile.shape[1] + gap for tile in row) for row in rows) + gap
     header = gap + _LINE * (2 if title else 1) + gap // 2
     height = header + sum(max(tile.shape[0] for tile in row) + gap for row in rows)
-    sheet = Image.new("RGB", (max(width, _LEGEND), height), _PAPER)
+    sheet = Image.new("RGB", (max(width, _LEGEND_WIDTH), height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     _write(pen, (gap, gap // 2), title, _INK, sheet.width - 2 * gap, size=17)
     _legend(sheet, gap, header - _LINE - gap // 2)
@@ -192,7 +192,7 @@ def grid(rows: Sequence[np.ndarray | Sequence[np.ndarray]], *, title: str = "") 
 
 
 def _legend(sheet: Image.Image, left: int, top: int) -> None:
-    """Draws what the colours mean: the scale of the map and the two kinds of boxes."""
+    """Draws the legend: the colour scale of the map and the two kinds of boxes."""
     pen = ImageDraw.Draw(sheet)
     middle = top + _LINE // 2
     scale = Image.fromarray(heatmap(np.tile(np.linspace(0.0, 1.0, 80), (10, 1))))
@@ -206,11 +206,11 @@ def _legend(sheet: Image.Image, left: int, top: int) -> None:
 
 
 def _write(
-    pen: ImageDraw.ImageDraw, place: tuple, text: str, colour: Sequence[int], right: int, *, size: int = 13
+    pen: ImageDraw.ImageDraw, position: tuple, text: str, colour: Sequence[int], right: int, *, size: int = 13
 ) -> int:
-    """Writes a line of text into `_LINE` pixels of height, cut off before `right`; returns where it ends."""
+    """Writes one line of text of height `_LINE`, truncated before x = `right`; returns the x where it ends."""
     font = ImageFont.load_default(size)
-    left, top = place
+    left, top = position
     if left + font.getlength(text) > right:
         while text and left + font.getlength(text + "...") > right:
             text = text[:-1]
@@ -219,20 +219,21 @@ def _write(
     return left + int(font.getlength(text))
 
 
-def _enlarged(image: np.ndarray) -> np.ndarray:
-    image = _image(image)
-    factor = max(1, -(-_LEAST // max(image.shape[:2])))
+def _enlarge(image: np.ndarray) -> np.ndarray:
+    """Enlarges an image by a whole factor to a longer side of at least `_MIN_SIDE`."""
+    image = _check_image(image)
+    factor = max(1, -(-_MIN_SIDE // max(image.shape[:2])))
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def _edges(low: float, high: float, size: int) -> tuple[int, int]:
-    """Returns the half-open pixel range of a side of a box: inside the image and at least one pixel."""
+def _pixel_range(low: float, high: float, size: int) -> tuple[int, int]:
+    """Returns the half-open range of pixels between two fractions: within the image, and at least one pixel."""
     start = int(np.clip(round(low * size), 0, size - 1))
     return start, int(np.clip(round(high * size), start + 1, size))
 
 
-def _flat(activation_map: np.ndarray) -> np.ndarray:
-    """Returns a map, float64 [h, w], without its channel axis and within 0..1."""
+def _as_plane(activation_map: np.ndarray) -> np.ndarray:
+    """Returns a map as float64 [h, w], clipped to 0..1, with NaN as 0."""
     values = np.asarray(activation_map, np.float64)
     values = values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else values
     if values.ndim != 2 or not values.size:
@@ -240,7 +241,7 @@ def _flat(activation_map: np.ndarray) -> np.ndarray:
     return np.nan_to_num(np.clip(values, 0.0, 1.0), nan=0.0)
 
 
-def _image(image: np.ndarray) -> np.ndarray:
+def _check_image(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
     if image.dtype != np.uint8:
         raise TypeError(f"image must be uint8 in 0..255, got {image.dtype}; scale and convert it first.")

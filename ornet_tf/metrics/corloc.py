@@ -28,7 +28,7 @@ class Metric:
         """Returns the boxes of each rule, [B, T, 4]."""
         thresholds = tf.constant(self._thresholds, tf.float32)
         return {
-            rule: boxes.from_maps(activation_map, thresholds, rule=rule, backend=self._components)
+            rule: boxes.find_boxes(activation_map, thresholds, rule=rule, backend=self._components)
             for rule in self._rules
         }
 

@@ -29,7 +29,7 @@ class Metric:
     def measure(self, activation_map, truth):
         """Returns "boxes" [B, T, 4]."""
         thresholds = tf.constant(self._thresholds, tf.float32)
-        return {"boxes": boxes.from_maps(activation_map, thresholds, far_edge=False)}
+        return {"boxes": boxes.find_boxes(activation_map, thresholds, far_edge=False)}
 
     def update(self, measured, truth):
         """Adds a batch."""

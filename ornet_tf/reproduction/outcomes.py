@@ -160,7 +160,7 @@ def gallery(outcomes: list[Outcome], count: int) -> np.ndarray | None:
         method, line = _method(run), 0
         for batch in loading.evaluation_batches(run.config, chosen):
             maps = methods.predict_with_labels(method, batch["image"], batch["label"])["activation_map"]
-            found = boxes.from_maps(maps, tf.constant([options.threshold]), rule=options.box_rule).numpy()
+            found = boxes.find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule).numpy()
             images, truth = batch["image"].numpy().astype(np.uint8), batch["boxes"].numpy()
             for index, image in enumerate(images):
                 panel = visualize.panel(

@@ -31,7 +31,7 @@ class Preview:
             if "activation_map" not in outputs:
                 return {}
             seen = {key: outputs[key] for key in ("activation_map", "erased_map") if key in outputs}
-            seen["boxes"] = boxes.from_maps(outputs["activation_map"], tf.constant([threshold]), rule=box_rule)
+            seen["boxes"] = boxes.find_boxes(outputs["activation_map"], tf.constant([threshold]), rule=box_rule)
             if "erased_map" in outputs:
                 mask = tf.image.resize(outputs["erased_map"], images.shape[1:3])
                 seen["masked_image"] = tf.saturate_cast(tf.round(batch["image"] * mask), tf.uint8)

@@ -45,7 +45,7 @@ def test_boxes_and_classes_are_those_of_evaluation(model, tiny_run):
     for batch in loading.evaluation_batches(config, source):
         expected = method.predict(batch["image"])
         count = len(batch["label"])
-        in_view = boxes.from_maps(expected["activation_map"], tf.constant([0.5]), rule="tight").numpy()
+        in_view = boxes.find_boxes(expected["activation_map"], tf.constant([0.5]), rule="tight").numpy()
         # The view is the middle 32 of 36 pixels.
         in_original = (in_view * 32 + 2) / 36
         np.testing.assert_allclose(outputs["detection_boxes"][start : start + count], in_original, atol=1e-5)
@@ -115,7 +115,7 @@ def test_no_file_at_all_gives_no_rows(model, of_three):
 
 def test_several_boxes_are_those_of_the_components_and_the_rest_is_filled(of_three, files):
     outputs = {name: value.numpy() for name, value in of_three.localize(tf.constant(files)).items()}
-    in_view, count = boxes.several_from_maps(outputs["activation_map"], 0.52, most=3)
+    in_view, count = boxes.find_largest_boxes(outputs["activation_map"], 0.52, max_boxes=3)
     counts = np.where(outputs["status"] == b"", count, 0)
     assert len(set(counts)) > 1  # so that there is something to fill
     np.testing.assert_array_equal(outputs["num_detections"], counts)

@@ -3,13 +3,13 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf.maps import boxes
-from tests.maps.components_test import flood_fill, ranked
+from tests.maps.components_test import flood_fill, largest_extents
 
 THRESHOLDS = np.arange(1, 20, dtype=np.float32) / 20
 MAP = tf.TensorSpec([None, None, None], tf.float32)
-RULES = {
+FIND_BOXES = {
     rule: tf.function(
-        lambda maps, thresholds, rule=rule: boxes.from_maps(maps, thresholds, rule=rule),
+        lambda maps, thresholds, rule=rule: boxes.find_boxes(maps, thresholds, rule=rule),
         input_signature=[MAP, tf.TensorSpec([None], tf.float32)],
     )
     for rule in boxes.RULES
@@ -17,14 +17,14 @@ RULES = {
 
 
 def box_of(image, rule):
-    """The box of one binary image in float64, by the definition."""
+    """Returns the box of one binary map in float64, computed by definition."""
     height, width = image.shape
     if not image.any():
         return [0.0, 0.0, 1.0, 1.0]
     if rule == "largest":
         labels = flood_fill(image)
-        names, areas = np.unique(labels[labels > 0], return_counts=True)
-        image = labels == names[np.argmax(areas)]  # Names ascend with the first pixel: of equals, the first one.
+        values, areas = np.unique(labels[labels > 0], return_counts=True)
+        image = labels == values[np.argmax(areas)]  # labels ascend with the first pixel: of equal areas the first
     y, x = np.nonzero(image)
     return [y.min() / height, x.min() / width, (y.max() + 1) / height, (x.max() + 1) / width]
 
@@ -33,8 +33,8 @@ def expected_boxes(maps, thresholds, rule):
     return np.array([[box_of(m > t, rule) for t in thresholds] for m in maps])
 
 
-def smooth(rng, count, height, width, passes):
-    """Random maps in 0..1 with some blobs."""
+def smooth_maps(rng, count, height, width, passes):
+    """Returns random maps in 0..1 with some blobs."""
     maps = rng.normal(size=(count, height, width))
     for _ in range(passes):
         padded = np.pad(maps, [(0, 0), (1, 1), (1, 1)], mode="edge")
@@ -44,19 +44,20 @@ def smooth(rng, count, height, width, passes):
 
 @pytest.mark.parametrize("rule", boxes.RULES)
 @pytest.mark.parametrize(("height", "width", "passes"), [(11, 14, 2), (14, 9, 1), (7, 7, 0), (1, 12, 0), (16, 16, 4)])
-def test_boxes_are_those_of_the_definition(rule, height, width, passes):
-    maps = smooth(np.random.default_rng(height), 20, height, width, passes)
+def test_boxes_match_the_definition(rule, height, width, passes):
+    maps = smooth_maps(np.random.default_rng(height), 20, height, width, passes)
     np.testing.assert_allclose(
-        RULES[rule](maps, THRESHOLDS).numpy(), expected_boxes(maps, THRESHOLDS, rule), rtol=0, atol=1e-6
+        FIND_BOXES[rule](maps, THRESHOLDS).numpy(), expected_boxes(maps, THRESHOLDS, rule), rtol=0, atol=1e-6
     )
 
 
 @pytest.mark.parametrize("rule", boxes.RULES)
-def test_plateaus_and_values_on_a_threshold(rule):
+def test_boxes_of_plateaus_and_values_equal_to_a_threshold(rule):
     rng = np.random.default_rng(0)
     levels = np.linspace(0, 1, 6, dtype=np.float32)
     maps = levels[rng.integers(0, 6, (150, 6, 7))]
-    np.testing.assert_allclose(RULES[rule](maps, levels).numpy(), expected_boxes(maps, levels, rule), rtol=0, atol=1e-6)
+    found = FIND_BOXES[rule](maps, levels).numpy()
+    np.testing.assert_allclose(found, expected_boxes(maps, levels, rule), rtol=0, atol=1e-6)
 
 
 def test_the_rules_differ_where_there_are_two_objects():
@@ -65,13 +66,13 @@ def test_the_rules_differ_where_there_are_two_objects():
     activation_map[0, 5:8, 7:10] = 0.9  # 9 pixels
     thresholds = np.float32([0.5, 0.6, 0.95])
     np.testing.assert_allclose(
-        RULES["tight"](activation_map, thresholds)[0],
+        FIND_BOXES["tight"](activation_map, thresholds)[0],
         [[1 / 8, 0.1, 1, 1], [5 / 8, 0.7, 1, 1], [0, 0, 1, 1]],
         rtol=0,
         atol=1e-6,
     )
     np.testing.assert_allclose(
-        RULES["largest"](activation_map, thresholds)[0],
+        FIND_BOXES["largest"](activation_map, thresholds)[0],
         [[1 / 8, 0.1, 3 / 8, 0.6], [5 / 8, 0.7, 1, 1], [0, 0, 1, 1]],
         rtol=0,
         atol=1e-6,
@@ -81,15 +82,15 @@ def test_the_rules_differ_where_there_are_two_objects():
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        (["..X", "X.X", "X.."], [0, 2, 2, 3]),  # The first row decides, though the other is further left.
-        (["X.X", "X.X", "..."], [0, 0, 2, 1]),  # In one row the first column does.
-        ([".X.X", "X..X"], [0, 0, 2, 2]),  # Its first pixel, not its leftmost.
+        (["..X", "X.X", "X.."], [0, 2, 2, 3]),  # the first row decides, although the other is further left
+        (["X.X", "X.X", "..."], [0, 0, 2, 1]),  # in one row the first column decides
+        ([".X.X", "X..X"], [0, 0, 2, 2]),  # its first pixel, not its leftmost
         (["..XX..", "......", "XX....", "....XX"], [0, 2, 1, 4]),
     ],
 )
 def test_of_equally_large_components_the_one_with_the_first_pixel_wins(rows, expected):
     on = np.array([[pixel == "X" for pixel in row] for row in rows])
-    box = RULES["largest"](on[np.newaxis].astype(np.float32), [0.5])[0, 0].numpy()
+    box = FIND_BOXES["largest"](on[np.newaxis].astype(np.float32), [0.5])[0, 0].numpy()
     np.testing.assert_allclose(box * [*on.shape, *on.shape], expected, rtol=0, atol=1e-5)
 
 
@@ -97,83 +98,88 @@ def test_of_equally_large_components_the_one_with_the_first_pixel_wins(rows, exp
 def test_a_pixel_at_the_threshold_is_off(rule):
     activation_map = np.full([1, 4, 4], 0.5, np.float32)
     activation_map[0, 1, 2] = np.nextafter(np.float32(0.5), np.float32(1))
-    np.testing.assert_array_equal(RULES[rule](activation_map, [0.5])[0, 0], [0.25, 0.5, 0.5, 0.75])
+    np.testing.assert_array_equal(FIND_BOXES[rule](activation_map, [0.5])[0, 0], [0.25, 0.5, 0.5, 0.75])
 
 
 @pytest.mark.parametrize("rule", boxes.RULES)
 def test_thresholds_come_in_any_order_and_may_repeat(rule):
-    maps = smooth(np.random.default_rng(1), 8, 12, 12, 2)
+    maps = smooth_maps(np.random.default_rng(1), 8, 12, 12, 2)
     thresholds = np.float32([0.7, 0.2, 0.7, -1.0, 0.95, 2.0, 0.45])
     np.testing.assert_allclose(
-        RULES[rule](maps, thresholds).numpy(), expected_boxes(maps, thresholds, rule), rtol=0, atol=1e-6
+        FIND_BOXES[rule](maps, thresholds).numpy(), expected_boxes(maps, thresholds, rule), rtol=0, atol=1e-6
     )
 
 
 @pytest.mark.parametrize("rule", boxes.RULES)
-def test_nan_is_off_and_spares_its_row(rule):
+def test_nan_is_off_and_does_not_affect_other_pixels(rule):
     activation_map = np.zeros([2, 4, 4], np.float32)
     activation_map[0, 1, 1:3] = [1, np.nan]
     activation_map[1] = np.nan
-    found = RULES[rule](activation_map, [-1.0, 0.5]).numpy()
+    found = FIND_BOXES[rule](activation_map, [-1.0, 0.5]).numpy()
     np.testing.assert_array_equal(found[:, 1], [[0.25, 0.25, 0.5, 0.5], [0, 0, 1, 1]])
 
 
 @pytest.mark.parametrize("rule", boxes.RULES)
-def test_a_channel_axis_changes_nothing_and_shapes_are_known(rule):
-    maps = tf.constant(smooth(np.random.default_rng(2), 3, 6, 8, 1))
-    found = boxes.from_maps(maps[..., tf.newaxis], THRESHOLDS, rule=rule)
-    np.testing.assert_array_equal(found, RULES[rule](maps, THRESHOLDS))
-    traced = tf.function(lambda m: boxes.from_maps(m, THRESHOLDS, rule=rule)).get_concrete_function(maps)
+def test_a_channel_axis_is_allowed_and_shapes_are_static(rule):
+    maps = tf.constant(smooth_maps(np.random.default_rng(2), 3, 6, 8, 1))
+    found = boxes.find_boxes(maps[..., tf.newaxis], THRESHOLDS, rule=rule)
+    np.testing.assert_array_equal(found, FIND_BOXES[rule](maps, THRESHOLDS))
+    traced = tf.function(lambda m: boxes.find_boxes(m, THRESHOLDS, rule=rule)).get_concrete_function(maps)
     assert traced.output_shapes == (3, 19, 4)
-    assert RULES[rule](maps[:0], THRESHOLDS).shape == (0, 19, 4)
+    assert FIND_BOXES[rule](maps[:0], THRESHOLDS).shape == (0, 19, 4)
 
 
 @pytest.mark.parametrize("rule", boxes.RULES)
-def test_a_saved_model_gives_the_same_boxes_with_tensorflow_ops_alone(rule, tmp_path):
+def test_a_saved_model_gives_the_same_boxes_without_python_ops(rule, tmp_path):
     module = tf.Module()
-    module.find = RULES[rule]
+    module.find = FIND_BOXES[rule]
     tf.saved_model.save(module, str(tmp_path), signatures=module.find.get_concrete_function())
-    maps = smooth(np.random.default_rng(3), 5, 10, 10, 2)
+    maps = smooth_maps(np.random.default_rng(3), 5, 10, 10, 2)
     served = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     found = next(iter(served(maps=tf.constant(maps), thresholds=tf.constant(THRESHOLDS)).values()))
-    np.testing.assert_array_equal(found, RULES[rule](maps, THRESHOLDS))
+    np.testing.assert_array_equal(found, FIND_BOXES[rule](maps, THRESHOLDS))
     graph = module.find.get_concrete_function().graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     ops = {node.op for node in nodes}
     assert not {op for op in ops if "Py" in op}
     assert "Max" in ops or "UnsortedSegmentMin" in ops
 
-SEVERAL = {
-    most: tf.function(lambda maps, most=most: boxes.several_from_maps(maps, 0.5, most=most), input_signature=[MAP])
-    for most in (1, 2, 4)
-}
+
+def largest_box_finder(max_boxes):
+    def find(maps):
+        return boxes.find_largest_boxes(maps, 0.5, max_boxes=max_boxes)
+
+    return tf.function(find, input_signature=[MAP])
 
 
-@pytest.mark.parametrize("most", SEVERAL)
+FIND_LARGEST_BOXES = {max_boxes: largest_box_finder(max_boxes) for max_boxes in (1, 2, 4)}
+
+
+@pytest.mark.parametrize("max_boxes", FIND_LARGEST_BOXES)
 @pytest.mark.parametrize(("height", "width", "passes"), [(11, 14, 2), (7, 7, 0), (1, 12, 0), (16, 16, 1)])
-def test_several_boxes_are_those_of_the_largest_components(most, height, width, passes):
-    maps = smooth(np.random.default_rng(width), 60, height, width, passes)
+def test_the_largest_boxes_are_those_of_the_largest_components(max_boxes, height, width, passes):
+    maps = smooth_maps(np.random.default_rng(width), 60, height, width, passes)
     maps[0] = 0
-    found, counts = (value.numpy() for value in SEVERAL[most](maps))
+    found, counts = (value.numpy() for value in FIND_LARGEST_BOXES[max_boxes](maps))
     for box, count, on in zip(found, counts, maps > 0.5):
-        extents = ranked(on, most)
+        extents = largest_extents(on, max_boxes)
         expected = (extents + [0, 0, 1, 1]) / [height, width, height, width]
         expected[extents[:, 0] < 0] = 0
         if not on.any():
             expected[0] = [0, 0, 1, 1]
         assert count == max(1, (extents[:, 0] >= 0).sum())
         np.testing.assert_allclose(box, expected, rtol=0, atol=1e-6)
-    np.testing.assert_array_equal(found[:, 0], RULES["largest"](maps, [0.5])[:, 0])
+    np.testing.assert_array_equal(found[:, 0], FIND_BOXES["largest"](maps, [0.5])[:, 0])
 
 
-def test_several_boxes_of_maps_with_nan_plateaus_or_nothing():
+def test_the_largest_boxes_of_maps_with_nan_plateaus_or_no_on_pixel():
     maps = np.zeros([4, 5, 9], np.float32)
     maps[0] = np.nan
     maps[1, 0, :3] = maps[1, 2, 2:7] = 1
-    maps[1, 2, 4] = np.nan  # parts the second component, though it may not touch its boxes
+    maps[1, 2, 4] = np.nan  # splits the second component
     maps[2] = 0.5  # at the threshold: off
-    maps[3, ::2, ::2] = 1  # more single pixels than are asked for
-    found, counts = (value.numpy() for value in SEVERAL[4](maps))
+    maps[3, ::2, ::2] = 1  # more components than boxes
+    found, counts = (value.numpy() for value in FIND_LARGEST_BOXES[4](maps))
     assert counts.tolist() == [1, 3, 1, 4]
     assert found.dtype == np.float32 and counts.dtype == np.int64
     whole, none = [0, 0, 1, 1], [0, 0, 0, 0]
@@ -184,25 +190,24 @@ def test_several_boxes_of_maps_with_nan_plateaus_or_nothing():
     np.testing.assert_allclose(pixels[3], [[0, 2 * i, 1, 2 * i + 1] for i in range(4)], atol=1e-5)
 
 
-def test_several_boxes_have_known_shapes():
+def test_the_largest_boxes_have_static_shapes():
     maps = tf.zeros([3, 6, 8, 1])
-    traced = tf.function(lambda m: boxes.several_from_maps(m, 0.5, most=4)).get_concrete_function(maps)
+    traced = tf.function(lambda m: boxes.find_largest_boxes(m, 0.5, max_boxes=4)).get_concrete_function(maps)
     assert [tuple(shape) for shape in traced.output_shapes] == [(3, 4, 4), (3,)]
-    found, counts = SEVERAL[2](tf.zeros([0, 6, 8]))
+    found, counts = FIND_LARGEST_BOXES[2](tf.zeros([0, 6, 8]))
     assert (found.shape, counts.shape) == ((0, 2, 4), (0,))
 
 
-
 def test_wrong_input_is_refused():
-    with pytest.raises(ValueError, match="rule must be one of tight, largest, got 'best'"):
-        boxes.from_maps(tf.zeros([1, 2, 2]), [0.5], rule="best")
-    with pytest.raises(ValueError, match=r"activation_map must have the shape .* got \(1, 2, 2, 3\)"):
-        boxes.from_maps(tf.zeros([1, 2, 2, 3]), [0.5])
-    with pytest.raises(ValueError, match=r"thresholds must have the shape \[T\]"):
-        boxes.from_maps(tf.zeros([1, 2, 2]), 0.5)
+    with pytest.raises(ValueError, match="rule must be .* got 'best'"):
+        boxes.find_boxes(tf.zeros([1, 2, 2]), [0.5], rule="best")
+    with pytest.raises(ValueError, match=r"activation_map .* got \(1, 2, 2, 3\)"):
+        boxes.find_boxes(tf.zeros([1, 2, 2, 3]), [0.5])
+    with pytest.raises(ValueError, match=r"thresholds .*\[T\]"):
+        boxes.find_boxes(tf.zeros([1, 2, 2]), 0.5)
 
 
-def test_iou_by_hand():
+def test_iou_of_worked_examples():
     a = tf.constant([0.0, 0.0, 0.5, 0.5], tf.float64)
     b = tf.constant(
         [
@@ -212,7 +217,7 @@ def test_iou_by_hand():
             [0, 0.5, 0.5, 1],  # touching
             [0.6, 0.6, 1, 1],  # apart
             [0.25, 0, 0.25, 0.5],  # no area
-            [0.5, 0.5, 0, 0],  # inside out
+            [0.5, 0.5, 0, 0],  # edges exchanged
         ],
         tf.float64,
     )

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf.maps.score_maps import _cubic, grey_levels, score_maps
+from ornet_tf.maps.score_maps import _cubic_matrix, grey_levels, score_maps
 
 
 @pytest.mark.parametrize("shape", [(7, 7), (14, 14), (56, 56), (16, 9), (50, 224), (224, 224), (300, 1)])
 def test_maps_are_enlarged_as_by_opencv_and_rescaled(shape):
-    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless, the oracle")
+    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless, the reference")
     maps = np.random.default_rng(shape).random((3, *shape)).astype(np.float32)
     for got, one in zip(score_maps(tf.constant(maps)[..., tf.newaxis], 224).numpy(), maps):
         wanted = cv2.resize(one.astype(np.float64), (224, 224), interpolation=cv2.INTER_CUBIC)
@@ -17,13 +17,13 @@ def test_maps_are_enlarged_as_by_opencv_and_rescaled(shape):
         assert got.min() == 0 and got.max() == 1
 
 
-def test_the_kernel_reproduces_a_constant_and_keeps_what_is_not_enlarged():
-    np.testing.assert_allclose(_cubic(5, 31).sum(axis=1), 1, atol=1e-6)
-    np.testing.assert_array_equal(_cubic(9, 9), np.eye(9))
+def test_the_kernel_preserves_constants_and_maps_of_the_right_size():
+    np.testing.assert_allclose(_cubic_matrix(5, 31).sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(_cubic_matrix(9, 9), np.eye(9))
 
 
-def test_constant_maps_and_those_that_are_no_numbers_are_zero():
-    maps = np.full([4, 3, 3], 0.3, np.float32)  # enlarged, its rounding errors would be a map
+def test_constant_and_not_finite_maps_become_zero():
+    maps = np.full([4, 3, 3], 0.3, np.float32)  # its rounding errors must not be rescaled
     maps[1, 0, 0], maps[2, 1, 1] = np.nan, np.inf
     maps[3, 2, 2] = 2
     scores = score_maps(maps, 6).numpy()
