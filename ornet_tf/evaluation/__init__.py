@@ -1,1 +1,1 @@
-"""Evaluation of a trained run: rows side by side, their report."""
+"""Evaluation of a trained run: the figures of its rows, and the report."""

@@ -1,4 +1,4 @@
-"""What an evaluation leaves to read: result.json, table.md, per_image.csv and .parquet, cases.md and images.png."""
+"""Writes the report of an evaluation: result.json, table.md, per_image.csv and .parquet, cases.md and images.png."""
 from __future__ import annotations
 
 import csv
@@ -20,7 +20,7 @@ from ornet_tf.data.source import Source
 from ornet_tf.maps import boxes, visualize
 from ornet_tf.runs import run_folder
 
-Columns = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]  # row -> name of the figures -> column -> [N]
+Columns = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]  # row -> title -> column -> [N]
 
 
 def write(
@@ -31,32 +31,32 @@ def write(
     *,
     cases: int,
 ) -> None:
-    """Writes everything but the images.
+    """Writes all files except images.png.
 
-    per_image.parquet has the columns of per_image.csv, with their types and all digits.
+    per_image.parquet has the same columns as per_image.csv, with their dtypes and full precision.
 
     Args:
-      folder: where to; it is made if it is not there.
-      result: what result.json gets.
-      source: the images that were evaluated.
-      measured: row -> metric, of these images.
+      folder: the folder to write to, which is created if it does not exist.
+      result: the content of result.json.
+      source: the evaluated images.
+      measured: row -> name of the metric -> metric, with the results of these images.
       cases: how many of the worst and of the best images of each row are listed.
     """
     columns = {
-        row: {name: values for p in of_row.values() for name, values in p.per_image().items()}
-        for row, of_row in measured.items()
+        row: {title: values for metric in by_metric.values() for title, values in metric.per_image().items()}
+        for row, by_metric in measured.items()
     }
     run_folder.write_json(os.path.join(folder, "result.json"), result)
     for name, text in (("table.md", table(result)), ("cases.md", _cases(result, source, columns, cases))):
         run_folder.write_text(os.path.join(folder, name), text)
-    cells = _per_image(source, columns, main_figures(result))
+    cells = _per_image(source, columns, main_title(result))
     _write_csv(os.path.join(folder, "per_image.csv"), cells)
     with atomic_write.open_file(os.path.join(folder, "per_image.parquet")) as file:
         parquet.write_table(pyarrow.table(cells), file)
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Returns a Markdown table of a result for each set of figures."""
+    """Returns Markdown with a table for each set of figures of a result."""
     lines = []
     for name, titles in result["metrics"].items():
         metric = registry.find("metrics", name)
@@ -65,43 +65,43 @@ def table(result: Mapping[str, Any]) -> str:
                 row: metric.cells(figures[title], result["threshold_split"])
                 for row, figures in result["rows"].items()
             }
-            lines += [f"{_counted(result, title)}, {metric.titles[title]} (percent)", ""]
+            lines += [f"{_describe_counts(result, title)}, {metric.titles[title]} (percent)", ""]
             head = list(next(iter(rows.values()), {}))
             lines += [f"| row | {' | '.join(head)} |", f"|---|{'---|' * len(head)}"]
             lines += [f"| {row} | {' | '.join(cells.values())} |" for row, cells in rows.items()]
             lines.append("")
     for split, count in result.get("images_trained_on", {}).items():
         if count or count is None:
-            known = f"{count} {split} images have" if count else f"It is not known which {split} images have"
-            lines += [f"{known} the pixels of an image that the run was trained on.", ""]
+            subject = f"{count} {split} images have" if count else f"It is not known which {split} images have"
+            lines += [f"{subject} the pixels of an image that the run was trained on.", ""]
     if result["bootstrap_samples"]:
         lines += [f"In square brackets: 95 % intervals of {result['bootstrap_samples']} bootstrap samples.", ""]
     return "\n".join(lines)
 
 
-def _counted(result: Mapping[str, Any], title: str) -> str:
-    """Returns the images that figures were measured on, and those that their thresholds were chosen on."""
-    of_row = [figures[title] for figures in result["rows"].values()]
-    text = metrics.describe_count(of_row[0] if of_row else result, result["split"])
-    elsewhere = result.get("chosen_on", {}).get(title)
-    if elsewhere:
-        text += f", chosen thresholds from {metrics.describe_count(elsewhere, result['threshold_split'])}"
+def _describe_counts(result: Mapping[str, Any], title: str) -> str:
+    """Describes the images that figures were measured on, and those that their thresholds were chosen on."""
+    counts = next((figures[title] for figures in result["rows"].values()), result)
+    text = metrics.describe_count(counts, result["split"])
+    chosen_on = result.get("chosen_on", {}).get(title)
+    if chosen_on:
+        text += f", chosen thresholds from {metrics.describe_count(chosen_on, result['threshold_split'])}"
     return text
 
 
-def main_figures(result: Mapping[str, Any]) -> str:
-    """Returns the name of the figures that columns are called after without saying so."""
+def main_title(result: Mapping[str, Any]) -> str:
+    """Returns the title whose columns in per_image.csv have names without the title."""
     names = [title for titles in result["metrics"].values() for title in titles]
     return result["box_rule"] if result["box_rule"] in names else names[0]
 
 
 def _per_image(source: Source, columns: Columns, main: str) -> dict[str, np.ndarray]:
-    """Returns a table with a line per image: its name, class, and the columns of each row; the rank only once."""
+    """Returns column -> cells, with a line per image: its name, label, and the columns of each row; rank only once."""
     cells: dict[str, np.ndarray] = {"name": np.asarray(source.names), "label": np.asarray(source.labels)}
     for row, figures in columns.items():
-        for name, of_image in sorted(figures.items(), key=lambda item: item[0] != main):
-            for column, values in of_image.items():
-                key = column if column == "rank" else f"{column}_{row}" + ("" if name == main else f"_{name}")
+        for title, by_column in sorted(figures.items(), key=lambda item: item[0] != main):
+            for column, values in by_column.items():
+                key = column if column == "rank" else f"{column}_{row}" + ("" if title == main else f"_{title}")
                 cells[key] = values
     return cells
 
@@ -115,15 +115,15 @@ def _write_csv(path: str, cells: Mapping[str, np.ndarray]) -> None:
 
 
 def _cases(result: Mapping[str, Any], source: Source, columns: Columns, count: int) -> str:
-    """Returns Markdown lists of each row's worst and best images; of equal ones the earlier comes first."""
-    main = main_figures(result)
+    """Returns Markdown lists of each row's worst and best images; equal ones keep their order."""
+    main = main_title(result)
     lines = []
     for row, figures in columns.items():
         column, values = next(iter(figures[main].items()))
-        known = np.flatnonzero(~np.isnan(values))
+        with_truth = np.flatnonzero(~np.isnan(values))
         for title, order in (("Worst", 1), ("Best", -1)):
-            chosen = known[np.argsort(order * values[known], kind="stable")][:count]
-            lines += [f"## {row}: {title.lower()} of {len(known)} images ({main})", ""]
+            chosen = with_truth[np.argsort(order * values[with_truth], kind="stable")][:count]
+            lines += [f"## {row}: {title.lower()} of {len(with_truth)} images ({main})", ""]
             lines += [f"| {title} | {column} | class |", "|---|---|---|"]
             for index in chosen:
                 class_name = source.class_names[int(source.labels[index])]
@@ -133,7 +133,7 @@ def _cases(result: Mapping[str, Any], source: Source, columns: Columns, count: i
 
 
 def write_images(path: str, config: ConfigDict, models: Mapping[str, methods.Method], source: Source) -> None:
-    """Draws images of the split with each row's map, its box at the fixed threshold and the ground truth."""
+    """Draws images of the split with each row's map, box at the fixed threshold, and ground truth."""
     options = config.evaluation
     count = min(options.gallery_images, len(source))
     if not count:
@@ -147,13 +147,14 @@ def write_images(path: str, config: ConfigDict, models: Mapping[str, methods.Met
             outputs = methods.predict_with_labels(models[name], batch["image"], batch["label"])
             maps = outputs.get("activation_map")
             if maps is not None:
-                found = find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule)
-                rows.append((name, maps.numpy(), found.numpy()))
+                predicted = find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule)
+                rows.append((name, maps.numpy(), predicted.numpy()))
         for index, image in enumerate(batch["image"].numpy().astype(np.uint8)):
             truth = batch["boxes"][index].numpy()
-            panels.append(
-                [visualize.panel(image, maps[index], found[index], truth, caption=name) for name, maps, found in rows]
-            )
+            panels.append([
+                visualize.panel(image, maps[index], predicted[index], truth, caption=name)
+                for name, maps, predicted in rows
+            ])
     sheet = Image.fromarray(visualize.grid(panels, title=f"{options.split}: boxes at {options.threshold}"))
     with atomic_write.open_file(path) as file:
         sheet.save(file, "PNG")

@@ -1,8 +1,8 @@
-"""Metric conventions. A plug-in defines the class `Metric(settings, *, options...)`; see `Metric` for what it has.
+"""Metrics. A plug-in defines the class `Metric(settings, *, options...)`; see `Metric` for its interface.
 
-A convention is everything between an activation map and a figure: how the map is enlarged, cut at thresholds and boxed,
-what frame the truth is in, what overlap counts, and which threshold is reported. Figures of different conventions must
-not be compared.
+A metric fixes everything between an activation map and a figure: how the map is enlarged, how boxes are computed at
+thresholds, in which view the ground truth is given, which IoU counts as right, and which threshold is reported. Figures
+of different metrics must not be compared.
 """
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ornet_tf.metrics._bootstrap import Bootstrap
 
 
 class Settings(typing.NamedTuple):
-    """What all metrics of an evaluation share.
+    """Settings of all metrics of an evaluation.
 
     Attributes:
       image_size: S, side of the evaluation view in pixels.
-      threshold: the one that is fixed beforehand, on the activation map as the method predicts it.
-      iou_threshold: how much overlap makes a box right, where the convention leaves that open.
-      components: what finds components, one of `addons_components.BACKENDS`, where there is a choice.
+      threshold: the fixed threshold on the activation map.
+      iou_threshold: the IoU from which a box is right, for metrics that do not fix it themselves.
+      components: the implementation of connected components, one of `addons_components.BACKENDS`.
       bootstrap: how intervals are computed.
     """
 
@@ -35,48 +35,48 @@ class Settings(typing.NamedTuple):
 
 
 class Metric(typing.Protocol):
-    """Accumulates one row's results of images, batch by batch, under one convention.
+    """Accumulates the results of one row, batch by batch.
 
-    Maps are not kept: `measure` makes of each what the figures need, in the graph and on the device of the map.
+    Maps are not stored: `measure` reduces each to the values that the figures need, in the graph and on its device.
 
     Attributes:
-      titles: name of each set of figures that the metric reports -> what stands above its table.
-      needs_masks: whether it can be computed only where the data set has masks.
+      titles: name of each set of figures that the metric reports -> the heading of its table.
+      needs_masks: whether the data set must have masks.
     """
 
     titles: Mapping[str, str]
     needs_masks: bool
 
     def measure(self, activation_map: tf.Tensor, truth: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Computes in the graph what `update` takes; batch-major. It depends on options alone, never on updates.
+        """Computes the argument of `update` in the graph, batch-major. It must not depend on earlier updates.
 
         Args:
           activation_map: float32 [B, h, w, 1] in 0..1.
-          truth: "boxes" and "whole_boxes" float32 [B, M, 4], ymin xmin ymax xmax in fractions of the view, the first
-            clipped to it unless they lie outside of it, rows without area are padding; "mask", where there are masks,
-            uint8 [B, S, S], 1 for the object, 0 for background, 255 for what does not count.
+          truth: "boxes" and "whole_boxes" float32 [B, M, 4], ymin xmin ymax xmax in fractions of the view; rows without
+            area are padding. "boxes" are clipped to the view, except those outside of it. If there are masks, "mask"
+            uint8 [B, S, S]: 1 for the object, 0 for background, 255 for ignored pixels.
         """
 
     def update(self, measured: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> None:
-        """Adds what `measure` found in a batch; `truth` also has "label" int [B] and "logits" float [B, K]."""
+        """Adds the output of `measure` for a batch; `truth` also has "label" int [B] and "logits" float [B, K]."""
 
     def summary(self, chosen_on: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
-        """Returns the figures by the names of `titles`, ready for JSON, in percent.
+        """Returns name of `titles` -> figures, in percent and ready for JSON.
 
-        They have "images", the number of all images, and what `counted` reads: "images_with_boxes" with
-        "images_out_of_view", or "images_with_object".
+        The figures include "images", the number of all images, and the other counts that `describe_count` uses:
+        "images_with_boxes" and "images_out_of_view", or "images_with_object".
 
         Args:
-          chosen_on: the summary of the same row on another split, to report what its best thresholds give here.
+          chosen_on: the row's summary on another split; the figures at its best thresholds are added.
 
         Raises:
           RuntimeError: if there was no update.
         """
 
     def per_image(self) -> dict[str, dict[str, np.ndarray]]:
-        """Returns by the names of `titles` the columns of each image's results, each of them [N].
+        """Returns name of `titles` -> column -> the results of all images, [N].
 
-        The first one says how good the result is, higher is better, NaN where there is no truth.
+        The first column is the quality of the result: higher is better, NaN for images without ground truth.
 
         Raises:
           RuntimeError: if there was no update.
@@ -84,14 +84,14 @@ class Metric(typing.Protocol):
 
     @staticmethod
     def cells(figures: Mapping[str, Any], threshold_split: str) -> dict[str, str]:
-        """Returns the cells of a row's line in a table, by column, of one of the summary's sets of figures."""
+        """Returns column -> cell of a row's line in the table, for one set of figures of the summary."""
 
 
-def out_of_view(boxes: Any) -> Any:
-    """Returns which images have boxes, but none that can be seen.
+def is_out_of_view(boxes: Any) -> Any:
+    """Returns whether images have boxes, but none inside the evaluation view.
 
-    An image is not left out because the centre crop of the evaluation view leaves out its object: no box that is
-    predicted in the view can match, so that it counts as missed.
+    The centre crop of the evaluation view can cut off an object. Its image is still counted: no predicted box can
+    match, so it counts as missed.
 
     Args:
       boxes: float [B, M, 4], tensor or array, in fractions of the view; rows without area are padding.
@@ -100,12 +100,12 @@ def out_of_view(boxes: Any) -> Any:
       bool tensor [B].
     """
     is_real = tf.reduce_all(boxes[..., 2:] > boxes[..., :2], axis=-1)
-    is_seen = tf.reduce_all(tf.minimum(boxes[..., 2:], 1.0) > tf.maximum(boxes[..., :2], 0.0), axis=-1)
-    return tf.reduce_any(is_real, axis=-1) & ~tf.reduce_any(is_real & is_seen, axis=-1)
+    is_visible = tf.reduce_all(tf.minimum(boxes[..., 2:], 1.0) > tf.maximum(boxes[..., :2], 0.0), axis=-1)
+    return tf.reduce_any(is_real, axis=-1) & ~tf.reduce_any(is_real & is_visible, axis=-1)
 
 
 def describe_count(figures: Mapping[str, Any], split: str) -> str:
-    """Returns on how many images of a split figures were measured, for a table: all of them, and those with truth."""
+    """Describes, for a table, the number of a split's images and how many of them have ground truth."""
     images, notes = figures["images"], []
     boxed = figures.get("images_with_boxes", images)
     if boxed < images:
@@ -120,8 +120,8 @@ def describe_count(figures: Mapping[str, Any], split: str) -> str:
     return f"{images} {split} images" + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def number(value: float | None, interval: list[float] | None = None) -> str:
-    """Returns a figure with its interval, if it has one, for a table."""
+def format_figure(value: float | None, interval: list[float] | None = None) -> str:
+    """Formats a figure and its interval, if it has one, for a table; None becomes "-"."""
     if value is None:
         return "-"
     return f"{value:.1f}" if interval is None else f"{value:.1f} [{interval[0]:.1f}, {interval[1]:.1f}]"

@@ -1,7 +1,7 @@
-"""Failures by kind: what is wrong with a box that does not match the truth.
+"""Kinds of failures: how a wrong box differs from the ground truth.
 
-The kinds are this project's, from two shares: how much of the truth the box covers, and how much of the box lies on the
-truth. They exclude each other, and every wrong box has one.
+The kinds are this project's own. They depend on coverage, the share of the ground truth inside the box, and precision,
+the share of the box inside the ground truth. Every wrong box has exactly one kind.
 """
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from ornet_tf.maps.boxes import iou
 
-_HALF = 0.5  # of a share: from here on it counts as met
-_PART = 0.25  # a box inside the truth that covers less than this found a part only
+_HALF = 0.5
+_PART = 0.25  # with a coverage below it, a box has only found a part of the object
 
-# Name -> what it means, in the order of reports.
+# Name -> meaning, in the order of reports.
 KINDS = {
     "part": f"on the object, but covers less than {_PART:.0%} of it",
     "too small": f"on the object, but covers {_PART:.0%} to {_HALF:.0%} of it",
@@ -22,47 +22,48 @@ KINDS = {
 }
 
 
-def shares(predicted: np.ndarray, ground_truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how well boxes and the best of their truths cover each other.
+def coverage_and_precision(predicted: np.ndarray, ground_truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns coverage and precision of predicted boxes with their best ground truth.
+
+    The best ground truth is the one with the largest IoU, of equal ones the first.
 
     Args:
       predicted: float [B, 4], half-open edges ymin, xmin, ymax, xmax.
       ground_truth: float [B, M, 4] in the same frame; rows without area are padding.
 
     Returns:
-      Coverage, the share of the truth that is in the box, and precision, the share of the box that is in the truth:
-      float64 [B] in 0..1, NaN where there is no truth; precision is 0 for a box without area. The truth with the
-      largest overlap (IoU) counts, the first of equals.
+      Coverage, the share of the ground truth inside the box, and precision, the share of the box inside the ground
+      truth: float64 [B] in 0..1, NaN without ground truth. Precision is 0 for a box without area.
     """
     predicted, ground_truth = np.asarray(predicted, np.float64), np.asarray(ground_truth, np.float64)
     is_real = np.all(ground_truth[..., 2:] > ground_truth[..., :2], axis=-1)  # [B, M]
-    overlap = np.where(is_real, np.asarray(iou(predicted[:, np.newaxis], ground_truth)), -1.0)
-    best = np.take_along_axis(ground_truth, np.argmax(overlap, axis=1)[:, np.newaxis, np.newaxis], axis=1)[:, 0]
+    ious = np.where(is_real, np.asarray(iou(predicted[:, np.newaxis], ground_truth)), -1.0)
+    best = np.take_along_axis(ground_truth, np.argmax(ious, axis=1)[:, np.newaxis, np.newaxis], axis=1)[:, 0]
     low, high = np.maximum(predicted[:, :2], best[:, :2]), np.minimum(predicted[:, 2:], best[:, 2:])
-    both = np.concatenate([low, high], axis=1)
-    common, known = _area(both), is_real.any(axis=1)
-    coverage = np.divide(common, _area(best), out=np.zeros_like(common), where=_area(best) > 0)
-    precision = np.divide(common, _area(predicted), out=np.zeros_like(common), where=_area(predicted) > 0)
-    return np.where(known, coverage, np.nan), np.where(known, precision, np.nan)
+    intersection, has_truth = _area(np.concatenate([low, high], axis=1)), is_real.any(axis=1)
+    zeros = np.zeros_like(intersection)
+    coverage = np.divide(intersection, _area(best), out=zeros.copy(), where=_area(best) > 0)
+    precision = np.divide(intersection, _area(predicted), out=zeros.copy(), where=_area(predicted) > 0)
+    return np.where(has_truth, coverage, np.nan), np.where(has_truth, precision, np.nan)
 
 
-def count(right: np.ndarray, coverage: np.ndarray, precision: np.ndarray) -> dict[str, int]:
-    """Returns how many boxes are "right" and how many fail in each way; NaN, which has no truth, is left out.
+def count_failures(right: np.ndarray, coverage: np.ndarray, precision: np.ndarray) -> dict[str, int]:
+    """Returns "right" -> the number of right boxes, and kind of failure -> the number of wrong boxes of this kind.
 
     Args:
-      right: [N], 1 where the box counts as right, 0 or NaN.
-      coverage: [N], see `shares`.
-      precision: [N].
+      right: [N], 1 for a right box, 0 for a wrong one, NaN for images without ground truth, which are not counted.
+      coverage: [N], see `coverage_and_precision`.
+      precision: [N], see `coverage_and_precision`.
     """
-    known = ~np.isnan(right)
-    right, covers, lies = right[known] == 1, coverage[known], precision[known]
-    on_it, of_it = lies >= _HALF, covers >= _HALF
+    has_truth = ~np.isnan(right)
+    right, coverage, precision = right[has_truth] == 1, coverage[has_truth], precision[has_truth]
+    is_precise, is_covering = precision >= _HALF, coverage >= _HALF
     is_kind = {
-        "part": on_it & (covers < _PART),
-        "too small": on_it & (covers >= _PART) & ~of_it,
-        "too large": of_it & ~on_it,
-        "inexact": on_it & of_it,
-        "wrong place": ~on_it & ~of_it,
+        "part": is_precise & (coverage < _PART),
+        "too small": is_precise & (coverage >= _PART) & ~is_covering,
+        "too large": is_covering & ~is_precise,
+        "inexact": is_precise & is_covering,
+        "wrong place": ~is_precise & ~is_covering,
     }
     return {"right": int(right.sum()), **{kind: int((is_kind[kind] & ~right).sum()) for kind in KINDS}}
 

@@ -1,4 +1,4 @@
-"""What the metrics with one box for each threshold share: CorLoc, LocErr and ClsErr with their intervals."""
+"""CorLoc, LocErr and ClsErr with intervals, for metrics with one box at each threshold."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ornet_tf.metrics import Settings, _failure_kinds, number, out_of_view
+from ornet_tf.metrics import Settings, _failure_kinds, format_figure, is_out_of_view
 from ornet_tf.metrics._localization_metrics import LocalizationMetrics
 
 
 class Accumulator:
-    """`LocalizationMetrics` with intervals, and with the box of each image at the fixed threshold."""
+    """Adds intervals, and each image's box at the fixed threshold, to `LocalizationMetrics`."""
 
     def __init__(self, settings: Settings, **options: Any):
         """Takes the options of `LocalizationMetrics`."""
@@ -21,32 +21,38 @@ class Accumulator:
         self._bootstrap = settings.bootstrap
         self._fixed = int(np.argmin(np.abs(np.asarray(options["thresholds"]) - settings.threshold)))
         self._boxes = []
-        self._shares = []
+        self._coverage_and_precision = []
         self._out_of_view = 0
 
     def update(self, boxes: np.ndarray, ground_truth: np.ndarray, truth: Mapping[str, np.ndarray]) -> None:
-        """Adds boxes [B, T, 4] of a batch."""
-        self._out_of_view += int(np.sum(out_of_view(truth["boxes"])))
+        """Adds a batch.
+
+        Args:
+          boxes: float [B, T, 4], the predicted box at each threshold.
+          ground_truth: float [B, M, 4], the boxes to compare with.
+          truth: as in `Metric.update`.
+        """
+        self._out_of_view += int(np.sum(is_out_of_view(truth["boxes"])))
         self._metrics.update(boxes, ground_truth, truth["logits"], truth["label"])
-        self._boxes.append(boxes[:, self._fixed])
-        self._shares.append(_failure_kinds.shares(boxes[:, self._fixed], ground_truth))
+        fixed = boxes[:, self._fixed]
+        self._boxes.append(fixed)
+        self._coverage_and_precision.append(_failure_kinds.coverage_and_precision(fixed, ground_truth))
 
     def summary(self, chosen_on: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Returns the figures of `LocalizationMetrics.summary` and, where there is truth, more.
+        """Returns the figures of `LocalizationMetrics.summary`, with intervals.
 
-        `..._interval` are the ends of intervals. That of a best threshold chooses it anew in each sample. With
-        `chosen_on`: `threshold_chosen` and what it gives.
+        `..._interval` are the ends of a figure's interval. For a figure at the best threshold, each sample chooses its
+        own best threshold. `chosen_on` adds `threshold_chosen` and the figure at that threshold.
         """
         figures = {**self._metrics.summary(), "images_out_of_view": self._out_of_view}
-        found = self._metrics.found()
-        known = ~np.isnan(found.ious[:, 0])
-        sums = self._bootstrap.sums(
-            np.column_stack([found.top1, found.right[:, self._fixed] & found.top1, known, found.right])
-        )
+        results = self._metrics.results()
+        has_truth = ~np.isnan(results.ious[:, 0])
+        both_right = results.right[:, self._fixed] & results.top1
+        sums = self._bootstrap.sums(np.column_stack([results.top1, both_right, has_truth, results.right]))
         best = figures["best_threshold_on_evaluated_data"]
         if sums is not None:
             interval, counted = self._bootstrap.interval, np.maximum(sums[:, 2], 1)
-            figures["clserr_top1_interval"] = interval(100 - 100 * sums[:, 0] / len(known))
+            figures["clserr_top1_interval"] = interval(100 - 100 * sums[:, 0] / len(has_truth))
             if best is not None:
                 corloc = 100 * sums[:, 3:] / counted[:, np.newaxis]
                 figures["locerr_top1_interval"] = interval(100 - 100 * sums[:, 1] / counted)
@@ -63,32 +69,33 @@ class Accumulator:
         return figures
 
     def per_image(self) -> dict[str, np.ndarray]:
-        """Returns the columns of each image, of its box at the fixed threshold.
+        """Returns the columns of all images, for the box at the fixed threshold.
 
-        They are "iou", "right" (1, 0, NaN), "coverage" and "precision" (see `failures.shares`), "rank" and the sides of
-        the box in fractions of the view.
+        They are "iou", "right" (1, 0, NaN), "coverage" and "precision" (see `_failure_kinds.coverage_and_precision`),
+        "rank" and the edges of the box in fractions of the view.
         """
-        found = self._metrics.found()
-        iou = found.ious[:, self._fixed]
-        right = np.where(np.isnan(iou), np.nan, found.right[:, self._fixed])
-        sides = dict(zip(("ymin", "xmin", "ymax", "xmax"), np.concatenate(self._boxes).T))
-        coverage, precision = np.concatenate(self._shares, axis=1)
-        return {
-            "iou": iou, "right": right, "coverage": coverage, "precision": precision, "rank": found.ranks, **sides
-        }
+        results = self._metrics.results()
+        iou = results.ious[:, self._fixed]
+        right = np.where(np.isnan(iou), np.nan, results.right[:, self._fixed])
+        edges = dict(zip(("ymin", "xmin", "ymax", "xmax"), np.concatenate(self._boxes).T))
+        coverage, precision = np.concatenate(self._coverage_and_precision, axis=1)
+        quality = {"iou": iou, "right": right, "coverage": coverage, "precision": precision}
+        return {**quality, "rank": results.ranks, **edges}
 
 
-def cells(s: Mapping[str, Any], threshold_split: str) -> dict[str, str]:
-    """Returns the cells of a line of the table."""
-    line = {f"CorLoc at {s['threshold']:g}": number(s["corloc"], s.get("corloc_interval"))}
+def cells(figures: Mapping[str, Any], threshold_split: str) -> dict[str, str]:
+    """Returns column -> cell of a line of the table; see `Metric.cells`."""
+
+    def cell(key):
+        return format_figure(figures[key], figures.get(f"{key}_interval"))
+
+    line = {f"CorLoc at {figures['threshold']:g}": cell("corloc")}
     if threshold_split:
-        at_chosen = number(s["corloc_at_chosen_threshold"], s.get("corloc_at_chosen_threshold_interval"))
-        line[f"at the threshold chosen on {threshold_split}"] = f"{at_chosen} ({s['threshold_chosen']})"
-    best = number(s["corloc_best_on_evaluated_data"], s.get("corloc_best_on_evaluated_data_interval"))
-    line["best (threshold chosen on these images)"] = f"{best} ({s['best_threshold_on_evaluated_data']})"
-    line["spread {:g}-{:g}".format(*s["corloc_spread_range"])] = number(s["corloc_spread"])
-    line["LocErr top-1"] = number(s["locerr_top1"], s.get("locerr_top1_interval"))
-    line["LocErr top-5"] = number(s["locerr_top5"])
-    line["ClsErr top-1"] = number(s["clserr_top1"], s.get("clserr_top1_interval"))
-    line["ClsErr top-5"] = number(s["clserr_top5"])
+        chosen = f"{cell('corloc_at_chosen_threshold')} ({figures['threshold_chosen']})"
+        line[f"at the threshold chosen on {threshold_split}"] = chosen
+    best = f"{cell('corloc_best_on_evaluated_data')} ({figures['best_threshold_on_evaluated_data']})"
+    line["best (threshold chosen on these images)"] = best
+    line["spread {:g}-{:g}".format(*figures["corloc_spread_range"])] = cell("corloc_spread")
+    line["LocErr top-1"], line["LocErr top-5"] = cell("locerr_top1"), cell("locerr_top5")
+    line["ClsErr top-1"], line["ClsErr top-5"] = cell("clserr_top1"), cell("clserr_top5")
     return line

@@ -1,12 +1,11 @@
-"""How well boxes and classes match the truth: CorLoc, LocErr and ClsErr, all in percent.
+"""CorLoc, LocErr and ClsErr in percent.
 
 CorLoc (higher is better): the box is right. ClsErr top-k (lower is better): the label is not among the k highest
 logits. LocErr top-k (lower is better): the box is wrong or the label is not among the k highest logits.
 
-Conventions, which differ between papers. A box is right if its intersection over union with the best of the image's
-ground-truth boxes is at least `iou_threshold`; with `more_than`, if it is more than that, as in the ORNet authors'
-code. Edges are half-open. Of equal logits, that of the lower class counts as higher, as in tf.math.top_k. Top-5 of
-fewer than five classes means all of them.
+Papers differ in these conventions. Here a box is right if its IoU with the best of the image's ground-truth boxes is at
+least `iou_threshold`, or above it with `more_than`, as in the ORNet authors' code. Edges are half-open. Of equal logits
+the one of the lower class counts as higher, as in tf.math.top_k. With fewer than five classes, top-5 means all classes.
 """
 from __future__ import annotations
 
@@ -18,9 +17,9 @@ import numpy as np
 from ornet_tf.errors import NotFiniteError
 from ornet_tf.maps.boxes import iou
 
-THRESHOLDS = tuple(i / 20 for i in range(1, 20))  # 0.05, 0.1 ... 0.95; a sum of steps would drift from these.
+THRESHOLDS = tuple(i / 20 for i in range(1, 20))  # 0.05, 0.1 ... 0.95; adding up steps would add up rounding errors
 _SAME_THRESHOLD = 1e-6
-_SAME_OVERLAP = 1e-6
+_SAME_IOU = 1e-6
 _NEED_BOXES = (
     "corloc",
     "locerr_top1",
@@ -34,13 +33,13 @@ _NEED_BOXES = (
 )
 
 
-class Found(typing.NamedTuple):
+class LocalizationResults(typing.NamedTuple):
     """The results of all N images.
 
     Attributes:
-      ious: float64 [N, T], the overlap with the best ground truth, NaN where there is none.
-      right: bool [N, T], whether that is enough.
-      ranks: int64 [N], how many classes come before the label (0: the classifier is right).
+      ious: float64 [N, T], the IoU with the best ground truth, NaN without ground truth.
+      right: bool [N, T], whether the IoU is large enough.
+      ranks: int64 [N], how many classes rank before the label (0: the classifier is right).
       top1, top5: bool [N], whether the label is among the highest logits.
     """
 
@@ -55,11 +54,11 @@ class LocalizationMetrics:
     """Accumulates the results of images, batch by batch.
 
     Args:
-      thresholds: T thresholds on the map, ascending, for which boxes will come.
-      threshold: the one fixed beforehand; one of `thresholds`.
-      iou_threshold: how much overlap makes a box right, 0..1 without 0.
-      more_than: whether an overlap of exactly `iou_threshold` is too little.
-      spread_range: the first and the last threshold for `corloc_spread`, largest minus smallest CorLoc.
+      thresholds: the T thresholds on the map that boxes are given for, ascending.
+      threshold: the fixed threshold, one of `thresholds`.
+      iou_threshold: the IoU from which a box is right, above 0 and at most 1.
+      more_than: whether an IoU of exactly `iou_threshold` is too small.
+      spread_range: the first and last threshold of `corloc_spread`, the largest minus the smallest CorLoc.
 
     Raises:
       ValueError: if `thresholds` is empty or does not ascend, or another argument is out of its range.
@@ -80,19 +79,15 @@ class LocalizationMetrics:
         distance = np.abs(self._thresholds - threshold)
         self._fixed = int(np.argmin(distance))
         if not distance[self._fixed] <= _SAME_THRESHOLD:
-            known = ", ".join(f"{t:g}" for t in self._thresholds)
-            raise ValueError(f"threshold must be one of {known}; got {threshold}.")
+            choices = ", ".join(f"{t:g}" for t in self._thresholds)
+            raise ValueError(f"threshold must be one of {choices}; got {threshold}.")
         if not 0 < iou_threshold <= 1:
             raise ValueError(f"iou_threshold must lie above 0 and at most at 1, got {iou_threshold}.")
         self._iou_threshold = float(iou_threshold)
         self._more_than = more_than
         low, high = self._spread_range = tuple(float(edge) for edge in spread_range)
-        near = _SAME_THRESHOLD
-        self._in_range = (self._thresholds >= low - near) & (self._thresholds <= high + near)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forgets all images."""
+        above_low, below_high = self._thresholds >= low - _SAME_THRESHOLD, self._thresholds <= high + _SAME_THRESHOLD
+        self._in_range = above_low & below_high
         self._classes = None
         self._ious = []
         self._ranks = []
@@ -101,66 +96,53 @@ class LocalizationMetrics:
         """Adds a batch; arguments may be tensors or arrays.
 
         Args:
-          boxes: float [B, T, 4], one predicted box for each threshold.
-          ground_truth: float [B, M, 4] in the same frame; rows without area are padding. An image with no other row
-            counts for classification only.
+          boxes: float [B, T, 4], the predicted box at each threshold.
+          ground_truth: float [B, M, 4] in the same coordinates; rows without area are padding. An image whose rows are
+            all padding counts for classification only.
           logits: float [B, K] of the classifier.
           labels: integer [B], 0..K-1.
 
         Raises:
           NotFiniteError: if boxes or logits are NaN or infinite.
-          ValueError: if a shape or a label is not as above.
+          ValueError: for another shape, or a label out of range.
           TypeError: if labels are not integers.
         """
         labels = np.asarray(labels)
         if not np.issubdtype(labels.dtype, np.integer):
             raise TypeError(f"labels must be integers, got {labels.dtype}.")
-        labels = _shaped("labels", labels, [None])
+        labels = _check_shape("labels", labels, [None])
         count = len(labels)
-        boxes = _finite("boxes", boxes, [count, len(self._thresholds), 4])
-        ground_truth = _finite("ground_truth", ground_truth, [count, None, 4])
-        logits = _finite("logits", logits, [count, self._classes])
+        boxes = _check_finite("boxes", boxes, [count, len(self._thresholds), 4])
+        ground_truth = _check_finite("ground_truth", ground_truth, [count, None, 4])
+        logits = _check_finite("logits", logits, [count, self._classes])
         if count and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
             raise ValueError(f"labels must lie in 0..{logits.shape[1] - 1}, got {labels.min()}..{labels.max()}.")
         self._classes = logits.shape[1]
         self._ious.append(_best_ious(boxes, ground_truth))
         self._ranks.append(_ranks(logits, labels))
 
-    def per_image(self) -> dict:
-        """Returns the results of each image, in the order of the updates.
-
-        Returns:
-          `iou`: float64 [N] of the box at the fixed threshold with the best ground truth, NaN where there is none;
-          `rank`: int64 [N], how many classes come before the label (0: the classifier is right).
-
-        Raises:
-          RuntimeError: if there was no update since the start or the last reset.
-        """
-        found = self.found()
-        return {"iou": found.ious[:, self._fixed], "rank": found.ranks}
-
     def summary(self) -> dict:
         """Returns all figures as plain numbers and lists, ready for JSON; CorLoc and errors in percent.
 
-        Keys that end in `on_evaluated_data` belong to the threshold with the best CorLoc on these very images, the
-        lowest of equals: no fair estimate, but what the ORNet authors report. Figures that need boxes are None if no
-        image has any.
+        Keys that end in `on_evaluated_data` are for the threshold with the best CorLoc on these images, of equal ones
+        the lowest. Such figures are optimistic, but the ORNet authors report them. Figures that need boxes are None if
+        no image has any.
 
         Raises:
-          RuntimeError: if there was no update since the start or the last reset.
+          RuntimeError: if there was no update.
         """
-        found = self.found()
-        known = {"top1": found.top1, "top5": found.top5}
-        with_boxes = ~np.isnan(found.ious[:, 0])
-        right = found.right[with_boxes]  # [N, T]
+        results = self.results()
+        is_in_top = {"top1": results.top1, "top5": results.top5}
+        has_boxes = ~np.isnan(results.ious[:, 0])
+        right = results.right[has_boxes]  # [N, T]
         figures = {
-            "images": len(found.ranks),
+            "images": len(results.ranks),
             "images_with_boxes": len(right),
             "iou_threshold": self._iou_threshold,
             "threshold": float(self._thresholds[self._fixed]),
             "thresholds": self._thresholds.tolist(),
             "corloc_spread_range": list(self._spread_range),
-            **{f"clserr_{name}": _percent(~is_known) for name, is_known in known.items()},
+            **{f"clserr_{name}": _percent(~is_right) for name, is_right in is_in_top.items()},
             **dict.fromkeys(_NEED_BOXES),
         }
         if not len(right):
@@ -169,60 +151,60 @@ class LocalizationMetrics:
         best = int(np.argmax(corloc))
         for suffix, index in (("", self._fixed), ("_best_on_evaluated_data", best)):
             figures[f"corloc{suffix}"] = float(corloc[index])
-            for name, is_known in known.items():
-                figures[f"locerr_{name}{suffix}"] = _percent(~(right[:, index] & is_known[with_boxes]))
+            for name, is_right in is_in_top.items():
+                figures[f"locerr_{name}{suffix}"] = _percent(~(right[:, index] & is_right[has_boxes]))
         figures["best_threshold_on_evaluated_data"] = float(self._thresholds[best])
         figures["corloc_by_threshold"] = corloc.tolist()
         if self._in_range.any():
             figures["corloc_spread"] = float(np.ptp(corloc[self._in_range]))
         return figures
 
-    def found(self) -> Found:
+    def results(self) -> LocalizationResults:
         """Returns the results of all images, in the order of the updates.
 
         Raises:
-          RuntimeError: if there was no update since the start or the last reset.
+          RuntimeError: if there was no update.
         """
         if not self._ranks or not sum(len(ranks) for ranks in self._ranks):
             raise RuntimeError("No image has been measured yet; call update first.")
         ious, ranks = np.concatenate(self._ious), np.concatenate(self._ranks)
-        # Boxes come in float32: an overlap of exactly as much as asked for can look like a little more.
-        least = self._iou_threshold + (_SAME_OVERLAP if self._more_than else 0.0)
-        right = ious >= least  # False where there is no truth
-        return Found(ious, right, ranks, ranks < 1, ranks < min(5, self._classes))
+        # Boxes are float32, so an IoU of exactly the threshold can be computed as slightly more.
+        least = self._iou_threshold + (_SAME_IOU if self._more_than else 0.0)
+        right = ious >= least  # False without ground truth
+        return LocalizationResults(ious, right, ranks, ranks < 1, ranks < min(5, self._classes))
 
 
-def _shaped(name: str, value, shape: list) -> np.ndarray:
-    """Returns `value` as an array after checking its shape; None stands for any length."""
+def _check_shape(name: str, value, shape: list) -> np.ndarray:
+    """Converts a value to an array and checks its shape, in which None allows any length."""
     value = np.asarray(value)
-    if value.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, value.shape)):
-        wanted = ", ".join("any" if want is None else str(want) for want in shape)
-        raise ValueError(f"{name} must have the shape [{wanted}], got {list(value.shape)}.")
+    if value.ndim != len(shape) or any(size not in (None, actual) for size, actual in zip(shape, value.shape)):
+        expected = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} must have the shape [{expected}], got {list(value.shape)}.")
     return value
 
 
-def _finite(name: str, value, shape: list) -> np.ndarray:
-    """Returns `value` as a float64 array after checking its shape and for NaN and infinity."""
-    value = _shaped(name, value, shape).astype(np.float64)
+def _check_finite(name: str, value, shape: list) -> np.ndarray:
+    """Converts a value to a float64 array and checks that it has a shape and only finite numbers."""
+    value = _check_shape(name, value, shape).astype(np.float64)
     if not np.all(np.isfinite(value)):
-        raise NotFiniteError(f"{name} must be finite, got NaN or infinity: the model's numbers run away.")
+        raise NotFiniteError(f"{name} must be finite, got NaN or infinity: the model has diverged.")
     return value
 
 
 def _best_ious(boxes: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
-    """Returns the overlap with the best ground truth, float64 [B, T]; NaN where an image has none."""
-    real = np.all(ground_truth[..., 2:] > ground_truth[..., :2], axis=-1)  # [B, M]
-    overlaps = np.asarray(iou(boxes[:, :, np.newaxis], ground_truth[:, np.newaxis]))  # [B, T, M]
-    best = np.max(np.where(real[:, np.newaxis], overlaps, 0.0), axis=-1, initial=0.0)
-    return np.where(real.any(axis=-1)[:, np.newaxis], best, np.nan)
+    """Returns the IoU with the best ground truth, float64 [B, T]; NaN for images without ground truth."""
+    is_real = np.all(ground_truth[..., 2:] > ground_truth[..., :2], axis=-1)  # [B, M]
+    ious = np.asarray(iou(boxes[:, :, np.newaxis], ground_truth[:, np.newaxis]))  # [B, T, M]
+    best = np.max(np.where(is_real[:, np.newaxis], ious, 0.0), axis=-1, initial=0.0)
+    return np.where(is_real.any(axis=-1)[:, np.newaxis], best, np.nan)
 
 
 def _ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns how many classes come before the label, int64 [B]."""
+    """Returns how many classes rank before the label, int64 [B]."""
     own = np.take_along_axis(logits, labels[:, np.newaxis].astype(np.int64), axis=1)
     earlier = np.arange(logits.shape[1]) < labels[:, np.newaxis]
     return np.sum((logits > own) | ((logits == own) & earlier), axis=1)
 
 
-def _percent(wrong: np.ndarray) -> float:
-    return float(100.0 * np.mean(wrong))
+def _percent(is_wrong: np.ndarray) -> float:
+    return float(100.0 * np.mean(is_wrong))

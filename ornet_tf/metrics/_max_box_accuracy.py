@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from ornet_tf.errors import MissingPackageError, UserError
 from ornet_tf.maps import score_maps
-from ornet_tf.metrics import Settings, number, out_of_view
+from ornet_tf.metrics import Settings, format_figure, is_out_of_view
 
 _MOST_OFF = 5e-5  # pixels that float32 can move an edge by; the next true fraction is further from a whole number
 
@@ -75,7 +75,7 @@ class MaxBoxAccuracy:
     def update(self, measured, truth):
         """Adds a batch."""
         boxes = np.asarray(truth["boxes"])
-        pixels, is_unseen = whole_pixels(boxes, self._size), out_of_view(boxes).numpy()
+        pixels, is_unseen = whole_pixels(boxes, self._size), is_out_of_view(boxes).numpy()
         # Two different fractions of pixel counts stay different in float32. So an overlap is as large as asked for in
         # float32 exactly where it is in float64.
         ious = np.full([len(pixels), len(self._cuts)], np.nan, np.float32)
@@ -158,9 +158,9 @@ class MaxBoxAccuracy:
     @staticmethod
     def cells(s, threshold_split):
         """Returns the cells of a line of the table."""
-        line = {"best (thresholds chosen on these images)": number(s["maxboxacc"], s.get("maxboxacc_interval"))}
+        line = {"best (thresholds chosen on these images)": format_figure(s["maxboxacc"], s.get("maxboxacc_interval"))}
         if threshold_split:
-            line[f"at the thresholds chosen on {threshold_split}"] = number(
+            line[f"at the thresholds chosen on {threshold_split}"] = format_figure(
                 s["maxboxacc_at_chosen_thresholds"], s.get("maxboxacc_at_chosen_thresholds_interval")
             )
         for percent in s["iou_thresholds"]:

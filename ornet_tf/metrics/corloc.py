@@ -1,7 +1,7 @@
-"""This project's convention: boxes with half-open edges in the evaluation view, for both rules of `boxes.RULES`.
+"""This project's metric: boxes with half-open edges in the evaluation view, for both rules of `boxes.RULES`.
 
-The map is cut as it is predicted, at its own resolution: > threshold. A box ends at the far edge of its last pixel, the
-truth is clipped to the view, and an overlap of exactly `iou_threshold` is enough.
+A pixel is on if the map, at its own resolution, is above the threshold. Boxes end at the far edge of their last pixels,
+the ground truth is clipped to the view, and an IoU of exactly `iou_threshold` is enough.
 """
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Metric:
     needs_masks = False
 
     def __init__(self, settings: Settings):
-        """Takes `settings.threshold`, `iou_threshold`, `components` and `bootstrap`."""
+        """Uses `threshold`, `iou_threshold`, `components` and `bootstrap` of the settings."""
         self._thresholds = sorted({*THRESHOLDS, settings.threshold})
         self._components = settings.components
         self._rules = {rule: _localization.Accumulator(settings, thresholds=self._thresholds) for rule in boxes.RULES}
 
     def measure(self, activation_map, truth):
-        """Returns the boxes of each rule, [B, T, 4]."""
+        """Returns rule -> boxes [B, T, 4]."""
         thresholds = tf.constant(self._thresholds, tf.float32)
         return {
             rule: boxes.find_boxes(activation_map, thresholds, rule=rule, backend=self._components)

@@ -1,9 +1,8 @@
-"""PxAP, the pixel average precision of wsolevaluation: how well score maps tell the pixels of the object.
+"""PxAP, the pixel average precision of wsolevaluation: how well score maps separate object and background pixels.
 
-Scores are those of `score_maps`. All pixels of all images are counted together, in bins that begin at each threshold
-of a grid from 0 to below 1; a score of exactly 1 has a bin of its own. Precision and recall are those of the pixels in
-the highest bins; PxAP is the sum of precision times gain in recall, from the highest bin to the lowest. Pixels that are
-to be ignored are not counted. There is no threshold to choose.
+Scores are those of `score_maps`. The pixels of all images are counted together, in bins that begin at the thresholds of
+a grid from 0 to below 1; a score of exactly 1 has its own bin. PxAP is the sum of precision times the increase in
+recall, from the highest bin to the lowest. Ignored pixels are not counted. No threshold is chosen.
 """
 from __future__ import annotations
 
@@ -12,42 +11,42 @@ import tensorflow as tf
 
 from ornet_tf.errors import UserError
 from ornet_tf.maps import score_maps
-from ornet_tf.metrics import Settings, number
+from ornet_tf.metrics import Settings, format_figure
 
 IGNORED = 255
 
 
 class Metric:
-    """PxAP, in percent; needs masks. For each image 8 bytes are kept for each bin, 8 kB by default."""
+    """PxAP, in percent; needs masks. It keeps 8 bytes per image and bin, by default 8 kB per image."""
 
     titles = {"pxap": "PxAP of wsolevaluation: average precision of pixels"}
     needs_masks = True
 
     def __init__(self, settings: Settings, *, interval: float = 0.001):
-        """Takes `settings.image_size` and `bootstrap`.
+        """Uses `image_size` and `bootstrap` of the settings.
 
         Args:
-          settings: of the evaluation.
-          interval: between two thresholds; the original has 0.001, on its command line 0.01.
+          settings: the settings of the evaluation.
+          interval: distance between two thresholds; the original has 0.001, on its command line 0.01.
 
         Raises:
           UserError: if `interval` is not from 0.0005 to below 1.
         """
         if not 0.0005 <= interval < 1:
-            raise UserError(f"interval must lie between 0.0005 and 1, got {interval!r}; the original has 0.001.")
+            raise UserError(f"interval: expected at least 0.0005 and below 1, got {interval!r}; try 0.001.")
         self._size, self._bootstrap = settings.image_size, settings.bootstrap
         self._edges = np.append(np.arange(0, 1, interval), 1.0)
         self._counts = []
 
     def measure(self, activation_map, truth):
-        """Returns "counts" int32 [B, 2, bins]: how many pixels of background and object have scores in each bin."""
+        """Returns "counts" int32 [B, 2, bins]: the number of background and object pixels in each bin."""
         scores = score_maps.score_maps(activation_map, self._size)
         mask = tf.cast(truth["mask"], tf.int32)
         bins, batch = len(self._edges), tf.shape(scores)[0]
-        place = tf.reshape(tf.searchsorted(self._edges, tf.reshape(scores, [-1]), side="right") - 1, tf.shape(scores))
+        index = tf.reshape(tf.searchsorted(self._edges, tf.reshape(scores, [-1]), side="right") - 1, tf.shape(scores))
         image = tf.range(batch)[:, tf.newaxis, tf.newaxis]
-        segment = (image * 2 + mask) * bins + place
-        segment = tf.where(tf.equal(mask, IGNORED), -1, segment)  # a negative one is left out
+        segment = (image * 2 + mask) * bins + index
+        segment = tf.where(tf.equal(mask, IGNORED), -1, segment)  # negative segments are dropped
         ones = tf.ones_like(segment)
         return {"counts": tf.reshape(tf.math.unsorted_segment_sum(ones, segment, batch * 2 * bins), [-1, 2, bins])}
 
@@ -56,7 +55,7 @@ class Metric:
         self._counts.append(measured["counts"])
 
     def summary(self, chosen_on=None):
-        """Returns `pxap`, and the share of pixels that are object: what a constant map has; None without object."""
+        """Returns `pxap`, or None without object pixels, and `object_share`, which is the PxAP of a constant map."""
         del chosen_on
         counts = self._collected()
         pooled = counts.sum(axis=0, dtype=np.float64)
@@ -75,14 +74,15 @@ class Metric:
         return {"pxap": figures}
 
     def per_image(self):
-        """Returns "precision", the average precision of each image's own pixels; NaN without object."""
+        """Returns "precision", the average precision of each image's pixels; NaN without object pixels."""
         return {"pxap": {"precision": average_precision(self._collected().astype(np.float64))}}
 
     @staticmethod
-    def cells(s, threshold_split):
+    def cells(figures, threshold_split):
         """Returns the cells of a line of the table."""
         del threshold_split
-        return {"PxAP": number(s["pxap"], s.get("pxap_interval")), "of a constant map": number(s["object_share"])}
+        pxap = format_figure(figures["pxap"], figures.get("pxap_interval"))
+        return {"PxAP": pxap, "of a constant map": format_figure(figures["object_share"])}
 
     def _collected(self) -> np.ndarray:
         if not sum(len(counts) for counts in self._counts):
@@ -91,9 +91,16 @@ class Metric:
 
 
 def average_precision(counts: np.ndarray) -> np.ndarray:
-    """Returns the average precision, 0..1, of float64 [..., 2, bins] pixels in ascending bins; NaN without object."""
-    false, true = np.moveaxis(np.cumsum(counts[..., ::-1], axis=-1), -2, 0)
+    """Returns the average precision of pixel counts in ascending bins.
+
+    Args:
+      counts: float64 [..., 2, bins], background and object pixels.
+
+    Returns:
+      float64 [...] in 0..1; NaN without object pixels.
+    """
+    negatives, positives = np.moveaxis(np.cumsum(counts[..., ::-1], axis=-1), -2, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        recall = true / true[..., -1:]
-        precision = np.where(true + false > 0, true / (true + false), 0.0)
+        recall = positives / positives[..., -1:]
+        precision = np.where(positives + negatives > 0, positives / (positives + negatives), 0.0)
     return np.sum(precision * np.diff(recall, axis=-1, prepend=0.0), axis=-1)

@@ -46,7 +46,7 @@ class Run(typing.NamedTuple):
     @property
     def title(self) -> str:
         """The name of the figures that are looked at: those of the box rule, or of the first metric."""
-        return report.main_figures(self.result)
+        return report.main_title(self.result)
 
     def summary(self) -> Mapping[str, Any]:
         """Returns the figures of the row."""
@@ -102,7 +102,7 @@ class Outcome(typing.NamedTuple):
             columns = run.per_image()
             if "coverage" not in columns:
                 return {}
-            counts = _failure_kinds.count(columns["right"], columns["coverage"], columns["precision"])
+            counts = _failure_kinds.count_failures(columns["right"], columns["coverage"], columns["precision"])
             total = {kind: total.get(kind, 0) + count for kind, count in counts.items()}
         images = sum(total.values())
         return {kind: 100.0 * count / images for kind, count in total.items()} if images else {}

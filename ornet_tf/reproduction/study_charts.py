@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ornet_tf.metrics import number
+from ornet_tf.metrics import format_figure
 from ornet_tf.metrics._bootstrap import Bootstrap
 from ornet_tf.reproduction.outcomes import BINS, Outcome
 
@@ -164,7 +164,8 @@ def figures_table(outcomes: Sequence[Outcome]) -> Table:
             values[key] = mean
             if ends:
                 values[f"{key}_low"], values[f"{key}_high"] = ends
-            cells.append(f"{mean:.1f} ± {(ends[1] - ends[0]) / 2:.1f}" if several and ends else number(mean, ends))
+            with_deviation = several and ends
+            cells.append(f"{mean:.1f} ± {(ends[1] - ends[0]) / 2:.1f}" if with_deviation else format_figure(mean, ends))
         lines.append(cells)
         numbers.append(values)
     what = "mean ± standard deviation of the seeds" if several else "in square brackets 95 % bootstrap intervals"
@@ -198,7 +199,7 @@ def differences_table(outcomes: Sequence[Outcome], reference: Outcome) -> Table 
             values[f"seed_{seed}"] = means[-1]
             if ends:
                 values[f"seed_{seed}_low"], values[f"seed_{seed}_high"] = ends
-            cells.append(number(means[-1], ends))
+            cells.append(format_figure(means[-1], ends))
         values["mean"] = float(np.mean(means))
         spread = f" ± {np.std(means, ddof=1):.1f}" if len(means) > 1 else ""
         lines.append([*cells, f"{values['mean']:.1f}{spread}"])

@@ -1,4 +1,4 @@
-"""What an evaluation is measured on, with a real run on a folder of files."""
+"""The checks of the evaluated splits, with a real run on a folder of files."""
 import csv
 import os
 import shutil
@@ -18,7 +18,7 @@ from tests.evaluation import tiny_folder
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The experiment, and the folder of images and run."""
+    """Returns the experiment, and the folder with its images and its run."""
     folder = tmp_path_factory.mktemp("held_out")
     config = tiny_folder.write(folder / "images")
     train(config, str(folder / "run"))
@@ -27,7 +27,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(name="copy")
 def _copy(trained, tmp_path):
-    """A copy of images and run in another place, which has other paths and times of change."""
+    """Returns the experiment with a copy of images and run, which has other paths and modification times."""
     config = trained[0].copy_and_resolve_references()
     for name in ("images", "run"):
         shutil.copytree(trained[1] / name, tmp_path / name, copy_function=shutil.copy)
@@ -35,8 +35,8 @@ def _copy(trained, tmp_path):
     return config, tmp_path
 
 
-def boxes_of(config, folder):
-    """The lines of the table, and the numbers of those of test images."""
+def box_lines(config, folder):
+    """Returns the lines of boxes.csv, and the indices of those of test images."""
     lines = (folder / "images" / "boxes.csv").read_text().splitlines()
     names = {*image_folder.load("test", **config.dataset.options.to_dict()).names}
     return lines, [i for i, line in enumerate(lines) if line.split(",")[0] in names]
@@ -46,9 +46,9 @@ def write_boxes(folder, lines):
     (folder / "images" / "boxes.csv").write_text("\n".join(lines) + "\n")
 
 
-def test_boxes_of_larger_originals_are_refused_before_anything_is_measured(copy):
+def test_boxes_of_larger_originals_are_refused_before_evaluation_and_training(copy):
     config, folder = copy
-    lines, of_test = boxes_of(config, folder)
+    lines, of_test = box_lines(config, folder)
     for i in of_test[1:]:
         name, *sides = lines[i].split(",")
         lines[i] = ",".join([name, *(str(10 * float(side)) for side in sides)])
@@ -57,13 +57,13 @@ def test_boxes_of_larger_originals_are_refused_before_anything_is_measured(copy)
     with pytest.raises(ValueError, match=message):
         measurement.evaluate(config, str(folder / "run"))
     assert not (folder / "run" / "evaluation").exists()
-    with pytest.raises(ValueError, match=f"The test split: {message}"):  # and before anything is trained
+    with pytest.raises(ValueError, match=f"The test split: {message}"):  # before training, too
         train(config, str(folder / "new"))
 
 
 def test_images_without_a_box_are_counted_in_every_table(copy, caplog):
     config, folder = copy
-    lines, of_test = boxes_of(config, folder)
+    lines, of_test = box_lines(config, folder)
     write_boxes(folder, [line for i, line in enumerate(lines) if i not in of_test[:2]])
     config.evaluation.metrics = ("corloc", "ornet", "wsol_v1", "wsol_v2")
     with caplog.at_level("WARNING", logger="absl"):
@@ -80,10 +80,10 @@ def test_images_without_a_box_are_counted_in_every_table(copy, caplog):
     assert text.count(f"{count} test images (none with a box: ") == 5
 
 
-def test_a_box_that_the_crop_leaves_out_counts_as_missed(copy):
+def test_a_box_outside_of_the_crop_counts_as_missed(copy):
     config, folder = copy
-    lines, of_test = boxes_of(config, folder)
-    lines[of_test[0]] = f"{lines[of_test[0]].split(',')[0]},0,0,1,{tiny_folder.SIDE}"  # a line at the upper edge
+    lines, of_test = box_lines(config, folder)
+    lines[of_test[0]] = f"{lines[of_test[0]].split(',')[0]},0,0,1,{tiny_folder.SIDE}"  # at the upper edge
     write_boxes(folder, lines)
     config.input.update({"resize": 40, "crop": 32})
     config.evaluation.metrics = ("corloc", "ornet", "wsol_v1", "wsol_v2")
@@ -102,7 +102,7 @@ def test_a_box_that_the_crop_leaves_out_counts_as_missed(copy):
 
 
 @pytest.mark.parametrize("change", [{"test_fraction": 0.9}, {"split_seed": 3}])
-def test_another_division_than_that_of_training_is_refused(trained, change):
+def test_a_test_split_with_training_images_is_refused(trained, change):
     config, folder = trained[0].copy_and_resolve_references(), trained[1]
     with config.unlocked():
         config.dataset.options.update(change)
@@ -119,19 +119,17 @@ def test_another_division_than_that_of_training_is_refused(trained, change):
         measurement.evaluate(config, str(folder / "run"))
 
 
-def test_a_training_image_under_another_name_is_said_in_the_table(copy):
+def test_a_training_image_under_another_name_is_reported_in_the_table(copy):
     config, folder = copy
     of_train = image_folder.load("train", **config.dataset.options.to_dict()).images[0]
     of_test = image_folder.load("test", **config.dataset.options.to_dict()).images[0]
     Image.open(of_train).save(of_test, compress_level=9)  # other bytes, the same pixels
     result = measurement.evaluate(config, str(folder / "run"))
     assert result["images_trained_on"] == {"test": 1}
-    assert "1 test images have the pixels of an image that the run was trained on." in report.table(
-        result
-    )
+    assert "1 test images have the pixels of an image that the run was trained on." in report.table(result)
 
 
-def test_a_test_split_that_was_trained_on_is_refused_whatever_its_names(copy):
+def test_a_test_split_of_training_images_under_other_names_is_refused(copy):
     config, folder = copy
     of_train = image_folder.load("train", **config.dataset.options.to_dict()).images
     of_test = image_folder.load("test", **config.dataset.options.to_dict()).images
@@ -141,10 +139,10 @@ def test_a_test_split_that_was_trained_on_is_refused_whatever_its_names(copy):
         measurement.evaluate(config, str(folder / "run"))
 
 
-def test_a_run_goes_on_in_another_place_but_not_with_other_images(copy):
+def test_a_moved_run_can_be_resumed_but_not_with_other_images(copy):
     config, folder = copy
     os.remove(folder / "run" / "evaluator" / "finished.json")
-    train(config, str(folder / "run"), allow_changed_settings=True)  # where the images are is one of the settings
+    train(config, str(folder / "run"), allow_changed_settings=True)  # the path of the images is one of the settings
     assert run_folder.is_finished(str(folder / "run" / "evaluator"))
     os.remove(folder / "run" / "evaluator" / "finished.json")
     source = image_folder.load("train", **config.dataset.options.to_dict())
@@ -155,7 +153,7 @@ def test_a_run_goes_on_in_another_place_but_not_with_other_images(copy):
             train(config, str(folder / "run"))
 
 
-def test_weights_that_are_no_numbers_are_said_of_the_run(copy):
+def test_weights_that_are_not_finite_are_refused(copy):
     config, folder = copy
     path = checkpoints.latest_checkpoint(str(folder / "run" / "evaluator"))
     method, _ = phases.build_phase(config, "evaluator", 3, steps=1)
@@ -172,5 +170,5 @@ def test_a_split_of_other_classes_is_refused(trained):
     checked = held_out.load(trained[0], "test")
     other = checked._replace(source=image_folder.load("test", **trained[0].dataset.options.to_dict()))
     object.__setattr__(other.source, "class_names", ["x", "y", "z"])
-    with pytest.raises(ValueError, match="The test split has other classes than the run in"):
+    with pytest.raises(ValueError, match="test split has other classes"):
         held_out.check(other, "test", str(trained[1] / "run"))

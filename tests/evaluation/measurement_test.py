@@ -29,7 +29,7 @@ def result(tiny_run):
 
 
 @pytest.mark.slow
-def test_the_program_is_not_warned_of_retracing(tiny_run, tmp_path):
+def test_the_program_causes_no_retracing_warning(tiny_run, tmp_path):
     workdir = shutil.copytree(tiny_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("export"))
     command = [sys.executable, "-m", "ornet_tf.evaluate", "--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
     done = subprocess.run(
@@ -41,7 +41,7 @@ def test_the_program_is_not_warned_of_retracing(tiny_run, tmp_path):
     assert "retracing" not in done.stderr and "Traceback" not in done.stderr
 
 
-def test_every_row_is_evaluated_on_every_image_under_both_box_rules(result):
+def test_every_row_is_evaluated_on_every_image_with_both_box_rules(result):
     assert list(result["rows"]) == ROWS
     for rules in result["rows"].values():
         assert set(rules) == {"tight", "largest"}
@@ -50,10 +50,11 @@ def test_every_row_is_evaluated_on_every_image_under_both_box_rules(result):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("choice", "there", "expected"), [("auto", True, "addons"), ("auto", False, "native"), ("native", True, "native")]
+    ("choice", "is_installed", "expected"),
+    [("auto", True, "addons"), ("auto", False, "native"), ("native", True, "native")],
 )
-def test_components_come_from_the_addons_where_they_are_and_are_asked_for(
-    tiny_run, tmp_path, monkeypatch, choice, there, expected
+def test_components_come_from_the_addons_if_they_are_installed_and_chosen(
+    tiny_run, tmp_path, monkeypatch, choice, is_installed, expected
 ):
     workdir = str(shutil.copytree(tiny_run[1], tmp_path / "run"))
     calls = []
@@ -62,7 +63,8 @@ def test_components_come_from_the_addons_where_they_are_and_are_asked_for(
         calls.append("addons")
         return components.largest_extents(levels, count)
 
-    monkeypatch.setattr(addons_components, "addons_connected_components", lambda: (lambda _: _) if there else None)
+    kernel = (lambda nodes: nodes) if is_installed else None
+    monkeypatch.setattr(addons_components, "addons_connected_components", lambda: kernel)
     monkeypatch.setattr(addons_components, "largest_extents", largest_extents)
     config = tiny_run[0].copy_and_resolve_references()
     config.evaluation.update({"components": choice, "rows": ("stage_two",), "gallery_images": 0})
@@ -71,7 +73,7 @@ def test_components_come_from_the_addons_where_they_are_and_are_asked_for(
 
 
 @pytest.mark.slow
-def test_two_devices_count_every_image_once_like_one(tiny_run):
+def test_two_devices_give_the_same_figures_as_one(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     rows = ("cam", "stage_two")
@@ -83,20 +85,20 @@ def test_two_devices_count_every_image_once_like_one(tiny_run):
         with strategy.scope():
             methods = {name: build.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
         on_devices.append(measurement.DistributedRows(config, strategy, methods))
-    for batch_size in (8, 17):  # the last batch holds 2 and 1: one for each device, and none for one
+    for batch_size in (8, 17):  # last batches of 2 and 1 images: with 1 one device has none
         config.evaluation.batch_size = batch_size
         measured = [measurement.measure(distributed, source, "test") for distributed in on_devices]
         for row in rows:
-            for name, one in measured[0][row].items():
-                check_that_figures_are_the_same(one, measured[1][row][name])
+            for name, metric in measured[0][row].items():
+                assert_same_figures(metric, measured[1][row][name])
 
 
-def check_that_figures_are_the_same(one, two):
-    for title, figures in one.summary().items():
+def assert_same_figures(first, second):
+    for title, figures in first.summary().items():
         assert figures["images"] == 18
-        assert figures == two.summary()[title]
-        for column, values in one.per_image()[title].items():
-            np.testing.assert_allclose(values, two.per_image()[title][column], atol=1e-5)
+        assert figures == second.summary()[title]
+        for column, values in first.per_image()[title].items():
+            np.testing.assert_allclose(values, second.per_image()[title][column], atol=1e-5)
 
 
 @pytest.mark.parametrize("devices", [pytest.param(["CPU:0"], marks=pytest.mark.slow), ["CPU:0", "CPU:1"]])
@@ -104,7 +106,7 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
     traces = []
 
     class Method:
-        """A free map."""
+        """A method whose map is a channel of the image."""
 
         parts = {}
 
@@ -113,7 +115,7 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
             return {"activation_map": images[..., :1] / 255, "logits": tf.reduce_mean(images, [1, 2])}
 
     config = tiny_experiment.get_config()
-    config.evaluation.update({"rows": ("free",), "batch_size": 17})  # 12 and 18 images: once one device gets none
+    config.evaluation.update({"rows": ("free",), "batch_size": 17})  # one device has no image of the last of 18
     strategy, models = strategies.mirrored(*devices), {"free": Method(), "evaluator": Method()}
     rows = measurement.DistributedRows(config, strategy, models)
 
@@ -127,18 +129,18 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
     validation, test = (loading.load_split(config, split) for split in ("validation", "test"))
     figures("validation", validation, 1)
     of_test = figures("test", test, 0)
-    twice = dataclasses.replace(test, boxes=[np.repeat(some, 2, axis=0) for some in test.boxes])
+    twice = dataclasses.replace(test, boxes=[np.repeat(image_boxes, 2, axis=0) for image_boxes in test.boxes])
     assert figures("more boxes", twice, 1) == of_test
     assert figures("test", test, 0) == of_test
-    # What was traced on another split measures as well as what is traced on this one.
+    # The functions traced for another split give the same figures as those traced for this one.
     fresh = measurement.DistributedRows(config, strategy, models)
     fresh = measurement.measure(fresh, test, "test")["free"]["corloc"]
     assert fresh.summary() == of_test
 
 
-def test_a_map_that_is_no_number_is_not_measured():
+def test_a_map_that_is_not_finite_is_refused():
     class Method:
-        """The logits of the first image are all right, and the map of the second is not."""
+        """A method whose map is NaN for all images but the first."""
 
         parts = {}
 
@@ -150,15 +152,15 @@ def test_a_map_that_is_no_number_is_not_measured():
             }
 
     config = tiny_experiment.get_config()
-    config.evaluation.update({"rows": ("free",), "metrics": ("wsol_v1",)})  # which makes zeros of them
+    config.evaluation.update({"rows": ("free",), "metrics": ("wsol_v1",)})  # which would replace NaN by 0
     rows = measurement.DistributedRows(config, strategies.mirrored("CPU:0"), {"free": Method()})
     source = loading.load_split(config, "test")
-    message = f"map or the logits of free are NaN or infinite for 7 of 8 images, such as {source.names[1]}: .* run"
+    message = f"of free .* 7 of 8 images, such as {source.names[1]}"
     with pytest.raises(NotFiniteError, match=message):
         measurement.measure(rows, source, "test")
 
 
-def test_corloc_is_what_a_loop_over_images_counts(result, tiny_run):
+def test_corloc_is_that_of_a_loop_over_images(result, tiny_run):
     config, workdir = tiny_run
     source = loading.load_split(config, "test")
     method = build.trained_method(config, "stage_two", workdir, 3)
@@ -175,7 +177,7 @@ def test_corloc_is_what_a_loop_over_images_counts(result, tiny_run):
     assert result["rows"]["stage_two"]["tight"]["corloc"] == pytest.approx(100 * hits / 18)
 
 
-def test_the_class_of_every_row_is_the_evaluators(result, tiny_run):
+def test_all_rows_have_the_class_error_of_the_evaluator(result, tiny_run):
     config, workdir = tiny_run
     method = build.trained_method(config, "evaluator", workdir, 3)
     source = loading.load_split(config, "test")
@@ -187,7 +189,7 @@ def test_the_class_of_every_row_is_the_evaluators(result, tiny_run):
         assert rules["tight"]["clserr_top5"] == 0  # of three classes
 
 
-def test_the_threshold_chosen_on_the_other_split_is_reported_beside_the_best(result):
+def test_figures_at_the_threshold_chosen_on_the_other_split_are_reported(result):
     for rules in result["rows"].values():
         for summary in rules.values():
             index = summary["thresholds"].index(summary["threshold_chosen"])
@@ -195,7 +197,7 @@ def test_the_threshold_chosen_on_the_other_split_is_reported_beside_the_best(res
             assert summary["corloc_at_chosen_threshold"] <= summary["corloc_best_on_evaluated_data"]
 
 
-def test_files_are_written(result, tiny_run):
+def test_all_files_are_written(result, tiny_run):
     folder = os.path.join(tiny_run[1], "evaluation")
     with open(os.path.join(folder, "result.json"), encoding="utf-8") as file:
         assert json.load(file)["rows"] == json.loads(json.dumps(result["rows"]))
@@ -210,7 +212,7 @@ def test_files_are_written(result, tiny_run):
         assert images.width > 300
 
 
-def test_all_conventions_are_reported_side_by_side(tiny_run, tmp_path):
+def test_all_metrics_are_reported(tiny_run, tmp_path):
     config, workdir = tiny_run[0].copy_and_resolve_references(), str(shutil.copytree(tiny_run[1], tmp_path / "run"))
     names = ("wsol_v1", "wsol_v2", "ornet", "pxap")
     rows = ("cam", "cam_true_label")
@@ -224,7 +226,7 @@ def test_all_conventions_are_reported_side_by_side(tiny_run, tmp_path):
     assert set(figures["wsol_v2"]["thresholds_chosen"]) == {"30", "50", "70"}
     with open(os.path.join(workdir, "evaluation", "per_image.csv"), encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
-    differs = {True: [], False: []}  # the precision of pixels needs no threshold, so that it differs with the map alone
+    differs = {True: [], False: []}  # precision needs no threshold, so it differs only if the maps do
     for line in lines:
         of_label, of_predicted = (float(line[f"precision_{row}_pxap"]) for row in ("cam_true_label", "cam"))
         differs[line["rank"] == "0"].append(abs(of_label - of_predicted) > 2e-4)
@@ -233,7 +235,7 @@ def test_all_conventions_are_reported_side_by_side(tiny_run, tmp_path):
 
 
 def masks_of(config):
-    """The masks of the test split as evaluation has to see them, uint8."""
+    """Returns the masks of the test split in the evaluation view, uint8."""
     options, input_size = config.dataset.options.to_dict(), config.input
     start = (input_size.resize - input_size.crop) // 2
     places = (start + np.arange(input_size.crop)) * options["image_size"] // input_size.resize
@@ -241,10 +243,10 @@ def masks_of(config):
     return np.stack(masks)[:, places][:, :, places]
 
 
-def test_a_convention_that_needs_masks_says_so_where_there_are_none(tiny_run, monkeypatch):
+def test_a_metric_that_needs_masks_is_refused_without_them(tiny_run, monkeypatch):
     config = tiny_run[0].copy_and_resolve_references()
     config.evaluation.metrics = ("corloc", "pxap")
     load = loading.load_source
     monkeypatch.setattr(loading, "load_source", lambda *arguments: dataclasses.replace(load(*arguments), masks=None))
-    with pytest.raises(ValueError, match="pxap needs masks, and the test split of toybirds has none; leave it out"):
+    with pytest.raises(ValueError, match="pxap needs masks.* test split of toybirds"):
         measurement.evaluate(config, tiny_run[1])

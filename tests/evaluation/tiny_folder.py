@@ -1,4 +1,4 @@
-"""Toy birds as a folder of files with a table of boxes, and an experiment on it that trains in seconds."""
+"""Toy birds as a folder of files with a table of boxes, and an experiment with them that trains in seconds."""
 import pathlib
 
 from ml_collections import ConfigDict
@@ -10,7 +10,7 @@ COUNT, SIDE = 48, 32
 
 
 def write(root: pathlib.Path) -> ConfigDict:
-    """Writes 48 images of three classes, and returns an experiment whose test split is a quarter of them."""
+    """Writes 48 images of three classes; returns an experiment whose test split is a quarter of them."""
     config = tiny_experiment.get_config()
     config.dataset.options.test_count = COUNT
     source = loading.load_source(config, "test")

@@ -5,21 +5,21 @@ from ornet_tf.metrics import _bootstrap
 from ornet_tf.metrics._bootstrap import Bootstrap
 
 
-def test_sums_are_those_of_a_loop_over_draws(monkeypatch):
-    monkeypatch.setattr(_bootstrap, "_MOST_DRAWS", 200)  # seven samples at a time
-    monkeypatch.setattr(_bootstrap, "_IMAGES", 10)
+def test_sums_are_those_of_a_loop_over_samples(monkeypatch):
+    monkeypatch.setattr(_bootstrap, "_MAX_DRAWS", 200)  # seven samples at a time
+    monkeypatch.setattr(_bootstrap, "_MAX_IMAGES", 10)
     values = np.random.default_rng(0).random((27, 2, 3))
     rng = np.random.default_rng(4)
-    wanted = []
+    expected = []
     for rows in (7, 7, 6):
-        wanted += [values[picked].sum(axis=0) for picked in rng.integers(0, 27, [rows, 27])]
-    np.testing.assert_allclose(Bootstrap(20, seed=4).sums(values), wanted, rtol=1e-12)
+        expected += [values[picked].sum(axis=0) for picked in rng.integers(0, 27, [rows, 27])]
+    np.testing.assert_allclose(Bootstrap(20, seed=4).sums(values), expected, rtol=1e-12)
 
 
-def test_the_interval_of_a_share_is_the_one_that_theory_gives():
+def test_the_interval_of_a_share_agrees_with_theory():
     right = np.arange(400) < 120  # 30 %: the standard error is sqrt(0.3 0.7 / 400) = 2.29 points
-    chosen = Bootstrap(4000, seed=1)
-    low, high = chosen.interval(100 * chosen.sums(right) / 400)
+    bootstrap = Bootstrap(4000, seed=1)
+    low, high = bootstrap.interval(100 * bootstrap.sums(right) / 400)
     assert low == pytest.approx(30 - 1.96 * 2.29, abs=0.5)
     assert high == pytest.approx(30 + 1.96 * 2.29, abs=0.5)
     narrow = Bootstrap(4000, seed=1, confidence=0.5)
@@ -27,14 +27,14 @@ def test_the_interval_of_a_share_is_the_one_that_theory_gives():
     assert high - low == pytest.approx(2 * 0.674 * 2.29, abs=0.4)
 
 
-def test_a_seed_gives_the_same_draws_again_and_another_gives_others():
+def test_the_draws_are_a_function_of_the_seed():
     values = np.random.default_rng(0).random(30)
     first = Bootstrap(50, seed=3).sums(values)
     np.testing.assert_array_equal(first, Bootstrap(50, seed=3).sums(values))
     assert not np.array_equal(first, Bootstrap(50, seed=4).sums(values))
-    # Two columns meet the same draws: what rows of an evaluation differ by is compared image by image.
+    # Two columns have the same draws, so differences between rows of an evaluation are paired.
     np.testing.assert_allclose(Bootstrap(50, seed=3).sums(np.stack([values, 1 - values], 1)).sum(axis=1), 30)
 
 
-def test_there_are_none_without_samples():
+def test_without_samples_there_are_no_sums():
     assert Bootstrap(0).sums(np.ones(3)) is None

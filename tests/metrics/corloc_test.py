@@ -1,4 +1,4 @@
-"""The convention of this project under both box rules; metrics_test.py has the figures themselves."""
+"""The metric of this project with both box rules; localization_metrics_test.py checks the figures."""
 import numpy as np
 import tensorflow as tf
 
@@ -7,9 +7,9 @@ from ornet_tf.metrics import Settings
 from ornet_tf.metrics._bootstrap import Bootstrap
 
 
-def test_the_two_rules_draw_their_own_boxes_and_an_overlap_of_a_half_is_enough():
+def test_each_rule_has_its_own_boxes_and_an_iou_of_exactly_a_half_is_enough():
     one = np.zeros([1, 8, 8, 1], np.float32)
-    one[0, 2:6, 2:4], one[0, 0, 7] = 0.9, 0.6  # a component, and a pixel in the corner that is off at 0.65
+    one[0, 2:6, 2:4], one[0, 0, 7] = 0.9, 0.6  # a component, and a pixel in the corner that is off from 0.65 on
     metric = registry.find("metrics", "corloc")(Settings(components="native", bootstrap=Bootstrap(0)))
     found = metric.measure(tf.constant(one), {})
     truth = {"boxes": np.float32([[[2, 2, 6, 6]]]) / 8, "label": np.array([1]), "logits": np.eye(2)[[1]]}

@@ -7,8 +7,8 @@ TRUTH = [0.2, 0.2, 0.8, 0.7]
 
 
 def kind_of(box, truth=TRUTH):
-    coverage, precision = _failure_kinds.shares([box], [[truth]])
-    counts = _failure_kinds.count(np.zeros(1), coverage, precision)
+    coverage, precision = _failure_kinds.coverage_and_precision([box], [[truth]])
+    counts = _failure_kinds.count_failures(np.zeros(1), coverage, precision)
     name, = (kind for kind, count in counts.items() if count)
     return name
 
@@ -25,27 +25,27 @@ def kind_of(box, truth=TRUTH):
         ([0.5, 0.5, 0.5, 0.5], "wrong place"),
     ],
 )
-def test_kinds(box, kind):
+def test_boxes_have_the_expected_kind(box, kind):
     assert kind_of(box) == kind
 
 
-def test_shares_are_those_of_the_truth_with_the_largest_overlap():
+def test_coverage_and_precision_are_those_of_the_ground_truth_with_the_largest_iou():
     truth = [[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1], [0, 0, 0, 0]]
-    coverage, precision = _failure_kinds.shares([[0.5, 0.5, 1, 0.75]], [truth])
+    coverage, precision = _failure_kinds.coverage_and_precision([[0.5, 0.5, 1, 0.75]], [truth])
     assert coverage == pytest.approx([0.5]) and precision == pytest.approx([1.0])
-    coverage, precision = _failure_kinds.shares([[0, 0, 1, 1]], np.zeros([1, 2, 4]))
+    coverage, precision = _failure_kinds.coverage_and_precision([[0, 0, 1, 1]], np.zeros([1, 2, 4]))
     assert np.isnan(coverage).all() and np.isnan(precision).all()
 
 
-def test_every_image_with_truth_is_counted_once():
+def test_every_image_with_ground_truth_is_counted_once():
     rng = np.random.default_rng(5)
     corners = np.sort(rng.uniform(0, 1, (2, 500, 2, 2)), axis=2).reshape(2, 500, 4)
-    coverage, precision = _failure_kinds.shares(corners[0], corners[1][:, np.newaxis])
+    coverage, precision = _failure_kinds.coverage_and_precision(corners[0], corners[1][:, np.newaxis])
     intersection = coverage * (corners[1][:, 2:] - corners[1][:, :2]).prod(axis=1)
     areas = [(c[:, 2:] - c[:, :2]).prod(axis=1) for c in corners]
     right = (intersection / (areas[0] + areas[1] - intersection) >= 0.5).astype(float)
     right[:3] = np.nan
-    counts = _failure_kinds.count(right, coverage, precision)
+    counts = _failure_kinds.count_failures(right, coverage, precision)
     assert list(counts) == ["right", *_failure_kinds.KINDS]
     assert sum(counts.values()) == 497 and counts["right"] == np.nansum(right)
     assert min(counts.values()) > 0

@@ -12,15 +12,15 @@ QUARTER = [0.0, 0.0, 0.5, 0.5]
 NONE = [0.0, 0.0, 0.0, 0.0]
 
 
-def by_hand():
-    """Three thresholds, five images of six classes; the fourth has no box."""
+def worked_example():
+    """Returns metrics of five images with three thresholds and six classes; the fourth image has no box."""
     metrics = LocalizationMetrics(thresholds=[0.25, 0.5, 0.75], threshold=0.5, spread_range=(0.5, 0.75))
     boxes = [
-        [WHOLE, HALF, QUARTER],  # truth HALF: 0.5 (a tie, which counts), 1, 0.5
-        [WHOLE, HALF, QUARTER],  # truth QUARTER: 0.25, 0.5, 1
-        [WHOLE, QUARTER, QUARTER],  # truths QUARTER of the other corner and WHOLE: 1, 0.25, 0.25
+        [WHOLE, HALF, QUARTER],  # ground truth HALF: IoUs 0.5 (which is enough), 1, 0.5
+        [WHOLE, HALF, QUARTER],  # ground truth QUARTER: 0.25, 0.5, 1
+        [WHOLE, QUARTER, QUARTER],  # ground truth the opposite QUARTER and WHOLE: 1, 0.25, 0.25
         [WHOLE, WHOLE, WHOLE],
-        [HALF, QUARTER, QUARTER],  # truth WHOLE: 0.5, 0.25, 0.25
+        [HALF, QUARTER, QUARTER],  # ground truth WHOLE: 0.5, 0.25, 0.25
     ]
     truths = [[HALF, NONE], [NONE, QUARTER], [[0.5, 0.5, 1, 1], WHOLE], [NONE, NONE], [WHOLE, WHOLE]]
     logits = [
@@ -38,8 +38,8 @@ def by_hand():
     return metrics
 
 
-def test_worked_example():
-    summary = by_hand().summary()
+def test_the_summary_of_the_worked_example():
+    summary = worked_example().summary()
     assert summary == {
         "images": 5,
         "images_with_boxes": 4,
@@ -62,13 +62,13 @@ def test_worked_example():
     assert json.loads(json.dumps(summary)) == summary
 
 
-def test_worked_example_per_image():
-    per_image = by_hand().per_image()
-    np.testing.assert_allclose(per_image["iou"], [1.0, 0.5, 0.25, np.nan, 0.25])
-    np.testing.assert_array_equal(per_image["rank"], [0, 5, 1, 5, 4])
+def test_the_results_of_the_worked_example():
+    results = worked_example().results()
+    np.testing.assert_allclose(results.ious[:, 1], [1.0, 0.5, 0.25, np.nan, 0.25])
+    np.testing.assert_array_equal(results.ranks, [0, 5, 1, 5, 4])
 
 
-def brute_iou(a, b):
+def reference_iou(a, b):
     height = min(a[2], b[2]) - max(a[0], b[0])
     width = min(a[3], b[3]) - max(a[1], b[1])
     shared = height * width if height > 0 and width > 0 else 0.0
@@ -76,8 +76,8 @@ def brute_iou(a, b):
     return shared / (sum(areas) - shared) if min(areas) > 0 else 0.0
 
 
-def brute_force(batches, thresholds, fixed, iou_threshold, low, high):
-    """The figures image by image, threshold by threshold, with sorted class lists."""
+def reference_summary(batches, thresholds, fixed, iou_threshold, low, high):
+    """Computes the figures image by image and threshold by threshold, with sorted class lists."""
     right, known1, known5, boxed = [], [], [], []
     for boxes, truths, logits, labels in batches:
         for box, truth, scores, label in zip(boxes, truths, logits, labels):
@@ -86,7 +86,7 @@ def brute_force(batches, thresholds, fixed, iou_threshold, low, high):
             known5.append(label in order[:5])
             truth = [t for t in truth if t[2] > t[0] and t[3] > t[1]]
             boxed.append(bool(truth))
-            right.append([any(brute_iou(b, t) >= iou_threshold for t in truth) for b in box])
+            right.append([any(reference_iou(b, t) >= iou_threshold for t in truth) for b in box])
     count, total = sum(boxed), len(boxed)
     corloc = [100 * sum(r[t] for r in right) / count for t in range(len(thresholds))]
     best = corloc.index(max(corloc))
@@ -113,7 +113,7 @@ def brute_force(batches, thresholds, fixed, iou_threshold, low, high):
 
 
 @pytest.mark.parametrize(("classes", "iou_threshold"), [(2, 0.5), (5, 0.3), (9, 0.7)])
-def test_random_data_against_brute_force(classes, iou_threshold):
+def test_random_data_against_a_reference(classes, iou_threshold):
     rng = np.random.default_rng(classes)
     metrics = LocalizationMetrics(threshold=0.35, iou_threshold=iou_threshold)
     batches = []
@@ -125,7 +125,7 @@ def test_random_data_against_brute_force(classes, iou_threshold):
         logits = rng.integers(0, 4, (count, classes)).astype(np.float64)
         batches.append((boxes, truths, logits, rng.integers(0, classes, count)))
         metrics.update(*batches[-1])
-    expected = brute_force(batches, list(THRESHOLDS), 6, iou_threshold, 0.2, 0.8)
+    expected = reference_summary(batches, list(THRESHOLDS), 6, iou_threshold, 0.2, 0.8)
     summary = metrics.summary()
     assert expected["images_with_boxes"] < expected["images"]
     assert 0 < expected["corloc"] < 100
@@ -133,7 +133,7 @@ def test_random_data_against_brute_force(classes, iou_threshold):
         assert summary[key] == pytest.approx(value, abs=1e-9), key
 
 
-def test_thresholds_are_the_decimal_numbers():
+def test_thresholds_are_exact_decimal_numbers():
     assert list(THRESHOLDS) == [float(f"{0.05 * i:.2f}") for i in range(1, 20)]
 
 
@@ -147,10 +147,10 @@ def test_a_threshold_is_found_despite_rounding(grid, threshold):
     metrics.update(boxes, [[WHOLE]], [[1.0]], [0])
     assert metrics.summary()["corloc"] == 100.0
     assert metrics.summary()["corloc_spread"] == 0.0
-    assert metrics.per_image()["iou"] == [1.0]
+    assert metrics.results().ious[0, position] == 1.0
 
 
-def test_spread_is_taken_over_its_range_only():
+def test_the_spread_covers_its_range_only():
     metrics = LocalizationMetrics()
     boxes = np.zeros([4, 19, 4])
     for image, first in enumerate([0, 3, 8, 17]):  # thresholds 0.05, 0.2, 0.45, 0.9 and above
@@ -163,7 +163,7 @@ def test_spread_is_taken_over_its_range_only():
     assert summary["best_threshold_on_evaluated_data"] == 0.9  # the lowest of equals
 
 
-def test_images_without_any_box_leave_classification_alone():
+def test_images_without_a_box_count_for_classification_only():
     metrics = LocalizationMetrics(thresholds=[0.5])
     metrics.update([[WHOLE]] * 2, np.zeros([2, 0, 4]), [[1.0, 0.0]] * 2, [0, 1])
     summary = metrics.summary()
@@ -172,21 +172,15 @@ def test_images_without_any_box_leave_classification_alone():
     need_boxes = {"corloc", "best_threshold_on_evaluated_data", "locerr_top1", "locerr_top5_best_on_evaluated_data"}
     for key in need_boxes | {"corloc_by_threshold", "corloc_spread"}:
         assert summary[key] is None
-    assert np.isnan(metrics.per_image()["iou"]).all()
-    assert set(summary) == set(by_hand().summary())
+    assert np.isnan(metrics.results().ious).all()
+    assert set(summary) == set(worked_example().summary())
 
 
-def test_nothing_measured_is_an_error_also_after_reset():
+def test_figures_without_an_update_are_an_error():
     metrics = LocalizationMetrics(thresholds=[0.5])
-    for _ in range(2):
-        for read in (metrics.summary, metrics.per_image):
-            with pytest.raises(RuntimeError, match="call update first"):
-                read()
-        metrics.update([[WHOLE]], [[WHOLE]], [[0.0, 1.0]], [0])
-        assert metrics.summary()["images"] == 1
-        metrics.reset()
-    metrics.update([[WHOLE]], [[WHOLE]], [[0.0, 1.0, 2.0]], [0])  # another number of classes is fine now
-    assert metrics.summary()["images"] == 1
+    for read in (metrics.summary, metrics.results):
+        with pytest.raises(RuntimeError, match="call update first"):
+            read()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +216,7 @@ def test_wrong_settings_are_refused(options, message):
         ({"labels": [[0], [1]]}, "labels must have"),
     ],
 )
-def test_wrong_batches_are_refused_and_leave_no_trace(change, message):
+def test_wrong_batches_are_refused_and_not_counted(change, message):
     batch = {"boxes": [[WHOLE]] * 2, "ground_truth": [[WHOLE]] * 2, "logits": np.eye(2), "labels": [0, 1]}
     metrics = LocalizationMetrics(thresholds=[0.5])
     metrics.update(**batch)

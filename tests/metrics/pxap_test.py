@@ -17,8 +17,8 @@ def figures(maps, masks, interval=0.001):
     return metric.summary()["pxap"], metric.per_image()["pxap"]["precision"]
 
 
-def plain(scores, masks, interval):
-    """The sum over histogram bins with NumPy's own histogram."""
+def reference_pxap(scores, masks, interval):
+    """Computes PxAP from NumPy's histograms."""
     edges = [*np.arange(0, 1, interval), 1.0, 2.0, 3.0]
     true, false = (np.histogram(scores[masks == value], bins=edges)[0][::-1].cumsum() for value in (1, 0))
     total, before, area = true[-1], 0, 0.0
@@ -30,19 +30,19 @@ def plain(scores, masks, interval):
 
 
 @pytest.mark.parametrize("interval", [0.001, 0.01, 0.25])
-def test_it_is_what_numpys_histograms_give(interval):
+def test_pxap_is_that_of_numpys_histograms(interval):
     rng = np.random.default_rng(1)
     masks = rng.choice(np.uint8([0, 1, 255]), (40, SIZE, SIZE), p=[0.6, 0.3, 0.1])
     maps = rng.random((40, SIZE, SIZE)) + 0.5 * (masks == 1)
     scores = score_maps.score_maps(tf.constant(maps, tf.float32), SIZE).numpy()
-    got, of_image = figures(maps, masks, interval)
-    assert got["pxap"] == pytest.approx(plain(scores, masks, interval))
-    assert got["object_share"] == pytest.approx(100 * np.mean(masks[masks < 255]))
-    wanted = [plain(s, m, interval) / 100 for s, m in zip(scores, masks)]
-    np.testing.assert_allclose(of_image, wanted)
+    summary, precisions = figures(maps, masks, interval)
+    assert summary["pxap"] == pytest.approx(reference_pxap(scores, masks, interval))
+    assert summary["object_share"] == pytest.approx(100 * np.mean(masks[masks < 255]))
+    expected = [reference_pxap(s, m, interval) / 100 for s, m in zip(scores, masks)]
+    np.testing.assert_allclose(precisions, expected)
 
 
-def test_a_perfect_map_has_100_and_a_constant_one_the_share_of_the_object():
+def test_a_perfect_map_has_100_and_a_constant_map_the_share_of_object_pixels():
     masks = np.zeros([2, SIZE, SIZE], np.uint8)
     masks[0, 2:9, 3:8], masks[1, 5:7, 1:12] = 1, 1
     assert figures(masks, masks)[0]["pxap"] == 100.0
@@ -50,7 +50,7 @@ def test_a_perfect_map_has_100_and_a_constant_one_the_share_of_the_object():
     assert figures(1 - masks, masks)[0]["pxap"] == pytest.approx(100 * masks.mean())
 
 
-def test_without_object_there_is_none():
-    got, of_image = figures(np.random.default_rng(0).random((2, SIZE, SIZE)), np.zeros([2, SIZE, SIZE]))
-    assert got["pxap"] is None
-    assert np.isnan(of_image).all()
+def test_without_object_pixels_pxap_is_none():
+    summary, precisions = figures(np.random.default_rng(0).random((2, SIZE, SIZE)), np.zeros([2, SIZE, SIZE]))
+    assert summary["pxap"] is None
+    assert np.isnan(precisions).all()
