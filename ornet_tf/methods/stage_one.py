@@ -39,7 +39,7 @@ class Method:
           UserError: if an option is out of range.
         """
         if object_prior and not freeze_lower:
-            raise UserError("object_prior: expected freeze_lower = True: the prior's features must not change.")
+            raise UserError("object_prior: expected freeze_lower = True, got False; the features must not change.")
         self._background = background
         normalize, lower, self._upper, _ = builders.backbone()
         self._extractor = FeatureExtractor(normalize, lower, frozen=freeze_lower)

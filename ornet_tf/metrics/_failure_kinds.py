@@ -14,10 +14,10 @@ _PART = 0.25  # with a coverage below it, a box has only found a part of the obj
 
 # Name -> meaning, in the order of reports.
 KINDS = {
-    "part": f"on the object, but covers less than {_PART:.0%} of it",
-    "too small": f"on the object, but covers {_PART:.0%} to {_HALF:.0%} of it",
+    "part": f"mostly on the object, but covers less than {_PART:.0%} of it",
+    "too small": f"mostly on the object, but covers {_PART:.0%} to {_HALF:.0%} of it",
     "too large": f"covers at least {_HALF:.0%} of the object, but less than {_HALF:.0%} of the box is object",
-    "inexact": f"covers at least {_HALF:.0%} of the object and lies on it by at least {_HALF:.0%}, yet not well enough",
+    "inexact": f"covers at least {_HALF:.0%} of the object, and at least {_HALF:.0%} of the box is object",
     "wrong place": f"covers less than {_HALF:.0%} of the object, and less than {_HALF:.0%} of the box is object",
 }
 
