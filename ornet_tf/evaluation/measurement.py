@@ -36,7 +36,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
       NotFiniteError: if the output of a row is not finite.
     """
     options = config.evaluation
-    new_metrics(config)  # A missing package is reported before images are read.
+    make_metrics(config)  # A missing package is reported before images are read.
     splits = {split: held_out.load(config, split) for split in filter(None, (options.split, options.threshold_split))}
     trained_on = {split: held_out.check(checked, split, workdir) for split, checked in splits.items()}
     source = splits[options.split].source
@@ -104,7 +104,7 @@ class DistributedRows:
         self.config = config
         self._strategy = strategy
         self._compiled = {
-            name: _compile_for_devices(strategy, model, new_metrics(config) if name in config.evaluation.rows else {})
+            name: _compile_for_devices(strategy, model, make_metrics(config) if name in config.evaluation.rows else {})
             for name, model in models.items()
         }
 
@@ -138,7 +138,7 @@ class DistributedRows:
         return np.concatenate([part.numpy() for part in self._strategy.experimental_local_results(value)])
 
 
-def new_metrics(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, metrics.Metric]:
+def make_metrics(config: ConfigDict, bootstrap_samples: int = 0) -> dict[str, metrics.Metric]:
     """Returns name -> a new metric without results.
 
     Raises:
@@ -175,7 +175,7 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
       NotFiniteError: if an output is not finite.
     """
     config, options = rows.config, rows.config.evaluation
-    row_metrics = {name: new_metrics(config, bootstrap_samples) for name in options.rows}
+    row_metrics = {name: make_metrics(config, bootstrap_samples) for name in options.rows}
     measured: dict[str, dict[str, metrics.Metric]] = {}
     batches = rows.run_batches(loading.evaluation_batches(config, source))
     with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:

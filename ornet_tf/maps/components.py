@@ -128,7 +128,7 @@ def _extents(levels: tf.Tensor, *, count: tf.Tensor, max_components: int) -> tf.
     batch, _, width = tf.unstack(tf.shape(levels))
     blocks = graph.split_into_blocks(levels)
     basins = graph.join_blocks(blocks)
-    area, *limits = measure(blocks, basins, width, count)
+    area, *limits = measure_basins(blocks, basins, width, count)
 
     # A cell is a basin at one threshold: arrays [T, M], flattened. Cells are only connected at the same threshold.
     threshold = tf.range(count)[:, tf.newaxis]
@@ -157,18 +157,18 @@ def _extents(levels: tf.Tensor, *, count: tf.Tensor, max_components: int) -> tf.
     return tf.transpose(tf.reshape(tf.stack(ranked), [max_components, 4, count, batch]), [3, 2, 0, 1])
 
 
-def measure(blocks: graph.Blocks, basins: graph.Basins, width: tf.Tensor, count: tf.Tensor) -> list:
+def measure_basins(blocks: graph.Blocks, basins: graph.Basins, width: tf.Tensor, count: tf.Tensor) -> list:
     """Measures the pixels of each basin that are on at each threshold.
 
     Args:
-      blocks: of maps.
-      basins: of `blocks`.
-      width: scalar int32, of the maps.
+      blocks: the blocks of the maps.
+      basins: the basins of `blocks`.
+      width: scalar int32, the width of the maps.
       count: scalar int32, the number T of thresholds.
 
     Returns:
       int32 [T * M] each: the area in pixels; raster index of the first pixel; first column; last row times -1;
-      last column times -1. Where no pixel is on, the last four are the largest int32.
+      last column times -1. If no pixel is on, the last four are the largest int32.
     """
     size = tf.size(basins.root)
     cells = (count + 1) * size
@@ -188,13 +188,15 @@ def measure(blocks: graph.Blocks, basins: graph.Basins, width: tf.Tensor, count:
     ]
     members = tf.concat([corner * size + basins.of_block for corner in blocks.corners], 0)
     area = tf.math.bincount(members, minlength=cells, maxlength=cells)
-    # So far by the exact level of the pixels, 0 included. A pixel is on at every threshold up to its level.
+    # The tables are by the exact level of the pixels, including level 0, which is dropped. A pixel is on at every
+    # threshold up to its level, so the values of all higher levels are added.
     area, *limits = (tf.reshape(table, [-1, size])[1:] for table in (area, *limits))
-    area = _from_the_end(tf.add, area[tf.newaxis], 0)[0]
-    return [tf.reshape(t, [-1]) for t in (area, *tf.unstack(_from_the_end(tf.minimum, tf.stack(limits), tf.int32.max)))]
+    area = _accumulate_from_end(tf.add, area[tf.newaxis], 0)[0]
+    limits = tf.unstack(_accumulate_from_end(tf.minimum, tf.stack(limits), tf.int32.max))
+    return [tf.reshape(table, [-1]) for table in (area, *limits)]
 
 
-def _from_the_end(operation, tables: tf.Tensor, neutral) -> tf.Tensor:
+def _accumulate_from_end(operation, tables: tf.Tensor, neutral) -> tf.Tensor:
     """Combines each value with all later ones on the middle axis of int32 [n, T, M]."""
 
     def double(shift, tables):

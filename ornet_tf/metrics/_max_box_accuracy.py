@@ -1,4 +1,4 @@
-"""MaxBoxAcc and MaxBoxAccV2 of wsolevaluation (Choe et al., CVPR 2020, and its journal version), to the last pixel.
+"""MaxBoxAcc and MaxBoxAccV2 of wsolevaluation (Choe et al., CVPR 2020, and its journal version), exact to the pixel.
 
 1. The map is enlarged to the view, rescaled to 0..1 (`score_maps`) and rounded down to grey levels 0..255.
 2. The thresholds t are a grid from 0 to below 1. Pixels are on if they are brighter than t times the brightest level,
@@ -6,12 +6,12 @@
 3. OpenCV finds the contours. A box ends one pixel after its contour, or at the last pixel of the view. A cut without a
    contour has the first pixel as its box.
 4. The ground truth is moved to the view and rounded down to whole pixels.
-5. An overlap counts both edges of a box: a box from 3 to 3 is one pixel wide. A box is right if its overlap is at least
-   as large as asked for.
-6. For each overlap asked for, one threshold is chosen for all images: the best one on the evaluated images. That is
+5. The IoU includes both edges of a box: a box from 3 to 3 is one pixel wide. A box is right if its IoU is at least the
+   IoU threshold.
+6. For each IoU threshold, one map threshold is chosen for all images: the best one on the evaluated images. That is
    what the benchmark reports.
 
-Two differences to the original come from the input. The original reads the map of the true label, as our methods do
+Two differences from the original come from the input. The original uses the map of the true label, as our methods do
 whose option `classes` is "label". Its view is the whole image, resized to 224 pixels: set config.input.resize = crop =
 224. The ground truth comes in fractions of the view in float32; its whole pixels are those of the original numbers as
 long as the sides of the images are below 10,000 pixels.
@@ -27,34 +27,34 @@ from ornet_tf.errors import MissingPackageError, UserError
 from ornet_tf.maps import score_maps
 from ornet_tf.metrics import Settings, format_figure, is_out_of_view
 
-_MOST_OFF = 5e-5  # pixels that float32 can move an edge by; the next true fraction is further from a whole number
+_ROUNDING = 5e-5  # pixels; float32 moves an edge by less, and other true edges are further from a whole number
 
 
 class MaxBoxAccuracy:
-    """The base of both versions. A subclass says in `compared` which contours count.
+    """The base of both versions; a subclass defines `select_contours`.
 
-    A kilobyte is kept for each image: its overlap at each cut.
+    It keeps a kilobyte per image: the IoU at each cut.
     """
 
     titles: dict = {}
     needs_masks = False
 
     def __init__(self, settings: Settings, iou_thresholds: tuple, interval: float):
-        """Takes `settings.image_size` and `bootstrap`.
+        """Uses `image_size` and `bootstrap` of the settings.
 
         Args:
-          settings: of the evaluation.
-          iou_thresholds: percent, the overlaps asked for.
-          interval: between two thresholds of the grid.
+          settings: the settings of the evaluation.
+          iou_thresholds: the IoU thresholds, in percent.
+          interval: distance between two map thresholds of the grid.
 
         Raises:
           UserError: if `interval` is not from 0.0005 to below 1.
           MissingPackageError: if OpenCV is not installed.
         """
         if not 0.0005 <= interval < 1:
-            raise UserError(f"interval must lie between 0.0005 and 1, got {interval!r}; the original has 0.001.")
+            raise UserError(f"interval: expected at least 0.0005 and below 1, got {interval!r}; try 0.001.")
         self._cv2 = _opencv(next(iter(self.titles)))
-        self._size, self._bootstrap, self._asked = settings.image_size, settings.bootstrap, iou_thresholds
+        self._size, self._bootstrap, self._iou_thresholds = settings.image_size, settings.bootstrap, iou_thresholds
         grid = np.arange(0, 1, interval)
         # All maps but constant ones have 255 as their brightest level. Constant ones have no pixel on at any cut.
         self._cuts, first = np.unique((grid * 255).astype(np.int32), return_index=True)
@@ -62,8 +62,8 @@ class MaxBoxAccuracy:
         self._ious = []
         self._out_of_view = 0
 
-    def compared(self, contours: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """Returns those of OpenCV's contours whose boxes count; `contours` has at least one."""
+    def select_contours(self, contours: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Returns the contours, of a non-empty list of OpenCV's contours, whose boxes are compared."""
         raise NotImplementedError
 
     def measure(self, activation_map, truth):
@@ -76,48 +76,48 @@ class MaxBoxAccuracy:
         """Adds a batch."""
         boxes = np.asarray(truth["boxes"])
         pixels, is_unseen = whole_pixels(boxes, self._size), is_out_of_view(boxes).numpy()
-        # Two different fractions of pixel counts stay different in float32. So an overlap is as large as asked for in
-        # float32 exactly where it is in float64.
+        # Different ratios of pixel counts stay different in float32, so float32 and float64 agree on which boxes are
+        # right.
         ious = np.full([len(pixels), len(self._cuts)], np.nan, np.float32)
         for index in np.flatnonzero(np.any(pixels[..., 0] >= 0, axis=1) | is_unseen):
-            ious[index] = self._overlaps(measured["grey_levels"][index], pixels[index])
+            ious[index] = self._best_ious(measured["grey_levels"][index], pixels[index])
         self._ious.append(ious)
         self._out_of_view += int(np.sum(is_unseen))
 
-    def _overlaps(self, grey: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """Returns the best overlap at each cut, float64 [T], of grey levels uint8 [S, S] with boxes [M, 4]."""
+    def _best_ious(self, grey: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """Returns the best IoU at each cut, float64 [T], of grey levels uint8 [S, S] with boxes [M, 4]."""
         # Cuts that leave the same number of pixels off leave the same pixels off.
         count_off = np.cumsum(np.bincount(grey.ravel(), minlength=256))[self._cuts]
         _, first, same = np.unique(count_off, return_index=True, return_inverse=True)
-        of_cut = [self._boxes(grey > cut) for cut in self._cuts[first]]
-        starts = np.cumsum([0, *map(len, of_cut[:-1])])
-        return np.maximum.reduceat(best_iou(np.concatenate(of_cut), truth), starts)[same]
+        boxes = [self._boxes(grey > cut) for cut in self._cuts[first]]
+        starts = np.cumsum([0, *map(len, boxes[:-1])])
+        return np.maximum.reduceat(best_iou(np.concatenate(boxes), truth), starts)[same]
 
     def _boxes(self, is_on: np.ndarray) -> np.ndarray:
-        """Returns the boxes that count, float64 [N, 4], x0 y0 x1 y1, of the pixels that are on, bool [S, S]."""
+        """Returns the boxes of the selected contours of a mask, bool [S, S]: float64 [N, 4], x0 y0 x1 y1."""
         mode, method = self._cv2.RETR_TREE, self._cv2.CHAIN_APPROX_SIMPLE
         contours, _ = self._cv2.findContours(is_on.view(np.uint8), mode, method)
         if not contours:
             return np.zeros([1, 4])
-        boxes = np.array([self._cv2.boundingRect(contour) for contour in self.compared(contours)], np.float64)
+        boxes = np.array([self._cv2.boundingRect(contour) for contour in self.select_contours(contours)], np.float64)
         boxes[:, 2:] = np.minimum(boxes[:, :2] + boxes[:, 2:], self._size - 1)
         return boxes
 
     def summary(self, chosen_on=None):
-        """Returns the figures; `maxboxacc` is the mean over the overlaps asked for.
+        """Returns the figures; `maxboxacc` is the mean over the IoU thresholds.
 
-        `maxboxacc_interval` chooses the thresholds anew in each sample. With `chosen_on`: `thresholds_chosen` and
-        `maxboxacc_at_chosen_thresholds`, which are not chosen on these images.
+        For `maxboxacc_interval` each bootstrap sample chooses its own thresholds. `chosen_on` adds `thresholds_chosen`
+        and `maxboxacc_at_chosen_thresholds`.
         """
         ious = self._collected()
-        known = ~np.isnan(ious[:, 0])
-        right = self._right(ious[known])
+        has_truth = ~np.isnan(ious[:, 0])
+        right = self._right(ious[has_truth])
         name, = self.titles
         figures = {
             "images": len(ious),
-            "images_with_boxes": int(known.sum()),
+            "images_with_boxes": int(has_truth.sum()),
             "images_out_of_view": self._out_of_view,
-            "iou_thresholds": list(self._asked),
+            "iou_thresholds": list(self._iou_thresholds),
             "thresholds": self._thresholds.tolist(),
             **dict.fromkeys(("maxboxacc", "maxboxacc_by_iou", "best_thresholds_on_evaluated_data")),
             "accuracy_by_threshold": None,
@@ -125,54 +125,56 @@ class MaxBoxAccuracy:
         if chosen_on is not None:
             chosen = chosen_on[name]["best_thresholds_on_evaluated_data"]
             figures["thresholds_chosen"], figures["maxboxacc_at_chosen_thresholds"] = chosen, None
-        if not known.any():
+        if not has_truth.any():
             return {name: figures}
         accuracy = 100 * right.mean(axis=0)  # [D, T]
-        asked = [str(percent) for percent in self._asked]
+        keys = [str(percent) for percent in self._iou_thresholds]
         figures["maxboxacc"] = float(accuracy.max(axis=1).mean())
-        figures["maxboxacc_by_iou"] = dict(zip(asked, accuracy.max(axis=1).tolist()))
+        figures["maxboxacc_by_iou"] = dict(zip(keys, accuracy.max(axis=1).tolist()))
         best = self._thresholds[accuracy.argmax(axis=1)]
-        figures["best_thresholds_on_evaluated_data"] = dict(zip(asked, best.tolist()))
-        figures["accuracy_by_threshold"] = dict(zip(asked, accuracy.tolist()))
+        figures["best_thresholds_on_evaluated_data"] = dict(zip(keys, best.tolist()))
+        figures["accuracy_by_threshold"] = dict(zip(keys, accuracy.tolist()))
         sums = self._bootstrap.sums(right)  # [samples, D, T]
         if sums is not None:
             in_samples = 100 * sums / len(right)
             figures["maxboxacc_interval"] = self._bootstrap.interval(in_samples.max(axis=2).mean(axis=1))
         if chosen_on is not None and chosen is not None:
-            place = np.arange(len(asked)), np.searchsorted(self._thresholds, [chosen[key] for key in asked])
-            figures["maxboxacc_at_chosen_thresholds"] = float(accuracy[place].mean())
+            index = np.arange(len(keys)), np.searchsorted(self._thresholds, [chosen[key] for key in keys])
+            figures["maxboxacc_at_chosen_thresholds"] = float(accuracy[index].mean())
             if sums is not None:
-                at_chosen = in_samples[:, place[0], place[1]].mean(axis=1)
+                at_chosen = in_samples[:, index[0], index[1]].mean(axis=1)
                 figures["maxboxacc_at_chosen_thresholds_interval"] = self._bootstrap.interval(at_chosen)
         return {name: figures}
 
     def per_image(self):
-        """Returns "iou" and "right" (1, 0 or NaN) for an overlap of a half, at the threshold that is best for it."""
+        """Returns "iou" and "right" (1, 0 or NaN) at an IoU threshold of 0.5 and its best map threshold."""
         ious = self._collected()
-        known = ~np.isnan(ious[:, 0])
-        right = self._right(ious)[:, self._asked.index(50)]  # [N, T]
-        best = int(np.argmax(right[known].mean(axis=0))) if known.any() else 0
+        has_truth = ~np.isnan(ious[:, 0])
+        right = self._right(ious)[:, self._iou_thresholds.index(50)]  # [N, T]
+        best = int(np.argmax(right[has_truth].mean(axis=0))) if has_truth.any() else 0
         name, = self.titles
-        return {name: {"iou": ious[:, best], "right": np.where(known, right[:, best], np.nan)}}
+        return {name: {"iou": ious[:, best], "right": np.where(has_truth, right[:, best], np.nan)}}
 
     @staticmethod
-    def cells(s, threshold_split):
+    def cells(figures, threshold_split):
         """Returns the cells of a line of the table."""
-        line = {"best (thresholds chosen on these images)": format_figure(s["maxboxacc"], s.get("maxboxacc_interval"))}
+
+        def cell(key):
+            return format_figure(figures[key], figures.get(f"{key}_interval"))
+
+        line = {"best (thresholds chosen on these images)": cell("maxboxacc")}
         if threshold_split:
-            line[f"at the thresholds chosen on {threshold_split}"] = format_figure(
-                s["maxboxacc_at_chosen_thresholds"], s.get("maxboxacc_at_chosen_thresholds_interval")
-            )
-        for percent in s["iou_thresholds"]:
-            by_iou, best = s["maxboxacc_by_iou"], s["best_thresholds_on_evaluated_data"]
-            cell = "-" if by_iou is None else f"{by_iou[str(percent)]:.1f} ({best[str(percent)]:.3f})"
-            line[f"best at overlap {percent / 100:g}"] = cell
+            line[f"at the thresholds chosen on {threshold_split}"] = cell("maxboxacc_at_chosen_thresholds")
+        for percent in figures["iou_thresholds"]:
+            by_iou, best = figures["maxboxacc_by_iou"], figures["best_thresholds_on_evaluated_data"]
+            text = "-" if by_iou is None else f"{by_iou[str(percent)]:.1f} ({best[str(percent)]:.3f})"
+            line[f"best at overlap {percent / 100:g}"] = text
         return line
 
     def _right(self, ious: np.ndarray) -> np.ndarray:
-        """Returns whether overlaps [N, T] are as large as asked for, bool [N, D, T]."""
-        asked = np.float32([percent / 100 for percent in self._asked])
-        return ious[:, np.newaxis] >= asked[:, np.newaxis]
+        """Returns whether IoUs [N, T] reach each of the D IoU thresholds, bool [N, D, T]."""
+        iou_thresholds = np.float32([percent / 100 for percent in self._iou_thresholds])
+        return ious[:, np.newaxis] >= iou_thresholds[:, np.newaxis]
 
     def _collected(self) -> np.ndarray:
         if not sum(len(ious) for ious in self._ious):
@@ -181,7 +183,7 @@ class MaxBoxAccuracy:
 
 
 def _opencv(metric: str):
-    """Returns the module cv2. It is optional, and only the metrics that are defined by OpenCV need it."""
+    """Imports the optional package cv2, which only the metrics defined by OpenCV need."""
     try:
         import cv2
     except ImportError as error:
@@ -192,30 +194,30 @@ def _opencv(metric: str):
 
 
 def whole_pixels(boxes: np.ndarray, size: int) -> np.ndarray:
-    """Returns the pixels of boxes, rounded down.
+    """Converts boxes to whole pixels, rounded down.
 
     Args:
       boxes: float32 [B, M, 4], ymin xmin ymax xmax in fractions of the view; rows without area are padding.
       size: S, side of the view in pixels.
 
     Returns:
-      float64 [B, M, 4], x0 y0 x1 y1. Rows of padding, and of boxes outside of the view, are -1: they do not touch even
-      a pixel at the edge.
+      float64 [B, M, 4], x0 y0 x1 y1. Rows of padding, and of boxes outside of the view, are -1: they overlap no pixel
+      of the view.
     """
-    is_seen = (boxes[..., 2:] > boxes[..., :2]) & (boxes[..., 2:] > 0) & (boxes[..., :2] < 1)
-    pixels = np.floor(boxes.astype(np.float64) * size + _MOST_OFF)
-    return np.where(is_seen.all(axis=-1, keepdims=True), pixels[..., [1, 0, 3, 2]], -1.0)
+    is_visible = (boxes[..., 2:] > boxes[..., :2]) & (boxes[..., 2:] > 0) & (boxes[..., :2] < 1)
+    pixels = np.floor(boxes.astype(np.float64) * size + _ROUNDING)
+    return np.where(is_visible.all(axis=-1, keepdims=True), pixels[..., [1, 0, 3, 2]], -1.0)
 
 
 def best_iou(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Returns the overlap of each box with the best ground truth, both edges included.
+    """Returns the IoU of each box with its best ground truth; both edges belong to a box.
 
     Args:
       boxes: float64 [N, 4], x0 y0 x1 y1 in whole pixels.
       truth: float64 [M, 4]; rows that begin with -1 are padding.
 
     Returns:
-      float64 [N]; 0 where all truth is padding.
+      float64 [N]; 0 if all rows of `truth` are padding.
     """
     truth = truth[truth[:, 0] >= 0]
     boxes = boxes[:, np.newaxis]

@@ -1,4 +1,4 @@
-"""MaxBoxAcc of wsolevaluation: the contour with the largest area, overlap of a half. See `_max_box_accuracy`."""
+"""MaxBoxAcc of wsolevaluation: the contour with the largest area, at an IoU of 0.5. See `_max_box_accuracy`."""
 from __future__ import annotations
 
 from ornet_tf.metrics import Settings, _max_box_accuracy
@@ -10,14 +10,14 @@ class Metric(_max_box_accuracy.MaxBoxAccuracy):
     titles = {"wsol_v1": "MaxBoxAcc of wsolevaluation: largest contour, overlap 0.5"}
 
     def __init__(self, settings: Settings, *, interval: float = 0.001):
-        """Takes `settings.image_size` and `bootstrap`.
+        """Uses `image_size` and `bootstrap` of the settings.
 
         Args:
-          settings: of the evaluation.
-          interval: between two thresholds; the original has 0.001, on its command line 0.01.
+          settings: the settings of the evaluation.
+          interval: distance between two map thresholds; the original has 0.001, on its command line 0.01.
         """
         super().__init__(settings, (50,), interval)
 
-    def compared(self, contours):
-        """Returns the contour with the largest area; of several, OpenCV's first."""
+    def select_contours(self, contours):
+        """Returns the contour with the largest area, of equal ones OpenCV's first."""
         return [max(contours, key=self._cv2.contourArea)]

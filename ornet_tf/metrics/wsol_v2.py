@@ -1,4 +1,4 @@
-"""MaxBoxAccV2 of wsolevaluation: the best of all contours, mean over three overlaps. See `_max_box_accuracy`.
+"""MaxBoxAccV2 of wsolevaluation: the best of all contours, the mean over three IoU thresholds. See `_max_box_accuracy`.
 
 The contours of holes count as well: the original asks OpenCV for the whole tree.
 """
@@ -8,19 +8,19 @@ from ornet_tf.metrics import Settings, _max_box_accuracy
 
 
 class Metric(_max_box_accuracy.MaxBoxAccuracy):
-    """MaxBoxAccV2, in percent: the mean of the best accuracies at overlaps of 0.3, 0.5 and 0.7."""
+    """MaxBoxAccV2, in percent: the mean of the best accuracies at IoU thresholds of 0.3, 0.5 and 0.7."""
 
     titles = {"wsol_v2": "MaxBoxAccV2 of wsolevaluation: best of all contours, mean of overlaps 0.3, 0.5, 0.7"}
 
     def __init__(self, settings: Settings, *, interval: float = 0.001):
-        """Takes `settings.image_size` and `bootstrap`.
+        """Uses `image_size` and `bootstrap` of the settings.
 
         Args:
-          settings: of the evaluation.
-          interval: between two thresholds; the original has 0.001, on its command line 0.01.
+          settings: the settings of the evaluation.
+          interval: distance between two map thresholds; the original has 0.001, on its command line 0.01.
         """
         super().__init__(settings, (30, 50, 70), interval)
 
-    def compared(self, contours):
+    def select_contours(self, contours):
         """Returns all contours."""
         return contours

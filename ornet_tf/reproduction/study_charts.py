@@ -164,8 +164,7 @@ def figures_table(outcomes: Sequence[Outcome]) -> Table:
             values[key] = mean
             if ends:
                 values[f"{key}_low"], values[f"{key}_high"] = ends
-            with_deviation = several and ends
-            cells.append(f"{mean:.1f} ± {(ends[1] - ends[0]) / 2:.1f}" if with_deviation else format_figure(mean, ends))
+            cells.append(f"{mean:.1f} ± {np.ptp(ends) / 2:.1f}" if several and ends else format_figure(mean, ends))
         lines.append(cells)
         numbers.append(values)
     what = "mean ± standard deviation of the seeds" if several else "in square brackets 95 % bootstrap intervals"

@@ -103,7 +103,7 @@ class Trainer:
           UserError: if a variant's configuration is wrong, or a row is unknown or depends on the variant.
           MissingPackageError: if a metric needs a package that is not installed.
         """
-        measurement.new_metrics(self._config)
+        measurement.make_metrics(self._config)
         for changes in variants:
             validate(self._evaluating(vary(self._config, changes), (self._phase,)))
         for row in rows:

@@ -32,10 +32,8 @@ def result(tiny_run):
 def test_the_program_causes_no_retracing_warning(tiny_run, tmp_path):
     workdir = shutil.copytree(tiny_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("export"))
     command = [sys.executable, "-m", "ornet_tf.evaluate", "--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
-    done = subprocess.run(
-        [*command, "--config.evaluation.gallery_images=2"],
-        cwd=source_tree.ROOT, capture_output=True, text=True, check=True, timeout=600,
-    )
+    command.append("--config.evaluation.gallery_images=2")
+    done = subprocess.run(command, cwd=source_tree.ROOT, capture_output=True, text=True, check=True, timeout=600)
     assert "Everything is in" in done.stderr
     assert "retracing" not in done.stderr and "Traceback" not in done.stderr
 

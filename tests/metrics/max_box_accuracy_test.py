@@ -1,4 +1,4 @@
-"""MaxBoxAcc and MaxBoxAccV2 against the original's values, and against a plain program of what it does with OpenCV."""
+"""MaxBoxAcc and MaxBoxAccV2 against the original's values, and against a direct implementation with OpenCV."""
 import sys
 
 import cv2
@@ -30,34 +30,34 @@ def largest_boxes(scores):
     return np.minimum(boxes, [width - 1, height - 1, width - 1, height - 1]).astype(int).tolist()
 
 
-def test_the_originals_boxes_of_a_map_without_anything():
+def test_the_originals_boxes_of_an_empty_map():
     assert largest_boxes(np.zeros([3, 3])) == [[0, 0, 0, 0]] * 5
 
 
-# The boxes are those that the original's tests expect of a map of 4 x 5; the maps are ours, made to have them.
+# The boxes are those of the original's tests for a map of 4 x 5; the maps are our own, made to have these boxes.
 def test_the_originals_boxes_of_one_hill():
     hill = np.array([[0, 0, 0, 0, 0], [0, 3, 5, 5, 3], [0, 3, 10, 7, 3], [0, 3, 7, 7, 3]]) / 10
     assert largest_boxes(hill) == [[1, 1, 4, 3], [1, 1, 4, 3], [2, 1, 4, 3], [2, 2, 4, 3], [2, 2, 3, 3]]
 
 
 def test_the_originals_boxes_of_several_hills():
-    # At 0.6 two single pixels are left, and OpenCV's list begins with the later one.
+    # At 0.6 two single pixels are on, and OpenCV lists the later one first.
     hills = np.array([[3, 3, 1, 1, 1], [3, 3, 1, 1, 1], [1, 1, 1, 1, 1], [10, 5, 7, 1, 1]]) / 10
     assert largest_boxes(hills) == [[0, 0, 4, 3], [0, 0, 2, 2], [0, 3, 3, 3], [2, 3, 3, 3], [0, 3, 1, 3]]
 
 
-def overlap(a, b):
+def iou(a, b):
     return best_iou(np.array([a], np.float64), np.array([b], np.float64)).item()
 
 
-def test_the_originals_overlaps():
-    assert overlap([1, 2, 5, 6], [3, 1, 4, 5]) == 8 / 27
-    assert overlap([0, 0, 0, 0], [0, 0, 0, 0]) == 1.0
-    assert overlap([0, 0, 1, 1], [3, 0, 4, 1]) == 0.0
-    assert overlap([0, 0, 1, 1], [-1, -1, -1, -1]) == 0.0  # padding
+def test_the_originals_ious():
+    assert iou([1, 2, 5, 6], [3, 1, 4, 5]) == 8 / 27
+    assert iou([0, 0, 0, 0], [0, 0, 0, 0]) == 1.0
+    assert iou([0, 0, 1, 1], [3, 0, 4, 1]) == 0.0
+    assert iou([0, 0, 1, 1], [-1, -1, -1, -1]) == 0.0  # padding
 
 
-def test_the_originals_resizing_of_truth():
+def test_the_originals_resizing_of_boxes():
     """(1, 2, 4, 3) of an image of 10 x 20 becomes (3, 1, 14, 1) at 35 x 10; here each side is resized alone."""
     box = np.array([[2 / 20, 1 / 10, 3 / 20, 4 / 10]], np.float32)
     assert whole_pixels(box, 35)[0, [0, 2]].tolist() == [3, 14]
@@ -81,8 +81,8 @@ def measure(metric, maps, boxes):
     metric.update({key: value.numpy() for key, value in found.items()}, {"boxes": boxes})
 
 
-def by_opencv(scores, truth, taus, every):
-    """Returns the best overlap at each threshold of one score map, with Python's and OpenCV's own operations."""
+def reference_ious(scores, truth, taus, every):
+    """Returns the best IoU at each threshold of one score map, by plain Python and OpenCV."""
     grey = (scores * 255).astype(np.uint8)
     best = []
     for tau in taus:
@@ -105,11 +105,11 @@ def by_opencv(scores, truth, taus, every):
 
 @pytest.mark.parametrize(("name", "asked"), [("wsol_v1", (0.5,)), ("wsol_v2", (0.3, 0.5, 0.7))])
 @pytest.mark.parametrize("interval", [0.02, 0.1])
-def test_figures_of_random_maps_are_those_of_the_plain_program(name, asked, interval):
+def test_figures_of_random_maps_are_those_of_the_direct_implementation(name, asked, interval):
     rng = np.random.default_rng([len(name), round(1 / interval)])
     count, taus = 120, np.arange(0, 1, interval)
     maps = np.stack([cv2.GaussianBlur(rng.random((12, 12)), (0, 0), rng.uniform(0.5, 3)) for _ in range(count)])
-    maps[5] = 0.3  # constant: nothing is on
+    maps[5] = 0.3  # constant: no pixel is on
     corners = np.sort(rng.integers(0, SIZE, (count, 2, 2, 2)), axis=2) + np.array([0, 1])[:, np.newaxis]
     truth = np.concatenate([corners[:, :, 0], corners[:, :, 1]], axis=-1).astype(np.int64)  # ymin xmin ymax xmax
     truth[::3, 1] = 0  # one box only
@@ -121,7 +121,7 @@ def test_figures_of_random_maps_are_those_of_the_plain_program(name, asked, inte
         enlarged -= enlarged.min()
         scores = enlarged / enlarged.max() if enlarged.max() > 1e-7 else 0 * enlarged
         real = [(box[1], box[0], box[3], box[2]) for box in boxes.tolist() if box[2] > box[0] and box[3] > box[1]]
-        ious.append(by_opencv(scores, real, taus, name == "wsol_v2") if real else [np.nan] * len(taus))
+        ious.append(reference_ious(scores, real, taus, name == "wsol_v2") if real else [np.nan] * len(taus))
     accuracy = 100 * np.mean(np.array(ious)[:, np.newaxis] >= np.array(asked)[:, np.newaxis], axis=0)
     figures = metric.summary()[name]
     assert figures["images_with_boxes"] == count
@@ -147,7 +147,7 @@ def test_a_grid_of_a_thousand_thresholds_has_255_cuts():
 
 
 def test_holes_have_contours_that_count_in_the_second_version_only():
-    """The truth is the box around a hole in a bright frame; the hole's contour has it, to the last pixel."""
+    """The ground truth is the box of the contour of a hole in a bright frame."""
     frame = np.ones([1, SIZE, SIZE, 1])
     frame[:, 9:20, 5:13] = 0.0
     boxes = np.float32([[[8, 4, 21, 14]]]) / SIZE
