@@ -230,7 +230,7 @@ def test_what_is_made_of_data_sets_is_durable(tmp_path, calls):
     (cache,) = tmp_path.glob("toybirds-*.npz")
     expect_durable(calls, cache)
     (tmp_path / "a.jpg").write_bytes(image)
-    fgvc_aircraft._cut(str(tmp_path / "a.jpg"), str(tmp_path / "copy.jpg"))
+    fgvc_aircraft._cut_banner(str(tmp_path / "a.jpg"), str(tmp_path / "copy.jpg"))
     expect_durable(calls, tmp_path / "copy.jpg")
     source = Source(["a"], [image], ["a"], np.zeros(1, np.int32), None)
     held = image_cache.open_cache(source, side=8, kind="disk", folder=str(tmp_path))
