@@ -68,7 +68,7 @@ class Step:
           num_classes: K.
           batch_size: of the step, whatever the phase has.
         """
-        config = build.without_start_weights(config)
+        config = build.drop_start_weights(config)
         section, devices = config.phase[name], tf.config.list_logical_devices("GPU")[:1] or ["CPU:0"]
         self._strategy, self._batch_size = tf.distribute.MirroredStrategy(devices), batch_size
         with self._strategy.scope():

@@ -4,28 +4,27 @@ import importlib
 import os
 import sys
 
-# They are read once, when TensorFlow and Keras are first imported, so they are set here, before any module of the
-# package imports them, and only where the user has not. oneDNN makes a VGG16 step on CPUs about 1.5 times faster, and
+# TensorFlow and Keras read these variables once, when they are first imported. So they are set before any module of the
+# package imports them. A value that the user has set stays. oneDNN makes a VGG16 step about 1.5 times faster on CPUs;
 # TensorFlow leaves it off on many of them.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what matters of its C++ log comes as an exception too
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # important messages of the C++ log come as exceptions too
 
 __version__ = "0.1.0"
 
-# A program of this package, python -m ornet_tf.NAME, which imports TensorFlow for seconds before its own first line.
-# Python itself says so until that line: "-m" stands for the program's path, which is looked for. No other program's
-# signals are touched.
+# `python -m ornet_tf.NAME` imports TensorFlow for seconds before the program's own first line. A signal in that time is
+# handled here. While Python locates the program, sys.argv[0] is "-m". Other programs keep their signal handlers.
 if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].startswith(f"{__name__}."):
     from ornet_tf.runs import interruption
 
-    interruption.end_at_once()
+    interruption.exit_on_signals()
 
 
 def load(path):
-    """Loads the export in the folder `path`: a version, or the folder above, which stands for its newest version.
+    """Loads an export from the folder of a version, or the newest version in the folder above.
 
     See `serving.loaded.load`; the result's method is `localize`.
     """
-    # By name and late: nothing else in this package uses `serving`, and TensorFlow takes seconds to import.
+    # Imported by name and late: nothing else in this package uses `serving`, and importing TensorFlow takes seconds.
     return importlib.import_module("serving.loaded").load(path)

@@ -1,6 +1,6 @@
-"""Files that are there, whole, after a process was killed or a machine has lost its power.
+"""Writes files and folders so that they exist whole or not at all, even after a kill or a power failure.
 
-TensorFlow is not imported: its errors are known by their names, so that data sets can write without it.
+TensorFlow is not imported, so that data sets can write without it. Its errors are recognized by their class names.
 """
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-# What a truncated, overwritten or foreign file of arrays makes of reading it.
+# Raised by reading a truncated, overwritten or foreign file of arrays.
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error)
 
-_ROOM = "Free some space"
-_PLACE = "Its folder was removed, or is a file: bring it back or choose another one"
-_RIGHTS = "Make the place writable for this user or choose another one"
+_SPACE = "Free some space"
+_FOLDER = "Its folder was removed or is a file: restore it or choose another one"
+_RIGHTS = "Make it writable for this user or choose another place"
 _LIMIT = "Raise the limit of open files (ulimit -n)"
-_TAKEN = "Something is in the way, there or in the place of its folder: move it or choose another place"
-_DISK = "The disk or the way to it fails: mend it or choose another one"
+_EXISTS = "Something else has that name or that of its folder: move it or choose another place"
+_DISK = "The disk or the connection to it fails: repair it or choose another one"
 _ADVICE = {
-    errno.ENOSPC: _ROOM,
-    errno.EDQUOT: _ROOM,
-    errno.ENOENT: _PLACE,
-    errno.ENOTDIR: _PLACE,
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.ENOENT: _FOLDER,
+    errno.ENOTDIR: _FOLDER,
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,
     errno.EMFILE: _LIMIT,
     errno.ENFILE: _LIMIT,
-    errno.EISDIR: _TAKEN,
-    errno.EEXIST: _TAKEN,
-    errno.ENOTEMPTY: _TAKEN,
+    errno.EISDIR: _EXISTS,
+    errno.EEXIST: _EXISTS,
+    errno.ENOTEMPTY: _EXISTS,
     errno.EIO: _DISK,
     errno.ENODEV: _DISK,
     errno.ENXIO: _DISK,
@@ -42,8 +42,8 @@ _ADVICE = {
     errno.EFBIG: "Raise the limit of file sizes (ulimit -f) or choose a file system that takes larger files",
     errno.ENAMETOOLONG: "Choose a shorter path",
 }
-# TensorFlow puts what the system says into its message, so that the number is known; this is for messages without.
-_OF_TENSORFLOW = {
+# For TensorFlow errors whose message does not include the message of the system.
+_ERRNO_OF_TENSORFLOW_ERROR = {
     "NotFoundError": errno.ENOENT,
     "PermissionDeniedError": errno.EACCES,
     "ResourceExhaustedError": errno.ENOSPC,
@@ -51,29 +51,33 @@ _OF_TENSORFLOW = {
     "AlreadyExistsError": errno.EEXIST,
     "DataLossError": errno.EIO,
 }
-_OF_SYSTEM = {os.strerror(number) for number in errno.errorcode}
+_SYSTEM_MESSAGES = {os.strerror(number) for number in errno.errorcode}
 
 
 def advice(error: Exception) -> str:
-    """Returns what to do about a write that failed, by what the system says: half a sentence, without its stop.
+    """Returns what to do about a failed write: a sentence without its full stop.
 
     Args:
-      error: an OSError, or an error of TensorFlow.
+      error: an OSError or an error of TensorFlow.
     """
     if isinstance(error, OSError):
         number = error.errno
     else:
-        said = [number for number in _ADVICE if os.strerror(number) in str(error)]
-        number = said[0] if said else _OF_TENSORFLOW.get(type(error).__name__)
-    return _ADVICE.get(number, "Mend that or choose another place")
+        numbers = [number for number in _ADVICE if os.strerror(number) in str(error)]
+        number = numbers[0] if numbers else _ERRNO_OF_TENSORFLOW_ERROR.get(type(error).__name__)
+    return _ADVICE.get(number, "Fix that or choose another place")
 
 
 @contextlib.contextmanager
 def explain_failures(failure: str, then: str = "") -> Iterator[None]:
-    """Makes what TensorFlow or the system says of a write inside a sentence: `failure`, the reason, what to do, `then`.
+    """Turns errors of TensorFlow and the system about a failed write inside into a message for the user.
+
+    Args:
+      failure: what failed; the beginning of the message. The reason and what to do follow.
+      then: the end of the message: what starting the command again will do.
 
     Raises:
-      OSError: that sentence.
+      OSError: with this message.
     """
     try:
         yield
@@ -81,40 +85,40 @@ def explain_failures(failure: str, then: str = "") -> Iterator[None]:
         if isinstance(error, OSError):
             reason = error.strerror or str(error)
         elif any(kind.__name__ == "OpError" for kind in type(error).__mro__):
-            reason = _of_tensorflow(error)
+            reason = _tensorflow_reason(error)
         else:
             raise
         remedy = advice(error)
-        then = "" if remedy == _PLACE else then  # what is said of a folder may not be true of one that is gone
+        then = "" if remedy == _FOLDER else then  # may not hold for a folder that is gone
         raise OSError(
             f"{failure}: {str(reason).strip().splitlines()[0]}. {remedy} and start the same command again{then}."
         ) from error
 
 
-def _of_tensorflow(error: Exception) -> str:
-    """Returns what the system says, where the message ends with it; else all of it but the names of operations."""
+def _tensorflow_reason(error: Exception) -> str:
+    """Returns the system's message if TensorFlow's ends with it; otherwise TensorFlow's, without operation names."""
     text = (error.message or "").strip().partition("\n")[0]
     text = re.sub(r"^(\{\{.*?\}\}\s*)+|\s*\[Op:\w+\]$", "", text)
     last = text.rpartition("; ")[2]
-    return last if last in _OF_SYSTEM else text
+    return last if last in _SYSTEM_MESSAGES else text
 
 
 @contextlib.contextmanager
 def open_file(path: str | os.PathLike, then: str = "") -> Iterator[BinaryIO]:
-    """Opens a file that takes the place of `path` once it is written whole; its folder is made.
+    """Opens a temporary file that replaces `path` once it is written completely. Creates the folder.
 
     Args:
-      path: of the file.
-      then: ends the sentence of an error, see `writing`.
+      path: the path of the file.
+      then: the end of error messages; see `explain_failures`.
 
     Raises:
-      OSError: if it can't be written, or something that is no file, such as a device, is there; that stays.
+      OSError: if the file can't be written, or if `path` exists and is not a file, such as a device; it stays.
     """
     path = os.fspath(path)
     aside, failure = f"{path}.partial", f"{path} could not be written"
     if os.path.lexists(path) and not os.path.isfile(path):
         with explain_failures(failure):
-            raise OSError(errno.EEXIST, "what is there is no file")
+            raise OSError(errno.EEXIST, "it exists and is not a file")
     try:
         with explain_failures(failure, then):
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -128,7 +132,7 @@ def open_file(path: str | os.PathLike, then: str = "") -> Iterator[BinaryIO]:
 
 
 def flush_to_disk(paths: Iterable[str]) -> None:
-    """Waits until the content of files, or the entries of folders, are on the disk itself.
+    """Waits until the content of files, or the entries of folders, are on the disk.
 
     Raises:
       OSError: if one can't be opened or written.
@@ -142,10 +146,10 @@ def flush_to_disk(paths: Iterable[str]) -> None:
 
 
 def replace_file(aside: str, path: str) -> None:
-    """Renames a whole file into place: whatever happens, `path` has the old content or the new one.
+    """Renames the complete file `aside` to `path`, atomically: `path` always has its old or its new content.
 
     Raises:
-      OSError: if that can't be done; what was there stays.
+      OSError: if that fails; the old content stays.
     """
     flush_to_disk([aside])
     os.replace(aside, path)
@@ -153,16 +157,16 @@ def replace_file(aside: str, path: str) -> None:
 
 
 def place_folder(aside: str, path: str) -> None:
-    """Renames a whole folder into place: whatever happens, `path` is not there, or with all of its content.
+    """Renames a complete folder to `path`, atomically: `path` never exists with part of the content.
 
     Args:
       aside: the folder, in the same file system.
-      path: where to; an empty folder may be there.
+      path: the new path; an empty folder there is replaced.
 
     Raises:
-      OSError: if that can't be done, as where a folder with content is there.
+      OSError: if that fails, for example because `path` is a folder with content.
     """
-    # Files before the folders that name them, and inner folders before outer ones.
+    # Files before their folders, and inner folders before outer ones.
     for folder, _, names in os.walk(aside, topdown=False):
         files = [os.path.join(folder, name) for name in names]
         flush_to_disk([*(file for file in files if not os.path.islink(file)), folder])

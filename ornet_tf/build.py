@@ -1,4 +1,4 @@
-"""Turns sections of a configuration into methods: where configuration ends and plain arguments begin."""
+"""Builds methods from sections of the configuration. The methods themselves take plain arguments."""
 from __future__ import annotations
 
 import functools
@@ -26,11 +26,11 @@ def build_method(
       config: the whole configuration.
       section: config.phase.<name> or config.evaluation.row.<name>.
       num_classes: K.
-      precision: what layers compute in, `float32`, `bfloat16` or `float16`. Weights are float32 always, so that only
-        training needs to say it.
+      precision: the compute precision of the layers, `float32`, `bfloat16` or `float16`. Weights are always float32.
+        Only training uses another precision than float32.
 
     Returns:
-      The method with its parts' start weights.
+      The method with its start weights.
     """
     backbone = functools.partial(
         registry.find("backbones", config.backbone.name),
@@ -53,47 +53,47 @@ def build_method(
 
 
 def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int) -> methods.Method:
-    """Builds the method of a phase or evaluation row with the weights that the run in `workdir` has learned.
+    """Builds the method of a phase or evaluation row with the trained weights of the run in `workdir`.
 
     Raises:
       UserError: if a phase is not finished, was trained with other settings, or a part has no weights.
     """
     is_row = name in config.evaluation.row
     section = config.evaluation.row[name] if is_row else config.phase[name]
-    # What shapes the computation but not the weights: with another value the wrong model would load without a word.
-    shaping = {"backbone": config.backbone.to_dict(), "input": config.input.to_dict()}
-    shaping["backbone"]["options"].pop("weights", None)
-    shaping["input"] = {key: shaping["input"][key] for key in ("resize", "crop")}
+    # With other values of these settings the weights would load without an error, but into another computation.
+    settings = {"backbone": config.backbone.to_dict(), "input": config.input.to_dict()}
+    settings["backbone"]["options"].pop("weights", None)
+    settings["input"] = {key: settings["input"][key] for key in ("resize", "crop")}
     phases = checkpoints.source_phases(section.init_from) if is_row else [name]
     for phase in phases:
         run_folder.check_origin(workdir, phase)
-        run_folder.check_settings(os.path.join(workdir, phase), shaping)
+        run_folder.check_settings(os.path.join(workdir, phase), settings)
     if not is_row:
-        own = {"generator": config.generator.to_dict(), "phase": {"generator": section.generator.to_dict()}}
-        run_folder.check_settings(os.path.join(workdir, name), own)
-    method = build_method(without_start_weights(config), section, num_classes)
+        generators = {"generator": config.generator.to_dict(), "phase": {"generator": section.generator.to_dict()}}
+        run_folder.check_settings(os.path.join(workdir, name), generators)
+    method = build_method(drop_start_weights(config), section, num_classes)
     sources = section.init_from if is_row else {part: f"{name}.{part}" for part in method.parts}
-    if {*method.parts} - {*sources}:  # the others are the backbone's own
-        lacking = weight_origins.find_missing(method.parts, sources, pretrained_layers(config, num_classes))
-        if lacking:
-            where, part = f"config.evaluation.row.{name}", lacking[0].split("/")[0]
-            advice = f"Set {where}.init_from.{part} to 'PHASE.PART', a phase and its part that has them."
-            raise UserError(weight_origins.missing_message(lacking[0], where, advice))
+    if {*method.parts} - {*sources}:  # the other parts need the backbone's pretrained weights
+        missing = weight_origins.find_missing(method.parts, sources, pretrained_layers(config, num_classes))
+        if missing:
+            where, part = f"config.evaluation.row.{name}", missing[0].split("/")[0]
+            advice = f"Set {where}.init_from.{part} to 'PHASE.PART', the phase and part that has them."
+            raise UserError(weight_origins.missing_message(missing[0], where, advice))
         method = build_method(config, section, num_classes)
-    if is_row and getattr(method, "prior", None) is not None:  # phases read it in training only
+    if is_row and getattr(method, "prior", None) is not None:  # phases use it in training only
         _check_prior(config, name, method, workdir, num_classes)
     checkpoints.load_parts(method.parts, sources, workdir)
     return method
 
 
 def _check_prior(config: ConfigDict, name: str, method: methods.Method, workdir: str, num_classes: int) -> None:
-    """Checks that a row reads an object prior as it was learned: with the same weights and options."""
+    """Checks that a row uses an object prior with the weights and options that it was learned with."""
     sources = config.evaluation.row[name].init_from
     folder = os.path.join(workdir, sources["direction"].split(".")[0])
-    if "object_prior" in run_folder.read_settings(folder):  # older runs have it among the phase's options
+    if "object_prior" in run_folder.read_settings(folder):  # older runs have these options in the phase section
         run_folder.check_settings(folder, {"object_prior": config.object_prior.to_dict()})
-    origins = weight_origins.Origins(None)
-    for phase, built, trained in phase_methods(without_start_weights(config), num_classes):
+    origins = weight_origins.WeightOrigins(None)
+    for phase, built, trained in phase_methods(drop_start_weights(config), num_classes):
         origins.add_phase(phase, built, config.phase[phase].init_from, trained, where=f"config.phase.{phase}")
     origins.check_row(method, sources, where=f"config.evaluation.row.{name}")
 
@@ -114,17 +114,17 @@ def phase_methods(config: ConfigDict, num_classes: int) -> Iterator[tuple[str, m
 
 
 def pretrained_layers(config: ConfigDict, num_classes: int) -> frozenset[str]:
-    """Returns the names of the backbone's layers whose weights come from a file; reads that file."""
+    """Returns the names of the backbone's layers whose weights come from its weights file; reads the file."""
     if config.backbone.options.get("weights", "") is None:
         return frozenset()
     build = registry.find("backbones", config.backbone.name)
     return build(image_size=config.input.crop, num_classes=num_classes, **config.backbone.options).pretrained
 
 
-def without_start_weights(config: ConfigDict) -> ConfigDict:
-    """Returns the configuration with the backbone's `weights`, if it has that option, set to None.
+def drop_start_weights(config: ConfigDict) -> ConfigDict:
+    """Returns the configuration with the backbone's option `weights`, if it has one, set to None.
 
-    All of them are about to be replaced, so a run can be evaluated and exported where that file is not.
+    Use it if all weights will be replaced: a run can then be evaluated and exported without the weights file.
     """
     build = registry.find("backbones", config.backbone.name)
     if "weights" not in inspect.signature(build).parameters:

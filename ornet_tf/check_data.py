@@ -1,9 +1,9 @@
-"""Looks at every image, box and mask of a data set before anything is trained on it, and reports what is wrong.
+"""Checks every image, box and mask of a data set before training and reports what is wrong.
 
   python -m ornet_tf.check_data --config=configs/cub.py [--split=test] [--duplicates] [--headers_only] [--json]
 
-The report goes to standard output. The exit status is 1 if something has to be mended: a split that can't be loaded, a
-file that can't be read, a box without area or more than a pixel outside of its image, a mask without object or of
+The report goes to standard output. The exit status is 1 if something has to be fixed: a split that can't be loaded, a
+file that can't be read, a box without area or more than a pixel outside its image, a mask without an object or of
 another size than its image, an image in two splits.
 """
 from __future__ import annotations
@@ -20,17 +20,17 @@ from ornet_tf.data.source import SPLITS
 
 
 def start() -> None:
-    """Runs this program, which `python -m ornet_tf.datasets check` starts too."""
+    """Runs this program; `python -m ornet_tf.datasets check` calls it too."""
     app.run(
         main,
         takes_workdir=False,
         options={
-            "split": flags.DEFINE_enum("split", None, SPLITS, "The split to look at; without it, all."),
+            "split": flags.DEFINE_enum("split", None, SPLITS, "The split to check. Default: all."),
             "duplicates": flags.DEFINE_bool(
-                "duplicates", False, "Also look for images that are in several splits, by the content of their files."
+                "duplicates", False, "Also find images that are in several splits, by the content of their files."
             ),
             "headers_only": flags.DEFINE_bool(
-                "headers_only", False, "Read sizes from the headers: faster, but images that break off are not found."
+                "headers_only", False, "Read only the headers of images: faster, but truncated images are not found."
             ),
             "json": flags.DEFINE_bool("json", False, "Write the report as JSON."),
         },

@@ -1,4 +1,4 @@
-"""The one place that knows that there are two stacks: Keras 3, and Keras 2.15 with TensorFlow 2.15 and its addons."""
+"""The differences between the two stacks: Keras 3, and Keras 2.15 with TensorFlow 2.15 and tensorflow-addons."""
 from __future__ import annotations
 
 import functools
@@ -16,12 +16,12 @@ def variable_path(variable) -> str:
 
 
 def tf_variable(variable) -> tf.Variable:
-    """Returns the TensorFlow variable that a Keras 3 variable wraps; one of Keras 2 is that itself."""
+    """Returns the TensorFlow variable that a Keras 3 variable wraps; a Keras 2 variable is one itself."""
     return variable if isinstance(variable, tf.Variable) else variable.value
 
 
 class SummedAdam(keras.optimizers.Adam):
-    """Adam for gradients that the caller has added up over the replicas: Keras would add them up a second time."""
+    """Adam for gradients that are summed over the replicas already: Keras would sum them a second time."""
 
     def aggregate_gradients(self, grads_and_vars):  # noqa: D102 - Keras 2.15's hook
         return grads_and_vars
@@ -34,10 +34,10 @@ def addons_connected_components():
     """Returns tensorflow_addons.image.connected_components (bool [N, h, w] -> int32 labels), or None without it."""
     try:
         with warnings.catch_warnings(), tf.init_scope():
-            warnings.simplefilter("ignore")  # that its development has ended is why there are two stacks
+            warnings.simplefilter("ignore")  # that its development has ended
             from tensorflow_addons.image import connected_components
 
-            connected_components(tf.constant([[[True]]]))  # its kernels are loaded by the first call, or not at all
+            connected_components(tf.constant([[[True]]]))  # the first call loads its kernels
     except (ImportError, AttributeError, tf.errors.OpError):
-        return None  # not installed, or built for another TensorFlow or Keras than this one
+        return None  # not installed, or built for another TensorFlow or Keras
     return connected_components

@@ -1,4 +1,4 @@
-"""Every option once, with its unit and source; `config_check` checks a whole configuration."""
+"""All options with their units and sources; `config_check` checks a whole configuration."""
 from __future__ import annotations
 
 from typing import Any
@@ -11,34 +11,34 @@ from ornet_tf.errors import UserError
 
 
 def phase(method: str, **fields: Any) -> ConfigDict:
-    """Returns the options of one training phase with the paper's values; `fields` replace them.
+    """Returns the options of one training phase: the paper's values, with `fields` replaced.
 
     Raises:
-      UserError: for a field that is not there.
+      UserError: for an unknown field.
     """
     options = ConfigDict(
         {
             "method": method,  # a plug-in of ornet_tf/methods
             "options": {},  # its options
-            "generator": {},  # options of the generator that differ in this phase
-            "init_from": {},  # part of this phase -> "phase.part" whose weights it starts from
-            "losses": {},  # name of the term -> loss()
+            "generator": {},  # options of config.generator that differ in this phase
+            "init_from": {},  # part of this phase -> "phase.part", whose weights it starts with
+            "losses": {},  # term name -> loss()
             "epochs": 1.0,  # passes over the training split; fractions are allowed
             "batch_size": 16,  # global, over all replicas (paper: 16 on CUB, 256 on ImageNet)
             "learning_rate": 1e-3,  # of Adam, at the start (paper: 1e-3, stage two 1e-4)
             "schedule": "cosine",  # "cosine" to zero at the end of the phase (paper), or "constant"
-            "warmup_steps": 0,  # linear increase of the rate at the start
-            # Parts that a batch is split into; their gradients are added up before the update. Saves memory.
+            "warmup_steps": 0,  # steps of linear increase of the rate at the start
+            # The number of parts of a batch; their gradients are summed before the update. Saves memory.
             "gradient_accumulation": 1,
-            # What layers compute in; float16 with loss scaling. Weights, the map, losses and boxes are float32 always.
+            # Of the layers; float16 uses loss scaling. Weights, maps, losses and boxes are always float32.
             "precision": "float32",  # or "bfloat16", "float16"
-            "random_crop": True,  # whether crops lie anywhere in the resized image, or in its centre
-            # Whether outputs of frozen parts are computed once and kept in memory; where crops are not random.
+            "random_crop": True,  # False: the crop is the centre of the resized image
+            # Whether the features of frozen parts are computed once and cached in memory; not with random crops.
             "cache_frozen_features": False,
-            "xla": False,  # whether XLA compiles forward and backward pass; for one device; draws other random numbers
-            # (regular expression, factor) pairs: the first found in a variable's "part/layer/kind" scales its rate.
+            "xla": False,  # XLA compiles the forward and backward pass; one device only; draws other random numbers
+            # (regular expression, factor) pairs: the first that matches "part/layer/kind" scales the variable's rate.
             "rate_factors": (),
-            "trainable": (),  # regular expressions: what has one in its "part/layer/kind" is trained; () for all
+            "trainable": (),  # regular expressions for the "part/layer/kind" of trained variables; () for all
         }
     )
     return _replace(options, fields, f"phase {method}")
@@ -49,55 +49,55 @@ def loss(plugin: str, *inputs: str, weight: float = 1.0, ramp: float = 0.0, **op
 
     Args:
       plugin: a file of ornet_tf/losses.
-      *inputs: the tensors that it gets, by name, of the batch and of what the method computes.
+      *inputs: names of the tensors that the loss takes: of the batch or of the method's outputs.
       weight: the factor of the term.
-      ramp: share of the phase's steps, 0..1, in which the weight grows linearly from 0; the paper has 0.
-      **options: of the loss.
+      ramp: the share of the phase's steps, 0..1, over which the weight grows linearly from 0. The paper has no ramp.
+      **options: the options of the loss.
     """
     return {"plugin": plugin, "inputs": inputs, "weight": weight, "ramp": ramp, "options": options}
 
 
 def default() -> ConfigDict:
-    """Returns the configuration of the paper's method without a data set: an experiment fills in the rest."""
+    """Returns the configuration of the paper's method. An experiment adds its data set and changes options."""
     return ConfigDict(
         {
             "seed": 0,
             "dataset": {"name": "image_folder", "options": {}},
             "input": {
-                "resize": 256,  # pixels; both sides, the aspect is not kept
+                "resize": 256,  # pixels, of both sides; the aspect ratio is not kept
                 "crop": 224,  # pixels; centred in evaluation
                 "horizontal_flip": True,
-                # Where decoded, resized training images are kept: "memory", "disk", "none", or "auto": in memory
-                # where they need a quarter of what is free at most.
+                # Where decoded, resized training images are cached: "memory", "disk", "none", or "auto": in memory if
+                # they need at most a quarter of the free memory.
                 "cache": "auto",
                 "cache_dir": "",  # for "disk"; "" for the folder `cache` in the workdir
-                "broken_images": "stop",  # or "skip": leave them out with a warning
+                "broken_images": "stop",  # or "skip": leave them out and log a warning
             },
             "backbone": {"name": "vgg16", "options": {"split": "block2_pool", "weights": "imagenet", "head": "gap"}},
             "generator": {"base_width": 64, "depth": 3, "growth": 2.0, "logit_scale": 1.0},
-            # For methods with the option `object_prior`; see ornet_tf/models/object_prior.py.
+            # For methods with the option `object_prior`, which learn from pseudo masks; see models/object_prior.py.
             "object_prior": {
-                "threshold": 0.3,  # on the scores, 0..1; the pseudo mask is their largest region above it
-                "low_level_weight": 0.5,  # weight of the low-level features in the scores; the last features have 1
+                "threshold": 0.3,  # on the scores, 0..1: the largest region above it is the pseudo mask
+                "low_level_weight": 0.5,  # of the low-level features in the scores; the last features have weight 1
             },
             "phases": ("evaluator", "stage_one", "stage_two"),
             "phase": {"evaluator": _evaluator(), "stage_one": _stage_one(), "stage_two": _stage_two()},
             "training": {
-                "steps_per_loop": 20,  # steps inside one tf.function call: progress and logs come this often
-                "checkpoint_every": 500,  # steps; also at the end of every phase and on SIGTERM and SIGINT
+                "steps_per_loop": 20,  # steps in one tf.function call, and from one log entry to the next
+                "checkpoint_every": 500,  # steps; also saved at the end of a phase and after SIGTERM or SIGINT
                 "keep_checkpoints": 2,
-                "summary_images": 8,  # fixed images that TensorBoard shows with maps and boxes; 0 for none
-                "summary_every": 200,  # steps between these images and the histograms
+                "summary_images": 8,  # number of fixed images shown in TensorBoard with maps and boxes; 0 for none
+                "summary_every": 200,  # steps from one entry of these images and the histograms to the next
             },
             "evaluation": _evaluation(),
             "export": {
-                "row": "stage_two",  # that predict and export use
-                # On the map: "fixed" for evaluation.threshold, or "chosen" for the one that evaluation has chosen for
-                # this row and box_rule on evaluation.threshold_split.
+                "row": "stage_two",  # the row that predict and export use
+                # On the map: "fixed" is evaluation.threshold; "chosen" is the best threshold of this row and box_rule
+                # on evaluation.threshold_split, which the evaluation has found.
                 "threshold": "fixed",
-                "max_boxes": 1,  # most boxes of an image in an export; more than one need box_rule = "largest"
-                "max_bytes": file_checks.MAX_BYTES,  # the largest file that is read
-                "max_pixels": file_checks.MAX_PIXELS,  # the largest height x width that is decoded
+                "max_boxes": 1,  # the most boxes of an image in an export; more than 1 need box_rule = "largest"
+                "max_bytes": file_checks.MAX_BYTES,  # of the largest image file that is read
+                "max_pixels": file_checks.MAX_PIXELS,  # height x width of the largest image that is decoded
             },
         }
     )
@@ -107,37 +107,37 @@ def _evaluation() -> ConfigDict:
     return ConfigDict(
         {
             "split": "test",
-            "threshold_split": "",  # also choose each row's threshold on this split ("" for none)
+            "threshold_split": "",  # each row's best threshold is found on this split; "" for none
             "batch_size": 64,
-            "classifier": "evaluator",  # the row whose logits are the class of every row, on the whole image
-            "own_classes": (),  # but for these rows: classifiers themselves, they are measured by their own logits
+            "classifier": "evaluator",  # the row whose logits, for the whole image, give the class in every row
+            "own_classes": (),  # except for these rows: their own logits give the class
             "rows": ("centre_box", "mean_features", "cam", "stage_one", "stage_two"),
-            # Rows that are no phase: methods without training, on parts of phases.
+            # Rows that are not phases: methods without training, with parts of trained phases.
             "row": {
                 "centre_box": row("centre_box"),
                 "mean_features": row("mean_features", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
                 "cam": row("cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
-                "cam_true_label": row(  # as wsolevaluation reads it
+                "cam_true_label": row(  # as in wsolevaluation
                     "cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}, classes="label"
                 ),
             },
             "threshold": 0.5,  # on the activation map
             "iou_threshold": 0.5,
-            "box_rule": "tight",  # of all pixels above the threshold (the authors' rule), or "largest" component
-            # The metric conventions to report: files of ornet_tf/metrics. "corloc" is this project's, "ornet" the
-            # authors' code's; "wsol_v1", "wsol_v2" (need OpenCV) and "pxap" (needs masks) are those of wsolevaluation.
+            "box_rule": "tight",  # around all pixels above the threshold (the authors'), or the "largest" component
+            # Files of ornet_tf/metrics: "corloc" is this project's metric, "ornet" the authors' code's; "wsol_v1",
+            # "wsol_v2" (need OpenCV) and "pxap" (needs masks) are those of wsolevaluation.
             "metrics": ("corloc",),
-            "metric_options": {  # of those that have some; the grid of thresholds from 0 to below 1
+            "metric_options": {  # interval: the step of the grid of thresholds from 0 to below 1
                 "wsol_v1": {"interval": 0.001},
                 "wsol_v2": {"interval": 0.001},
                 "pxap": {"interval": 0.001},
             },
-            # 95 % intervals by so many draws of the images with replacement, seeded by config.seed; 0 for none.
+            # Number of bootstrap samples of the images for 95 % intervals, seeded by config.seed; 0 for none.
             "bootstrap_samples": 1000,
-            # What finds components: "native", "addons" (tensorflow-addons), or "auto": the addons where they are.
+            # Of connected components: "native", "addons" (tensorflow-addons), or "auto": the addons if installed.
             "components": "auto",
-            "gallery_images": 12,  # panels that evaluation draws; 0 for none
-            "cases": 10,  # how many of each row's worst and best images are listed; 0 for none
+            "gallery_images": 12,  # number of panels in images.png of the evaluation; 0 for none
+            "cases": 10,  # number of each row's worst and best images in the list of cases; 0 for none
         }
     )
 
@@ -175,7 +175,7 @@ def _stage_two() -> ConfigDict:
 
 
 def row(method: str, init_from: dict[str, str] | None = None, **options: Any) -> ConfigDict:
-    """Returns an evaluation row: a method without training, on parts of trained phases ("phase.part")."""
+    """Returns an evaluation row: a method without training, with parts of trained phases ("phase.part")."""
     return ConfigDict({"method": method, "options": options, "generator": {}, "init_from": init_from or {}})
 
 

@@ -1,19 +1,19 @@
-"""Errors that a user can mend. Scripts show them in one sentence; any other error is a bug and keeps its traceback."""
+"""Errors that a user can fix. Programs report them in one sentence; other errors are bugs and show a traceback."""
 
 
 class UserError(ValueError):
-    """Something that the user gave is wrong: an option, a file, a folder, a run.
+    """The user gave something wrong: an option, a file, a folder or a run.
 
-    The message is for the user: what was expected, what came, and what to do. It needs no traceback to be understood.
-    A `ValueError` or `TypeError` that is no `UserError` is a mistake in the code that calls.
+    The message is for the user: what was expected, what came, and what to do. It is clear without a traceback.
+    A `ValueError` or `TypeError` that is not a `UserError` is a mistake in the calling code.
     """
 
-    # AutoGraph raises what comes out of a graph's Python code anew: in the same class if it has this very constructor.
+    # AutoGraph re-raises an error of a graph's Python code in the same class only if it has exactly this constructor.
     __init__ = Exception.__init__
 
 
 class NotFiniteError(UserError, FloatingPointError):
-    """A loss, a gradient, something that training accumulates, a weight or an output is NaN or infinite."""
+    """A loss, a gradient, an accumulated statistic, a weight or an output is NaN or infinite."""
 
 
 class MissingPackageError(UserError, ImportError):

@@ -1,4 +1,4 @@
-"""Evaluates the rows of an experiment side by side: result.json, tables, per-image results, cases and images.
+"""Evaluates the rows of an experiment: result.json, tables, results per image, cases and images.
 
   python -m ornet_tf.evaluate --config=configs/toybirds.py --workdir=runs/toybirds
 """
@@ -14,9 +14,9 @@ from ornet_tf.evaluation import measurement, report
 
 
 def main(config: ConfigDict, workdir: str) -> None:
-    """Evaluates and logs where the results are."""
+    """Evaluates and logs the table and the folder of the results."""
     result = measurement.evaluate(config, workdir)
-    logging.info("%s\nEverything is in %s", report.table(result), os.path.join(workdir, "evaluation"))
+    logging.info("%s\nAll results are in %s", report.table(result), os.path.join(workdir, "evaluation"))
 
 
 if __name__ == "__main__":

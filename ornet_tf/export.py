@@ -1,4 +1,4 @@
-"""Writes a trained experiment as a SavedModel for TensorFlow Serving: image bytes in, boxes out.
+"""Exports a trained experiment as a SavedModel for TensorFlow Serving: image bytes in, boxes out.
 
   python -m ornet_tf.export --config=configs/toybirds.py --workdir=runs/toybirds --keep=3
 """
@@ -14,12 +14,12 @@ from ornet_tf.inference import saved_model
 
 
 def main(config: ConfigDict, workdir: str, *, keep: int | None) -> None:
-    """Exports and logs where."""
+    """Exports and logs the folder of the export."""
     path = saved_model.export(config, workdir, keep=keep)
     base = os.path.dirname(path)
     logging.info("Exported to %s. Serve it: python -m serving.local_server --model_base_path=%s", path, base)
 
 
 if __name__ == "__main__":
-    help_of_keep = "How many versions stay, the new one among them; without it, all."
-    app.run(main, options={"keep": flags.DEFINE_integer("keep", None, help_of_keep, lower_bound=1)})
+    keep_help = "The number of versions to keep, the new one included. Default: all."
+    app.run(main, options={"keep": flags.DEFINE_integer("keep", None, keep_help, lower_bound=1)})

@@ -1,4 +1,4 @@
-"""The kinds of values that options take, from annotations and defaults, and what a value of another kind is told."""
+"""Checks the types of option values against annotations and default values."""
 from __future__ import annotations
 
 import collections.abc
@@ -14,7 +14,7 @@ _WORDS = {
     bool: "True or False",
     int: "a whole number",
     float: "a number",
-    str: "a text",
+    str: "a string",
     os.PathLike: "a path",
     type(None): "None",
     collections.abc.Sequence: "a list or tuple",
@@ -22,33 +22,36 @@ _WORDS = {
 }
 
 
-def of_parameters(function: Callable[..., Any]) -> dict[str, Any]:
+def parameter_types(function: Callable[..., Any]) -> dict[str, Any]:
     """Returns the annotations of the parameters of a function, or of a class's constructor, by name."""
     function = function.__init__ if inspect.isclass(function) else function
     try:
         return typing.get_type_hints(function)
-    except (NameError, TypeError):  # a plug-in of the user's with a name that is there for type checkers only
+    except (NameError, TypeError):  # a user's plug-in that imports a name for type checkers only
         return {}
 
 
-def wrong(value: Any, annotation: Any) -> str:
-    """Returns what was expected instead of a value, or "" if it fits, or if the annotation says nothing of it.
+def describe_mismatch(value: Any, annotation: Any) -> str:
+    """Returns what was expected instead of a value, such as "a number or None".
 
     Args:
-      value: of an option.
-      annotation: a type such as `float | None`, or a value, whose kind is expected then.
+      value: the value of an option.
+      annotation: a type such as `float | None`, or a default value, whose type is then expected.
+
+    Returns:
+      "" if the value fits or the annotation is of an unknown type.
     """
     if not isinstance(annotation, type) and not typing.get_origin(annotation):
         annotation = type(annotation)
     is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-    kinds = [_kind(one) for one in (typing.get_args(annotation) if is_union else [annotation])]
+    kinds = [_kind(member) for member in (typing.get_args(annotation) if is_union else [annotation])]
     if None in kinds or any(_fits(value, kind) for kind in kinds):
         return ""
     return " or ".join(dict.fromkeys(_WORDS[kind] for kind in kinds))
 
 
 def _kind(annotation: Any) -> Any:
-    """Returns the key of `_WORDS` that a type belongs to; None if it is none of them."""
+    """Returns the key of `_WORDS` that a type belongs to, or None."""
     origin = typing.get_origin(annotation) or annotation
     if origin in _WORDS:
         return origin

@@ -1,6 +1,6 @@
-"""Finds plug-ins by family (a folder of this package) and file name, and binds options to them.
+"""Finds plug-ins by family (a folder of this package) and file name, and checks their options.
 
-Every family has one entry point: the name that each of its files must define. Adding a plug-in is adding a file.
+Each family has one entry point: the name that each of its files must define. To add a plug-in, add a file.
 """
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def choices(family: str) -> list[str]:
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
-    """Returns the sentence that ends the error about an unknown name: its new name, or the nearest known one, or ""."""
+    """Returns the last sentence of an error about an unknown name: its new name, the nearest known name, or ""."""
     if new := renamed.hint(name):
         return new
     near = difflib.get_close_matches(str(name), known, n=1)
@@ -51,7 +51,7 @@ def find(family: str, name: str, *, where: str = "") -> Callable[..., Any]:
     Args:
       family: a key of `ENTRY_POINTS`.
       name: the file name without its suffix.
-      where: the config path that holds the name, for the error message.
+      where: the config path that holds the name, for error messages.
 
     Raises:
       UserError: if there is no such plug-in; the message lists the choices.
@@ -71,13 +71,12 @@ def check_options(
 
     Args:
       entry: the plug-in.
-      options: to check.
-      where: the config path of the options.
-      given: parameters that the program gives itself, so that they are no options.
+      options: the options to check.
+      where: the config path of the options, for error messages.
+      given: parameters that the program sets itself; they are not options.
 
     Raises:
-      UserError: for an option that is no such parameter, one of another kind than its annotation says, or a required
-        one that is missing.
+      UserError: for an unknown option, a value of another type than the annotation, or a missing required option.
     """
     parameters = inspect.signature(entry).parameters
     allowed = {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY and n not in given}
@@ -85,9 +84,9 @@ def check_options(
         if key not in allowed:
             hint = did_you_mean(key, allowed)
             raise UserError(f"{where}.{key}: unknown option; choose from {', '.join(allowed) or 'none'}.{hint}")
-    annotations = option_types.of_parameters(entry)
+    annotations = option_types.parameter_types(entry)
     for key in set(options) & set(annotations):
-        expected = option_types.wrong(options[key], annotations[key])
+        expected = option_types.describe_mismatch(options[key], annotations[key])
         if expected:
             raise UserError(f"{where}.{key}: expected {expected}, got {options[key]!r}.")
     missing = [n for n, p in allowed.items() if p.default is inspect.Parameter.empty and n not in options]

@@ -1,9 +1,9 @@
-"""Names of earlier versions: an old option is answered with its new name, and runs of then can go on."""
+"""Names of earlier versions: errors name the new option, and runs of earlier versions can be resumed."""
 from __future__ import annotations
 
 from typing import Any
 
-# Options, sections and files of plug-ins -> what they are called now.
+# Old names of options, sections and plug-ins -> their names now.
 _NAMES = {
     "accumulate": "gradient_accumulation",
     "reuse_frozen": "cache_frozen_features",
@@ -26,21 +26,22 @@ _MOVED = {
 
 
 def hint(name: Any) -> str:
-    """Returns the sentence that ends the error about an unknown name, or "" if no earlier version had that name."""
+    """Returns the last sentence of an error about an unknown name, or "" if no earlier version had the name."""
     new = _NAMES.get(name) or _MOVED.get(name) if isinstance(name, str) else None
     return f" It is called {new} now." if new else ""
 
 
-def current(settings: Any) -> Any:
-    """Returns what a file of a run holds with today's names for options, plug-ins and tensors.
+def update_names(settings: Any) -> Any:
+    """Returns the content of a run's JSON file with the current names of options, plug-ins and tensors.
 
     Args:
-      settings: what settings.json or data.json holds: dictionaries, lists and values. Names of classes stay.
+      settings: the content of settings.json or data.json: dictionaries, lists and values. Class names stay.
     """
     if isinstance(settings, dict):
         return {
-            _NAMES.get(key, key): value if key == "class_names" else current(value) for key, value in settings.items()
+            _NAMES.get(key, key): value if key == "class_names" else update_names(value)
+            for key, value in settings.items()
         }
     if isinstance(settings, list):
-        return [current(value) for value in settings]
+        return [update_names(value) for value in settings]
     return _NAMES.get(settings, settings) if isinstance(settings, str) else settings

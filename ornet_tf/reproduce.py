@@ -1,9 +1,9 @@
-"""Makes tables and figures that compare variants of an experiment: trains what is missing, evaluates, writes a report.
+"""Reproduces tables and figures of the paper: trains the missing variants, evaluates them and writes a report.
 
   python -m ornet_tf.reproduce --config=configs/toybirds.py --workdir=runs/studies --what=table3,fig4 --seeds=0,1,2
 
-The same command again goes on where it stopped. Phases before the varied one are trained once for each seed, and a
-variant that several studies have is trained once.
+The same command resumes an interrupted run. Phases before the varied one are trained once per seed. A variant that
+several studies share is trained once.
 """
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from ornet_tf.runs import interruption
 
 
 def main(config: ConfigDict, workdir: str, *, what: Sequence[str], seeds: Sequence[str] | None) -> None:
-    """Makes the studies and logs where they are."""
-    names, numbers = studies(what), parse_seeds(seeds, config.seed)
+    """Makes the studies and logs the path of the report."""
+    names, numbers = parse_studies(what), parse_seeds(seeds, config.seed)
     path = make_studies.make_studies(config, workdir, names, numbers)
-    logging.info("Everything is in %s; open %s in a browser.", os.path.dirname(path), path)
+    logging.info("All results are in %s. Open %s in a browser.", os.path.dirname(path), path)
 
 
-def studies(what: Sequence[str]) -> list[str]:
-    """Returns the names of studies, all of them for "all".
+def parse_studies(what: Sequence[str]) -> list[str]:
+    """Returns the study names of the flag; all of them for "all".
 
     Raises:
-      UserError: if there is no such study; the message says why, where the paper has it.
+      UserError: if there is no such study. For a table or figure of the paper that is left out, the message says why.
     """
     known = registry.choices("studies")
     if list(what) == ["all"]:
@@ -49,12 +49,12 @@ def parse_seeds(given: Sequence[str] | None, default: int) -> list[int]:
     """Returns the seeds of the flag, or the default.
 
     Raises:
-      UserError: if one is no whole number from 0 on, or is there twice.
+      UserError: if a seed is not a whole number of at least 0, or is given twice.
     """
     if given is None:
         return [default]
     if not given or not all(text.strip().isdecimal() for text in given):
-        raise UserError(f"--seeds: expected whole numbers from 0 on such as 0,1,2, got {','.join(given)!r}.")
+        raise UserError(f"--seeds: expected whole numbers of at least 0 such as 0,1,2, got {','.join(given)!r}.")
     seeds = [int(text) for text in given]
     if len({*seeds}) < len(seeds):
         raise UserError(f"--seeds: expected each seed once, got {','.join(given)}.")
@@ -64,14 +64,14 @@ def parse_seeds(given: Sequence[str] | None, default: int) -> list[int]:
 if __name__ == "__main__":
     app.run(
         main,
-        when_ended=interruption.GOES_ON,
+        when_ended=interruption.RESUMES,
         options={
             "what": flags.DEFINE_list(
                 "what",
                 None,
-                "Tables and figures, by their file names in ornet_tf/studies, separated by commas, or `all`.",
+                "Tables and figures, by file name in ornet_tf/studies, separated by commas, or `all`.",
                 required=True,
             ),
-            "seeds": flags.DEFINE_list("seeds", None, "Seeds, separated by commas; without it, config.seed."),
+            "seeds": flags.DEFINE_list("seeds", None, "Seeds, separated by commas. Default: config.seed."),
         },
     )

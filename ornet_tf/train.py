@@ -1,4 +1,4 @@
-"""Trains the phases of an experiment, one after the other; the same command again goes on where it stopped.
+"""Trains the phases of an experiment in order. The same command resumes an interrupted run.
 
   python -m ornet_tf.train --config=configs/toybirds.py --workdir=runs/toybirds
 """
@@ -13,7 +13,7 @@ from ornet_tf.training import phases
 
 
 def main(config: ConfigDict, workdir: str, *, allow_changed_settings: bool, profile: bool) -> None:
-    """Trains every phase of the configuration that is not finished yet."""
+    """Trains every phase of the configuration that is not finished."""
     phases.train(config, workdir, allow_changed_settings=allow_changed_settings, profile=profile)
     logging.info("All phases are trained. TensorBoard: tensorboard --logdir=%s", workdir)
 
@@ -21,15 +21,15 @@ def main(config: ConfigDict, workdir: str, *, allow_changed_settings: bool, prof
 if __name__ == "__main__":
     app.run(
         main,
-        when_ended=interruption.GOES_ON,
+        when_ended=interruption.RESUMES,
         options={
             "allow_changed_settings": flags.DEFINE_bool(
                 "allow_changed_settings",
                 False,
-                "Go on with a run although the configuration has changed since its start.",
+                "Resume the run even if the configuration has changed since it was started.",
             ),
             "profile": flags.DEFINE_bool(
-                "profile", False, "Record the second loop of steps of each phase for TensorBoard's profiler."
+                "profile", False, "Profile the second window of steps of each phase for TensorBoard."
             ),
         },
     )

@@ -1,4 +1,4 @@
-"""Moves what a run has learned through one file, also from one of the two stacks to the other.
+"""Moves the weights of a run to another machine or stack in one file.
 
   python -m ornet_tf.weights --config=configs/toybirds.py --workdir=runs/toybirds pack toybirds.npz
   python -m ornet_tf.weights --config=configs/toybirds.py --workdir=runs/elsewhere unpack toybirds.npz
@@ -16,7 +16,7 @@ from ornet_tf.training import weights_file
 
 
 def main(config: ConfigDict, workdir: str, arguments: Sequence[str]) -> None:
-    """Packs or unpacks, as the first of two arguments says; the second names the file."""
+    """Packs or unpacks, as the first of the two arguments says; the second is the file."""
     actions = {"pack": weights_file.pack, "unpack": weights_file.unpack}
     if len(arguments) != 2 or arguments[0] not in actions:
         raise UserError(f"Expected the arguments 'pack FILE' or 'unpack FILE', got {' '.join(arguments)!r}.")

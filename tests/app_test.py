@@ -139,7 +139,7 @@ def test_what_a_user_can_mend_is_one_sentence_and_a_bug_keeps_its_traceback(tmp_
     ],
 )
 def test_errors_of_users_are_told_from_bugs(error, said):
-    assert app.for_user(error) == said
+    assert app.user_message(error) == said
 
 
 @pytest.mark.parametrize(("kind", "said"), [(errors.UserError, "Expected a."), (ValueError, "")])
@@ -151,7 +151,7 @@ def test_what_a_graph_s_python_code_raises_is_told_as_it_was_raised(kind, said):
 
     with pytest.raises(kind) as error:
         tf.function(fails)(tf.constant(1.0))
-    assert app.for_user(error.value) == said
+    assert app.user_message(error.value) == said
 
 
 @pytest.mark.parametrize(
@@ -166,17 +166,17 @@ def test_what_a_graph_s_python_code_raises_is_told_as_it_was_raised(kind, said):
 )
 def test_the_name_that_was_meant_is_asked_for(mistyped, near):
     argv = ["train", "--config=tests/tiny_experiment.py", "--config.dataset.options.seed=2", f"--config.{mistyped}=1"]
-    said = app.mistyped(argv, tiny_experiment.get_config())
+    said = app.explain_unknown_option(argv, tiny_experiment.get_config())
     assert said.startswith(f"--config.{mistyped}=1: ")
     assert said.endswith(f" Did you mean {near!r}?") if near else "Did you mean" not in said
-    assert app.mistyped(argv[:3], tiny_experiment.get_config()) == ""
+    assert app.explain_unknown_option(argv[:3], tiny_experiment.get_config()) == ""
 
 
 def test_a_name_below_a_value_is_answered_with_the_value():
     config = tiny_experiment.get_config()
     below, inside = "--config.seed.x=1", "--config.evaluation.rows[0]=cam"
-    assert app.mistyped(["train", below], config) == f"{below}: the configuration has no such value; config.seed is 0."
-    assert app.mistyped(["train", inside], config) == (
+    assert app.explain_unknown_option(["train", below], config) == f"{below}: the configuration has no such value; config.seed is 0."
+    assert app.explain_unknown_option(["train", inside], config) == (
         f"{inside}: the values of config.evaluation.rows are replaced all at once; it is {config.evaluation.rows!r}."
     )
 
@@ -184,12 +184,12 @@ def test_a_name_below_a_value_is_answered_with_the_value():
 def test_an_installed_config_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     argv = ["train", "--config=configs/toybirds.py", "--workdir=runs", "--config.seed=1", "--config=none.py"]
-    assert app.with_installed_config(argv) == [
+    assert app.use_installed_config(argv) == [
         "train", f"--config={ROOT / 'configs/toybirds.py'}", "--workdir=runs", "--config.seed=1", "--config=none.py",
     ]
-    assert app.with_installed_config(["train", "--config", "configs/toybirds.py", "--workdir", "configs/cub.py"]) == [
+    assert app.use_installed_config(["train", "--config", "configs/toybirds.py", "--workdir", "configs/cub.py"]) == [
         "train", "--config", str(ROOT / "configs/toybirds.py"), "--workdir", "configs/cub.py",
     ]
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "toybirds.py").write_text("")
-    assert app.with_installed_config(argv) == argv  # what is here comes first
+    assert app.use_installed_config(argv) == argv  # what is here comes first

@@ -41,5 +41,5 @@ def test_a_row_without_weights_for_a_part_is_refused_after_training_too(tiny_run
 def test_a_run_is_evaluated_without_the_start_weights(tmp_path):
     config = tiny_experiment.get_config()
     config.backbone = {"name": "vgg16", "options": {"weights": str(tmp_path / "gone.h5")}}
-    assert build.without_start_weights(config).backbone.options.weights is None
+    assert build.drop_start_weights(config).backbone.options.weights is None
     assert config.backbone.options.weights.endswith("gone.h5")

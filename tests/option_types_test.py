@@ -51,12 +51,12 @@ class Method:
     ],
 )
 def test_a_value_is_held_against_its_annotation(name, value, expected):
-    assert option_types.wrong(value, option_types.of_parameters(options)[name]) == expected
+    assert option_types.describe_mismatch(value, option_types.parameter_types(options)[name]) == expected
 
 
 def test_without_an_annotation_nothing_is_expected_and_classes_have_their_constructor_s():
-    assert "free" not in option_types.of_parameters(options)
-    assert option_types.of_parameters(Method) == {"count": int}
+    assert "free" not in option_types.parameter_types(options)
+    assert option_types.parameter_types(Method) == {"count": int}
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_without_an_annotation_nothing_is_expected_and_classes_have_their_constr
     ],
 )
 def test_a_value_is_held_against_a_default(default, value, expected):
-    assert option_types.wrong(value, default) == expected
+    assert option_types.describe_mismatch(value, default) == expected

@@ -32,7 +32,7 @@ def test_a_path_becomes_absolute(tmp_path, monkeypatch):
     assert paths.local(pathlib.Path("~/runs"), "x") == tmp_path / "home" / "runs"
     assert paths.local(".", "x") == tmp_path
     assert paths.local("./~nosuchuser", "x") == tmp_path / "~nosuchuser"
-    assert paths.at_home("gs://bucket/~", "x") == "gs://bucket/~"
+    assert paths.expand_home("gs://bucket/~", "x") == "gs://bucket/~"
 
 
 def test_a_name_that_is_not_utf_8_becomes_text():

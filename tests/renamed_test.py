@@ -57,7 +57,7 @@ def test_stored_settings_are_read_with_the_names_of_today():
         "generator": {"map_gain": 2.0},
         "class_names": ["pictures", "wren"],
     }
-    assert renamed.current(old) == {
+    assert renamed.update_names(old) == {
         "phase": {
             "gradient_accumulation": 2,
             "losses": {"prior": {"plugin": "pseudo_mask_agreement", "inputs": ["activation_map", "pseudo_mask"]}},

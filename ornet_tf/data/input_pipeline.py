@@ -133,7 +133,7 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
 
     def make_view(key, index):
         view = transforms.training_view(
-            randomness.in_stream(key, "view"), resize=resize, crop=crop, horizontal_flip=horizontal_flip,
+            randomness.derive_keys(key, "view"), resize=resize, crop=crop, horizontal_flip=horizontal_flip,
             random_crop=random_crop,
         )
         image = transforms.apply(load_image(index), view, resize=resize, crop=crop)

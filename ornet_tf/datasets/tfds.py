@@ -104,7 +104,7 @@ def _import_library() -> types.ModuleType:
 
 
 def _make_builder(library: types.ModuleType, name: str, data_dir: str | os.PathLike | None) -> Any:
-    data_dir = paths.at_home(os.fspath(data_dir), "tfds: data_dir") if data_dir else None
+    data_dir = paths.expand_home(os.fspath(data_dir), "tfds: data_dir") if data_dir else None
     try:
         return library.builder(name, data_dir=data_dir)
     except (AssertionError, ValueError) as error:  # unknown name or configuration; unknown version

@@ -45,4 +45,4 @@ def check(checked: Checked, split: str, workdir: str) -> int | None:
     if without := [name for name, image_boxes in zip(checked.source.names, boxes) if not len(image_boxes)]:
         logging.warning("%d of %d images of %s have no box, such as %s. They count for classification only.",
                         len(without), len(boxes), split, without[0])
-    return training_data.check_apart(workdir, split, checked)
+    return training_data.check_not_trained_on(workdir, split, checked)

@@ -1,1 +1,1 @@
-"""A run's folder and processes: checkpoints, locks, origins of weights, distribution, interruption."""
+"""The folder and the processes of a run: checkpoints, locks, origins of weights, distribution, interruption."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a phase: saving, resuming, and handing named parts to later phases."""
+"""Saves and restores the checkpoints of a phase, and loads its parts into later phases."""
 from __future__ import annotations
 
 import collections
@@ -21,7 +21,7 @@ from ornet_tf.runs import checkpoint_reading, run_folder
 
 
 class _Record(tf.train.experimental.PythonState):
-    """What a checkpoint remembers that is no tensor: a JSON value."""
+    """A JSON value in a checkpoint."""
 
     def __init__(self):
         self.value: Any = None
@@ -36,7 +36,7 @@ class _Record(tf.train.experimental.PythonState):
 class PhaseCheckpoints:
     """The checkpoints of one phase: `<folder>/checkpoints/step-<step>`.
 
-    Which there are is read from their index files, which come into being last; no other file has to be right.
+    A checkpoint exists if its index file exists, which is written last. No other file lists the checkpoints.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class PhaseCheckpoints:
         state: Mapping[str, tf.Variable] | None = None,
         is_chief: bool = True,
     ):
-        """Tracks what a phase needs to go on.
+        """Tracks all that is needed to resume a phase.
 
         Args:
           folder: the phase's folder.
           parts: name -> model.
-          optimizers: built optimisers, so that their slots are restored at once.
-          keep: how many of the newest checkpoints stay on disk.
-          state: name -> what else changes while the phase is trained.
-          is_chief: whether this process writes the checkpoint that stays. All have to take part in saving.
+          optimizers: built optimizers; their slots exist and are restored at once.
+          keep: the number of newest checkpoints to keep on disk.
+          state: name -> other variables that change during training.
+          is_chief: whether this process writes the checkpoint. All processes must call `save`.
         """
         self._folder, self._parts, self._keep, self._is_chief = folder, dict(parts), keep, is_chief
         self._record = _Record()
@@ -70,13 +70,13 @@ class PhaseCheckpoints:
         )
 
     def restore(self) -> tuple[int, Any]:
-        """Restores the newest checkpoint that can be read; without one nothing changes.
+        """Restores the newest readable checkpoint. Changes nothing if there is no checkpoint.
 
         Returns:
-          Its step and the record that was saved with it; (0, None) without one.
+          The step and the record of the checkpoint; (0, None) without one.
 
         Raises:
-          UserError: if no checkpoint can be read, or the newest is of another model.
+          UserError: if all checkpoints are damaged, or the newest one is of another model.
         """
         damaged = []
         for path in reversed(_paths(self._folder)):
@@ -88,28 +88,28 @@ class PhaseCheckpoints:
                 damaged.append(path)
                 continue
             if damaged:
-                logging.warning("Training goes on from %s instead.", path)
+                logging.warning("Training resumes from %s instead.", path)
             return int(tf.convert_to_tensor(self._checkpoint.step)), self._record.value
         if damaged:
             raise UserError(
-                f"No checkpoint of {self._folder} can be read ({', '.join(map(os.path.basename, damaged))}): bring one "
-                "back, or remove that folder to train the phase from its start."
+                f"All checkpoints of {self._folder} are damaged ({', '.join(map(os.path.basename, damaged))}). Restore "
+                "one from a backup, or remove that folder to train the phase from its start."
             )
         return 0, None
 
     def save(self, step: int, record: Any = None) -> None:
-        """Writes a checkpoint and removes the ones beyond `keep`.
+        """Writes a checkpoint and removes older ones beyond `keep`.
 
         Args:
-          step: the number of steps made.
-          record: a JSON value to be had back from `restore`.
+          step: the number of steps trained so far.
+          record: a JSON value, which `restore` returns.
 
         Raises:
-          OSError: if it can't be written; the checkpoints before it stay.
+          OSError: if the checkpoint can't be written; the earlier checkpoints stay.
         """
         self._checkpoint.step.assign(step)
         self._record.value = record
-        if not self._is_chief:  # variables that are read from all hosts have to be read on all
+        if not self._is_chief:  # reading a variable of several hosts takes all of them
             with _writing(step, tempfile.gettempdir()), tempfile.TemporaryDirectory() as aside:
                 self._checkpoint.write(os.path.join(aside, "step"))
             return
@@ -119,14 +119,14 @@ class PhaseCheckpoints:
             os.makedirs(folder, exist_ok=True)
             try:
                 self._checkpoint.write(aside)
-                # The index last: TensorFlow opens it under its name before it is whole.
+                # The index last. TensorFlow would create it under its final name before it is complete.
                 for name in sorted(glob.glob(f"{glob.escape(aside)}.*")):
                     atomic_write.replace_file(name, path + name[len(aside) :])
             except BaseException:
                 with contextlib.suppress(OSError):
                     _remove(aside)
                 raise
-        # Later steps are damaged and will be made again; what a killed save left has no index.
+        # Checkpoints of later steps are damaged; they will be written again. Files of a killed save have no index.
         kept = [old for old in _paths(self._folder) if _step(old) <= step][-self._keep :]
         for other in {re.sub(r"(step-\d+|partial).*", r"\1", name) for name in os.listdir(folder)}:
             if other.startswith(("step-", "partial")) and os.path.join(folder, other) not in kept:
@@ -140,10 +140,11 @@ def _writing(step: int, folder: str):
 
 
 def _paths(folder: str) -> list[str]:
-    """Returns the paths of a phase's checkpoints, the newest last."""
+    """Returns the paths of a phase's checkpoints in the order of their steps."""
     folder = os.path.join(folder, "checkpoints")
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    steps = sorted(int(found.group(1)) for found in map(re.compile(r"step-(\d+)\.index$").match, names) if found)
+    matches = map(re.compile(r"step-(\d+)\.index$").match, names)
+    steps = sorted(int(match.group(1)) for match in matches if match)
     return [os.path.join(folder, f"step-{step}") for step in steps]
 
 
@@ -152,7 +153,7 @@ def _step(path: str) -> int:
 
 
 def _remove(path: str) -> None:
-    """Removes the files of a checkpoint, whole or not: first the one without which it does not exist."""
+    """Removes the files of a complete or partial checkpoint, the index first."""
     for name in [f"{path}.index", *glob.glob(f"{glob.escape(path)}.*"), *glob.glob(f"{glob.escape(path)}_temp/*")]:
         if os.path.exists(name):
             os.remove(name)
@@ -161,49 +162,49 @@ def _remove(path: str) -> None:
 
 
 def latest_checkpoint(folder: str) -> str | None:
-    """Returns the path of the phase's newest checkpoint, or None."""
+    """Returns the path of the phase's newest checkpoint without suffix, or None."""
     return _paths(folder)[-1] if _paths(folder) else None
 
 
 def source_phases(init_from: Mapping[str, str]) -> list[str]:
-    """Returns the phases that "phase.part" references name, in order."""
+    """Returns the sorted names of the phases in "phase.part" references."""
     return sorted({source.split(".")[0] for source in init_from.values()})
 
 
 def load_parts(parts: Mapping[str, keras.Model], sources: Mapping[str, str], workdir: str) -> None:
-    """Gives parts the weights that other phases ended with.
+    """Loads the final weights of finished phases into parts.
 
     Args:
-      parts: name -> model, to be changed in place.
-      sources: name of a part -> "phase.part".
-      workdir: the run's folder, which holds a folder for each phase.
+      parts: name -> model; changed in place.
+      sources: part name -> "phase.part".
+      workdir: the run's folder, with a folder for each phase.
 
     Raises:
-      UserError: if a phase is not finished, or its part does not fit.
+      UserError: if a phase is not finished, or a part does not fit.
       NotFiniteError: if a weight is NaN or infinite.
     """
     unknown = sorted(set(sources) - set(parts))
     if unknown:
         raise UserError(f"init_from: no part {unknown[0]!r}; this method's parts are {', '.join(parts)}.")
-    # A source may serve several parts, as stage two's `lower` and `evaluator_lower`; a checkpoint fills one at a time.
+    # Several parts may have the same source, but one tf.train.Checkpoint has one model per name: load in rounds.
     rounds: dict[tuple[str, int], dict[str, keras.Model]] = collections.defaultdict(dict)
-    served: collections.Counter[str] = collections.Counter()
+    uses: collections.Counter[str] = collections.Counter()
     for name, source in sources.items():
         phase, part = source.split(".")
-        rounds[phase, served[source]][part] = parts[name]
-        served[source] += 1
+        rounds[phase, uses[source]][part] = parts[name]
+        uses[source] += 1
     for (phase, _), models in rounds.items():
         folder = os.path.join(workdir, phase)
         path = latest_checkpoint(folder)
         if path is None or not run_folder.is_finished(folder):
-            raise UserError(f"Phase {phase!r} is not finished in {workdir}; train it to its end with ornet_tf.train.")
+            raise UserError(f"Phase {phase!r} is not finished in {workdir}; train it with ornet_tf.train.")
         try:
             checkpoint_reading.check_parts(models, path)
             checkpoint_reading.restore(tf.train.Checkpoint(**models), path, partial=True)
         except checkpoint_reading.DamagedCheckpointError as error:
             raise UserError(
-                f"{error} Bring it back, or remove it together with {folder}/finished.json: ornet_tf.train then trains "
-                "the end of the phase again, from the checkpoint before."
+                f"{error} Restore it from a backup, or remove it together with {folder}/finished.json: ornet_tf.train "
+                "then resumes the phase from the checkpoint before."
             ) from error
         for part, model in models.items():
             _check_finite(model, f"{phase}.{part}", folder)
@@ -215,5 +216,5 @@ def _check_finite(model: keras.Model, part: str, folder: str) -> None:
     if broken:
         raise NotFiniteError(
             f"{len(broken)} of {len(floats)} weights of {part} are NaN or infinite, such as {broken[0]}: its training "
-            f"has diverged. Look at the losses in {folder}, remove it, and train it again with a lower learning_rate."
+            f"has diverged. Check the losses in {folder}, remove it, and train it again with a lower learning_rate."
         )

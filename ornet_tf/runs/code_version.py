@@ -1,4 +1,4 @@
-"""The commit that this code was taken from."""
+"""The git commit of this code."""
 from __future__ import annotations
 
 import os
@@ -6,7 +6,7 @@ import subprocess
 
 
 def commit() -> str:
-    """Returns the commit of this code, with "-dirty" if it was changed since; empty where it is no checkout."""
+    """Returns the commit of this code, with "-dirty" if the code was changed since, or "" outside of a checkout."""
     folder, name = os.path.split(os.path.abspath(__file__))
 
     def git(*arguments):
@@ -14,7 +14,7 @@ def commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", name)  # installed code can lie within the checkout of something else
+        git("ls-files", "--error-unmatch", name)  # installed code may lie in the checkout of another project
         return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -1,4 +1,4 @@
-"""The processes and devices of a run: one process with all its GPUs, or the hosts that TF_CONFIG names."""
+"""The processes and devices of a run: one process with all GPUs, or one process on each host in TF_CONFIG."""
 from __future__ import annotations
 
 import contextlib
@@ -17,13 +17,13 @@ from ornet_tf.runs.interruption import Interrupted
 
 
 def make_strategy() -> tf.distribute.Strategy:
-    """Returns MultiWorkerMirroredStrategy where TF_CONFIG names a cluster, else MirroredStrategy.
+    """Returns MultiWorkerMirroredStrategy if TF_CONFIG has a cluster, else MirroredStrategy.
 
-    Either takes all GPUs of the host, or its CPU where there is none. With TF_CONFIG it has to come before anything
-    that TensorFlow computes.
+    Both use all GPUs of the host, or its CPU if it has no GPU. With TF_CONFIG, call this before TensorFlow computes
+    anything.
 
     Raises:
-      UserError: if TF_CONFIG can't be used.
+      UserError: if TF_CONFIG is invalid or the cluster can't be joined.
     """
     if not _cluster():
         return local_strategy()
@@ -34,7 +34,7 @@ def make_strategy() -> tf.distribute.Strategy:
 
 
 def local_strategy() -> tf.distribute.Strategy:
-    """Returns MirroredStrategy over all GPUs of this host, or its CPU where there is none."""
+    """Returns MirroredStrategy over all GPUs of this host, or its CPU if it has no GPU."""
     return tf.distribute.MirroredStrategy(tf.config.list_logical_devices("GPU") or ["CPU:0"])
 
 
@@ -56,13 +56,13 @@ def _cluster() -> dict:
 
 
 def worker_name(strategy: tf.distribute.Strategy) -> str:
-    """Returns the name of this process among those of the run, such as `worker-1`; empty where it is the only one."""
+    """Returns the name of this process in the cluster, such as `worker-1`, or "" if it is the only process."""
     resolver = strategy.cluster_resolver
     return f"{resolver.task_type}-{resolver.task_id}" if resolver and resolver.task_type else ""
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether this process is the one that writes checkpoints, logs and results."""
+    """Returns whether this process writes checkpoints, logs and results."""
     names = _cluster()
     return worker_name(strategy) in ("", "chief-0" if "chief" in names else "worker-0")
 
@@ -70,10 +70,10 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 def check_replicas(
     strategy: tf.distribute.Strategy, batch_size: int, gradient_accumulation: int, *, xla: bool
 ) -> None:
-    """Checks what the number of replicas allows.
+    """Checks options against the number of replicas.
 
     Raises:
-      UserError: if the batch can't be split evenly, or XLA is asked for on several replicas.
+      UserError: if the batch can't be split evenly, or `xla` is set with several replicas.
     """
     replicas = strategy.num_replicas_in_sync
     if batch_size % (replicas * gradient_accumulation):
@@ -81,66 +81,66 @@ def check_replicas(
             f"batch_size: expected a multiple of the {replicas} devices times "
             f"gradient_accumulation = {gradient_accumulation}, got {batch_size}."
         )
-    if xla and replicas > 1:  # batch statistics that span replicas can't be compiled
+    if xla and replicas > 1:  # XLA can't compile batch statistics over replicas
         raise UserError(f"xla: expected False with {replicas} devices, got True.")
 
 
-# What collective operations fail with when a process is gone; all else is this process's own error.
-_LOST = (
+# Errors of collective operations after another process has stopped. Other errors are of this process itself.
+_LOST_WORKER = (
     tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
 )
-_LOST_INTERNAL = re.compile("collective|remote|connection|grpc", re.IGNORECASE)
+_LOST_WORKER_MESSAGE = re.compile("collective|remote|connection|grpc", re.IGNORECASE)
 
 
 @contextlib.contextmanager
 def explain_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
-    """Turns what TensorFlow says when another process of the run is gone into a sentence.
+    """Turns TensorFlow's errors about a lost process of the run into a message for the user.
 
     Raises:
-      Interrupted: that sentence; the run can go on.
+      Interrupted: with this message; the run can be resumed.
     """
     try:
         yield
     except tf.errors.OpError as error:
-        is_internal = isinstance(error, tf.errors.InternalError) and _LOST_INTERNAL.search(error.message)
-        if not worker_name(strategy) or not (is_internal or isinstance(error, _LOST)):
+        is_internal = isinstance(error, tf.errors.InternalError) and _LOST_WORKER_MESSAGE.search(error.message)
+        if not worker_name(strategy) or not (is_internal or isinstance(error, _LOST_WORKER)):
             raise
         logging.debug("The error in full:", exc_info=True)
         raise Interrupted(
-            f"{worker_name(strategy)} can't go on without the others, of which one has ended or can't be reached. "
-            "Look what that one said; then start all of them again: they go on from the last checkpoint."
+            f"{worker_name(strategy)} can't continue: another worker has stopped or can't be reached. Read its log, "
+            "then start all workers again; they resume from the last checkpoint."
         ) from error
 
 
 def check_same_on_all_workers(strategy: tf.distribute.Strategy, facts: Mapping[str, str]) -> None:
-    """Checks that what should be the same in every process of the run is the same.
+    """Checks that facts are the same in all processes of the run.
 
     Args:
-      strategy: of the run.
-      facts: name -> text; the same names in every process.
+      strategy: the strategy of the run.
+      facts: name -> text; the same names in all processes.
 
     Raises:
-      UserError: if the texts of a name differ.
+      UserError: if texts differ; the message has their names.
     """
     if not worker_name(strategy):
         return
-    marks = tf.constant([[zlib.crc32(text.encode()) % 2**31 for text in facts.values()]], tf.int32)
+    checksums = tf.constant([[zlib.crc32(text.encode()) % 2**31 for text in facts.values()]], tf.int32)
 
     @tf.function
     def gather():
-        return strategy.run(lambda: tf.distribute.get_replica_context().all_gather(marks, axis=0))
+        return strategy.run(lambda: tf.distribute.get_replica_context().all_gather(checksums, axis=0))
 
-    found = strategy.experimental_local_results(gather())[0].numpy()
-    different = [fact for fact, column in zip(facts, found.T) if len(set(column.tolist())) > 1]
+    gathered = strategy.experimental_local_results(gather())[0].numpy()
+    different = [fact for fact, column in zip(facts, gathered.T) if len(set(column.tolist())) > 1]
     if different:
         raise UserError(
-            f"The processes of this run differ in: {', '.join(different)}. Start all of them with the same command and "
-            "data, and with a --workdir that all of them share."
+            f"The workers of this run differ in: {', '.join(different)}. Start all of them with the same command, the "
+            "same data and a shared --workdir."
         )
 
 
 def barrier(strategy: tf.distribute.Strategy) -> None:
-    """Waits until every process of the run is here."""
+    """Waits until all processes of the run have called this."""
     if worker_name(strategy):
         for sum_of_all in strategy.experimental_local_results(_sum_over_workers(strategy)()):
             sum_of_all.numpy()

@@ -1,7 +1,7 @@
-"""SIGTERM and SIGINT (preemption, Ctrl-C): training ends after the step it is in, saves, and says how to go on.
+"""Handles SIGTERM and SIGINT (preemption, Ctrl-C): training finishes its step, saves a checkpoint and stops.
 
-Outside of its loop, and in the other programs, they end what runs at once, in a sentence and with the same status. The
-sentence says what the same command would do then, which differs from program to program.
+Outside the training loop, and in other programs, a signal stops the program at once. In both cases the exit status is
+the same, and one sentence says what the same command would do next.
 """
 from __future__ import annotations
 
@@ -12,115 +12,115 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: not done yet, the same command can be given again
-GOES_ON = "give the same command again to go on"
-ANEW = "the same command starts anew"
-SECONDS_TO_END = 10.0  # after a signal outside of a loop
+EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: not finished, run the same command again
+RESUMES = "run the same command again to resume"
+STARTS_OVER = "the same command starts over"
+SECONDS_TO_STOP = 10.0  # after a signal outside a loop
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(BaseException):
-    """A run that a signal ended. It is no error, so `except Exception` lets it pass."""
+    """A signal has stopped the run. This is not an error, so `except Exception` does not catch it."""
 
 
 class Interruption:
-    """Hears signals while the main thread is inside a long call; made by `listen`."""
+    """Reacts to signals, also while the main thread is inside a long call; made by `listen`."""
 
     def __init__(self, then: str):
         self._then = then
         self._name = ""
-        self._last_resort: threading.Timer | None = None
+        self._exit_timer: threading.Timer | None = None
         self._stop: Callable[[], None] | None = None
         self._raised: Interrupted | None = None
 
     @property
     def name(self) -> str:
-        """The signal that came, such as SIGTERM, or an empty string."""
+        """The name of the signal that has arrived, such as SIGTERM, or ""."""
         return self._name
 
     @contextlib.contextmanager
-    def stops(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Inside, a signal calls `stop`, in another thread, instead of raising `Interrupted`; `stop` must be quick."""
+    def call_on_signal(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Makes a signal call `stop`, in another thread, instead of raising `Interrupted`. `stop` must be quick."""
         self._stop = stop
-        self._raised = None  # what comes now is this loop's, which also answers a signal that came before it
+        self._raised = None  # this loop also reacts to an earlier signal
         self.close()
-        if self._name:  # it came between two loops, or while the last one saved its end
+        if self._name:  # the signal arrived between two loops, or after the last step of the previous loop
             stop()
         try:
             yield
         finally:
             self._stop = None
 
-    def _heard(self, number: int) -> None:
-        """Runs in the listening thread, as soon as the signal comes."""
+    def _react(self, number: int) -> None:
+        """Runs in the listening thread as soon as a signal arrives."""
         if self._name:
-            _end_at_once(f"{self._name} came a second time: ended at once; {self._then}.")
+            _exit(f"{self._name} came a second time: stopped at once; {self._then}.")
         self._name = signal.Signals(number).name
         stop = self._stop
         if stop is not None:
             stop()
             return
-        # The main thread may be inside TensorFlow, waiting for other hosts. Outside of loops there is nothing to save.
-        self._last_resort = threading.Timer(SECONDS_TO_END, _end_at_once, [_sentence(number, self._then)])
-        self._last_resort.daemon = True
-        self._last_resort.start()
+        # The main thread may be inside TensorFlow, waiting for other hosts. Outside loops there is nothing to save.
+        self._exit_timer = threading.Timer(SECONDS_TO_STOP, _exit, [_message(number, self._then)])
+        self._exit_timer.daemon = True
+        self._exit_timer.start()
 
     def close(self) -> None:
-        """Lets the process live on."""
-        if self._last_resort is not None:
-            self._last_resort.cancel()
+        """Cancels the pending exit of the process."""
+        if self._exit_timer is not None:
+            self._exit_timer.cancel()
 
     def _handle(self, number, _) -> None:
-        """Runs in the main thread, once it is back in Python."""
+        """Runs in the main thread when it returns to Python code."""
         if self._stop is None:
-            self._raised = Interrupted(_sentence(number, self._then))
+            self._raised = Interrupted(_message(number, self._then))
             raise self._raised
 
 
-def _sentence(number: int, then: str) -> str:
-    return f"Ended by {signal.Signals(number).name}; {then}."
+def _message(number: int, then: str) -> str:
+    return f"Stopped by {signal.Signals(number).name}; {then}."
 
 
-def _end_at_once(sentence: str) -> None:
-    sys.stderr.write(f"\n{sentence}\n")
+def _exit(message: str) -> None:
+    sys.stderr.write(f"\n{message}\n")
     sys.stderr.flush()
     os._exit(EXIT_CODE)
 
 
-def end_at_once() -> None:
-    """Lets the signals end the process where it stands: for a program that has only begun to import.
+def exit_on_signals() -> None:
+    """Makes signals exit the process at once with one sentence. For programs that are still importing modules.
 
-    Python would answer with a traceback from the middle of TensorFlow, or with nothing.
+    Otherwise Python would show a traceback from inside TensorFlow, or nothing.
     """
     for number in SIGNALS:
-        signal.signal(number, lambda number, _: _end_at_once(_sentence(number, "give the same command again")))
+        signal.signal(number, lambda number, _: _exit(_message(number, "run the same command again")))
 
 
 def check() -> None:
-    """Raises the `Interrupted` of a signal whose exception was lost, as in C++ code that calls Python; in long loops.
+    """Raises `Interrupted` again if it was lost, for example in C++ code that calls Python. Call it in long loops.
 
     Raises:
-      Interrupted: if the signals are listened to, and one came.
+      Interrupted: if a signal has arrived inside `listen`.
     """
-    heard = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    if isinstance(heard, Interruption) and heard._raised is not None:
-        raise heard._raised
+    interruption = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if isinstance(interruption, Interruption) and interruption._raised is not None:
+        raise interruption._raised
 
 
 @contextlib.contextmanager
-def listen(then: str = GOES_ON) -> Iterator[Interruption]:
-    """Handles the signals inside, and restores the handlers that were there.
+def listen(then: str = RESUMES) -> Iterator[Interruption]:
+    """Handles the signals inside and restores the previous handlers afterwards.
+
+    Python runs signal handlers only in the main thread, which may be inside one call of TensorFlow for minutes. So the
+    interpreter also writes the signal's number to a pipe, which a thread reads. A signal that arrives too late for any
+    loop is passed on to a surrounding `listen`.
 
     Args:
-      then: the end of the sentence about a signal: what is there, and what the same command would do.
-
-    Python runs its handlers in the main thread only, which may be inside one call of TensorFlow for minutes. So the
-    interpreter also writes the signal's number to a pipe, which a thread reads. A signal that came too late for any
-    loop goes to the `listen` around this one, if there is one.
+      then: the end of the sentence about a signal: what is saved, and what the same command would do.
     """
     interruption = Interruption(then)
     if threading.current_thread() is not threading.main_thread():
-        yield interruption  # signals can only be handled in the main thread: they keep the effect that they have
+        yield interruption  # only the main thread can handle signals; the handlers stay
         return
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -132,24 +132,24 @@ def listen(then: str = GOES_ON) -> Iterator[Interruption]:
                 return
             for number in numbers:
                 if number in SIGNALS:
-                    interruption._heard(number)
+                    interruption._react(number)
 
     thread = threading.Thread(target=wait, name="signals", daemon=True)
     before = {number: signal.signal(number, interruption._handle) for number in SIGNALS}
-    woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    previous_wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     thread.start()
-    at_its_end = False
+    is_finished = False
     try:
         yield interruption
-        at_its_end = True
+        is_finished = True
     except (Exception, SystemExit) as error:
-        # The handler may run while TensorFlow's C++ code calls Python: it can make another error of what was raised,
-        # and that one a sentence of the program's end.
+        # The handler may run while TensorFlow's C++ code calls Python. That code can turn `Interrupted` into another
+        # error, and so can the end of the program.
         if interruption._raised is None:
             raise
         raise interruption._raised from error
     finally:
-        signal.set_wakeup_fd(woken)
+        signal.set_wakeup_fd(previous_wakeup)
         for number, handler in before.items():
             signal.signal(number, handler)
         os.close(writing)
@@ -157,5 +157,5 @@ def listen(then: str = GOES_ON) -> Iterator[Interruption]:
         interruption.close()
         os.close(reading)
     is_inside_another = isinstance(getattr(before[signal.SIGTERM], "__self__", None), Interruption)
-    if at_its_end and interruption.name and is_inside_another:
+    if is_finished and interruption.name and is_inside_another:
         signal.raise_signal(signal.Signals[interruption.name])

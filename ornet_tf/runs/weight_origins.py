@@ -1,4 +1,4 @@
-"""Where the weights of phases and evaluation rows come from: what has none is refused before anything is trained."""
+"""Traces where the weights of phases and evaluation rows come from, to find missing weights before training."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,29 +13,29 @@ PRETRAINED = "the backbone's weights file"
 
 
 def find_missing(parts: Mapping[str, Any], given: Collection[str], pretrained: Collection[str]) -> list[str]:
-    """Returns "part/layer/kind" of the weights that are neither of a part that is given, nor pretrained.
+    """Returns "part/layer/kind" of the weights that come neither from a phase nor from the backbone's weights file.
 
     Args:
       parts: name -> model.
-      given: names of the parts that get their weights from a phase.
-      pretrained: names of the backbone's layers whose weights come from a file.
+      given: names of the parts whose weights come from a phase.
+      pretrained: names of the backbone's layers whose weights come from its file.
     """
-    of_others = {name: part for name, part in parts.items() if name not in given}
-    return [key for key in named_variables(of_others, trainable_only=False) if key.split("/")[1] not in pretrained]
+    other_parts = {name: part for name, part in parts.items() if name not in given}
+    return [key for key in named_variables(other_parts, trainable_only=False) if key.split("/")[1] not in pretrained]
 
 
-class Origins:
-    """Follows each weight through the phases of an experiment, in the order in which they are trained.
+class WeightOrigins:
+    """Traces each weight through the phases of an experiment, in the order of their training.
 
-    The origin of a weight is the phase that has changed it last, or `PRETRAINED`.
+    The origin of a weight is the last phase that changed it, or `PRETRAINED`.
     """
 
     def __init__(self, pretrained: Collection[str] | None):
-        """Begins before the first phase.
+        """Starts without phases.
 
         Args:
-          pretrained: names of the backbone's layers whose weights come from a file. None where that does not matter any
-            more: what no phase has changed is taken as pretrained.
+          pretrained: names of the backbone's layers whose weights come from its file. None after training: every weight
+            that no phase has changed then counts as pretrained.
         """
         self._pretrained = pretrained
         self._phases: dict[str, dict[str, str]] = {}  # phase -> "part/layer/kind" -> origin
@@ -45,49 +45,49 @@ class Origins:
     def add_phase(
         self, name: str, method: Method, init_from: Mapping[str, str], trained: Iterable[Any], *, where: str
     ) -> None:
-        """Takes in the next phase.
+        """Adds a phase.
 
         Args:
-          name: of the phase.
-          method: the method.
+          name: the name of the phase.
+          method: the method of the phase.
           init_from: part -> "phase.part".
-          trained: the variables that optimisers change.
-          where: the config path of the phase, for messages.
+          trained: the variables that the optimizers change.
+          where: the config path of the phase, for error messages.
 
         Raises:
-          UserError: if a part has no weights, `init_from` names none, or an object prior's features do not stay.
+          UserError: if weights are missing, `init_from` names an unknown part, or the phase would change the features
+            of its object prior.
         """
         changed = {id(variable) for variable in trained}
         prior = getattr(method, "prior", None)
         fixed = {id(v): path for path, v in prior.inputs.items()} if prior else {}
-        moving = [fixed[key] for key in fixed if key in changed]
-        if moving:
+        trained_inputs = [fixed[key] for key in fixed if key in changed]
+        if trained_inputs:
             raise UserError(
-                f"{where}.trainable: expected expressions that leave out {moving[0]} ({len(moving)} such variables): "
-                "the object prior sums up features that come from it, and must see the same features throughout. "
-                "('generator/',) leaves them out."
+                f"{where}.trainable: expected expressions that do not match {trained_inputs[0]} ({len(trained_inputs)} "
+                "such variables): the object prior needs features that do not change. Use ('generator/',), for example."
             )
         for part in method.parts.values():
-            # What a method has frozen runs as in inference; what it has not may have statistics that move.
+            # Frozen parts run as in inference. The moving statistics of other parts change without an optimizer.
             learns = prior is not None and prior.learns and part is prior.direction
             if learns or (part.trainable and not (prior is not None and part is prior.direction)):
                 changed.update(id(v) for v in layers.statistics(part) if id(v) not in fixed)
         variables = named_variables(method.parts, trainable_only=False)
-        here = {key: name for key, variable in variables.items() if id(variable) in changed}
-        before = self._of(variables, init_from, method, where, here)
+        changed_here = {key: name for key, variable in variables.items() if id(variable) in changed}
+        before = self._find_origins(variables, init_from, method, where, changed_here)
         inputs = self._check_prior(method, variables, before, where)
         if prior is not None and prior.learns:
             self._inputs_of_prior[name] = inputs
-        self._phases[name] = {**before, **here}
+        self._phases[name] = {**before, **changed_here}
         self._shapes[name] = {part: _shapes(model) for part, model in method.parts.items()}
 
     def check_row(self, method: Method, init_from: Mapping[str, str], *, where: str) -> None:
-        """Checks an evaluation row as `add_phase` checks a phase; a row trains nothing."""
+        """Checks an evaluation row like `add_phase` checks a phase; a row trains nothing."""
         variables = named_variables(method.parts, trainable_only=False)
-        self._check_prior(method, variables, self._of(variables, init_from, method, where, ()), where)
+        self._check_prior(method, variables, self._find_origins(variables, init_from, method, where, ()), where)
 
-    def _of(self, variables, init_from, method, where, changed) -> dict[str, str]:
-        """Returns the origin of what the phase or row does not change, by "part/layer/kind"."""
+    def _find_origins(self, variables, init_from, method, where, changed) -> dict[str, str]:
+        """Returns the origins, by "part/layer/kind", of the weights that the phase or row does not change."""
         for part, source in init_from.items():
             phase, origin_part = source.split(".")
             if part not in method.parts or origin_part not in self._shapes.get(phase, {}):
@@ -95,72 +95,72 @@ class Origins:
                     f"{where}.init_from.{part} = {source!r}: {where.rpartition('.')[2]} has the parts "
                     f"{', '.join(method.parts)}, {phase} has {', '.join(self._shapes.get(phase, {})) or 'none'}."
                 )
-            there, here = self._shapes[phase][origin_part], _shapes(method.parts[part])
-            if there[: len(here)] != here:  # a part may be the beginning of another one
+            given, expected = self._shapes[phase][origin_part], _shapes(method.parts[part])
+            if given[: len(expected)] != expected:  # a part may be the first layers of its source
                 raise UserError(
-                    f"{where}.init_from.{part} = {source!r}: expected {len(here)} weights of the shapes of {part}, got "
-                    f"{len(there)} weights, or others. Name a part of the same model."
+                    f"{where}.init_from.{part} = {source!r}: expected {len(expected)} weights with the shapes of "
+                    f"{part}, got {len(given)} weights with other shapes. Name a part of the same model."
                 )
-        lacking = []
+        missing = []
         if self._pretrained is not None:
-            needless = {*changed, *getattr(method, "unused_weights", ())}
-            lacking = [key for key in find_missing(method.parts, init_from, self._pretrained) if key not in needless]
-        if lacking:
-            part = lacking[0].partition("/")[0]
+            not_needed = {*changed, *getattr(method, "unused_weights", ())}
+            missing = [key for key in find_missing(method.parts, init_from, self._pretrained) if key not in not_needed]
+        if missing:
+            part = missing[0].partition("/")[0]
             advice = self._advice(part, _shapes(method.parts[part]), where)
-            raise UserError(missing_message(lacking[0], where, advice))
-        found = {}
+            raise UserError(missing_message(missing[0], where, advice))
+        origins = {}
         for key in variables:
             part, _, rest = key.partition("/")
             if part in init_from:
                 phase, origin_part = init_from[part].split(".")
-                found[key] = self._phases[phase].get(f"{origin_part}/{rest}", phase)
+                origins[key] = self._phases[phase].get(f"{origin_part}/{rest}", phase)
             elif key not in changed:
-                found[key] = PRETRAINED
-        return found
+                origins[key] = PRETRAINED
+        return origins
 
     def _advice(self, part: str, shapes: tuple, where: str) -> str:
-        """Returns the line that would give a part its weights, where an earlier phase has a part like it."""
+        """Returns the config line that gives a part its weights, if an earlier phase has a part with these shapes."""
         fitting = [
-            f"{phase}.{name}" for phase, parts in self._shapes.items() for name, others in parts.items()
-            if others == shapes
+            f"{phase}.{name}" for phase, parts in self._shapes.items() for name, part_shapes in parts.items()
+            if part_shapes == shapes
         ]
         if not fitting:
-            return f"No phase before it has a part like it: add one to config.phases that trains {part}."
-        # The latest part of that name; else one whose phase and name make it up, as evaluator.upper does.
-        named = [source for source in fitting if source.split(".")[1] == part]
-        made_up = [source for source in fitting if source.replace(".", "_") == part]
-        return f"Set {where}.init_from.{part} = {[*fitting[:1], *made_up, *named][-1]!r}."
+            return f"No earlier phase has a part with its shapes: add a phase to config.phases that trains {part}."
+        # The latest part of this name; otherwise "phase.part" for the name phase_part, such as evaluator.upper.
+        same_name = [source for source in fitting if source.split(".")[1] == part]
+        joined_name = [source for source in fitting if source.replace(".", "_") == part]
+        return f"Set {where}.init_from.{part} = {[*fitting[:1], *joined_name, *same_name][-1]!r}."
 
     def _check_prior(self, method, variables, origins, where) -> dict[str, str]:
-        """Returns the origins of the weights that a prior's features come from.
+        """Returns the origins of the weights that compute an object prior's features.
 
         Raises:
-          UserError: if its direction was learned with others.
+          UserError: if the prior was learned with other weights.
         """
         prior = getattr(method, "prior", None)
         if prior is None:
             return {}
         key_of = {id(variable): key for key, variable in variables.items()}
         inputs = {path: origins[key_of[id(variable)]] for path, variable in prior.inputs.items()}
-        # None where the direction is begun here.
+        # None if this phase starts to learn the prior.
         learned_in = origins.get(key_of[id(prior.direction.weights[0])])
         for path, expected in self._inputs_of_prior.get(learned_in, {}).items():
             if inputs[path] != expected:
                 raise UserError(
                     f"{where}.init_from: expected the weights that the object prior was learned with in {learned_in}, "
-                    f"got others: {path} comes from {inputs[path]}, there from {expected}. Take the parts from "
-                    f"{learned_in}, or leave {path} out of what {inputs[path]} trains."
+                    f"got {path} from {inputs[path]} instead of {expected}. Use the parts of {learned_in}, or exclude "
+                    f"{path} from training in {inputs[path]}."
                 )
         return inputs
 
 
 def missing_message(key: str, where: str, advice: str) -> str:
-    """Returns what a user is told of a weight, "part/layer/kind", that nothing gives its value."""
+    """Returns the error message about a weight, "part/layer/kind", that has no origin."""
     part, _, rest = key.partition("/")
     return (
-        f"{where}.init_from: expected weights for the part {part}, got none for {rest}: it is neither trained here nor "
-        f"pretrained. {advice}"
+        f"{where}.init_from: expected weights for the part {part}, got none for {rest}: it is neither trained in this "
+        f"phase nor pretrained. {advice}"
     )
 
 

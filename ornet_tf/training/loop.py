@@ -1,4 +1,4 @@
-"""The loop of a phase around the loop in the graph: when to log, to look, to save and to stop."""
+"""The training loop of a phase: runs windows of steps, logs, shows previews, saves checkpoints and stops."""
 from __future__ import annotations
 
 import time
@@ -14,19 +14,19 @@ from ornet_tf.errors import NotFiniteError
 from ornet_tf.runs.checkpoints import PhaseCheckpoints
 from ornet_tf.runs.interruption import Interrupted, Interruption
 from ornet_tf.training.preview import Preview
-from ornet_tf.training.step import Steps, TrainingStep
+from ornet_tf.training.step import StepResults, TrainingStep
 from ornet_tf.training.summaries import PhaseSummaries
 
-# From this share of its time spent waiting for images a run is called bound by them.
+# A run that waits for images for at least this share of its time is input-bound.
 INPUT_BOUND = 0.1
-_NAMED = 3  # how many variables that are not finite stand in a sentence
+_MAX_NAMES = 3  # of variables in an error message
 
 
 class PhaseLoop:
-    """Trains a phase from a step on.
+    """Trains a phase to its end, from its start or from a checkpoint.
 
-    What is logged is the mean over windows of `steps_per_loop` steps that lie at the same steps in every run. The rows
-    of a window that was interrupted are saved with the checkpoint, so that its mean comes out the same.
+    The logged values are means over windows of `steps_per_loop` steps. The windows have the same steps in every run. A
+    checkpoint inside a window also stores the window's metrics so far, so a resumed run logs the same means.
     """
 
     def __init__(
@@ -44,20 +44,20 @@ class PhaseLoop:
         summary_every: int,
         profile_to: str = "",
     ):
-        """Keeps what it needs.
+        """Stores the arguments.
 
         Args:
-          training_step: makes the steps.
-          checkpoints: of the phase.
-          preview: of the fixed images.
-          name: of the phase.
-          steps: of the whole phase.
-          batch_size: over all replicas.
-          learning_rate: returns the rate of the next step.
-          steps_per_loop: steps of a window.
-          checkpoint_every: steps from one checkpoint to the next.
-          summary_every: steps from one look at the fixed images to the next.
-          profile_to: TensorBoard's folder, if the second window is to be recorded by its profiler.
+          training_step: trains the steps.
+          checkpoints: the checkpoints of the phase.
+          preview: the preview of fixed images.
+          name: the name of the phase.
+          steps: the number of steps of the whole phase.
+          batch_size: the global batch size.
+          learning_rate: returns the learning rate of the next step.
+          steps_per_loop: the steps of a window.
+          checkpoint_every: the steps from one checkpoint to the next.
+          summary_every: the steps from one preview to the next.
+          profile_to: TensorBoard's folder, to profile the second window; "" for no profile.
         """
         self._training_step, self._checkpoints, self._preview = training_step, checkpoints, preview
         self._name, self._steps, self._batch_size, self._learning_rate = name, steps, batch_size, learning_rate
@@ -82,80 +82,82 @@ class PhaseLoop:
         """Trains to the end of the phase.
 
         Args:
-          iterator: over the strategy's batches, from `first_step` on.
-          summaries: what the run is watched by, or None.
-          signals: that end the run.
+          iterator: iterates over the strategy's batches, starting at `first_step`.
+          summaries: writes the logs; None for processes that write none.
+          signals: reacts to signals that stop the run.
           first_step: the first step.
 
         Raises:
           NotFiniteError: if a loss or a gradient is not finite.
-          Interrupted: after a signal; the step is saved.
-          OSError: if a checkpoint or the logs can't be written.
+          Interrupted: after a signal; the last step is saved.
+          OSError: if a checkpoint or a log can't be written.
         """
         step, windows = first_step, 0
-        seen, total = step * self._batch_size, self._steps * self._batch_size
-        with signals.stops(self._training_step.stop), tqdm.tqdm(
-            initial=seen, total=total, desc=self._name, unit="image", mininterval=1, dynamic_ncols=True,
+        images, total = step * self._batch_size, self._steps * self._batch_size
+        with signals.call_on_signal(self._training_step.stop), tqdm.tqdm(
+            initial=images, total=total, desc=self._name, unit="image", mininterval=1, dynamic_ncols=True,
             disable=summaries is None,
         ) as progress:
             while step < self._steps:
                 count = min(self._window - step % self._window, self._steps - step)
-                done = self._profiled(windows, iterator, step, count)
+                results = self._run_window(windows, iterator, step, count)
                 windows += 1
-                self._check_finite(step, done)
-                step += len(done.values)
-                progress.update(len(done.values) * self._batch_size)
+                self._check_finite(step, results)
+                step += len(results.values)
+                progress.update(len(results.values) * self._batch_size)
                 if step % self._window == 0 or step == self._steps:
-                    self._log(step, done, summaries, progress)
-                if done.stopped or _crossed(step, len(done.values), self._checkpoint_every) or step == self._steps:
+                    self._log(step, results, summaries, progress)
+                is_due = _is_due(step, len(results.values), self._checkpoint_every)
+                if results.stopped or is_due or step == self._steps:
                     self._save(step, summaries)
-                if done.stopped:
+                if results.stopped:
                     raise Interrupted(
-                        f"{signals.name or 'Another worker'} ended the run after step {step} of {self._steps} of "
-                        f"{self._name}, which is saved. The same command goes on from there."
+                        f"{signals.name or 'Another worker'} stopped the run after step {step} of {self._steps} of "
+                        f"{self._name}. A checkpoint is saved; the same command resumes the run."
                     )
 
-    def facts(self) -> dict[str, Any]:
-        """Logs and returns how fast the phase was over all its starts, and what bounded it."""
+    def report_speed(self) -> dict[str, Any]:
+        """Logs and returns the speed of the phase over all its starts, and whether input or compute bound it."""
         seconds, waiting = self._clock["seconds_of_steps"], self._clock["seconds_of_waiting"]
         share = waiting / seconds if seconds else 0.0
         rate = self._steps * self._batch_size / seconds if seconds else 0.0
         bound = "input" if share > INPUT_BOUND else "compute"
-        advice = " (config.input.cache, or more CPU cores, would make it faster)" if bound == "input" else ""
+        advice = "; config.input.cache or more CPU cores would make it faster" if bound == "input" else ""
         logging.info(
-            "Phase %s: %d steps in %.0f s, %.1f images/s; %.1f %% of that time they waited for images: %s-bound%s.",
+            "Phase %s: %d steps in %.0f s, %.1f images/s, %.1f %% of the time waiting for images (%s-bound%s).",
             self._name, self._steps, seconds, rate, 100 * share, bound, advice,
         )
         clock = {key: round(value, 1) for key, value in self._clock.items()}
         return {"steps": self._steps, "images_per_second": round(rate, 2), "bound_by": bound, **clock}
 
-    def _profiled(self, windows: int, iterator, step: int, count: int) -> Steps:
+    def _run_window(self, windows: int, iterator, step: int, count: int) -> StepResults:
+        """Trains one window and adds its metrics and times. `windows` is the number of windows before it."""
         begin = time.perf_counter()
-        recorded = self._profile_to and windows == 1  # the first one traces and warms up
-        if recorded:
+        is_profiled = self._profile_to and windows == 1  # the first window traces the graph
+        if is_profiled:
             tf.profiler.experimental.start(self._profile_to)
         try:
-            done = self._training_step.run(iterator, step, count)
+            results = self._training_step.run(iterator, step, count)
         finally:
-            if recorded:
+            if is_profiled:
                 tf.profiler.experimental.stop()
                 logging.info("The profile of steps %d to %d is in %s.", step, step + count, self._profile_to)
-        if done.names != self._names:  # other losses than before, on request: rows of the old ones mean nothing now
-            self._names, self._rows = done.names, []
-        self._rows += done.values.tolist()
+        if results.names != self._names:  # the losses were changed on request: drop the rows of the old losses
+            self._names, self._rows = results.names, []
+        self._rows += results.values.tolist()
         self._clock["seconds"] += time.perf_counter() - begin
-        self._clock["seconds_of_steps"] += done.seconds
-        self._clock["seconds_of_waiting"] += done.waiting
-        return done
+        self._clock["seconds_of_steps"] += results.seconds
+        self._clock["seconds_of_waiting"] += results.waiting
+        return results
 
-    def _log(self, step: int, done: Steps, summaries: PhaseSummaries | None, progress: tqdm.tqdm) -> None:
-        """Writes the window that ends at `step`; all processes look at the images, for what they read together."""
+    def _log(self, step: int, results: StepResults, summaries: PhaseSummaries | None, progress: tqdm.tqdm) -> None:
+        """Writes the window that ends at `step`. All processes compute the preview: it reads distributed variables."""
         means = np.asarray(self._rows, np.float32).mean(axis=0)
-        values = {name: float(value) for name, value in zip(done.names, means)}
+        values = {name: float(value) for name, value in zip(results.names, means)}
         values["learning_rate"] = self._learning_rate()
-        values["speed/images_per_second"] = len(done.values) * self._batch_size / max(done.seconds, 1e-9)
-        values["speed/share_of_waiting"] = done.waiting / max(done.seconds, 1e-9)
-        is_due = _crossed(step, len(self._rows), self._summary_every) or step == self._steps
+        values["speed/images_per_second"] = len(results.values) * self._batch_size / max(results.seconds, 1e-9)
+        values["speed/share_of_waiting"] = results.waiting / max(results.seconds, 1e-9)
+        is_due = _is_due(step, len(self._rows), self._summary_every) or step == self._steps
         outputs = self._preview.outputs() if is_due else {}
         self._rows = []
         if summaries is None:
@@ -167,24 +169,25 @@ class PhaseLoop:
 
     def _save(self, step: int, summaries: PhaseSummaries | None) -> None:
         if summaries is not None:
-            summaries.flush()  # first: a run that goes on from here has all that came before
+            summaries.flush()  # first, so that a run resumed from this checkpoint has all earlier log entries
         self._checkpoints.save(step, {"names": self._names, "rows": self._rows, "clock": self._clock})
 
-    def _check_finite(self, first_step: int, done: Steps) -> None:
-        row = done.values[-1]
-        terms = [f"{name} = {value}" for name, value in zip(done.names, row) if not np.isfinite(value)]
+    def _check_finite(self, first_step: int, results: StepResults) -> None:
+        row = results.values[-1]
+        terms = [f"{name} = {value}" for name, value in zip(results.names, row) if not np.isfinite(value)]
         advice = "A smaller learning rate or a warm-up usually helps."
-        if not terms and done.not_finite:  # weights and losses are all right: it is the features
-            advice = "precision = 'float32' or 'bfloat16' helps where features overflow in float16."
-        terms += [f"{name} is not finite" for name in done.not_finite[:_NAMED]]
-        if len(done.not_finite) > _NAMED:  # hundreds of statistics, one after the other, once one is not
-            terms.append(f"{len(done.not_finite) - _NAMED} more are not finite")
+        if not terms and results.not_finite:  # losses and gradients are finite, so features have overflowed
+            advice = "If features overflow in float16, use precision = 'float32' or 'bfloat16'."
+        terms += [f"{name} is not finite" for name in results.not_finite[:_MAX_NAMES]]
+        if len(results.not_finite) > _MAX_NAMES:  # one such statistic makes hundreds in later layers
+            terms.append(f"{len(results.not_finite) - _MAX_NAMES} more are not finite")
         if terms:
             raise NotFiniteError(
-                f"Phase {self._name}, step {first_step + len(done.values) - 1}: {', '.join(terms)}. Training stopped; "
-                f"what was saved before stays. {advice}"
+                f"Phase {self._name}, step {first_step + len(results.values) - 1}: {', '.join(terms)}. Training has "
+                f"stopped; earlier checkpoints stay. {advice}"
             )
 
 
-def _crossed(step: int, count: int, interval: int) -> bool:
+def _is_due(step: int, count: int, interval: int) -> bool:
+    """Returns whether a multiple of `interval` is among the last `count` steps up to `step`."""
     return step // interval > (step - count) // interval

@@ -1,4 +1,4 @@
-"""What a phase minimises: the weighted sum of its losses."""
+"""The objective of a phase: the weighted sum of its losses."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -11,33 +11,33 @@ from ornet_tf.errors import UserError
 
 
 class Objective:
-    """The sum of the terms of a phase, each with its weight, which may grow over the first steps.
+    """The weighted sum of a phase's loss terms. A weight may grow over the first steps (ramp).
 
     Attributes:
-      inputs: names of the tensors that the losses ask for.
+      inputs: names of the tensors that the losses take.
     """
 
     def __init__(self, losses: Mapping[str, Mapping[str, Any]], *, steps: int, batch_size: int):
         """Finds the losses.
 
         Args:
-          losses: name of the term -> what `ornet_tf.config.loss` returns.
-          steps: of the whole phase: ramps are shares of it.
-          batch_size: over all replicas; each loss is a sum over examples divided by it.
+          losses: term name -> the fields that `ornet_tf.config.loss` returns.
+          steps: the steps of the whole phase; ramps are shares of it.
+          batch_size: the global batch size; each loss is a sum over examples divided by it.
         """
         self._losses, self._steps, self._batch_size = losses, steps, batch_size
         self._entries = {term: registry.find("losses", fields["plugin"]) for term, fields in losses.items()}
         self.inputs = {key for fields in losses.values() for key in fields["inputs"]}
 
     def __call__(self, outputs: Mapping[str, tf.Tensor], step: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        """Returns this replica's share of the sum and, as "loss/<term>", of each term without its weight; scalars.
+        """Returns this replica's share of the objective and of each unweighted term "loss/<term>", all scalars.
 
         Args:
           outputs: named tensors of the replica's examples.
           step: int32 scalar, counted from 0.
 
         Raises:
-          UserError: if a loss asks for a tensor that is not there.
+          UserError: if a loss takes a tensor that is not in `outputs`.
         """
         total, terms = 0.0, {}
         for term, fields in self._losses.items():

@@ -1,4 +1,4 @@
-"""What a run can learn from images of one class: not what tells classes apart."""
+"""Checks what a phase can learn from images of a single class."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -11,17 +11,16 @@ from ornet_tf.errors import UserError
 
 
 def check(config: ConfigDict, class_names: Sequence[str]) -> None:
-    """Looks for phases that learn nothing because there is one class only.
+    """Finds phases that learn nothing if there is only one class.
 
-    A loss that learns nothing of the object without other classes says so by its attribute `needs_classes`.
+    Losses that need several classes have the attribute `needs_classes`.
 
     Args:
       config: the whole configuration.
-      class_names: of the training images.
+      class_names: the classes of the training images.
 
     Raises:
-      UserError: if there is one class and no phase has a loss without that need whose weight is not 0. If one has, the
-        others are logged.
+      UserError: if there is one class and no phase can learn from it. If only some phases can't, a warning is logged.
     """
     if len(class_names) != 1:
         return
@@ -34,12 +33,12 @@ def check(config: ConfigDict, class_names: Sequence[str]) -> None:
     ]
     if len(idle) == len(config.phases):
         raise UserError(
-            f"There is one class only, {class_names[0]!r}: {', '.join(idle)} would learn nothing, as a classifier's "
-            "loss is 0 from the start. Add images of another class, or take a configuration with a loss that learns "
-            "the object from features, as configs/few_pictures.py has."
+            f"There is only one class, {class_names[0]!r}: {', '.join(idle)} would learn nothing, as the loss of a "
+            "classifier is then always 0. Add images of another class, or use a loss that learns objects from "
+            "features, as in configs/few_pictures.py."
         )
     if idle:
         logging.warning(
-            "There is one class only, %r: %s will learn nothing, as a classifier's loss is 0 from the start; the "
-            "other phases learn the object from features.", class_names[0], ", ".join(idle)
+            "There is only one class, %r: %s will learn nothing, as the loss of a classifier is then always 0. The "
+            "other phases learn objects from features.", class_names[0], ", ".join(idle)
         )

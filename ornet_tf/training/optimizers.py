@@ -1,4 +1,4 @@
-"""Adam with a schedule, a rate factor for some variables, and a choice of what is trained."""
+"""Learning rate schedules, and Adam with a rate factor per variable and a choice of trained variables."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from ornet_tf.models.variables import group_by_rate
 
 
 def make_schedule(learning_rate: float, schedule: str, warmup_steps: int, steps: int):
-    """Returns a Keras learning rate schedule: `cosine` to zero at `steps`, or `constant`, after a linear warm-up."""
+    """Returns a Keras learning rate schedule: a linear warm-up, then `cosine` to zero at `steps`, or `constant`."""
     if schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(
             0.0 if warmup_steps else learning_rate,
@@ -42,21 +42,21 @@ def make_optimizers(
     rate_factors: Sequence[tuple[str, float]] = (),
     trainable: Sequence[str] = (),
 ) -> list[tuple[Any, list[Any]]]:
-    """Groups variables by the factor of their learning rate and builds an Adam optimiser for each group.
+    """Groups variables by their rate factor and builds an Adam optimizer for each group.
 
-    Each expects gradients that are summed over the replicas already, as `training_step` gives them.
+    The optimizers take gradients that are summed over the replicas, as in `TrainingStep`.
 
     Args:
-      variables: "part/layer/kind" -> what may be trained.
+      variables: "part/layer/kind" -> trainable variable.
       schedule: the learning rate schedule.
-      rate_factors: (regular expression, factor) pairs; the first that is found in a variable's path counts, else 1.
-      trainable: regular expressions; only variables in whose path one of them is found are trained. Empty: all.
+      rate_factors: (regular expression, factor) pairs; the first that matches a variable's path counts. Default: 1.
+      trainable: regular expressions; only variables whose path matches one of them are trained. Empty: all.
 
     Returns:
-      (optimiser, its variables) pairs. Slots exist, so that a checkpoint restores them at once.
+      (optimizer, its variables) pairs. The slots exist, so that a checkpoint restores them at once.
 
     Raises:
-      UserError: if an expression is found in no variable.
+      UserError: if an expression matches no variable.
     """
     groups = group_by_rate(variables, rate_factors=rate_factors, trainable=trainable)
     optimizers = []

@@ -1,4 +1,4 @@
-"""The check of all phases and evaluation rows, each built once, before the first phase is trained."""
+"""Checks all phases and evaluation rows before the first phase is trained."""
 from __future__ import annotations
 
 from ml_collections import ConfigDict
@@ -11,19 +11,19 @@ from ornet_tf.training import frozen_features, one_class
 
 
 def check(config: ConfigDict, source: Source) -> None:
-    """Builds every phase and row once, so that what is wrong in the last one is said before the first is trained.
+    """Builds every phase and row once, so that an error in the last one is reported before training starts.
 
     Args:
       config: the whole configuration.
       source: the training images.
 
     Raises:
-      UserError: if an option, a part or an expression for variables does not fit, or a part has no weights.
+      UserError: if an option, a part or a regular expression does not fit, or a part has no weights.
     """
     one_class.check(config, source.class_names)
     num_classes = len(source.class_names)
-    origins = weight_origins.Origins(build.pretrained_layers(config, num_classes))
-    config = build.without_start_weights(config)
+    origins = weight_origins.WeightOrigins(build.pretrained_layers(config, num_classes))
+    config = build.drop_start_weights(config)
     for name, method, trained in build.phase_methods(config, num_classes):
         section, where = config.phase[name], f"config.phase.{name}"
         if section.batch_size > len(source):
@@ -31,14 +31,14 @@ def check(config: ConfigDict, source: Source) -> None:
                 f"{where}.batch_size: expected at most the {len(source)} training images, got {section.batch_size}."
             )
         if section.cache_frozen_features:
-            frozen_features.check(method, where=f"{where}.")
+            frozen_features.check_method(method, where=f"{where}.")
         if section.xla and not getattr(method, "can_be_compiled", True):
-            raise UserError(f"{where}.xla: expected False, got True: XLA can't compile pseudo masks.")
+            raise UserError(f"{where}.xla: expected False, as XLA can't compile pseudo masks, got True.")
         origins.add_phase(name, method, section.init_from, trained, where=where)
     evaluation = config.evaluation
     for name in dict.fromkeys((*evaluation.rows, evaluation.classifier, config.export.row)):
         row = evaluation.row.get(name)
-        # A study trains a part of an experiment's phases at a time.
+        # A study may train only some of the experiment's phases; rows of other phases are not checked.
         if row is not None and {*checkpoints.source_phases(row.init_from)} <= {*config.phases}:
             method = build.build_method(config, row, num_classes)
             origins.check_row(method, row.init_from, where=f"config.evaluation.row.{name}")

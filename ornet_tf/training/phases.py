@@ -1,4 +1,4 @@
-"""Trains the phases of an experiment, one after the other; a run that was stopped goes on at its last checkpoint."""
+"""Trains the phases of an experiment in order. An interrupted run resumes from its last checkpoint."""
 from __future__ import annotations
 
 import contextlib
@@ -30,7 +30,7 @@ from ornet_tf.training.summaries import PhaseSummaries
 
 
 class _Run(typing.NamedTuple):
-    """What the phases of a run have in common."""
+    """The values that all phases of a run share."""
 
     config: ConfigDict
     workdir: str
@@ -43,19 +43,19 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
     """Trains the phases in order, each in its own folder of `workdir`.
 
     Args:
-      config: the configuration, which `ornet_tf.config_check.validate` has passed.
+      config: the configuration, checked by `ornet_tf.config_check.validate`.
       workdir: the folder of the run.
-      allow_changed_settings: whether to go on with other settings than those that the run was started with.
-      profile: whether to record some steps of each phase for TensorBoard's profiler.
+      allow_changed_settings: whether to resume a run that was started with other settings.
+      profile: whether to profile some steps of each phase for TensorBoard.
 
     Raises:
-      UserError: if the folder is in use or holds a run with other settings, or images are broken.
+      UserError: if the folder is in use or has a run with other settings, or images are broken.
       OSError: if a checkpoint can't be written.
-      NotFiniteError: if a loss or a gradient stops being finite.
-      Interrupted: after SIGTERM or SIGINT, once the step is saved, or if another worker of the run is gone.
+      NotFiniteError: if a loss or a gradient becomes NaN or infinite.
+      Interrupted: after SIGTERM or SIGINT, when a checkpoint is saved, or if another worker has stopped.
     """
     with contextlib.ExitStack() as held:
-        # TensorFlow takes SIGTERM for itself when a cluster is joined: only what listens after that hears it.
+        # Joining a cluster makes TensorFlow handle SIGTERM, so `listen` must come after it.
         strategy = distribution.make_strategy()
         signals = held.enter_context(interruption.listen())
         _check_replicas(config, strategy)
@@ -72,7 +72,7 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
             settings = _claim(run, name, allow_changed_settings)
             distribution.barrier(strategy)
             if run_folder.is_finished(os.path.join(workdir, name)):
-                logging.info("Phase %s is finished already.", name)
+                logging.info("Phase %s is already finished.", name)
                 continue
             if source is None:
                 source = training_images.load(config, workdir, strategy)
@@ -93,16 +93,16 @@ def _check_replicas(config: ConfigDict, strategy: tf.distribute.Strategy) -> Non
 
 
 def _claim(run: _Run, name: str, allow_changes: bool) -> dict:
-    """Returns the settings that a phase is bound to, once they are stored or known to be the stored ones."""
+    """Stores the settings of a phase, or checks them against the stored ones; returns them."""
     section, folder = run.config.phase[name], os.path.join(run.workdir, name)
     settings = {
         "seed": run.config.seed,
         **{key: run.config[key].to_dict() for key in ("dataset", "backbone", "generator")},
-        # Where decoded images are kept changes nothing that is learned.
+        # The cache does not affect training.
         "input": {k: v for k, v in run.config.input.to_dict().items() if k not in ("cache", "cache_dir")},
         "phase": section.to_dict(),
         **({"object_prior": run.config.object_prior.to_dict()} if section.options.get("object_prior") else {}),
-        # A phase that was trained anew makes the phases that started from it outdated.
+        # If a phase is trained again, phases that started from it are outdated.
         "starts_from": {p: run_folder.run_id(run.workdir, p) for p in checkpoints.source_phases(section.init_from)},
     }
     if distribution.is_chief(run.strategy):
@@ -114,13 +114,13 @@ def _claim(run: _Run, name: str, allow_changes: bool) -> dict:
 
 
 def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
-    """Builds, resumes and trains one phase; returns what there is to say of it."""
+    """Builds, resumes and trains one phase; returns the facts that `mark_finished` stores."""
     config, strategy, section = run.config, run.strategy, run.config.phase[name]
     folder = os.path.join(run.workdir, name)
-    # Start weights depend on seed and phase alone, not on what this process did before.
+    # The start weights depend only on the seed and the phase, not on earlier phases in this process.
     keras.utils.set_random_seed((config.seed + zlib.crc32(name.encode())) % 2**31)
     steps = total_steps(section, source)
-    gc.collect()  # what the phase before has kept of the images hangs on its graphs, which refer to each other
+    gc.collect()  # frees the image caches of the previous phase; its graphs form reference cycles
     with strategy.scope():
         method, optimizers = build_phase(config, name, len(source.class_names), steps=steps)
     training_step = TrainingStep(
@@ -162,16 +162,16 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     if section.cache_frozen_features:
         views = {key: config.input[key] for key in ("resize", "crop", "horizontal_flip")}
         training_step.use_frozen_features(FrozenFeatures(method, source, random_crop=section.random_crop, **views))
-    # Not with the ids of other trainings: what is shown is a function of configuration and seed.
+    # Without the random ids of other phases, so that equal configurations and seeds give equal summaries.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}
-    watched = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()
-    with watched as summaries:
+    phase_summaries = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()
+    with phase_summaries as summaries:
         loop.run(_batches(run, section, source, step), summaries, run.signals, first_step=step)
-    return loop.facts()
+    return loop.report_speed()
 
 
 def _fixed_images(config: ConfigDict, source: Source) -> np.ndarray:
-    """Returns images spread over the training split, in the evaluation view: float32 [n, C, C, 3] in 0..255."""
+    """Returns evenly spaced images of the training split, cropped as in evaluation: float32 [n, C, C, 3] in 0..255."""
     count, crop = min(config.training.summary_images, len(source)), config.input.crop
     if not count:
         return np.zeros([0, crop, crop, 3], np.float32)
@@ -180,10 +180,10 @@ def _fixed_images(config: ConfigDict, source: Source) -> np.ndarray:
 
 
 def _batches(run: _Run, section: ConfigDict, source: Source, first_step: int):
-    """Returns the iterator over the strategy's batches from a step on."""
+    """Returns an iterator over the strategy's batches, starting at a step."""
     options = run.config.input
 
-    def of_this_process(context: tf.distribute.InputContext) -> tf.data.Dataset:
+    def make_dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         local = context.num_replicas_in_sync // context.num_input_pipelines
         return input_pipeline.training_batches(
             source,
@@ -196,23 +196,23 @@ def _batches(run: _Run, section: ConfigDict, source: Source, first_step: int):
             **{key: options[key] for key in ("resize", "crop", "horizontal_flip", "cache")},
         )
 
-    return iter(run.strategy.distribute_datasets_from_function(of_this_process))
+    return iter(run.strategy.distribute_datasets_from_function(make_dataset))
 
 
 def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):
-    """Builds what a phase trains, in the scope of the strategy that it is called in.
+    """Builds the method and the optimizers of a phase. Call it in the scope of the strategy.
 
     Args:
       config: the whole configuration.
-      name: of the phase.
+      name: the name of the phase.
       num_classes: K.
-      steps: of the phase, which the learning rate depends on.
+      steps: the steps of the phase, for the learning rate schedule.
 
     Returns:
-      The method with its parts' start weights, and its (optimiser, variables) pairs.
+      The method with its start weights, and its (optimizer, variables) pairs.
 
     Raises:
-      UserError: if an option or an expression for variables does not fit.
+      UserError: if an option or a regular expression for variables does not fit.
     """
     section = config.phase[name]
     method = build.build_method(config, section, num_classes, precision=section.precision)
@@ -228,5 +228,5 @@ def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):
 
 
 def total_steps(section: Mapping, source: Source) -> int:
-    """Returns the steps of a phase: its epochs over the training images, at least one."""
+    """Returns the number of steps of a phase: its epochs times the steps of an epoch, at least one."""
     return max(1, round(section["epochs"] * input_pipeline.steps_per_epoch(source, section["batch_size"])))

@@ -1,4 +1,4 @@
-"""What the network makes of a few fixed images while it is trained: maps, erased maps, masked images and boxes."""
+"""Maps, erased maps, masked images and boxes of a few fixed images, shown during training."""
 from __future__ import annotations
 
 import numpy as np
@@ -10,15 +10,15 @@ from ornet_tf.methods import Method
 
 
 class Preview:
-    """Runs a method on fixed images, as in inference but erased and masked as in training, always in the same way."""
+    """Runs a method on fixed images in inference mode, but with erasing and masking, always with the same keys."""
 
     def __init__(self, method: Method, images: np.ndarray, *, threshold: float, box_rule: str):
-        """Keeps the images.
+        """Stores the images.
 
         Args:
-          method: the method that is being trained.
+          method: the method in training.
           images: float32 [B, H, W, 3] in 0..255; B may be 0.
-          threshold: of the boxes, on the map.
+          threshold: the threshold of the boxes on the map.
           box_rule: one of `boxes.RULES`.
         """
         self.images = images
@@ -26,24 +26,25 @@ class Preview:
         self._batch = {"image": tf.constant(images), "key": randomness.key(0, tf.constant(0, tf.int64), indices)}
 
         @tf.function
-        def look(batch):
+        def compute(batch):
             outputs = method.forward(batch, training=False)
             if "activation_map" not in outputs:
                 return {}
-            seen = {key: outputs[key] for key in ("activation_map", "erased_map") if key in outputs}
-            seen["boxes"] = boxes.find_boxes(outputs["activation_map"], tf.constant([threshold]), rule=box_rule)
+            shown = {key: outputs[key] for key in ("activation_map", "erased_map") if key in outputs}
+            shown["boxes"] = boxes.find_boxes(outputs["activation_map"], tf.constant([threshold]), rule=box_rule)
             if "erased_map" in outputs:
                 mask = tf.image.resize(outputs["erased_map"], images.shape[1:3])
-                seen["masked_image"] = tf.saturate_cast(tf.round(batch["image"] * mask), tf.uint8)
-            return seen
+                shown["masked_image"] = tf.saturate_cast(tf.round(batch["image"] * mask), tf.uint8)
+            return shown
 
-        self._look = look
+        self._compute = compute
 
     def outputs(self) -> dict[str, np.ndarray]:
         """Returns "activation_map", "erased_map" [B, h, w, 1], "masked_image" uint8 [B, H, W, 3] and "boxes" [B, 1, 4].
 
-        A method has those that it makes; one without a map has none. Boxes are ymin xmin ymax xmax in fractions.
+        Outputs that the method does not have are left out; without a map there are none. Boxes are ymin xmin ymax xmax
+        in fractions.
         """
         if not len(self.images):
             return {}
-        return {key: value.numpy() for key, value in self._look(self._batch).items()}
+        return {key: value.numpy() for key, value in self._compute(self._batch).items()}

@@ -1,6 +1,6 @@
-"""The training loop that runs in the graph: batch -> losses -> gradients -> update, many steps to a call.
+"""The training steps, many in one graph: batch -> losses -> gradients -> update.
 
-It is the same for every method, and the only place that computes gradients to train by.
+All methods use them. No other module computes gradients for training.
 """
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from ornet_tf.training.objective import Objective
 from ornet_tf.training.summaries import observations
 
 
-class Steps(typing.NamedTuple):
-    """What some steps in a row gave.
+class StepResults(typing.NamedTuple):
+    """The results of consecutive steps.
 
     Attributes:
-      names: of the M metrics.
-      values: float32 [n, M], a row for each step that was made.
-      seconds: that they took.
-      waiting: seconds of these in which the step had to wait for its batch.
+      names: the names of the M metrics.
+      values: float32 [n, M], the metrics of each step.
+      seconds: the duration of all steps.
+      waiting: the part of `seconds` in which steps waited for their batch.
       stopped: whether one of the processes was asked to stop.
-      not_finite: "part/layer/kind" of what training accumulates (moving statistics, sums of features) and is NaN or
-        infinite after the last of these steps.
+      not_finite: "part/layer/kind" of the accumulated statistics (moving statistics, sums of features) that are NaN or
+        infinite after the last step.
     """
 
     names: list[str]
@@ -44,7 +44,7 @@ class Steps(typing.NamedTuple):
 
 
 class TrainingStep:
-    """The steps of one phase."""
+    """The training steps of one phase."""
 
     def __init__(
         self,
@@ -62,19 +62,19 @@ class TrainingStep:
         """Prepares the loop; nothing is traced yet.
 
         Args:
-          strategy: what distributes the batch.
+          strategy: the strategy that distributes the batch.
           method: the method.
-          optimizers: (optimiser, its variables) pairs, of `ornet_tf.training.optimizers`.
-          losses: name -> what `ornet_tf.config.loss` returns.
-          steps: of the whole phase: ramps are shares of it.
-          batch_size: of all replicas together. Every loss is a sum divided by it; gradients add up over the replicas.
-          gradient_accumulation: parts of a replica's batch. Memory and batch normalisation are those of one part.
-          scale_loss: for float16: whether the loss is multiplied, so that small gradients do not vanish; steps whose
-            gradients overflow are left out, and halve the factor.
-          xla: whether XLA compiles forward and backward pass.
+          optimizers: (optimizer, its variables) pairs; see `ornet_tf.training.optimizers`.
+          losses: term name -> the fields that `ornet_tf.config.loss` returns.
+          steps: the steps of the whole phase; ramps are shares of it.
+          batch_size: the global batch size. Each loss is a sum divided by it; gradients are summed over the replicas.
+          gradient_accumulation: the number of parts of a replica's batch. Memory and batch normalization are those of
+            one part.
+          scale_loss: for float16: whether to use loss scaling. Steps whose gradients overflow make no update.
+          xla: whether XLA compiles the forward and backward pass.
 
         Raises:
-          UserError: see `workers.check_replicas`.
+          UserError: see `distribution.check_replicas`.
         """
         self._strategy, self._method, self.optimizers = strategy, method, optimizers
         self._objective = Objective(losses, steps=steps, batch_size=batch_size)
@@ -89,60 +89,58 @@ class TrainingStep:
         self._differentiate, self._xla = compiled if xla else self._gradients_and_metrics, xla
         self._names: list[str] = []
         with tf.device("CPU:0"):
-            # Set from another thread while the loop runs.
+            # Another thread sets it while the loop runs.
             self._asked_to_stop = tf.Variable(False, trainable=False, name="asked_to_stop")
             self._loss_scale = LossScale(scale_loss)
-        self.state, self._scale_loss = self._loss_scale.state, scale_loss  # the first for the checkpoint
+        self.state, self._scale_loss = self._loss_scale.state, scale_loss  # `state` is for checkpoints
         self._loop = tf.function(self._run_loop)
 
     def use_frozen_features(self, frozen_features: FrozenFeatures) -> None:
-        """Takes what frozen parts make of the images from there, instead of computing it in each step."""
+        """Uses cached features of frozen parts instead of computing them in each step."""
         self._frozen_features = frozen_features
 
     def stop(self) -> None:
-        """Ends the loop after the step that it is in or the next one, on all hosts; may be called from any thread."""
+        """Stops the loop on all hosts after the current or the next step. Any thread may call it."""
         self._asked_to_stop.assign(True)
 
-    def run(self, iterator, first_step: int, count: int) -> Steps:
-        """Trains for `count` steps, or fewer after `stop` or a step after which something is not finite.
-
-        Metrics are looked at, and what the model accumulates.
+    def run(self, iterator, first_step: int, count: int) -> StepResults:
+        """Trains for `count` steps; fewer after `stop`, or if a metric or an accumulated statistic is not finite.
 
         Args:
-          iterator: over the batches of the strategy, the first one of `first_step`.
+          iterator: iterates over the batches of the strategy; the first is that of `first_step`.
           first_step: the global step, counted from 0.
-          count: how many steps.
+          count: the number of steps.
         """
-        with _without_joined_sums():
+        with _keep_sums_apart():
             values, seconds, waiting, flags = self._loop(iterator, tf.constant(first_step), tf.constant(count))
         asked, broken = map(bool, flags.numpy())
         not_finite = [n for n, v in self._statistics.items() if broken and not np.isfinite(np.asarray(v)).all()]
-        return Steps(list(self._names), values.numpy(), float(seconds), float(waiting), asked, not_finite)
+        return StepResults(list(self._names), values.numpy(), float(seconds), float(waiting), asked, not_finite)
 
     def _run_loop(self, iterator, first_step, count):
         history = tf.TensorArray(tf.float32, size=0, dynamic_size=True)
-        index, go_on = 0, True
+        index, is_running = 0, True
         begin = finished = tf.timestamp()
         waiting, flags = tf.constant(0.0, tf.float64), tf.zeros([2])
-        while tf.logical_and(index < count, go_on):
-            # In order, whatever the executor would overlap: else the time that a step waits could not be told from
-            # the time in which the step before it computes.
+        while tf.logical_and(index < count, is_running):
+            # In order: if the executor overlapped steps, the time that a step waits for its batch could not be told
+            # from the computing time of the step before.
             with tf.control_dependencies([finished]):
                 batch = next(iterator)
             with tf.control_dependencies(self._local_tensors(batch)):
                 waiting += tf.timestamp() - finished
-            row, flags = self._train(batch, first_step + index)
+            row, flags = self._run_step(batch, first_step + index)
             history = history.write(index, row)
             with tf.control_dependencies([row]):
                 finished = tf.timestamp()
-            go_on = tf.logical_and(tf.reduce_all(tf.math.is_finite(row)), tf.reduce_all(tf.equal(flags, 0.0)))
+            is_running = tf.logical_and(tf.reduce_all(tf.math.is_finite(row)), tf.reduce_all(tf.equal(flags, 0.0)))
             index += 1
         return history.stack(), finished - begin, waiting, flags > 0.0
 
-    def _train(self, batch, step):
-        """Makes one step; returns its metrics [M] and the numbers of replicas that should stop and that are broken."""
+    def _run_step(self, batch, step):
+        """Runs one step; returns its metrics [M] and the numbers of stopping and of non-finite replicas [2]."""
         asked = tf.cast(self._asked_to_stop.read_value(), tf.float32)
-        outcome = self._strategy.run(self._step_of_replica, (batch, step, asked, self._loss_scale.read()))
+        outcome = self._strategy.run(self._run_replica_step, (batch, step, asked, self._loss_scale.read()))
         if self._scale_loss:
             row = self._update_unless_overflow(*outcome)
         else:
@@ -152,18 +150,18 @@ class TrainingStep:
     def _local_tensors(self, batch):
         return [t for value in tf.nest.flatten(batch) for t in self._strategy.experimental_local_results(value)]
 
-    def _step_of_replica(self, batch, step, asked, scale):
-        """Returns this replica's share of the metrics and of `_train`'s two numbers: [M + 2]."""
-        gradients, metrics = self._accumulated(batch, step, scale)
+    def _run_replica_step(self, batch, step, asked, scale):
+        """Returns this replica's share of the metrics and of `_run_step`'s two numbers: [M + 2]."""
+        gradients, metrics = self._accumulate(batch, step, scale)
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync > 1:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         gradients = [g / tf.cast(scale, g.dtype) for g in gradients] if self._scale_loss else gradients
         metrics.update(self._gradient_norms(gradients))
         if self._scale_loss:
-            metrics["loss_scale"] = scale / context.num_replicas_in_sync  # halved after each step that was left out
+            metrics["loss_scale"] = scale / context.num_replicas_in_sync  # the sum over replicas is the scale
         self._names[:] = list(metrics)
-        # Losses can be finite where these are not; what they have summed up is spoiled for good.
+        # A loss can be finite although these are not, and sums never become finite again.
         finite = [tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(v))) for v in self._statistics.values()]
         row = tf.stack([*metrics.values(), asked, 1.0 - tf.cast(tf.reduce_all([True, *finite]), tf.float32)])
         if self._scale_loss:
@@ -171,13 +169,13 @@ class TrainingStep:
         self._update(gradients)
         return row
 
-    def _accumulated(self, batch, step, scale):
-        """Adds gradients and metrics up over the parts of this replica's batch, one part after the other."""
+    def _accumulate(self, batch, step, scale):
+        """Sums gradients and metrics over the parts of this replica's batch, one part after the other."""
         if self._frozen_features is not None:
             batch = {**batch, **self._frozen_features.lookup(batch["index"], batch["mirrored"])}
         total, size = (), self._batch_size // self._strategy.num_replicas_in_sync // self._gradient_accumulation
         for part in range(self._gradient_accumulation):
-            # One after the other: else the executor would hold the activations of several parts at once.
+            # In order: otherwise the executor would keep the activations of several parts at once.
             with tf.control_dependencies(tf.nest.flatten(total)):
                 chosen = {key: value[part * size : (part + 1) * size] for key, value in batch.items()}
             new = self._differentiate(chosen, step, scale)
@@ -185,29 +183,29 @@ class TrainingStep:
         return total
 
     def _gradients_and_metrics(self, batch, step, scale):
-        faster = contextlib.nullcontext() if self._xla else winograd.enable()
-        with randomness.examples(batch["key"]), faster:
+        convolutions = contextlib.nullcontext() if self._xla else winograd.enable()
+        with randomness.examples(batch["key"]), convolutions:
             outputs = {**batch, **self._method.forward(batch, training=True)}
             total, terms = self._objective(outputs, step)
             scaled = total * scale if self._scale_loss else total
-        # A variable that no loss depends on, such as those of a head without a loss, stays as it is. Of what is used
-        # several times the gradients are added up two by two: AddN, which a tape would take, begins with whichever of
-        # its inputs is free to be overwritten, so that of three the rounding differs from run to run.
+        # Variables without influence on a loss get zeros. Gradients of a tensor that is used several times are summed
+        # in pairs: AddN, which a tape would use, starts with any input that it may overwrite, so the rounding of three
+        # inputs would differ from run to run.
         gradients = tf.gradients(
             scaled, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO,
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
         )
-        gradients = [tf.identity(g) for g in gradients]  # zeros have no device, which collectives want to know
+        gradients = [tf.identity(g) for g in gradients]  # zeros have no device, which collectives need
         return gradients, {"loss": total, **terms, **observations(outputs, self._batch_size, self._objective.inputs)}
 
     def _gradient_norms(self, gradients):
-        """Returns the L2 norm of all gradients and of those of each part: what each replica adds to the sum."""
+        """Returns this replica's share of the L2 norms of all gradients and of each part's gradients."""
         squares = [tf.reduce_sum(tf.square(tf.cast(g, tf.float32))) for g in gradients]
         groups = {"gradient_norm": squares}
         for part, square in zip(self._parts, squares):
             groups.setdefault(f"gradient_norm/{part}", []).append(square)
         replicas = self._strategy.num_replicas_in_sync
-        # Stacked: the order in which tf.add_n adds is not the same in every process.
+        # tf.stack: the order of the sum in tf.add_n differs between processes.
         return {name: tf.sqrt(tf.reduce_sum(tf.stack(members))) / replicas for name, members in groups.items()}
 
     def _update(self, gradients):
@@ -217,9 +215,9 @@ class TrainingStep:
             start += len(members)
 
     def _update_unless_overflow(self, row, gradients):
-        """Makes float16's update where all gradients are finite, and moves the scale; returns the row [M + 2].
+        """Updates weights if all gradients are finite, and updates the loss scale; returns the row [M + 2].
 
-        A gradient that overflows at any scale stays in the row, and ends the run.
+        Non-finite gradient norms become 0 in the row, except at the lowest scale: there they stop the run.
         """
         row = self._strategy.reduce(tf.distribute.ReduceOp.SUM, row, axis=None)
         is_norm = tf.constant([name.startswith("gradient_norm") for name in self._names] + [False] * 2)
@@ -230,16 +228,16 @@ class TrainingStep:
             return tf.constant(True)
 
         tf.cond(finite, update, lambda: tf.constant(False))
-        last_try = self._loss_scale.move(finite)
-        return tf.where(is_norm & ~finite & ~last_try, 0.0, row)
+        was_lowest = self._loss_scale.update(finite)
+        return tf.where(is_norm & ~finite & ~was_lowest, 0.0, row)
 
 
 @contextlib.contextmanager
-def _without_joined_sums() -> Iterator[None]:
-    """Keeps TensorFlow's graph optimiser from joining sums of two into an AddN of many; see `_gradients_and_metrics`.
+def _keep_sums_apart() -> Iterator[None]:
+    """Keeps TensorFlow's graph optimizer from joining sums of two into an AddN; see `_gradients_and_metrics`.
 
-    The option holds for all that runs meanwhile. It is restored, so that evaluation gives the same numbers whether it
-    comes after training in one process or not.
+    The option is global. It is restored, so that evaluation after training in the same process gives the same numbers
+    as in a process of its own.
     """
     option = "arithmetic_optimization"
     before = tf.config.optimizer.get_experimental_options().get(option)

@@ -1,4 +1,4 @@
-"""The training images of a run: checked before training, and the same in all its processes."""
+"""Loads and checks the training images of a run, the same in all its processes."""
 from __future__ import annotations
 
 import json
@@ -14,20 +14,20 @@ from ornet_tf.data.source import MissingSplit, Source
 from ornet_tf.errors import UserError
 from ornet_tf.runs import distribution, run_folder, training_data
 
-# What was found when images were looked at, in the workdir.
+# The file in the workdir with the results of image checks.
 _CHECKED = "checked_images.json"
 
 
 def load(config: ConfigDict, workdir: str, strategy: tf.distribute.Strategy) -> Source:
-    """Returns the training images that can be used, the same in all processes of a run; the chief looks at them.
+    """Returns the usable training images, the same in all processes of a run. Only the chief checks them.
 
     Raises:
-      UserError: if images can't be used, or two processes find different ones.
+      UserError: if images can't be used, or processes find different images.
     """
     if distribution.is_chief(strategy):
         source = load_and_check(config, workdir)
     if not distribution.worker_name(strategy):
-        return source  # one process has nothing to compare, and names can be millions
+        return source  # a single process needs no comparison of millions of names
     distribution.barrier(strategy)
     if not distribution.is_chief(strategy):
         source = _load_as_checked(config, workdir)
@@ -38,29 +38,29 @@ def load(config: ConfigDict, workdir: str, strategy: tf.distribute.Strategy) -> 
 
 
 def load_and_check(config: ConfigDict, workdir: str) -> Source:
-    """Loads the training split, checks its images, and those that evaluation will need, and binds the run to them.
+    """Loads the training split and checks all images of training and evaluation, before training starts.
 
-    So all that is broken is listed at once, and before training. A data set that lacks a split of the evaluation can be
-    trained on; what evaluation will say about it is logged. What was found is remembered, so that a run that goes on
-    need not decode it all again: once a file has changed, its split is looked at anew.
+    All errors are reported at once. A missing split of the evaluation is only logged. The results are stored in the
+    workdir, so that a resumed run decodes only splits with changed files again. The run is bound to its training
+    images; see `training_data.bind`.
 
     Raises:
-      UserError: if images or tables of any of these splits can't be used, or the run has learned from others.
+      UserError: if images or tables of a split can't be used, or the run was started with other training images.
     """
     path = os.path.join(workdir, _CHECKED)
-    known = run_folder.read_json(path) if os.path.exists(path) else {}
+    results = run_folder.read_json(path) if os.path.exists(path) else {}
     loaded, problems = {}, []
     for split in dict.fromkeys(["train", config.evaluation.split, config.evaluation.threshold_split]):
         try:
             if split:
-                loaded[split] = loading.load_checked(config, split, known)
+                loaded[split] = loading.load_checked(config, split, results)
         except MissingSplit as error:
             if split == "train":
                 raise
-            logging.warning("There will be no evaluation on %s: %s", split, error)
+            logging.warning("The %s split can't be evaluated: %s", split, error)
         except UserError as error:
             problems.append(f"The {split} split: {error}")
-    run_folder.write_json(path, known)
+    run_folder.write_json(path, results)
     if problems:
         raise UserError("\n".join(dict.fromkeys(problems)))
     training_data.bind(workdir, loaded["train"], config.phases)
@@ -68,6 +68,6 @@ def load_and_check(config: ConfigDict, workdir: str) -> Source:
 
 
 def _load_as_checked(config: ConfigDict, workdir: str) -> Source:
-    """Loads the training split without what another process of the run has found broken; no image is looked at."""
-    known = run_folder.read_json(os.path.join(workdir, _CHECKED))
-    return checked_images.leave_out(loading.load_source(config, "train"), known["train"]["left_out"])
+    """Loads the training split without the images that the chief has found broken; checks no image."""
+    results = run_folder.read_json(os.path.join(workdir, _CHECKED))
+    return checked_images.leave_out(loading.load_source(config, "train"), results["train"]["left_out"])

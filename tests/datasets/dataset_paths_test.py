@@ -80,7 +80,7 @@ def test_valid_paths_are_loaded(valid, name):
 @pytest.mark.parametrize(("name", "option"), [pair for pair in EVERY if pair not in MAY_BE_EMPTY])
 @pytest.mark.parametrize("empty", ["", "  "])
 def test_an_empty_path_is_not_the_current_folder(valid, name, option, empty):
-    with pytest.raises(UserError, match=f"^{name}: {option}: expected a path, got an empty text"):
+    with pytest.raises(UserError, match=f"^{name}: {option}: expected a path, got an empty string"):
         registry.find("datasets", name)("test", **{**valid[name], option: empty})
 
 

@@ -116,7 +116,7 @@ def test_broken_images_are_unpacked_for_the_check_of_all_images(load):
         ({"splits": {"test": "tset"}}, ValueError, "expected a split of tiny_birds/1.0.0, got 'tset'"),
         ({"splits": {"testing": "test"}}, ValueError, "splits to name train, validation, test, got 'testing'"),
         ({"cache_dir": "gs://bucket/files"}, ValueError, "^tfds: cache_dir: expected a path of this machine, got 'gs:"),
-        ({"data_dir": "~nosuchuser/tfds"}, UserError, "^tfds: data_dir: .* ~nosuchuser is nobody's home"),
+        ({"data_dir": "~nosuchuser/tfds"}, UserError, "^tfds: data_dir: .* no user 'nosuchuser'"),
         ({"image_key": "photo"}, ValueError, "image_key .* kind Image .image, mask, depth., got 'photo', None"),
         ({"image_key": "label"}, ValueError, "image_key .* got 'label', ClassLabel"),
         ({"image_key": "depth"}, ValueError, "'depth' to be JPEG or PNG .*, got PNG of float32"),

@@ -152,7 +152,7 @@ def test_every_phase_of_cub10_can_be_built_and_trains_block5_of_the_rivals(vgg16
     config.input.update({"resize": 36, "crop": 32})
     config.backbone.options.weights = vgg16_file
     phase_check.check(config, source)
-    build_one = functools.partial(build.build_method, build.without_start_weights(config), num_classes=3)
+    build_one = functools.partial(build.build_method, build.drop_start_weights(config), num_classes=3)
     for name in RIVALS:
         paths = build_one(section=config.phase[name]).trainable_variables
         trained = [path for path in paths if any(part in path for part in config.phase[name].trainable)]

@@ -142,17 +142,17 @@ def test_the_page_holds_all_studies_and_fetches_nothing(workdir):
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_what_is_left_out_says_why(name):
     with pytest.raises(ValueError, match=f"--what={name}: left out, for .* what the paper shows there"):
-        reproduce.studies(["fig4", name])
+        reproduce.parse_studies(["fig4", name])
 
 
 def test_names_and_seeds():
-    assert reproduce.studies(["all"]) == registry.choices("studies")
-    assert reproduce.studies(["fig7", "fig4", "fig7"]) == ["fig7", "fig4"]
+    assert reproduce.parse_studies(["all"]) == registry.choices("studies")
+    assert reproduce.parse_studies(["fig7", "fig4", "fig7"]) == ["fig7", "fig4"]
     assert reproduce.parse_seeds(None, 4) == [4] and reproduce.parse_seeds(["0", " 2"], 4) == [0, 2]
     with pytest.raises(ValueError, match="no plug-in 'table33' in studies; .* Did you mean 'table3'"):
-        reproduce.studies(["table33"])
+        reproduce.parse_studies(["table33"])
     with pytest.raises(ValueError, match="expected one or more of fig11a, .* got nothing"):
-        reproduce.studies([])
+        reproduce.parse_studies([])
     for wrong in (["-1"], ["a"], [], ["1", ""]):
         with pytest.raises(ValueError, match="expected whole numbers from 0 on"):
             reproduce.parse_seeds(wrong, 0)

@@ -48,7 +48,7 @@ def test_a_long_loop_can_ask_for_a_signal_whose_exception_was_lost():
 
 def test_a_signal_that_no_loop_answers_goes_to_the_listener_outside():
     with pytest.raises(interruption.Interrupted, match="SIGINT"), interruption.listen():
-        with interruption.listen() as inner, inner.stops(lambda: None):  # too late: nothing looks at it any more
+        with interruption.listen() as inner, inner.call_on_signal(lambda: None):  # too late: nothing looks at it any more
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.5)
         time.sleep(5)
@@ -61,12 +61,12 @@ def test_an_error_in_a_loop_that_answers_an_earlier_signal_is_said_as_it_is():
             time.sleep(5)
         except interruption.Interrupted:
             pass  # lost, as above
-        with signals.stops(lambda: None):
+        with signals.call_on_signal(lambda: None):
             raise OSError("The disk is full.")
 
 
 def test_after_a_signal_inside_of_a_loop_an_error_is_said_as_it_is():
-    with pytest.raises(OSError, match="disk"), interruption.listen() as signals, signals.stops(lambda: None):
+    with pytest.raises(OSError, match="disk"), interruption.listen() as signals, signals.call_on_signal(lambda: None):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.5)
         raise OSError("The disk is full.")
@@ -75,7 +75,7 @@ def test_after_a_signal_inside_of_a_loop_an_error_is_said_as_it_is():
 @pytest.mark.parametrize("number", interruption.SIGNALS)
 def test_inside_of_a_loop_it_calls_stop_while_the_main_thread_is_busy(number):
     heard = threading.Event()
-    with interruption.listen() as signals, signals.stops(heard.set):
+    with interruption.listen() as signals, signals.call_on_signal(heard.set):
         # As TensorFlow does: the main thread waits outside of Python, where no handler of Python's runs.
         subprocess.run(["kill", f"-{int(number)}", str(os.getpid())], check=True)
         assert heard.wait(10)
@@ -85,18 +85,18 @@ def test_inside_of_a_loop_it_calls_stop_while_the_main_thread_is_busy(number):
 def test_a_signal_between_two_loops_stops_the_next_one():
     heard = threading.Event()
     with interruption.listen() as signals:
-        with signals.stops(lambda: None):  # too late for this loop: it makes no more steps
+        with signals.call_on_signal(lambda: None):  # too late for this loop: it makes no more steps
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.5)
-        with signals.stops(heard.set):
+        with signals.call_on_signal(heard.set):
             assert heard.is_set()
 
 
 def test_a_process_that_hangs_outside_of_a_loop_is_ended_with_the_same_status():
     program = """
         import os, signal, threading
-        from ornet_tf import interruption
-        interruption.SECONDS_TO_END = 0.5
+        from ornet_tf.runs import interruption
+        interruption.SECONDS_TO_STOP = 0.5
         with interruption.listen() as signals:
             signals._handle = lambda *_: None
             threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM]).start()
@@ -113,8 +113,8 @@ def test_a_process_that_hangs_outside_of_a_loop_is_ended_with_the_same_status():
 def test_a_second_signal_ends_the_process_at_once_with_the_same_status():
     program = """
         import os, signal, time
-        from ornet_tf import interruption
-        with interruption.listen("nothing is lost") as signals, signals.stops(lambda: None):
+        from ornet_tf.runs import interruption
+        with interruption.listen("nothing is lost") as signals, signals.call_on_signal(lambda: None):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
             os.kill(os.getpid(), signal.SIGINT)

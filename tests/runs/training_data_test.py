@@ -97,15 +97,15 @@ def test_a_run_that_was_copied_with_its_images_goes_on(full, run):
 def test_a_run_of_before_goes_on_and_is_bound_from_then_on(full, run, caplog):
     os.remove(run / "training_images.npz")
     with caplog.at_level("INFO", logger="absl"):
-        assert training_data.check_apart(str(run), "test", some(full, [40])) is None
+        assert training_data.check_not_trained_on(str(run), "test", some(full, [40])) is None
         training_data.bind(str(run), some(full, range(40))._replace(digests=None), PHASES)
     assert "whether images of test are among them is not known" in caplog.text
     assert "of before the training images of a run were stored; they are stored now" in caplog.text
-    assert training_data.trained_on(str(run)).images[:, 2].tolist() == full.digests[:40].tolist()
+    assert training_data.read_images(str(run)).images[:, 2].tolist() == full.digests[:40].tolist()
 
 
 def test_a_million_images_take_24_megabytes(full, tmp_path):
-    training_data.write(str(tmp_path), training_data.TrainedOn(np.zeros([10**6, 3], np.int64), "a"))
+    training_data.write_images(str(tmp_path), training_data.TrainingImages(np.zeros([10**6, 3], np.int64), "a"))
     assert os.path.getsize(tmp_path / "training_images.npz") < 25e6
 
 
@@ -113,18 +113,18 @@ def test_a_damaged_file_is_said(run):
     path = run / "training_images.npz"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"training_images.npz can't be read \(.*bring it back or remove it"):
-        training_data.trained_on(str(run))
+        training_data.read_images(str(run))
 
 
 def test_images_that_were_trained_on_are_refused_by_number_and_name(full, run):
-    assert training_data.check_apart(str(run), "test", some(full, range(40, 48))) == 0
+    assert training_data.check_not_trained_on(str(run), "test", some(full, range(40, 48))) == 0
     with pytest.raises(ValueError) as caught:
-        training_data.check_apart(str(run), "test", some(full, range(30, 48)))
+        training_data.check_not_trained_on(str(run), "test", some(full, range(30, 48)))
     names = ", ".join(full.source.names[30:33])
     assert f"10 of 18 images of the test split were trained on by the run in {run}: {names} and 7 more." in str(
         caught.value
     )
-    assert training_data.check_apart(str(run), "train", some(full, range(40))) == 40  # that is asked for by its name
+    assert training_data.check_not_trained_on(str(run), "train", some(full, range(40))) == 40  # that is asked for by its name
 
 
 def test_a_name_alone_says_nothing_and_pixels_under_another_name_are_counted(full, tmp_path, caplog):
@@ -133,7 +133,7 @@ def test_a_name_alone_says_nothing_and_pixels_under_another_name_are_counted(ful
     names = [*full.source.names[:3], *map(str, range(15)), "copy"]
     held_out = some(full, [*range(30, 48), 5], names=names)
     with caplog.at_level("WARNING", logger="absl"):
-        assert training_data.check_apart(str(tmp_path), "test", held_out) == 1
+        assert training_data.check_not_trained_on(str(tmp_path), "test", held_out) == 1
     assert "1 of 19 images of the test split have the pixels of training images: copy." in caplog.text
 
 

@@ -38,7 +38,7 @@ def test_kept_outputs_are_those_of_the_images_of_the_batch(flip, precision, view
     _, method, source = make(precision=precision)
     views = {**views, "horizontal_flip": flip}
     kept = FrozenFeatures(method, source, **views)
-    mirrored, of = [], tf.function(kept.of)
+    mirrored, of = [], tf.function(kept.lookup)
     for batch in input_pipeline.training_batches(source, batch_size=8, seed=0, **views).take(6):
         found = of(batch["index"], batch["mirrored"])
         expected = method.frozen_features(batch["image"])

@@ -8,7 +8,7 @@ import pytest
 from ornet_tf.errors import NotFiniteError
 from ornet_tf.runs import interruption
 from ornet_tf.training.loop import PhaseLoop
-from ornet_tf.training.step import Steps
+from ornet_tf.training.step import StepResults
 from ornet_tf.training.summaries import PhaseSummaries
 
 
@@ -33,7 +33,7 @@ class CountingStep:
             losses = [*losses[: self.bad_step - first_step], np.nan]
         values = np.array([[loss, 2 * loss] for loss in losses], np.float32)
         seconds = float(len(losses))
-        return Steps(["loss", "other"], values, seconds, self.waiting * seconds, stopped, self.not_finite)
+        return StepResults(["loss", "other"], values, seconds, self.waiting * seconds, stopped, self.not_finite)
 
 
 class Record:
@@ -71,7 +71,7 @@ def make(step, record, looks=None, **options):
 
 def run(loop, folder, first_step=0):
     with PhaseSummaries(str(folder), {}, first_step=first_step) as summaries:
-        loop.run(None, summaries, interruption.Interruption(interruption.GOES_ON), first_step=first_step)
+        loop.run(None, summaries, interruption.Interruption(interruption.RESUMES), first_step=first_step)
 
 
 def lines(folder):
@@ -141,14 +141,14 @@ def test_facts_say_what_bounds_the_speed(tmp_path, caplog, waiting, bound):
     loop = make(CountingStep(waiting=waiting), Record())
     run(loop, tmp_path)
     with caplog.at_level("INFO", logger="absl"):
-        facts = loop.facts()
+        facts = loop.report_speed()
     assert facts["bound_by"] == bound and facts["images_per_second"] == 3.0
     assert f"{100 * waiting:.1f} % of that time they waited for images: {bound}-bound" in caplog.text
 
 
 def test_a_process_that_does_not_log_looks_and_saves_all_the_same(tmp_path):
     record, looks = Record(), Looks()
-    make(CountingStep(), record, looks).run(None, None, interruption.Interruption(interruption.GOES_ON), first_step=0)
+    make(CountingStep(), record, looks).run(None, None, interruption.Interruption(interruption.RESUMES), first_step=0)
     assert [number for number, _ in record.saved] == [8, 10]
     assert looks.count == 2
     assert not os.listdir(tmp_path)

@@ -53,7 +53,7 @@ def test_the_graph_optimiser_joins_no_sums_of_a_step_and_is_left_as_it_was(monke
     step, iterator, _ = make("stage_two")
     assert sums_that_were_run(step, iterator) == []
     assert tf.config.optimizer.get_experimental_options() == before  # what is evaluated next has the numbers it had
-    monkeypatch.setattr(step_module, "_without_joined_sums", contextlib.nullcontext)
+    monkeypatch.setattr(step_module, "_keep_sums_apart", contextlib.nullcontext)
     step, iterator, _ = make("stage_two")
     assert sums_that_were_run(step, iterator) != []
 
@@ -78,7 +78,7 @@ def test_two_replicas_have_the_gradients_of_one(phase):
 def test_a_step_of_parts_is_the_sum_of_its_parts():
     step, iterator, _ = make("evaluator", gradient_accumulation=4)
     batch = next(iterator)
-    gradients, metrics = tf.function(step._accumulated)(batch, tf.constant(0), tf.constant(1.0))
+    gradients, metrics = tf.function(step._accumulate)(batch, tf.constant(0), tf.constant(1.0))
     expected = None
     for part in range(4):
         chosen = {key: value[2 * part : 2 * part + 2] for key, value in batch.items()}

@@ -35,8 +35,8 @@ def test_a_run_comes_back_through_one_file(tiny_run, packed, tmp_path):
         for key in before:
             np.testing.assert_array_equal(after[key], before[key], err_msg=key)
     assert training_data.class_names(str(tmp_path)) == training_data.class_names(workdir)
-    trained_on = training_data.trained_on(str(tmp_path)).images
-    np.testing.assert_array_equal(trained_on, training_data.trained_on(workdir).images)
+    trained_on = training_data.read_images(str(tmp_path)).images
+    np.testing.assert_array_equal(trained_on, training_data.read_images(workdir).images)
     assert trained_on.shape == (48, 3)
 
 
@@ -45,7 +45,7 @@ def test_a_file_of_before_training_images_were_stored_is_read(tiny_run, packed, 
         arrays = {key: stored[key] for key in stored.files if key != "training_images"}
     np.savez(tmp_path / "before.npz", **arrays)
     weights_file.unpack(tiny_run[0], str(tmp_path / "run"), str(tmp_path / "before.npz"))
-    assert training_data.trained_on(str(tmp_path / "run")) is None
+    assert training_data.read_images(str(tmp_path / "run")) is None
 
 
 def test_the_object_prior_direction_is_restored(tiny_run, tmp_path):
