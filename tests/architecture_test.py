@@ -1,4 +1,4 @@
-"""The rules that keep the project what it is, read from its sources: each is shown to catch what it forbids."""
+"""Checks architecture rules on the source code, and that each rule catches what it forbids."""
 from __future__ import annotations
 
 import ast
@@ -12,11 +12,11 @@ from tests import source_tree
 
 FAMILIES = tuple(registry.ENTRY_POINTS)
 MACHINERY = [p for p in source_tree.modules("ornet_tf") if p.split("/")[1] not in FAMILIES]
-# "corloc" is the name of a figure, too.
+# "corloc" is also the name of a figure.
 PLUGIN_NAMES = {name for family in FAMILIES for name in registry.choices(family)} - {"corloc"}
-# config.py holds the paper's experiment, demo.py is one, renamed.py has old names and new: they have to name plug-ins.
+# These must name plug-ins: config.py has the paper's experiment, demo.py an experiment, renamed.py old and new names.
 NAME_PLUGINS = {"ornet_tf/config.py", "ornet_tf/demo.py", "ornet_tf/renamed.py"}
-# What describes an interface alone is tested with what implements it.
+# A file with only an interface is tested with its implementations.
 INTERFACES = {"ornet_tf/reproduction/study.py"}
 TOO_VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 MACHINE_PATH = re.compile(r"(?<![\w./~}-])/(?:work|root|farm|home|Users)\b")
@@ -33,7 +33,7 @@ def gradients(tree):
 
 
 def flag_definitions(tree):
-    """What importing a file would define: programs define their own flags where they are started."""
+    """Flags defined on import. Programs define their own flags when they are started."""
     if isinstance(tree, ast.Module):
         tree = ast.Module([node for node in tree.body if not starts_program(node)], [])
     called = [(n, getattr(n.func, "attr", getattr(n.func, "id", ""))) for n in nodes(tree, ast.Call)]
@@ -41,7 +41,7 @@ def flag_definitions(tree):
 
 
 def starts_program(node):
-    """Whether a statement is `if __name__ == "__main__":`, or the function `start` of a program that another starts."""
+    """Whether a statement is `if __name__ == "__main__":`, or the function `start` that another program calls."""
     is_main = isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
     return is_main or (isinstance(node, ast.FunctionDef) and node.name == "start")
 
@@ -77,7 +77,7 @@ def silent_or_loud(tree):
 
 
 def long_functions(tree):
-    def length(node):  # without its docstring: what is explained well is not long
+    def length(node):  # without its docstring
         first = node.body[0]
         has_docstring = ast.get_docstring(node) is not None
         return node.end_lineno - node.lineno + 1 - (first.end_lineno - first.lineno + 1 if has_docstring else 0)
@@ -87,13 +87,13 @@ def long_functions(tree):
 
 
 def expect_none(found):
-    """Fails with a line for each thing that was found."""
+    """Fails with a line for each violation."""
     if found:
-        pytest.fail("\n".join(["against the rule:", *map(str, found)]), pytrace=False)
+        pytest.fail("\n".join(["violations:", *map(str, found)]), pytrace=False)
 
 
 def violations(rule, paths, allowed=()):
-    """Returns "path:line: source" of everything that `rule` finds in files outside `allowed`."""
+    """Returns "path:line: source" of each violation of `rule` in files outside `allowed`."""
     return [
         f"{path}:{node.lineno}: {source_tree.text(path).splitlines()[node.lineno - 1].strip()}"
         for path in paths
@@ -141,31 +141,31 @@ def test_rules_catch_what_they_forbid(rule, source):
         (long_functions, "def f():\n  '''One.\n\n  Two.\n  '''\n" + "  x = 1\n" * 59),
     ],
 )
-def test_rules_leave_the_rest_alone(rule, source):
+def test_rules_allow_other_code(rule, source):
     assert not rule(ast.parse(source))
 
 
-def test_one_loop_computes_all_gradients_that_train():
-    # Grad-CAM's map is made of a gradient: part of its forward pass, of maps by which nothing is trained.
+def test_only_one_module_computes_gradients_for_training():
+    # Grad-CAM's forward pass uses a gradient; nothing is trained with it.
     allowed = ("ornet_tf/training/step.py", "ornet_tf/methods/grad_cam.py")
     expect_none(violations(gradients, source_tree.modules("ornet_tf"), allowed))
     assert [len(gradients(source_tree.tree(path))) for path in allowed] == [1, 1]
 
 
-def test_importing_defines_the_flags_of_app_only():
+def test_importing_defines_only_the_flags_of_app():
     expect_none(violations(flag_definitions, source_tree.modules("ornet_tf", "configs"), {"ornet_tf/app.py"}))
 
 
-def test_keras_and_the_addons_come_from_compat_only_which_stays_small():
+def test_only_compat_imports_keras_and_the_addons_and_it_stays_small():
     expect_none(violations(keras_imports, source_tree.modules(), {"ornet_tf/compat.py"}))
     assert len(source_tree.text("ornet_tf/compat.py").splitlines()) <= 45
 
 
-def test_machinery_names_no_plugin():
+def test_only_plugins_name_plugins():
     expect_none(violations(plugin_names, MACHINERY, NAME_PLUGINS))
 
 
-def test_package_neither_prints_nor_asserts_nor_swallows():
+def test_the_package_has_no_print_no_assert_and_no_bare_except():
     expect_none(violations(silent_or_loud, source_tree.modules("ornet_tf")))
 
 
@@ -175,7 +175,7 @@ def test_functions_and_files_are_short():
     expect_none(violations(long_functions, source_tree.modules()) + long_files)
 
 
-def test_files_are_named_by_what_they_hold():
+def test_file_names_are_not_vague():
     stems = {path: {part.split(".")[0] for part in pathlib.PurePosixPath(path).parts} for path in source_tree.paths()}
     expect_none([path for path, parts in stems.items() if parts & TOO_VAGUE])
 
@@ -197,7 +197,7 @@ def test_tests_mirror_the_tree():
     expect_none([path for path in modules if not any(test in source_tree.paths() for test in expected(path))])
 
 
-def test_programs_are_doors():
+def test_programs_are_short():
     expect_none([
         f"{path}: {len(source_tree.text(path).splitlines())} lines"
         for path in source_tree.modules("ornet_tf")
@@ -212,7 +212,7 @@ def is_program(path):
 @pytest.mark.parametrize(
     "line, caught",
     [
-        ("cd /" + "work/main", True),  # in halves: this file is searched, too
+        ("cd /" + "work/main", True),  # in halves, as this file is checked too
         ("open('/" + "root/x')", True),
         ("/" + "home/anna/birds", True),
         ("runs/work/a", False),
@@ -221,11 +221,11 @@ def is_program(path):
         ("{folder}/work", False),
     ],
 )
-def test_machine_paths_are_told_from_others(line, caught):
+def test_paths_of_one_machine_are_recognized(line, caught):
     assert bool(MACHINE_PATH.search(line)) is caught
 
 
-def test_no_file_names_paths_of_one_machine():
+def test_no_file_contains_a_path_of_one_machine():
     found = []
     for path in source_tree.paths():
         content = (source_tree.ROOT / path).read_bytes()
@@ -236,7 +236,7 @@ def test_no_file_names_paths_of_one_machine():
 
 
 @pytest.mark.parametrize("path", source_tree.modules("configs"))
-def test_config_is_a_record_with_its_command_line(path):
+def test_a_config_documents_its_command_and_defines_get_config(path):
     docstring = ast.get_docstring(source_tree.tree(path)) or ""
     assert re.search(rf"python -m ornet_tf\.train --config={re.escape(path)}( \S+)* --workdir=runs/\w+", docstring)
     assert any(node.name == "get_config" for node in nodes(source_tree.tree(path), ast.FunctionDef))

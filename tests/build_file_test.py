@@ -1,4 +1,4 @@
-"""Every source and test file belongs to a target of BUILD, and Bazel agrees, where it is installed."""
+"""Each source and test file belongs to a target of BUILD. Bazel confirms it if it is installed."""
 import ast
 import re
 import shutil
@@ -21,7 +21,7 @@ def matches(pattern, path):
 
 
 def glob(include, exclude=(), allow_empty=False):
-    """Bazel's glob over the project's files; like Bazel 8, it refuses to find nothing unless that is allowed."""
+    """Bazel's glob over the project's files. Like Bazel 8, it refuses an empty result without `allow_empty`."""
     found = [
         path
         for path in source_tree.paths()
@@ -34,7 +34,7 @@ def glob(include, exclude=(), allow_empty=False):
 
 @pytest.fixture(scope="module")
 def targets():
-    """Name of each target -> its rule and attributes. BUILD is run as the Python program that it also is."""
+    """Target name -> its rule and attributes. BUILD is run as Python code."""
     declared = {}
 
     def recorder(rule):
@@ -44,13 +44,13 @@ def targets():
 
         return record
 
-    surroundings = {rule: recorder(rule) for rule in RULES}
-    surroundings.update(glob=glob, load=lambda *_: None, package=lambda **_: None)
-    exec(compile(source_tree.text("BUILD"), "BUILD", "exec"), surroundings)
+    names = {rule: recorder(rule) for rule in RULES}
+    names.update(glob=glob, load=lambda *_: None, package=lambda **_: None)
+    exec(compile(source_tree.text("BUILD"), "BUILD", "exec"), names)
     return declared
 
 
-def of_rule(targets, *rules):
+def select(targets, *rules):
     return {name: target for name, target in targets.items() if target["rule"] in rules}
 
 
@@ -70,12 +70,12 @@ def test_globs_match_as_in_bazel(pattern, path, expected):
 
 
 def test_every_python_file_belongs_to_a_target(targets):
-    known = {path for target in targets.values() for path in target["srcs"]}
-    assert [path for path in source_tree.modules() if path not in known] == []
+    sources = {path for target in targets.values() for path in target["srcs"]}
+    assert [path for path in source_tree.modules() if path not in sources] == []
 
 
 def test_every_test_file_is_the_source_of_one_test(targets):
-    tests = of_rule(targets, "py_test")
+    tests = select(targets, "py_test")
     expected = {path: path[len("tests/") : -len(".py")].replace("/", "_") for path in glob(["tests/**/*_test.py"])}
     assert {path: name for name, target in tests.items() for path in target["srcs"] if path in expected} == expected
     assert len(tests) == len(expected)
@@ -87,7 +87,7 @@ def test_every_program_is_a_binary(targets):
         for path in source_tree.modules("ornet_tf", "serving", "benchmarks")
         if '\nif __name__ == "__main__":' in source_tree.text(path)
     }
-    assert {target["main"] for target in of_rule(targets, "py_binary").values()} == programs
+    assert {target["main"] for target in select(targets, "py_binary").values()} == programs
 
 
 def test_every_named_source_and_dependency_exists(targets):
@@ -98,7 +98,7 @@ def test_every_named_source_and_dependency_exists(targets):
 
 
 def test_dependencies_are_those_of_the_imports(targets):
-    """A library has just the packages that it imports. Programs and tests may have more: configs are read by path."""
+    """A library depends on exactly the packages that it imports. Programs and tests may depend on more."""
     packages = ("ornet_tf", "serving", "configs", "benchmarks", "tests")
 
     def imported(path):
@@ -117,7 +117,7 @@ def test_dependencies_are_those_of_the_imports(targets):
             assert {label.lstrip(":") for label in target.get("deps", [])} <= needed, f"//:{name}"
 
 
-def test_bazel_looks_into_no_environment():
+def test_bazel_ignores_the_environments():
     named = set(re.findall(r"\.venv[a-z-]*", source_tree.text("Makefile") + source_tree.text(".ci/run"))) - {".venv-"}
     assert len(named) == 3
     assert named <= set(source_tree.text(".bazelignore").splitlines())
@@ -136,6 +136,6 @@ def test_bazel_reads_the_same_targets(targets, tmp_path):
     kinds = dict(reversed(line.rsplit(" ", 1)) for line in answer.stdout.splitlines())  # "py_test rule //:a_test"
     rules = {label[len("//:") :]: kind.split()[0] for label, kind in kinds.items() if kind.endswith(" rule")}
     assert rules == {name: target["rule"] for name, target in targets.items()}
-    # A working tree may also hold files that git ignores; Bazel's globs see those, too.
+    # Bazel's globs also see files that git ignores.
     sources = {label[len("//:") :] for label, kind in kinds.items() if kind == "source file"}
     assert sources >= {path for target in targets.values() for path in target["srcs"]}

@@ -7,7 +7,7 @@ from ornet_tf.errors import UserError
 from tests import tiny_experiment
 
 
-def test_a_phase_may_change_options_of_the_generator():
+def test_a_phase_can_change_generator_options():
     config = tiny_experiment.get_config()
     config.phase.stage_two.generator = {"base_width": 8}
     one = build.build_method(config, config.phase.stage_one, 3)
@@ -16,7 +16,7 @@ def test_a_phase_may_change_options_of_the_generator():
     assert two.parts["generator"].get_layer("down0_1_conv").filters == 8
 
 
-def test_trained_weights_are_those_of_the_checkpoint(tiny_run):
+def test_trained_weights_come_from_the_checkpoint(tiny_run):
     config, workdir = tiny_run
     first = build.trained_method(config, "stage_two", workdir, 3)
     second = build.trained_method(config, "stage_two", workdir, 3)
@@ -26,19 +26,19 @@ def test_trained_weights_are_those_of_the_checkpoint(tiny_run):
 
 
 @pytest.mark.parametrize(("row", "part"), [("cam", "upper"), ("object_prior", "direction")])
-def test_a_row_without_weights_for_a_part_is_refused_after_training_too(tiny_run, row, part):
+def test_a_row_without_weights_for_a_part_is_refused_after_training(tiny_run, row, part):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     with config.unlocked():
         parts = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
         config.evaluation.row.object_prior = ornet.row("object_prior_scores", parts)
         config.evaluation.row.cam.init_from = {"lower": "evaluator.lower"}
-    said = rf"config.evaluation.row.{row}.init_from: expected weights for the part {part}, .* Set config.evaluation.row"
-    with pytest.raises(UserError, match=said):
+    message = rf"config.evaluation.row.{row}.init_from: expected weights for the part {part}, .* Set config."
+    with pytest.raises(UserError, match=message):
         build.trained_method(config, row, workdir, 3)
 
 
-def test_a_run_is_evaluated_without_the_start_weights(tmp_path):
+def test_drop_start_weights_leaves_the_configuration_unchanged(tmp_path):
     config = tiny_experiment.get_config()
     config.backbone = {"name": "vgg16", "options": {"weights": str(tmp_path / "gone.h5")}}
     assert build.drop_start_weights(config).backbone.options.weights is None

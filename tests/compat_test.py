@@ -9,10 +9,10 @@ def test_variables_are_named_by_layer_and_kind_on_both_stacks():
     assert [variable_path(v).split("/")[-2:] for v in model.weights] == [["head", "kernel"], ["head", "bias"]]
 
 
-def test_a_variable_holds_the_numbers_of_its_layer_on_both_stacks():
+def test_tf_variable_returns_the_layer_s_own_variable_on_both_stacks():
     layer = keras.layers.Dense(2)
     layer.build((None, 3))
-    held = tf_variable(layer.kernel)
-    assert isinstance(held, tf.Variable)
-    held.assign(tf.fill([3, 2], 7.0))
+    variable = tf_variable(layer.kernel)
+    assert isinstance(variable, tf.Variable)
+    variable.assign(tf.fill([3, 2], 7.0))
     assert tf.reduce_all(tf.convert_to_tensor(layer.kernel) == 7.0)

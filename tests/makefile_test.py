@@ -1,6 +1,6 @@
-"""Targets set their environment up once, again when requirements change, and say what is wrong with Python.
+"""Targets of the Makefile create their environment once, update it if requirements change, and check Python's version.
 
-A stand-in for Python writes down what it is called with, so that nothing is installed here.
+A stand-in for Python records its arguments, so nothing is installed here.
 """
 import os
 import shutil
@@ -14,9 +14,10 @@ TEST = "pytest -q --numprocesses=2 --dist=loadfile"
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 STAND_IN = """#!/bin/sh
+case "$0" in *lint-imports) echo lint-imports >> calls; exit ;; esac
 echo "$*${ORNET_PEER_PYTHON:+ against $ORNET_PEER_PYTHON}" >> calls
 case "$*" in
-  "-m venv "*) mkdir -p $3/bin && cp "$0" $3/bin/python ;;
+  "-m venv "*) mkdir -p $3/bin && cp "$0" $3/bin/python && cp "$0" $3/bin/lint-imports ;;
   *"pip install"*) test ! -e offline ;;
 esac
 """
@@ -28,11 +29,12 @@ ADDONS = [
     "-m pip install --disable-pip-version-check --quiet pip>=25",
     "-m pip install --disable-pip-version-check --requirement requirements-addons.txt",
 ]
+LINT = ["-m ruff check .", "lint-imports"]
 DEMO = "-m ornet_tf.demo --config=configs/toybirds.py --workdir=runs/demo"
 
 
 def run_make(folder, *arguments):
-    """Runs make as from a shell, even where `make test` or `make test-addons` runs this."""
+    """Runs make as from a shell, also if `make test` or `make test-addons` runs this test."""
     ours = ("MAKE", "MFLAGS", "ORNET_")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return subprocess.run(["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
@@ -40,7 +42,7 @@ def run_make(folder, *arguments):
 
 @pytest.fixture
 def make(tmp_path):
-    """Runs make in a folder with the Makefile; returns what Python was called with, less the check of its version."""
+    """Runs make in a folder with the Makefile; returns the arguments of Python's calls without the version check."""
     for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "requirements-addons.txt"):
         shutil.copyfile(source_tree.ROOT / name, tmp_path / name)
         os.utime(tmp_path / name, (1, 1))
@@ -57,26 +59,26 @@ def make(tmp_path):
     return run
 
 
-def test_environment_is_made_once(make):
+def test_the_environment_is_created_once(make):
     assert make("demo") == [VENV, RUNTIME, DEMO]
     assert make("demo") == [DEMO]
 
 
-def test_tests_need_more_than_the_demo(make):
-    assert make("test") == [VENV, RUNTIME, DEV, "-m ruff check .", f"-m {TEST}"]
+def test_tests_install_the_development_requirements(make):
+    assert make("test") == [VENV, RUNTIME, DEV, *LINT, f"-m {TEST}"]
     assert make("demo") == [DEMO]
     assert make("test-fast") == [f"-m {TEST} -m not slow"]
 
 
 @pytest.mark.parametrize(("given", "data"), [((), "toybirds"), (("DATA=cub10",), "cub10")])
-def test_one_command_trains_all_rivals_and_compares_them(make, given, data):
+def test_compare_trains_and_evaluates_all_rivals(make, given, data):
     arguments = f"--config=configs/rivals_{data}.py --workdir=runs/rivals_{data}"
     train, evaluate = (f"-m ornet_tf.{program} {arguments}" for program in ("train", "evaluate"))
     assert make("compare", *given) == [VENV, RUNTIME, train, evaluate]
     assert (source_tree.ROOT / "configs" / f"rivals_{data}.py").exists()
 
 
-def test_addons_have_an_environment_of_their_own(make, tmp_path):
+def test_addons_have_their_own_environment(make, tmp_path):
     assert make("test-addons") == [*ADDONS, f"-m {TEST} -m not slow"]
     assert make("test-addons") == [f"-m {TEST} -m not slow"]
     assert make("demo") == [VENV, RUNTIME, DEMO]
@@ -89,10 +91,10 @@ def test_changed_requirements_are_installed(make, tmp_path):
     later = (tmp_path / ".venv" / ".dev-installed").stat().st_mtime + 10
     os.utime(tmp_path / "requirements-dev.txt", (later, later))
     assert make("demo") == [DEMO]
-    assert make("lint") == [DEV, "-m ruff check ."]
+    assert make("lint") == [DEV, *LINT]
 
 
-def test_interrupted_installation_is_taken_up_again(make, tmp_path):
+def test_an_interrupted_installation_is_resumed(make, tmp_path):
     (tmp_path / "offline").touch()
     assert make("demo") == [VENV, RUNTIME]
     (tmp_path / "offline").unlink()
@@ -100,7 +102,7 @@ def test_interrupted_installation_is_taken_up_again(make, tmp_path):
 
 
 @pytest.mark.parametrize("python", ["false", "no-such-python"])
-def test_wrong_python_is_answered_in_a_sentence(tmp_path, python):
+def test_a_wrong_python_is_refused(tmp_path, python):
     shutil.copyfile(source_tree.ROOT / "Makefile", tmp_path / "Makefile")
     (tmp_path / "requirements.txt").touch()
     answer = run_make(tmp_path, "demo", f"PYTHON={python}")
@@ -110,7 +112,7 @@ def test_wrong_python_is_answered_in_a_sentence(tmp_path, python):
     assert not (tmp_path / ".venv").exists()
 
 
-def test_wrong_python_for_the_addons_is_answered_in_a_sentence(tmp_path):
+def test_a_wrong_python_for_the_addons_is_refused(tmp_path):
     shutil.copyfile(source_tree.ROOT / "Makefile", tmp_path / "Makefile")
     (tmp_path / "requirements-addons.txt").touch()
     for name in ("false", ""):

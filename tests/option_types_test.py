@@ -13,7 +13,7 @@ from ornet_tf import option_types
 
 def options(tensor, *, flag: bool = True, count: int = 1, rate: float | None = None, path: str | os.PathLike = "",
             names: Sequence[str] | None = None, table: Mapping[str, str] = {}, free=None, other: np.ndarray = None):
-    """What a plug-in might take."""
+    """Options that a plug-in may have."""
 
 
 class Method:
@@ -38,8 +38,8 @@ class Method:
         ("rate", "0.5", "a number or None"),
         ("path", "a", ""),
         ("path", pathlib.Path("a"), ""),
-        ("path", b"a", "a text or a path"),
-        ("path", None, "a text or a path"),
+        ("path", b"a", "a string or a path"),
+        ("path", None, "a string or a path"),
         ("names", ("a",), ""),
         ("names", ["a"], ""),
         ("names", None, ""),
@@ -47,14 +47,14 @@ class Method:
         ("table", {"a": "b"}, ""),
         ("table", ConfigDict({"a": "b"}), ""),
         ("table", [("a", "b")], "a dictionary"),
-        ("other", 3, ""),  # says nothing of what an option can be
+        ("other", 3, ""),  # not a type of an option
     ],
 )
-def test_a_value_is_held_against_its_annotation(name, value, expected):
+def test_a_value_is_checked_against_its_annotation(name, value, expected):
     assert option_types.describe_mismatch(value, option_types.parameter_types(options)[name]) == expected
 
 
-def test_without_an_annotation_nothing_is_expected_and_classes_have_their_constructor_s():
+def test_parameters_without_annotation_are_left_out_and_classes_use_their_constructor():
     assert "free" not in option_types.parameter_types(options)
     assert option_types.parameter_types(Method) == {"count": int}
 
@@ -68,9 +68,9 @@ def test_without_an_annotation_nothing_is_expected_and_classes_have_their_constr
         (("a",), ["b"], ""),
         (ConfigDict({"a": 1}), {"b": 2}, ""),
         (ConfigDict({"a": 1}), 2, "a dictionary"),
-        ("a", None, "a text"),
+        ("a", None, "a string"),
         (False, 0, "True or False"),
     ],
 )
-def test_a_value_is_held_against_a_default(default, value, expected):
+def test_a_value_is_checked_against_a_default(default, value, expected):
     assert option_types.describe_mismatch(value, default) == expected

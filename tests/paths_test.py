@@ -8,20 +8,20 @@ from ornet_tf.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
-        ("", "an empty text; is a variable unset"),
-        ("  ", "an empty text"),
-        ("gs://bucket/run", "of this machine, got 'gs://bucket/run'; URLs are not supported"),
+        ("", "an empty string; is a variable unset"),
+        ("  ", "an empty string"),
+        ("gs://bucket/run", "of this machine, got 'gs://bucket/run'.* URLs are not supported"),
         ("s3:/bucket", "URLs are not supported"),
         ("file:///tmp/run", "URLs are not supported"),
         (None, "expected a path, got None"),
         (3, "expected a path, got 3"),
-        ("~nosuchuser/run", "got '~nosuchuser/run'; ~nosuchuser is nobody's home. A folder ~nos.* is ./~nosuchuser"),
+        ("~nosuchuser/run", "got '~nosuchuser/run', but there is no user 'nosuchuser'.* ./~nosuchuser"),
     ],
 )
-def test_what_is_no_path_of_this_machine_is_refused(given, said):
-    with pytest.raises(UserError, match=f"^--workdir: .*{said}"):
+def test_anything_but_a_path_of_this_machine_is_refused(given, message):
+    with pytest.raises(UserError, match=f"^--workdir: .*{message}"):
         paths.local(given, "--workdir")
 
 
@@ -35,7 +35,7 @@ def test_a_path_becomes_absolute(tmp_path, monkeypatch):
     assert paths.expand_home("gs://bucket/~", "x") == "gs://bucket/~"
 
 
-def test_a_name_that_is_not_utf_8_becomes_text():
+def test_bytes_that_are_not_utf_8_are_escaped():
     odd = os.fsdecode(b"a/caf\xe9.png")
     assert paths.readable(odd) == "a/caf\\xe9.png"
     assert paths.readable("a/\u9ce5.png") == "a/\u9ce5.png"
@@ -52,7 +52,7 @@ def test_a_name_that_is_not_utf_8_becomes_text():
         (os.fsdecode(b"\xe9" * 100), "\ufffd" * 44 + "_box.png"),
     ],
 )
-def test_names_of_files_are_cut_between_letters(tmp_path, stem, name):
+def test_long_file_names_are_cut_between_characters(tmp_path, stem, name):
     assert paths.file_name(stem, "_box.png") == name
     (tmp_path / name).touch()
     assert len(os.fsencode(name)) <= 140

@@ -9,14 +9,14 @@ def keys(count, seed=0, epoch=0):
     return randomness.key(seed, tf.constant(epoch, tf.int64), tf.range(count, dtype=tf.int64))
 
 
-def test_every_seed_epoch_and_example_has_a_key_of_its_own():
+def test_each_seed_epoch_and_example_has_its_own_key():
     largest = [2**31 - 1, 2**31 - 1, 2**32 - 1]
-    seen = set()
+    found = set()
     for seed in (0, 1, largest[0]):
         for epoch in (0, 1, largest[1]):
             index = tf.constant([0, 1, 7, largest[2]], tf.int64)
-            seen |= set(map(tuple, randomness.key(seed, tf.constant(epoch, tf.int64), index).numpy()))
-    assert len(seen) == 3 * 3 * 4
+            found |= set(map(tuple, randomness.key(seed, tf.constant(epoch, tf.int64), index).numpy()))
+    assert len(found) == 3 * 3 * 4
 
 
 def test_draws_are_uniform_and_differ_between_examples_epochs_seeds_and_streams():
@@ -42,16 +42,16 @@ def test_an_examples_draws_do_not_depend_on_its_batch(split):
     np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 
-def test_uniform_like_has_the_shape_of_its_example_known_or_not():
+def test_uniform_like_has_the_shape_of_its_values_static_or_not():
     values = tf.zeros([3, 4, 5, 1])
     expected = randomness.uniform_like(values, keys(3), "a")
     assert expected.shape == [3, 4, 5, 1]
     signature = [tf.TensorSpec([None, None, None, 1]), tf.TensorSpec([None, 2], tf.int64)]
-    unknown = tf.function(lambda v, k: randomness.uniform_like(v, k, "a"), input_signature=signature)
-    np.testing.assert_array_equal(unknown(values, keys(3)), expected)
+    with_unknown_shape = tf.function(lambda v, k: randomness.uniform_like(v, k, "a"), input_signature=signature)
+    np.testing.assert_array_equal(with_unknown_shape(values, keys(3)), expected)
 
 
-def test_layers_find_the_keys_of_the_examples_around_them_only():
+def test_the_keys_are_provided_only_inside_the_context():
     assert randomness.keys_of_examples() is None
     with randomness.examples(keys(2)):
         np.testing.assert_array_equal(randomness.keys_of_examples(), keys(2))

@@ -1,4 +1,4 @@
-"""The requirements files hold what the sources import, each with its reason, and nothing else."""
+"""The requirements files list exactly the packages that the sources import, each with its reason."""
 import ast
 import re
 import sys
@@ -6,12 +6,12 @@ from importlib import metadata
 
 from tests import source_tree
 
-# tensorflow-datasets imports importlib-resources. ruff and import-linter are programs, pytest-xdist is a plug-in.
+# tensorflow-datasets imports importlib-resources; ruff and import-linter are programs, pytest-xdist extends pytest.
 NOT_IMPORTED = {"importlib-resources", "import-linter", "ruff", "pytest-xdist"}
-PEERS = {"torch", "tf-keras-vis"}  # that a benchmark asks its user to install
-# Packages that are no requirement of the package: of the other stack; the extras `grpc` and `opencv` of pyproject.toml.
+PEERS = {"torch", "tf-keras-vis"}  # benchmarks ask their users to install these
+# Not required by the package: of the other stack, or of the extras `grpc` and `opencv` in pyproject.toml.
 OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio", "opencv-python-headless"}
-# Where the package that tells may not be installed.
+# Packages of modules that may not be installed.
 MODULES = {"tensorflow_serving": "tensorflow-serving-api", "cv2": "opencv-python-headless"}
 FOLDERS = {"benchmarks", "configs", "ornet_tf", "serving", "tests"}
 OWN = FOLDERS | {path.stem for path in source_tree.ROOT.glob("tests/*.py")}
@@ -22,7 +22,7 @@ def normalised(name):
 
 
 def required(path):
-    """Returns the packages that a requirements file names; each line must end in its reason."""
+    """Returns the packages in a requirements file; each line must end with a reason."""
     lines = [line for line in source_tree.text(path).splitlines() if line and not line.startswith(("#", "-r"))]
     parsed = [re.fullmatch(r"([\w.-]+)[~=<>!]=?[^#]*  # [^\s#][^#]+", line) for line in lines]
     assert all(parsed), [line for line, match in zip(lines, parsed) if not match]
@@ -30,7 +30,7 @@ def required(path):
 
 
 def imported(*folders):
-    """Returns the packages that provide what the modules of `folders` import."""
+    """Returns the packages that the Python files in `folders` import."""
     roots = set()
     for path in source_tree.modules(*folders):
         for node in ast.walk(source_tree.tree(path)):
@@ -43,15 +43,15 @@ def imported(*folders):
     return {normalised(providers.get(root, [MODULES.get(root, root)])[0]) for root in roots}
 
 
-def test_runtime_requirements_are_what_the_package_imports():
+def test_runtime_requirements_are_the_packages_that_the_product_imports():
     found = imported("ornet_tf", "serving", "configs") - OPTIONAL
     assert required("requirements.txt") - NOT_IMPORTED == found
 
 
-def test_development_requirements_are_what_only_tests_and_benchmarks_import():
+def test_development_requirements_are_the_packages_that_only_tests_and_benchmarks_import():
     only_tests = imported("tests", "benchmarks") - required("requirements.txt") - PEERS
     assert required("requirements-dev.txt") - NOT_IMPORTED == only_tests
 
 
-def test_legacy_requirements_hold_the_same_packages():
+def test_legacy_requirements_have_the_same_packages():
     assert required("requirements.txt") | {"tensorflow-addons"} <= required("requirements-addons.txt")

@@ -15,18 +15,18 @@ def git(folder, *arguments):
 
 
 def commit_of_copy(root):
-    """Returns what a copy of the package in the folder `root` says of itself."""
+    """Returns the commit that a copy of the package in the folder `root` reports."""
     code = "from ornet_tf.runs import code_version; print(code_version.commit())"
     done = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("git"), reason="git is not here")
-def test_the_commit_is_that_of_this_code_or_none(tmp_path):
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+def test_the_commit_is_that_of_this_code_or_empty(tmp_path):
     shutil.copytree(source_tree.ROOT / "ornet_tf", tmp_path / "ornet_tf", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(source_tree.ROOT / "serving", tmp_path / "serving", ignore=shutil.ignore_patterns("__pycache__"))
-    assert commit_of_copy(tmp_path) == ""  # no checkout
+    assert commit_of_copy(tmp_path) == ""  # not a checkout
     git(tmp_path, "init", "--quiet")
     (tmp_path / "other").write_text("something else's checkout, with the package installed in it")
     (tmp_path / ".gitignore").write_text("ornet_tf\nserving\n__pycache__\n")
@@ -44,6 +44,6 @@ def test_the_commit_is_that_of_this_code_or_none(tmp_path):
     assert commit_of_copy(tmp_path) == f"{commit}-dirty"
 
 
-def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
+def test_without_git_the_commit_is_empty(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert code_version.commit() == ""

@@ -1,4 +1,4 @@
-"""Two real processes on this machine, as two hosts would be: one run, the results of one process."""
+"""Two real processes on this machine, in place of two hosts, train one run with the results of one process."""
 import json
 import os
 import pathlib
@@ -28,14 +28,14 @@ def free_ports(count):
 
 
 def start(workdir, *arguments, second=(), programs=None):
-    """Starts two workers, the second one with more arguments, or these texts as programs; returns their processes."""
+    """Starts two workers and returns their processes. The second gets more arguments; `programs` replaces training."""
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
     training = ["-m", "ornet_tf.train", "--config=tests/tiny_experiment.py", f"--workdir={workdir}", *arguments]
     commands = [["-c", textwrap.dedent(p)] for p in programs] if programs else [training, [*training, *second]]
     processes = []
     for i in range(2):
         config = {"cluster": cluster, "task": {"type": "worker", "index": i}}
-        with open(f"{workdir}-{i}.log", "w", encoding="utf-8") as log:  # a pipe would fill up
+        with open(f"{workdir}-{i}.log", "w", encoding="utf-8") as log:  # a pipe could fill up and block
             processes.append(
                 subprocess.Popen(
                     [sys.executable, *commands[i]], cwd=ROOT, env={**os.environ, "TF_CONFIG": json.dumps(config)},
@@ -65,14 +65,14 @@ def lines(workdir, phase):
 
 
 @pytest.mark.slow
-def test_two_workers_train_like_one_process_even_if_one_was_killed(tmp_path, tiny_run):
+def test_two_workers_train_like_one_process_even_after_a_kill(tmp_path, tiny_run):
     alone, together = tiny_run[1], str(tmp_path / "together")
     processes = start(together)
     wait_for(os.path.join(together, "stage_one", "metrics.jsonl"), together, processes)
     processes[1].send_signal(signal.SIGKILL)
     (status, text), _ = finish(together, processes)
     assert status == interruption.EXIT_CODE, text
-    assert "worker-0 can't go on without the others" in text
+    assert "worker-0 can't continue: another worker has stopped" in text
     for status, text in finish(together, start(together)):
         assert status == 0, text
     for phase in ("evaluator", "stage_one", "stage_two"):
@@ -84,7 +84,7 @@ def test_two_workers_train_like_one_process_even_if_one_was_killed(tmp_path, tin
         first, second = weights(alone, phase), weights(together, phase)
         assert first.keys() == second.keys()
         for name, value in first.items():
-            # Adam's first steps move a weight by the rate even where its gradient is all but zero, in either direction.
+            # Adam's first steps move a weight by the learning rate even if its gradient is almost zero.
             np.testing.assert_allclose(value, second[name], atol=1e-2, err_msg=f"{phase} {name}")
     assert not [name for name in os.listdir(together) if "worker" in name and not name.startswith(".lock")]
 
@@ -95,12 +95,12 @@ def wait_for(path, workdir, processes):
         if time.monotonic() > end or any(process.poll() is not None for process in processes):
             for process in processes:
                 process.kill()
-            pytest.fail(f"{path} did not come: {finish(workdir, processes)}")
+            pytest.fail(f"{path} is missing: {finish(workdir, processes)}")
         time.sleep(0.02)
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_worker_ends_both_at_the_same_step(tmp_path):
+def test_a_signal_to_one_worker_stops_both_at_the_same_step(tmp_path):
     workdir = str(tmp_path / "run")
     processes = start(workdir, *[f"--config.phase.{p}.epochs=2000.0" for p in ("evaluator", "stage_one", "stage_two")])
     wait_for(os.path.join(workdir, "evaluator", "metrics.jsonl"), workdir, processes)
@@ -108,8 +108,8 @@ def test_a_signal_to_one_worker_ends_both_at_the_same_step(tmp_path):
     ends = finish(workdir, processes)
     assert [status for status, _ in ends] == [interruption.EXIT_CODE] * 2, ends
     step = checkpoints.latest_checkpoint(os.path.join(workdir, "evaluator")).rsplit("-", 1)[1]
-    assert f"Another worker ended the run after step {step} of 12000 of evaluator, which is saved" in ends[0][1]
-    assert f"SIGTERM ended the run after step {step} of 12000 of evaluator, which is saved" in ends[1][1]
+    assert f"Another worker stopped the run after step {step} of 12000 of evaluator" in ends[0][1]
+    assert f"SIGTERM stopped the run after step {step} of 12000 of evaluator" in ends[1][1]
 
 
 @pytest.mark.slow
@@ -117,36 +117,36 @@ def test_a_signal_to_one_worker_ends_both_at_the_same_step(tmp_path):
     ("arguments", "what"),
     [(["--config.generator.base_width=6"], "config"), (["--workdir={other}"], "finished phases")],
 )
-def test_workers_of_two_runs_say_in_what_these_differ(tmp_path, tiny_run, arguments, what):
+def test_workers_of_different_runs_report_the_differences(tmp_path, tiny_run, arguments, what):
     arguments = [argument.format(other=tmp_path / "other") for argument in arguments]
     processes = start(tmp_path / "run", f"--workdir={tiny_run[1]}", second=arguments)
     for status, text in finish(tmp_path / "run", processes):
         assert status == 1
-        assert f"The processes of this run differ in: {what}. Start all of them with the same" in text
+        assert f"workers of this run differ in: {what}." in text
 
 
 @pytest.mark.slow
-def test_processes_say_in_what_they_differ(tmp_path):
+def test_check_same_on_all_workers_names_the_differing_facts(tmp_path):
     processes = start(tmp_path / "run", programs=[f"""
-        from ornet_tf import workers
-        strategy = workers.make_strategy()
-        workers.agree(strategy, {{"phase": "stage_one", "step": "7"}})
-        workers.agree(strategy, {{"phase": "stage_one", "step": "{step}", "config": "{{}}"}})
+        from ornet_tf.runs import distribution
+        strategy = distribution.make_strategy()
+        distribution.check_same_on_all_workers(strategy, {{"phase": "stage_one", "step": "7"}})
+        distribution.check_same_on_all_workers(strategy, {{"phase": "stage_one", "step": "{step}", "config": "{{}}"}})
     """ for step in (7, 8)])
     for status, text in finish(tmp_path / "run", processes):
         assert status == 1
-        assert "UserError: The processes of this run differ in: step. Start all of them with the same" in text
+        assert "UserError: The workers of this run differ in: step." in text
 
 
 @pytest.mark.parametrize(
     "options", [{"batch_size": 8, "gradient_accumulation": 3}, {"batch_size": 7, "gradient_accumulation": 1}]
 )
-def test_a_batch_that_cannot_be_split_is_said(options):
-    with pytest.raises(ValueError, match="batch_size: expected a multiple of the 2 devices times .* = ., got"):
+def test_a_batch_that_cannot_be_split_is_refused(options):
+    with pytest.raises(ValueError, match="batch_size: expected a multiple of the 2 devices"):
         distribution.check_replicas(strategies.mirrored("CPU:0", "CPU:1"), xla=False, **options)
 
 
-def test_xla_is_for_one_replica():
+def test_xla_needs_a_single_replica():
     distribution.check_replicas(strategies.mirrored("CPU:0"), batch_size=8, gradient_accumulation=2, xla=True)
     with pytest.raises(ValueError, match="xla: expected False with 2 devices, got True"):
         two = strategies.mirrored("CPU:0", "CPU:1")
@@ -161,13 +161,13 @@ def test_xla_is_for_one_replica():
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
     ],
 )
-def test_a_wrong_tf_config_is_said(monkeypatch, text):
+def test_an_invalid_tf_config_is_refused(monkeypatch, text):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match='TF_CONFIG: expected {"cluster": .*got'):
         distribution.make_strategy()
 
 
-def test_without_a_cluster_one_process_is_the_chief_and_waits_for_none(monkeypatch):
+def test_without_a_cluster_the_process_is_the_chief_and_does_not_wait(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     strategy = distribution.make_strategy()
     assert strategy.num_replicas_in_sync == 1
@@ -175,4 +175,4 @@ def test_without_a_cluster_one_process_is_the_chief_and_waits_for_none(monkeypat
     assert distribution.is_chief(strategy)
     distribution.barrier(strategy)
     with pytest.raises(tf.errors.OpError), distribution.explain_lost_workers(strategy):
-        raise tf.errors.UnavailableError(None, None, "no cluster, no sentence about one")
+        raise tf.errors.UnavailableError(None, None, "no cluster, so no message about workers")

@@ -12,27 +12,27 @@ from ornet_tf.runs import interruption
 from tests import source_tree
 
 
-def test_outside_of_a_loop_a_signal_raises_and_handlers_come_back():
+def test_outside_a_loop_a_signal_raises_and_handlers_are_restored():
     before = [signal.getsignal(number) for number in interruption.SIGNALS]
-    with pytest.raises(interruption.Interrupted, match="^Ended by SIGTERM; so.$"), interruption.listen("so"):
+    with pytest.raises(interruption.Interrupted, match="^Stopped by SIGTERM; end.$"), interruption.listen("end"):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
     assert [signal.getsignal(number) for number in interruption.SIGNALS] == before
 
 
 @pytest.mark.parametrize("lost_as", [AttributeError, SystemExit])
-def test_a_signal_whose_exception_was_lost_still_ends_as_interrupted(lost_as):
+def test_a_lost_interrupted_exception_is_raised_again_at_the_end(lost_as):
     with pytest.raises(interruption.Interrupted, match="SIGTERM") as ended, interruption.listen():
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)
         except interruption.Interrupted:
-            pass  # as in C++ code that calls Python and takes its error for an answer
+            pass  # as in C++ code that calls Python and ignores its error
         raise lost_as("'bool' object has no attribute 'keys'")
     assert isinstance(ended.value.__cause__, lost_as)
 
 
-def test_a_long_loop_can_ask_for_a_signal_whose_exception_was_lost():
+def test_check_raises_a_lost_interrupted_exception_again():
     interruption.check()
     with pytest.raises(interruption.Interrupted, match="SIGINT"), interruption.listen():
         interruption.check()
@@ -46,26 +46,26 @@ def test_a_long_loop_can_ask_for_a_signal_whose_exception_was_lost():
     interruption.check()
 
 
-def test_a_signal_that_no_loop_answers_goes_to_the_listener_outside():
+def test_a_signal_that_no_loop_handles_goes_to_the_outer_listen():
     with pytest.raises(interruption.Interrupted, match="SIGINT"), interruption.listen():
-        with interruption.listen() as inner, inner.call_on_signal(lambda: None):  # too late: nothing looks at it any more
+        with interruption.listen() as inner, inner.call_on_signal(lambda: None):  # too late for this loop
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.5)
         time.sleep(5)
 
 
-def test_an_error_in_a_loop_that_answers_an_earlier_signal_is_said_as_it_is():
+def test_an_error_in_a_loop_after_an_earlier_signal_is_raised_unchanged():
     with pytest.raises(OSError, match="disk"), interruption.listen() as signals:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(5)
         except interruption.Interrupted:
-            pass  # lost, as above
+            pass  # lost as above
         with signals.call_on_signal(lambda: None):
             raise OSError("The disk is full.")
 
 
-def test_after_a_signal_inside_of_a_loop_an_error_is_said_as_it_is():
+def test_an_error_in_a_loop_after_a_signal_is_raised_unchanged():
     with pytest.raises(OSError, match="disk"), interruption.listen() as signals, signals.call_on_signal(lambda: None):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.5)
@@ -73,26 +73,26 @@ def test_after_a_signal_inside_of_a_loop_an_error_is_said_as_it_is():
 
 
 @pytest.mark.parametrize("number", interruption.SIGNALS)
-def test_inside_of_a_loop_it_calls_stop_while_the_main_thread_is_busy(number):
-    heard = threading.Event()
-    with interruption.listen() as signals, signals.call_on_signal(heard.set):
-        # As TensorFlow does: the main thread waits outside of Python, where no handler of Python's runs.
+def test_inside_a_loop_a_signal_calls_stop_while_the_main_thread_is_busy(number):
+    stopped = threading.Event()
+    with interruption.listen() as signals, signals.call_on_signal(stopped.set):
+        # As in TensorFlow: the main thread waits outside Python code, where no Python handler runs.
         subprocess.run(["kill", f"-{int(number)}", str(os.getpid())], check=True)
-        assert heard.wait(10)
+        assert stopped.wait(10)
     assert signals.name == signal.Signals(number).name
 
 
 def test_a_signal_between_two_loops_stops_the_next_one():
-    heard = threading.Event()
+    stopped = threading.Event()
     with interruption.listen() as signals:
-        with signals.call_on_signal(lambda: None):  # too late for this loop: it makes no more steps
+        with signals.call_on_signal(lambda: None):  # too late for this loop: its last step is done
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.5)
-        with signals.call_on_signal(heard.set):
-            assert heard.is_set()
+        with signals.call_on_signal(stopped.set):
+            assert stopped.is_set()
 
 
-def test_a_process_that_hangs_outside_of_a_loop_is_ended_with_the_same_status():
+def test_a_process_that_hangs_outside_a_loop_exits_with_the_same_status():
     program = """
         import os, signal, threading
         from ornet_tf.runs import interruption
@@ -100,7 +100,7 @@ def test_a_process_that_hangs_outside_of_a_loop_is_ended_with_the_same_status():
         with interruption.listen() as signals:
             signals._handle = lambda *_: None
             threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM]).start()
-            signal.signal(signal.SIGTERM, lambda *_: None)  # as if the main thread never came back to Python
+            signal.signal(signal.SIGTERM, lambda *_: None)  # as if the main thread never returned to Python code
             while True:
                 signal.pause()
     """
@@ -110,7 +110,7 @@ def test_a_process_that_hangs_outside_of_a_loop_is_ended_with_the_same_status():
     assert done.returncode == interruption.EXIT_CODE, done.stderr
 
 
-def test_a_second_signal_ends_the_process_at_once_with_the_same_status():
+def test_a_second_signal_exits_at_once_with_the_same_status():
     program = """
         import os, signal, time
         from ornet_tf.runs import interruption
@@ -124,15 +124,15 @@ def test_a_second_signal_ends_the_process_at_once_with_the_same_status():
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False, timeout=50
     )
     assert done.returncode == interruption.EXIT_CODE == 75
-    assert "SIGINT came a second time: ended at once; nothing is lost." in done.stderr
+    assert "SIGINT came a second time: stopped at once; nothing is lost." in done.stderr
 
 
-def ended(number, line, *arguments):
-    """Runs a program, sends it a signal once its standard error has the line, and returns its status and the rest."""
+def send_signal(number, line, *arguments):
+    """Runs a program, sends it a signal when its standard error has `line`; returns its status and further output."""
     command = [sys.executable, "-X", "importtime", "-m", *arguments]
     with subprocess.Popen(command, cwd=source_tree.ROOT, stderr=subprocess.PIPE, text=True) as process:
-        for said in process.stderr:
-            if line in said:
+        for output in process.stderr:
+            if line in output:
                 process.send_signal(number)
                 break
         rest = process.stderr.read()
@@ -141,10 +141,10 @@ def ended(number, line, *arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", interruption.SIGNALS)
-def test_a_program_that_still_imports_ends_in_a_sentence(number, tmp_path):
-    status, rest = ended(number, " absl.logging\n", "ornet_tf.train", f"--workdir={tmp_path}")
+def test_a_program_that_is_still_importing_exits_with_one_sentence(number, tmp_path):
+    status, rest = send_signal(number, " absl.logging\n", "ornet_tf.train", f"--workdir={tmp_path}")
     assert status == interruption.EXIT_CODE, rest
-    assert rest.endswith(f"\nEnded by {signal.Signals(number).name}; give the same command again.\n")
+    assert rest.endswith(f"\nStopped by {signal.Signals(number).name}; run the same command again.\n")
     assert "Traceback" not in rest
 
 
@@ -152,31 +152,31 @@ def test_a_program_that_still_imports_ends_in_a_sentence(number, tmp_path):
 @pytest.mark.parametrize(
     ("number", "program", "line", "then"),
     [
-        (signal.SIGINT, "train", "toybirds: made 12 images", "give the same command again to go on"),
+        (signal.SIGINT, "train", "toybirds: made 12 images", interruption.RESUMES),
         (signal.SIGTERM, "predict", " app.py:", "what this run has predicted by now, if anything, is in predictions of "
          "--workdir, and the same command starts anew"),
-        (signal.SIGTERM, "evaluate", " app.py:", "the same command starts anew"),
-        (signal.SIGINT, "export", " app.py:", "the same command starts anew"),
+        (signal.SIGTERM, "evaluate", " app.py:", interruption.STARTS_OVER),
+        (signal.SIGINT, "export", " app.py:", interruption.STARTS_OVER),
     ],
 )
-def test_a_program_outside_of_the_loop_ends_in_a_sentence(number, program, line, then, tiny_run, tmp_path):
+def test_a_program_outside_a_loop_exits_with_one_sentence(number, program, line, then, tiny_run, tmp_path):
     workdir = tmp_path if program == "train" else tiny_run[1]
     flags = ["--config=tests/tiny_experiment.py", f"--workdir={workdir}", *(["tests"] if program == "predict" else [])]
-    status, rest = ended(number, line, f"ornet_tf.{program}", *flags)
+    status, rest = send_signal(number, line, f"ornet_tf.{program}", *flags)
     assert status == interruption.EXIT_CODE, rest
-    assert rest.endswith(f"\nEnded by {signal.Signals(number).name}; {then}.\n")
+    assert rest.endswith(f"\nStopped by {signal.Signals(number).name}; {then}.\n")
     assert "Traceback" not in rest
 
 
-def test_in_another_thread_signals_are_left_alone():
+def test_in_another_thread_the_handlers_stay():
     before = signal.getsignal(signal.SIGTERM)
-    seen = []
+    handlers = []
 
     def work():
         with interruption.listen():
-            seen.append(signal.getsignal(signal.SIGTERM))
+            handlers.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [before]
+    assert handlers == [before]

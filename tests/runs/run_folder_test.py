@@ -10,47 +10,47 @@ from ornet_tf.errors import UserError
 from ornet_tf.runs import run_folder, training_data
 
 
-def test_a_folder_in_use_is_refused_and_its_user_named(tmp_path):
-    program = """import sys; from ornet_tf import run_folder
-with run_folder.lock(sys.argv[1]): print('in', flush=True); input()"""
+def test_a_locked_folder_is_refused_and_its_process_named(tmp_path):
+    program = """import sys; from ornet_tf.runs import run_folder
+with run_folder.lock(sys.argv[1]): print('locked', flush=True); input()"""
     with subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
-        assert other.stdout.readline() == "in\n"
-        message = rf"{re.escape(str(tmp_path))} is in use: process {other.pid} on .* trains there. Wait for it"
+        assert other.stdout.readline() == "locked\n"
+        message = rf"{re.escape(str(tmp_path))} is in use: process {other.pid} on "
         with pytest.raises(ValueError, match=message), run_folder.lock(str(tmp_path)):
             pass
         with run_folder.lock(str(tmp_path), "worker-1"):
             pass  # another process of the same run
         other.kill()
-    with run_folder.lock(str(tmp_path)):  # goes with its process
+    with run_folder.lock(str(tmp_path)):  # the lock ends with its process
         pass
 
 
-def test_other_settings_are_refused_and_listed_once_something_was_learned(tmp_path):
+def test_other_settings_are_refused_and_listed_once_a_checkpoint_exists(tmp_path):
     folder = str(tmp_path / "phase")
     run_folder.bind_settings(folder, {"seed": 5}, learned=False)
     run_folder.bind_settings(folder, {"seed": 0, "phase": {"epochs": 2.0, "pairs": (1, 2)}}, learned=False)
     run_folder.bind_settings(folder, {"seed": 0, "phase": {"epochs": 2.0, "pairs": (1, 2)}}, learned=True)
     other = {"seed": 1, "phase": {"epochs": 3.0, "pairs": (1, 2)}}
-    message = "other settings: phase.epochs was 2.0, now 3.0; seed was 0, now 1. Use .* --allow_changed_settings"
+    message = "phase.epochs was 2.0, now 3.0; seed was 0, now 1.* --allow_changed_settings"
     with pytest.raises(ValueError, match=message):
         run_folder.bind_settings(folder, other, learned=True)
     run_folder.bind_settings(folder, other, learned=True, allow_changes=True)
     run_folder.bind_settings(folder, other, learned=True)
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file/a.json could not be written: File exists. Something is in the way"):
+    with pytest.raises(OSError, match="file/a.json could not be written: File exists"):
         run_folder.write_json(str(tmp_path / "file" / "a.json"), {})
 
 
-def test_json_is_written_whole_or_not_at_all(tmp_path):
+def test_json_is_written_completely_or_not_at_all(tmp_path):
     path = tmp_path / "folder" / "result.json"
     run_folder.write_json(str(path), {"a": 1})
     with pytest.raises(ValueError):
-        run_folder.write_json(str(path), loop())
+        run_folder.write_json(str(path), endless())
     assert json.loads(path.read_text()) == {"a": 1}
 
 
@@ -76,33 +76,33 @@ READERS = {
         ("checked_images.json", '{"train": {"fingerprint": "a", "left_out": 3}}'),
     ],
 )
-def test_a_file_that_holds_something_else_is_named(tmp_path, name, content):
+def test_a_file_with_unexpected_content_is_refused_by_name(tmp_path, name, content):
     (tmp_path / name).write_text(content)
-    message = rf"^{re.escape(str(tmp_path / name))} (holds something|can't be read).*: bring it back or remove it\.$"
+    message = rf"^{re.escape(str(tmp_path / name))} (has unexpected content|can't be read)"
     with pytest.raises(UserError, match=message):
         READERS[name](str(tmp_path))
 
 
-def test_a_file_of_another_name_may_hold_anything_but_what_is_asked_for(tmp_path):
+def test_other_json_files_have_any_content_unless_a_schema_is_given(tmp_path):
     path = str(tmp_path / "a.json")
     run_folder.write_json(path, [1, 2])
     assert run_folder.read_json(path) == run_folder.read_json(path, [int]) == [1, 2]
-    with pytest.raises(UserError, match="a.json holds something else"):
+    with pytest.raises(UserError, match="a.json has unexpected content"):
         run_folder.read_json(path, {"counts": [int]})
 
 
-def loop():
-    endless = {}
-    endless["self"] = endless
-    return endless
+def endless():
+    value = {}
+    value["self"] = value
+    return value
 
 
-def test_a_phase_that_started_from_one_that_was_trained_again_is_refused(tmp_path):
+def test_a_phase_is_refused_if_its_origin_was_trained_again(tmp_path):
     run_folder.mark_finished(str(tmp_path / "stage_one"))
     start = {"starts_from": {"stage_one": run_folder.run_id(str(tmp_path), "stage_one")}}
     run_folder.bind_settings(str(tmp_path / "stage_two"), start, learned=False)
     run_folder.check_origin(str(tmp_path), "stage_two")
-    run_folder.check_origin(str(tmp_path), "stage_one")  # which started from none
+    run_folder.check_origin(str(tmp_path), "stage_one")  # started from no phase
     run_folder.mark_finished(str(tmp_path / "stage_one"))  # again
-    with pytest.raises(UserError, match="stage_two was trained from another stage_one than the one that is there now"):
+    with pytest.raises(UserError, match="stage_two started from an earlier stage_one, which was trained again"):
         run_folder.check_origin(str(tmp_path), "stage_two")

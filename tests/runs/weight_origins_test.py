@@ -10,7 +10,7 @@ from ornet_tf.training import phase_check
 from tests import tiny_prior, tiny_prior_run
 
 
-def refused(config):
+def refusal(config):
     with pytest.raises(UserError) as error:
         phase_check.check(config, loading.load_source(config, "train"))
     return str(error.value)
@@ -23,72 +23,68 @@ def refused(config):
         ("phase.stage_two", "evaluator_upper", "evaluator.upper"),
         ("phase.stage_two", "evaluator_lower", "evaluator.lower"),
         ("phase.stage_one", "upper", "evaluator.upper"),
-        ("evaluation.row.object_prior", "direction", "stage_two.direction"),  # the last one, which has stage one's
+        ("evaluation.row.object_prior", "direction", "stage_two.direction"),  # the latest one; it has the weights of stage one
         ("evaluation.row.cam", "upper", "stage_one.upper"),
     ],
 )
-def test_a_part_without_weights_is_refused_with_the_line_that_gives_it_some(section, part, source):
+def test_a_part_without_weights_is_refused_with_the_config_line_that_helps(section, part, source):
     config = tiny_prior.get_config()
-    phase_check.check(config, loading.load_source(config, "train"))  # as it is all parts have weights
+    phase_check.check(config, loading.load_source(config, "train"))  # without the change all parts have weights
     family, *names = section.split(".")
     holder = config[family]
     for name in names:
         holder = holder[name]
     with config.unlocked():
         del holder.init_from[part]
-    said = refused(config)
-    assert said.startswith(f"config.{section}.init_from: expected weights for the part {part}, got none for ")
-    assert said.endswith(f"Set config.{section}.init_from.{part} = {source!r}.")
+    message = refusal(config)
+    assert message.startswith(f"config.{section}.init_from: expected weights for the part {part}, got none for ")
+    assert message.endswith(f"Set config.{section}.init_from.{part} = {source!r}.")
 
 
 def test_a_backbone_that_is_neither_trained_nor_pretrained_is_refused():
     config = tiny_prior.get_config()
     config.phase.evaluator.trainable = ("upper/predictions",)
-    assert refused(config) == (
-        "config.phase.evaluator.init_from: expected weights for the part lower, got none for block1_1_conv/kernel: it "
-        "is neither trained here nor pretrained. No phase before it has a part like it: add one to config.phases that "
-        "trains lower."
-    )
+    message = refusal(config)
+    assert message.startswith("config.phase.evaluator.init_from: expected weights for the part lower, got none for bl")
+    assert message.endswith("add a phase to config.phases that trains lower.")
 
 
-def test_a_prior_whose_features_would_be_trained_is_refused():
+def test_training_the_features_of_an_object_prior_is_refused():
     config = tiny_prior.get_config()
     config.phase.stage_one.trainable = ()
-    said = refused(config)
-    assert said.startswith("config.phase.stage_one.trainable: expected expressions that leave out upper/block3_1_conv/")
-    config.phase.stage_one.trainable = ("generator/", "upper/predictions")  # which comes after the features
+    start = "config.phase.stage_one.trainable: expected expressions that do not match upper/block3_1_conv/"
+    assert refusal(config).startswith(start)
+    config.phase.stage_one.trainable = ("generator/", "upper/predictions")  # a layer after the features
     phase_check.check(config, loading.load_source(config, "train"))
 
 
-def test_a_prior_is_read_with_the_weights_that_it_was_learned_with_or_refused():
+def test_an_object_prior_needs_the_weights_that_it_was_learned_with():
     config = tiny_prior.get_config()
     with config.unlocked():
         other = ornet.phase("evaluator", losses=config.phase.evaluator.losses.to_dict(), batch_size=8)
         config.phase.other = other
         config.phases = ("evaluator", "stage_one", "other", "stage_two")
         config.phase.stage_two.init_from.evaluator_upper = "other.upper"
-    assert refused(config) == (
-        "config.phase.stage_two.init_from: expected the weights that the object prior was learned with in stage_one, "
-        "got others: upper/block3_1_conv/kernel comes from other, there from evaluator. Take the parts from stage_one, "
-        "or leave upper/block3_1_conv/kernel out of what other trains."
-    )
+    message = refusal(config)
+    assert message.startswith("config.phase.stage_two.init_from: expected the weights that the object prior was")
+    assert "got upper/block3_1_conv/kernel from other instead of evaluator" in message
     with config.unlocked():
         other.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
         other.options.freeze_lower = True
         other.trainable = ("upper/predictions",)
-    said = refused(config)  # the statistics of its batch normalisation move
-    assert "upper/block3_1_norm/moving_mean comes from other, there from evaluator" in said
+    message = refusal(config)  # the moving statistics of its batch normalization change
+    assert "got upper/block3_1_norm/moving_mean from other instead of evaluator" in message
 
 
-def test_a_source_of_another_model_is_refused_before_any_training():
+def test_a_source_with_other_shapes_is_refused():
     config = tiny_prior.get_config()
     config.phase.stage_two.init_from.lower = "stage_one.generator"
-    assert refused(config).startswith(
-        "config.phase.stage_two.init_from.lower = 'stage_one.generator': expected 10 weights of the shapes of lower, "
+    assert refusal(config).startswith(
+        "config.phase.stage_two.init_from.lower = 'stage_one.generator': expected 10 weights with the shapes of lower, "
     )
 
 
-def test_a_generator_may_be_trained_from_its_start_in_stage_two():
+def test_stage_two_can_train_a_new_generator():
     config = tiny_prior.get_config()
     with config.unlocked():
         config.phases = ("evaluator", "stage_two")
@@ -102,7 +98,7 @@ def test_a_generator_may_be_trained_from_its_start_in_stage_two():
     phase_check.check(config, loading.load_source(config, "train"))
 
 
-def test_a_row_that_is_added_later_reads_a_prior_with_its_own_weights_or_is_refused(tiny_run, tmp_path):
+def test_a_row_added_after_training_needs_the_weights_of_its_object_prior(tiny_run, tmp_path):
     config = tiny_prior_run.write(tiny_run[1], str(tmp_path / "run"))
     with config.unlocked():
         parts = {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"}
