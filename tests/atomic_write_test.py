@@ -22,14 +22,14 @@ from ornet_tf.training import weights_file
 from tests import broken_files
 
 
-def test_a_file_takes_the_place_of_another_one_once_it_is_on_the_disk(tmp_path, monkeypatch):
+def test_a_file_replaces_another_one_after_it_is_flushed_to_disk(tmp_path, monkeypatch):
     aside, path = tmp_path / "aside", tmp_path / "file"
     aside.write_text("new")
     path.write_text("old")
-    seen, fsync = [], os.fsync
+    synced, fsync = [], os.fsync
 
     def watch(descriptor):
-        seen.append((os.readlink(f"/proc/self/fd/{descriptor}"), path.read_text()))
+        synced.append((os.readlink(f"/proc/self/fd/{descriptor}"), path.read_text()))
         fsync(descriptor)
 
     if os.path.exists("/proc/self/fd"):
@@ -37,71 +37,70 @@ def test_a_file_takes_the_place_of_another_one_once_it_is_on_the_disk(tmp_path, 
     atomic_write.replace_file(str(aside), str(path))
     assert path.read_text() == "new"
     assert not aside.exists()
-    assert seen in ([], [(str(aside), "old"), (str(tmp_path), "new")])
+    assert synced in ([], [(str(aside), "old"), (str(tmp_path), "new")])
 
 
-def test_what_is_not_there_is_an_error_and_the_old_file_stays(tmp_path):
+def test_if_the_new_file_is_missing_the_old_file_stays(tmp_path):
     (tmp_path / "file").write_text("old")
     with pytest.raises(FileNotFoundError):
         atomic_write.replace_file(str(tmp_path / "aside"), str(tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "old"
 
 
-def test_what_fails_while_writing_is_said():
-    sentence = "^Failed: No space left on device. Free some space and start the same command again: so.$"
-    said = os.strerror(errno.ENOSPC)
-    for error in (OSError(errno.ENOSPC, said), tf.errors.UnknownError(None, None, f"{said}\n[[node]]")):
-        with pytest.raises(OSError, match=sentence), atomic_write.explain_failures("Failed", ": so"):
+def test_a_failed_write_is_explained():
+    message = "^Failed: No space left on device. Free some space and start the same command again: so.$"
+    text = os.strerror(errno.ENOSPC)
+    for error in (OSError(errno.ENOSPC, text), tf.errors.UnknownError(None, None, f"{text}\n[[node]]")):
+        with pytest.raises(OSError, match=message), atomic_write.explain_failures("Failed", ": so"):
             raise error
 
 
-def test_an_error_without_a_number_is_said_as_it_is():
-    sentence = "^It failed: no luck. Mend that or choose another place and start the same command again.$"
-    with pytest.raises(OSError, match=sentence), atomic_write.explain_failures("It failed"):
+def test_an_error_without_errno_keeps_its_message():
+    with pytest.raises(OSError, match="^It failed: no luck[.]"), atomic_write.explain_failures("It failed"):
         raise OSError("no luck")
 
 
-def message(write, *arguments):
-    """Returns the sentence of a write that fails."""
+def failure(write, *arguments):
+    """Returns the message of a failed write."""
     with pytest.raises(OSError) as caught, atomic_write.explain_failures("It failed"):
         write(*arguments)
     return str(caught.value)
 
 
-def of_tensorflow(path):
+def write_by_tensorflow(path):
     with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(b"a" * 100000)
 
 
-@pytest.mark.parametrize("write", [lambda path: path.write_bytes(b"a" * 100000), of_tensorflow])
-def test_the_advice_follows_what_is_wrong(tmp_path, write):
+@pytest.mark.parametrize("write", [lambda path: path.write_bytes(b"a" * 100000), write_by_tensorflow])
+def test_the_advice_fits_the_error(tmp_path, write):
     (tmp_path / "file").write_text("")
-    removed = "Its folder was removed, or is a file: bring it back or choose another one and start"
-    assert removed in message(write, tmp_path / "gone" / "a")
-    assert removed in message(write, tmp_path / "file" / "a")
-    assert "Something is in the way, there or in the place of its folder: move it" in message(write, tmp_path)
-    assert "Choose a shorter path" in message(write, tmp_path / ("a" * 300))
+    removed = "Its folder was removed or is a file"
+    assert removed in failure(write, tmp_path / "gone" / "a")
+    assert removed in failure(write, tmp_path / "file" / "a")
+    assert "Something else has that name" in failure(write, tmp_path)
+    assert "Choose a shorter path" in failure(write, tmp_path / ("a" * 300))
     if os.path.exists("/dev/full"):
-        assert "No space left on device. Free some space and start" in message(write, pathlib.Path("/dev/full"))
+        assert "No space left on device. Free some space and start" in failure(write, pathlib.Path("/dev/full"))
 
 
 @pytest.mark.parametrize(
     ("before", "advice"),
     [
-        ("os.chmod(folder, 0o500); os.geteuid() or os.setuid(65534)", "Make the place writable for this user"),
+        ("os.chmod(folder, 0o500); os.geteuid() or os.setuid(65534)", "Make it writable for this user"),
         ("resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))", r"Raise the limit of file sizes \(ulimit -f\)"),
         ("resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))", r"Raise the limit of open files \(ulimit -n\)"),
     ],
 )
-def test_the_advice_follows_rights_and_limits(tmp_path, before, advice):
+def test_the_advice_fits_permissions_and_limits(tmp_path, before, advice):
     program = f"""
         import os, resource, signal
-        from ornet_tf import durable
+        from ornet_tf import atomic_write
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         folder = {str(tmp_path)!r}
         {before}
         try:
-            with durable.whole(os.path.join(folder, "a")) as file:
+            with atomic_write.open_file(os.path.join(folder, "a")) as file:
                 file.write(b"a" * 1000)
         except OSError as error:
             print(error)
@@ -117,18 +116,18 @@ def test_the_advice_follows_rights_and_limits(tmp_path, before, advice):
     ("error", "advice"),
     [
         (tf.errors.NotFoundError, "Its folder was removed"),
-        (tf.errors.PermissionDeniedError, "Make the place writable"),
+        (tf.errors.PermissionDeniedError, "Make it writable"),
         (tf.errors.ResourceExhaustedError, "Free some space"),
-        (tf.errors.FailedPreconditionError, "Its folder was removed, or is a file"),
-        (tf.errors.DataLossError, "The disk or the way to it fails"),
-        (tf.errors.InternalError, "Mend that or choose another place"),
+        (tf.errors.FailedPreconditionError, "Its folder was removed or is a file"),
+        (tf.errors.DataLossError, "The disk or the connection to it fails"),
+        (tf.errors.InternalError, "Fix that or choose another place"),
     ],
 )
-def test_an_error_of_tensorflow_that_does_not_say_what_the_system_said_has_advice_by_its_kind(error, advice):
+def test_a_tensorflow_error_without_the_message_of_the_system_has_advice_by_its_class(error, advice):
     assert atomic_write.advice(error(None, None, "something")).startswith(advice)
 
 
-def test_a_whole_file_takes_the_place_of_another_one_or_leaves_it(tmp_path):
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path):
     path = tmp_path / "new" / "file"
     with atomic_write.open_file(path) as file:
         file.write(b"one")
@@ -138,13 +137,13 @@ def test_a_whole_file_takes_the_place_of_another_one_or_leaves_it(tmp_path):
     assert path.read_bytes() == b"one" and os.listdir(path.parent) == ["file"]
     if os.path.exists("/dev/full"):
         (path.parent / "file.partial").symlink_to("/dev/full")
-        sentence = "file could not be written: No space left on device. Free some space"
-        with pytest.raises(OSError, match=sentence), atomic_write.open_file(path) as file:
+        message = "file could not be written: No space left on device. Free some space"
+        with pytest.raises(OSError, match=message), atomic_write.open_file(path) as file:
             file.write(b"two")
         assert path.read_bytes() == b"one" and os.listdir(path.parent) == ["file"]
 
 
-def test_files_and_folders_can_be_synced(tmp_path):
+def test_files_and_folders_can_be_flushed(tmp_path):
     (tmp_path / "file").write_text("a")
     atomic_write.flush_to_disk([str(tmp_path / "file"), str(tmp_path)])
     with pytest.raises(FileNotFoundError):
@@ -153,9 +152,9 @@ def test_files_and_folders_can_be_synced(tmp_path):
 
 @pytest.fixture(name="calls")
 def _calls(monkeypatch):
-    """What was synced, and what was renamed to what, in order."""
+    """The calls of fsync and rename, in order."""
     if not os.path.exists("/proc/self/fd"):
-        pytest.skip("tells what a descriptor is open on")
+        pytest.skip("needs /proc/self/fd to find the file of a descriptor")
     calls, fsync = [], os.fsync
 
     def watch(descriptor):
@@ -177,14 +176,14 @@ def _calls(monkeypatch):
 
 
 def expect_durable(calls, path):
-    """Expects that all that was renamed to `path` was synced before, and its folder afterwards."""
+    """Expects that all files renamed to `path` were flushed before, and the folder of `path` afterwards."""
     (at,) = (i for i, call in enumerate(calls) if call[0] == "rename" and call[2] == str(path))
     before = {call[1] for call in calls[:at] if call[0] == "sync"}
     assert not set(calls[at][3]) - before
     assert ("sync", os.path.dirname(path)) in calls[at + 1 :]
 
 
-def test_a_folder_takes_its_place_once_all_of_it_is_on_the_disk(tmp_path, calls):
+def test_a_folder_is_renamed_after_all_of_it_is_flushed(tmp_path, calls):
     aside = tmp_path / "aside"
     (aside / "inner" / "empty").mkdir(parents=True)
     for name in ("a", "inner/b"):
@@ -201,7 +200,7 @@ def test_a_folder_takes_its_place_once_all_of_it_is_on_the_disk(tmp_path, calls)
     assert (tmp_path / "1" / "a").exists()
 
 
-def test_exports_are_durable_and_old_ones_are_gone_before_they_are_emptied(tiny_run, tmp_path, calls):
+def test_exports_are_durable_and_old_ones_are_renamed_before_they_are_removed(tiny_run, tmp_path, calls):
     config, workdir = tiny_run
     shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
     (tmp_path / "run" / "export" / "1").mkdir(parents=True)
@@ -221,7 +220,7 @@ def test_packed_and_unpacked_weights_are_durable(tiny_run, tmp_path, calls):
     expect_durable(calls, tmp_path / "run")
 
 
-def test_what_is_made_of_data_sets_is_durable(tmp_path, calls):
+def test_files_made_from_data_sets_are_durable(tmp_path, calls):
     image = broken_files.encode(Image.new("RGB", (30, 40)), "JPEG")
     example = (image, 0, np.zeros([0, 4], np.float32))
     _unpacked.write([example], tmp_path / "unpacked", class_names=["a"], what="x")
@@ -239,7 +238,7 @@ def test_what_is_made_of_data_sets_is_durable(tmp_path, calls):
     expect_durable(calls, cache)
 
 
-def test_records_of_a_run_and_predictions_are_durable(tmp_path, calls):
+def test_files_of_a_run_and_predictions_are_durable(tmp_path, calls):
     run_folder.write_json(str(tmp_path / "a.json"), 1)
     expect_durable(calls, tmp_path / "a.json")
     with prediction_files.writing(str(tmp_path)) as predictions:

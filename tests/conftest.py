@@ -3,12 +3,12 @@ import io
 
 import pytest
 
-import ornet_tf  # noqa: F401 - sets what TensorFlow reads when it is imported
+import ornet_tf  # noqa: F401 - sets environment variables before TensorFlow is imported
 from tests import tiny_experiment
 
 
 def pytest_configure():
-    """Splits the CPU in two, before its first use, so that every test can run under two replicas."""
+    """Splits the CPU into two devices before its first use, so that tests can use two replicas."""
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -17,7 +17,7 @@ def pytest_configure():
 
 @pytest.fixture(scope="module", autouse=True)
 def _seeded():
-    """Seeds what a test file draws without a seed of its own, so that a failure comes again with the file."""
+    """Seeds random numbers without their own seed for each test file, so that failures are reproducible."""
     from ornet_tf.compat import keras
 
     keras.utils.set_random_seed(0)

@@ -1,4 +1,4 @@
-"""The project's own files, as git knows them: what the tests about the source read."""
+"""The files of the project, as listed by git, for tests about the source code."""
 from __future__ import annotations
 
 import ast
@@ -13,9 +13,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 @functools.cache
 def paths() -> tuple[str, ...]:
-    """Returns the files that are tracked or about to be, relative to `ROOT`, with forward slashes."""
+    """Returns the tracked and new files, relative to `ROOT`, with forward slashes."""
     if not (ROOT / ".git").exists():
-        pytest.skip("reads the list of files from git; this is no checkout", allow_module_level=True)
+        pytest.skip("needs a git checkout for the list of files", allow_module_level=True)
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout.decode()
     return tuple(sorted({path for path in listed.split("\0") if path and (ROOT / path).is_file()}))

@@ -1,4 +1,4 @@
-"""Strategies that tests share: a second one over the same devices would number its collective operations alike."""
+"""Strategies that tests share: two over the same devices would use the same numbers for collective operations."""
 import functools
 
 import tensorflow as tf

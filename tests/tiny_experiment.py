@@ -1,4 +1,4 @@
-"""A real experiment of all three phases that trains in seconds: what the tests of the scripts run."""
+"""An experiment with all three phases that trains in seconds, for tests of the programs."""
 from ml_collections import ConfigDict
 
 from ornet_tf import config as ornet

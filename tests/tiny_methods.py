@@ -1,4 +1,4 @@
-"""What methods are built with, and given, where their tests need no training: 16 pixels, 3 classes."""
+"""Builders and batches for tests of methods without training: 16 pixels, 3 classes."""
 import functools
 
 import tensorflow as tf
@@ -23,5 +23,5 @@ def images(count=4):
 
 
 def batch():
-    """Returns a batch as training has it, of 4 examples."""
+    """Returns a training batch of 4 examples."""
     return {"image": images(), "label": tf.constant([0, 1, 2, 0]), "key": KEYS}

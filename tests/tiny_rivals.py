@@ -1,4 +1,4 @@
-"""The experiment of configs/rivals_toybirds.py, so small that all its phases train in seconds."""
+"""The experiment of configs/rivals_toybirds.py, reduced so that all phases train in seconds."""
 from ml_collections import ConfigDict
 
 from configs import rivals_toybirds
@@ -6,7 +6,7 @@ from tests import tiny_experiment
 
 
 def get_config() -> ConfigDict:
-    """Returns it with the images and networks of tests/tiny_experiment.py and two steps for each phase.
+    """Returns the experiment with the images and networks of tests/tiny_experiment.py and two steps for each phase.
 
       python -m ornet_tf.train --config=tests/tiny_rivals.py --workdir=runs/tiny_rivals
     """

@@ -1,4 +1,4 @@
-"""What one stack writes, the other reads: `make test-addons` runs this against the default stack of .venv."""
+"""Each stack reads what the other one writes. `make test-addons` runs this with the default stack in .venv."""
 import os
 import subprocess
 
@@ -32,7 +32,7 @@ np.savez(sys.argv[3], tensorflow=tf.__version__, **answer)
 
 
 def peer(*arguments):
-    """Runs the other stack's Python and fails with what it said."""
+    """Runs the other stack's Python and fails with its output."""
     done = subprocess.run([PEER, *arguments], cwd=source_tree.ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -64,7 +64,7 @@ def exported(request, tiny_run):
     return saved_model.export(config, workdir)
 
 
-def test_the_other_stack_answers_alike_from_our_export(exported, images, tmp_path):
+def test_our_export_gives_the_same_results_on_the_other_stack(exported, images, tmp_path):
     np.savez(tmp_path / "images.npz", images=images)
     peer("-c", ANSWER, exported, str(tmp_path / "images.npz"), str(tmp_path / "answer.npz"))
     with np.load(tmp_path / "answer.npz") as theirs:
@@ -72,7 +72,7 @@ def test_the_other_stack_answers_alike_from_our_export(exported, images, tmp_pat
         expect_same(theirs, answer(exported, images))
 
 
-def test_weights_go_there_and_back_and_its_export_answers_alike(tiny_run, images, tmp_path):
+def test_weights_and_export_of_the_other_stack_give_the_same_results(tiny_run, images, tmp_path):
     config, workdir = tiny_run
     packed, returned = str(tmp_path / "packed.npz"), str(tmp_path / "returned.npz")
     theirs = f"--workdir={tmp_path / 'theirs'}"

@@ -33,7 +33,7 @@ def check(config: ConfigDict, source: Source) -> None:
         if section.cache_frozen_features:
             frozen_features.check_method(method, where=f"{where}.")
         if section.xla and not getattr(method, "can_be_compiled", True):
-            raise UserError(f"{where}.xla: expected False, as XLA can't compile pseudo masks, got True.")
+            raise UserError(f"{where}.xla: expected False, got True: XLA can't compile pseudo masks.")
         origins.add_phase(name, method, section.init_from, trained, where=where)
     evaluation = config.evaluation
     for name in dict.fromkeys((*evaluation.rows, evaluation.classifier, config.export.row)):

@@ -23,7 +23,7 @@ def refusal(config):
         ("phase.stage_two", "evaluator_upper", "evaluator.upper"),
         ("phase.stage_two", "evaluator_lower", "evaluator.lower"),
         ("phase.stage_one", "upper", "evaluator.upper"),
-        ("evaluation.row.object_prior", "direction", "stage_two.direction"),  # the latest one; it has the weights of stage one
+        ("evaluation.row.object_prior", "direction", "stage_two.direction"),  # the latest one
         ("evaluation.row.cam", "upper", "stage_one.upper"),
     ],
 )

@@ -34,41 +34,41 @@ def make(phase="stage_two", precision="float32", **options):
         (True, "float32", {**VIEWS, "resize": 37, "random_crop": False}),
     ],
 )
-def test_kept_outputs_are_those_of_the_images_of_the_batch(flip, precision, views):
+def test_cached_features_are_those_of_the_batch(flip, precision, views):
     _, method, source = make(precision=precision)
     views = {**views, "horizontal_flip": flip}
-    kept = FrozenFeatures(method, source, **views)
-    mirrored, of = [], tf.function(kept.lookup)
+    cached = FrozenFeatures(method, source, **views)
+    mirrored, lookup = [], tf.function(cached.lookup)
     for batch in input_pipeline.training_batches(source, batch_size=8, seed=0, **views).take(6):
-        found = of(batch["index"], batch["mirrored"])
+        found = lookup(batch["index"], batch["mirrored"])
         expected = method.frozen_features(batch["image"])
         assert found.keys() == expected.keys() == {"low_level_features"}
         assert found["low_level_features"].dtype == expected["low_level_features"].dtype == precision
-        one, other = (tf.cast(outputs["low_level_features"], tf.float32) for outputs in (found, expected))
-        np.testing.assert_allclose(one, other, atol=1e-5 if precision == "float32" else 0.05)
+        actual, wanted = (tf.cast(outputs["low_level_features"], tf.float32) for outputs in (found, expected))
+        np.testing.assert_allclose(actual, wanted, atol=1e-5 if precision == "float32" else 0.05)
         mirrored += batch["mirrored"].numpy().tolist()
     assert set(mirrored) == ({False, True} if flip else {False})
 
 
 def comparable(part, values):
-    """Returns the weights of a part; of the direction, whose sums are over all places, the means."""
+    """Returns the weights of a part; for the direction the means instead of the sums over all positions."""
     return values / values[-1, -1] if part == "direction" else values
 
 
 @pytest.mark.slow
-def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path, monkeypatch):
-    before, kept = [], []
+def test_a_run_with_cached_features_ends_like_one_without(tmp_path, monkeypatch):
+    earlier, caches = [], []
 
     class Watched(FrozenFeatures):
         def __init__(self, *args, **options):
-            before.append([one() is not None for one in kept])
+            earlier.append([cache() is not None for cache in caches])
             super().__init__(*args, **options)
-            kept.append(weakref.ref(self))
+            caches.append(weakref.ref(self))
 
     monkeypatch.setattr(phases, "FrozenFeatures", Watched)
     weights, losses = [], []
-    for reuse in (False, True):
-        experiment, workdir = tiny_prior.get_config(reuse), tmp_path / str(reuse)
+    for is_cached in (False, True):
+        experiment, workdir = tiny_prior.get_config(is_cached), tmp_path / str(is_cached)
         phases.train(experiment, str(workdir))
         methods = [build.trained_method(experiment, name, str(workdir), 3) for name in experiment.phases]
         named = [item for method in methods for item in method.parts.items()]
@@ -76,13 +76,13 @@ def test_a_run_that_reuses_them_ends_like_one_that_does_not(tmp_path, monkeypatc
         rows = [json.loads((workdir / name / "metrics.jsonl").read_text().split("\n")[0]) for name in experiment.phases]
         losses.append([row["loss"] for row in rows])
     np.testing.assert_allclose(*losses, rtol=5e-3)
-    for one, other in zip(*weights):
-        np.testing.assert_allclose(one, other, atol=1e-2)
-    assert before == [[], [False]]  # a phase's are gone before the next one takes memory
+    for with_cache, without_cache in zip(*weights):
+        np.testing.assert_allclose(with_cache, without_cache, atol=1e-2)
+    assert earlier == [[], [False]]  # the cache of a phase is freed before the next phase fills its own
 
 
 @pytest.mark.parametrize("phase", ["evaluator", "stage_one", "stage_two"])
-def test_the_low_layers_are_not_computed_where_their_output_is_there(phase):
+def test_the_low_layers_are_not_computed_if_their_features_are_in_the_batch(phase):
     _, method, _ = make(phase, **({} if phase == "stage_two" else {"freeze_lower": True}))
     batch = {"image": tf.zeros([2, 32, 32, 3]), "low_level_features": tf.ones([2, 8, 8, 6])}
     assert method.frozen_features(batch["image"])["low_level_features"].shape == [2, 8, 8, 6]
@@ -93,30 +93,30 @@ def test_the_low_layers_are_not_computed_where_their_output_is_there(phase):
         assert np.isfinite(values).all(), name
 
 
-def test_masked_images_are_not_kept():
+def test_features_of_masked_images_are_not_cached():
     _, method, _ = make("evaluator", freeze_lower=True, mask_probability=0.5)
     assert not hasattr(method, "frozen_features")
 
 
-def test_a_frozen_lower_part_stays_as_it_is():
+def test_a_frozen_lower_part_does_not_change():
     _, method, _ = make("stage_one", freeze_lower=True)
     images = tf.random.stateless_uniform([4, 32, 32, 3], [1, 2], 0, 255)
     weights = method.parts["lower"].get_weights()
     method.forward({"image": images, "label": tf.zeros([4], tf.int32)}, training=True)
     for old, new in zip(weights, method.parts["lower"].get_weights()):
-        np.testing.assert_array_equal(old, new)  # the statistics of its batch norms as well
+        np.testing.assert_array_equal(old, new)  # moving statistics included
 
 
-def test_what_cannot_be_kept_is_said(monkeypatch):
+def test_features_that_cannot_be_cached_are_refused(monkeypatch):
     experiment, method, source = make()
     with pytest.raises(ValueError, match="expected random_crop = False or crop = .* got random crops of 32 of 36 pix"):
         FrozenFeatures(method, source, **{**VIEWS, "resize": 36})
-    with pytest.raises(ValueError, match="frozen_features: this method has no frozen part .* options.freeze_lower"):
+    with pytest.raises(ValueError, match="frozen_features: .* no frozen part .* options.freeze_lower"):
         FrozenFeatures(make("evaluator")[1], source, **VIEWS)
     monkeypatch.setattr(main_memory, "available_bytes", lambda: 10)
-    with pytest.raises(ValueError, match="low_level_features of all images needs .* 10 are available. Set reuse_fr"):
+    with pytest.raises(ValueError, match="low_level_features of all images .*cache_frozen_features"):
         FrozenFeatures(method, source, **VIEWS)
     experiment.input.resize = 36
     experiment.phase.stage_two.cache_frozen_features = True
-    with pytest.raises(ValueError, match="phase.stage_two.cache_frozen_features: expected False unless random_crop is"):
+    with pytest.raises(ValueError, match="phase.stage_two.cache_frozen_features: expected False with random crops"):
         config_check.validate(experiment)

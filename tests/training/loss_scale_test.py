@@ -3,7 +3,7 @@ import tensorflow as tf
 from ornet_tf.training import loss_scale
 
 
-def test_the_scale_halves_at_overflow_and_doubles_after_enough_good_steps():
+def test_the_scale_halves_after_an_overflow_and_doubles_after_enough_finite_steps():
     scale = loss_scale.LossScale(scales=True)
     assert not scale.update(tf.constant(False))
     assert scale.read().numpy() == loss_scale.START / 2
@@ -13,7 +13,7 @@ def test_the_scale_halves_at_overflow_and_doubles_after_enough_good_steps():
     assert scale.state["good_steps"].numpy() == 0
 
 
-def test_the_lowest_scale_is_1_and_is_told():
+def test_the_lowest_scale_is_1_and_is_reported():
     scale = loss_scale.LossScale(scales=True)
     scale.state["loss_scale"].assign(1.5)
     assert [bool(scale.update(tf.constant(False))) for _ in range(3)] == [False, True, True]

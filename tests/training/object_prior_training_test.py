@@ -1,4 +1,4 @@
-"""The object prior in whole training steps: what it sums up, on how many devices, and that its features stay."""
+"""The object prior in training steps: its sums, several devices, and that its features do not change."""
 import numpy as np
 import pytest
 
@@ -24,10 +24,10 @@ def sums(weights):
     return weights["direction/moments/sums"]
 
 
-def test_two_replicas_and_parts_of_a_batch_sum_up_the_same_features_for_the_prior():
+def test_the_prior_s_sums_are_the_same_with_two_replicas_and_with_parts_of_a_batch():
     one, weights, moments = train("stage_one", change=with_prior)
     two, of_two, other_moments = train("stage_one", TWO, change=with_prior)
-    assert sums(weights)[-1, -1] == 8 * 4 * 4  # the places of all last features of the batch, [4, 4] each
+    assert sums(weights)[-1, -1] == 8 * 4 * 4  # the number of positions: [4, 4] for each example
     assert_close(one, two, atol=1e-5, rtol=1e-5)
     assert_close(moments, other_moments, atol=1e-6)
     assert max(np.abs(m).max() for m in moments.values()) > 1e-3
@@ -36,14 +36,14 @@ def test_two_replicas_and_parts_of_a_batch_sum_up_the_same_features_for_the_prio
     np.testing.assert_allclose(sums(of_parts), sums(weights), rtol=1e-5)
 
 
-def test_a_prior_s_features_stay_while_it_is_learned():
+def test_a_prior_s_features_do_not_change_while_it_is_learned():
     before = {n: np.asarray(v) for n, v in make("stage_one", change=with_prior)[2].items()}
     _, after, _ = train("stage_one", change=with_prior)
     changed = {name.split("/")[0] for name, value in after.items() if not np.array_equal(value, before[name])}
     assert changed == {"generator", "direction"}  # no moving statistics of lower or upper
 
 
-def test_stage_two_leaves_the_prior_as_it_is():
+def test_stage_two_does_not_change_the_prior():
     step, iterator, variables = make("stage_two", change=with_prior)
     known = np.eye(variables["direction/moments/sums"].shape[0], dtype=np.float32)
     variables["direction/moments/sums"].assign(known)
@@ -52,7 +52,7 @@ def test_stage_two_leaves_the_prior_as_it_is():
     assert np.isfinite(done.values).all() and "loss/pseudo_mask" in done.names
 
 
-def test_the_prior_of_half_precision_is_near_that_of_single():
+def test_the_prior_in_half_precision_is_close_to_single_precision():
     _, single, _ = train("stage_one", change=with_prior)
     metrics, half, _ = train("stage_one", change=with_prior, precision="float16", scale_loss=True)
     assert sums(half).dtype == np.float32
@@ -61,7 +61,7 @@ def test_the_prior_of_half_precision_is_near_that_of_single():
 
 
 @pytest.mark.parametrize("devices", [ONE, TWO])
-def test_features_that_are_not_finite_end_the_loop_at_their_step_although_the_loss_is(devices):
+def test_statistics_that_are_not_finite_stop_the_loop_at_their_step(devices):
     step, iterator, variables = make("stage_one", devices, change=with_prior)
     assert step.run(iterator, 0, 2).not_finite == []
     variables["direction/moments/sums"].assign(variables["direction/moments/sums"] * np.float32(np.inf))
@@ -73,10 +73,10 @@ def test_features_that_are_not_finite_end_the_loop_at_their_step_although_the_lo
 
 
 @pytest.mark.slow
-def test_a_run_that_was_interrupted_while_it_learned_a_prior_ends_like_one_that_was_not(tmp_path, monkeypatch):
+def test_an_interrupted_run_with_a_prior_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
     experiment = tiny_prior.get_config(cache_frozen_features=True)
     train_run(experiment, str(tmp_path / "whole"))
-    soak.end_in_the_middle(monkeypatch)
+    soak.stop_inside_window(monkeypatch)
     for phase in experiment.phases:
         with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
             train_run(experiment, str(tmp_path / "interrupted"))

@@ -1,4 +1,4 @@
-"""Training on one class: refused where nothing can be learned, said where the object can."""
+"""Training on one class is refused if no phase can learn from it, and logged if some can."""
 import numpy as np
 import pytest
 
@@ -26,7 +26,7 @@ def folders(tmp_path, encode):
     return config, str(tmp_path / "run")
 
 
-def test_classifiers_alone_are_refused_before_the_first_step(folders):
+def test_phases_with_only_classification_losses_are_refused(folders):
     config, workdir = folders
     with pytest.raises(UserError, match="'cat': evaluator, stage_one, stage_two would learn nothing.*few_pictures"):
         train(config, workdir)
@@ -42,7 +42,7 @@ def test_phases_with_an_object_prior_learn_from_one_class(caplog):
     assert "stage" not in caplog.text
 
 
-def test_a_loss_without_weight_learns_nothing():
+def test_a_loss_of_weight_0_learns_nothing():
     config = few_pictures.get_config()
     for phase in config.phase.values():
         for term in phase.losses.values():
@@ -52,14 +52,14 @@ def test_a_loss_without_weight_learns_nothing():
         one_class.check(config, ["cat"])
 
 
-def test_two_classes_are_no_matter(caplog):
+def test_two_classes_are_accepted(caplog):
     with caplog.at_level("WARNING", logger="absl"):
         one_class.check(tiny_experiment.get_config(), ["cat", "dog"])
     assert not caplog.text
 
 
 @pytest.mark.parametrize("name", registry.choices("losses"))
-def test_a_loss_of_logits_that_is_zero_for_one_class_says_so(name):
+def test_a_loss_that_is_zero_for_one_class_has_needs_classes(name):
     loss = registry.find("losses", name)
     tensors = inputs(name)
     if tensors[0].shape.rank == 2 and tensors[0].dtype.is_floating:  # logits

@@ -6,7 +6,7 @@ from ornet_tf.training import phase_check
 from tests import tiny_experiment
 
 
-def test_any_phase_may_start_from_any_earlier_one():
+def test_a_phase_can_start_from_any_earlier_phase():
     config = tiny_experiment.get_config()
     config.phase.stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
     phase_check.check(config, loading.load_split(config, "train"))
@@ -19,10 +19,10 @@ def test_any_phase_may_start_from_any_earlier_one():
         ("stage_two.rate_factors", (("nothing", 2.0),), "No variable matches 'nothing'"),
         ("stage_two.trainable", ("generator/", "uper/"), "No variable matches 'uper/'"),
         ("stage_two.batch_size", 64, "config.phase.stage_two.batch_size: expected at most the 48"),
-        ("stage_one.cache_frozen_features", True, "stage_one.cache_frozen_features: this method has no frozen part"),
+        ("stage_one.cache_frozen_features", True, "stage_one.cache_frozen_features: .* no frozen part"),
     ],
 )
-def test_what_is_wrong_in_the_last_phase_is_said_before_the_first(path, value, message):
+def test_an_error_in_any_phase_is_found_before_training(path, value, message):
     config = tiny_experiment.get_config()
     *parents, key = path.split(".")
     section = config.phase
@@ -43,7 +43,7 @@ def test_xla_is_refused_with_an_object_prior():
         phase_check.check(config, loading.load_source(config, "train"))
 
 
-def test_a_row_may_have_the_backbone_s_own_weights(vgg16_file):
+def test_a_row_can_use_the_backbone_s_pretrained_weights(vgg16_file):
     config = tiny_experiment.get_config()
     with config.unlocked():
         config.backbone = {"name": "vgg16", "options": {"weights": vgg16_file, "split": "block4_conv3"}}

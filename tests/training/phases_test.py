@@ -18,7 +18,7 @@ from tests.training import soak
 PHASES = ("evaluator", "stage_one", "stage_two")
 
 
-def test_every_phase_trains_and_writes_what_it_says(tiny_run):
+def test_every_phase_writes_checkpoints_and_metrics(tiny_run):
     _, workdir = tiny_run
     for phase in PHASES:
         assert checkpoints.latest_checkpoint(os.path.join(workdir, phase)).endswith("step-6")
@@ -41,7 +41,7 @@ def test_tensorboard_gets_scalars_maps_and_histograms(tiny_run):
     assert {"loss/evaluation", "activation_map", "activation_map_values", "settings", "speed/images_per_second"} <= tags
 
 
-def test_stage_two_starts_from_stage_one_and_the_evaluator_and_changes_the_generator_only(tiny_run):
+def test_stage_two_loads_earlier_phases_and_trains_only_the_generator(tiny_run):
     config, workdir = tiny_run
     parts = {name: build.trained_method(config, name, workdir, 3).parts for name in PHASES}
     two = parts["stage_two"]
@@ -67,31 +67,30 @@ def test_a_finished_run_is_not_trained_again(tiny_run):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_ended_by_signals_ends_like_one_that_was_not(tiny_run, tmp_path):
+def test_a_run_stopped_by_signals_ends_like_an_uninterrupted_one(tiny_run, tmp_path):
     _, workdir = tiny_run
-    for phase, sign, number in (
+    for phase, file, number in (
         ("evaluator", "metrics.jsonl", signal.SIGKILL),  # before its first checkpoint
         ("stage_one", "checkpoints/step-2.index", signal.SIGKILL),
-        ("stage_two", "checkpoints/step-2.index", signal.SIGTERM),  # images are looked at for seconds before it ends
+        ("stage_two", "checkpoints/step-2.index", signal.SIGTERM),
     ):
-        status, text = soak.run(tmp_path, end_at=os.path.join(tmp_path, phase, sign), number=number)
+        status, text = soak.run(tmp_path, end_at=os.path.join(tmp_path, phase, file), number=number)
         assert status == (interruption.EXIT_CODE if number == signal.SIGTERM else -number), text
         assert not run_folder.is_finished(str(tmp_path / phase))
         if number == signal.SIGTERM:
             step = checkpoints.latest_checkpoint(str(tmp_path / phase)).rsplit("-", 1)[1]
-            said = f"SIGTERM ended the run after step {step} of 6 of {phase}, which is saved. The same command goes"
-            assert said in text
+            assert f"SIGTERM stopped the run after step {step} of 6 of {phase}" in text
     status, text = soak.run(tmp_path)
     assert status == 0, text
     assert soak.differences(workdir, str(tmp_path)) == []
 
 
 @pytest.mark.parametrize("phases", [pytest.param(PHASES, marks=pytest.mark.slow), PHASES[-1:]])
-def test_a_window_that_was_interrupted_has_the_mean_of_a_whole_one(tiny_run, tmp_path, monkeypatch, phases):
+def test_an_interrupted_window_has_the_mean_of_an_uninterrupted_one(tiny_run, tmp_path, monkeypatch, phases):
     config, workdir = tiny_run
     left_out = shutil.ignore_patterns(*phases, "export", "evaluation")
     shutil.copytree(workdir, tmp_path, ignore=left_out, dirs_exist_ok=True)
-    soak.end_in_the_middle(monkeypatch)
+    soak.stop_inside_window(monkeypatch)
     for phase in phases:
         with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
             train(config, str(tmp_path))
@@ -99,7 +98,7 @@ def test_a_window_that_was_interrupted_has_the_mean_of_a_whole_one(tiny_run, tmp
     assert soak.differences(workdir, str(tmp_path)) == []
 
 
-def test_the_comparison_of_runs_sees_a_difference(tiny_run, tmp_path):
+def test_the_comparison_of_runs_finds_differences(tiny_run, tmp_path):
     _, workdir = tiny_run
     shutil.copytree(workdir, tmp_path / "copy")
     assert soak.differences(workdir, str(tmp_path / "copy")) == []
@@ -116,7 +115,7 @@ def test_the_comparison_of_runs_sees_a_difference(tiny_run, tmp_path):
     }
 
 
-def test_what_is_ended_before_the_first_step_goes_on_from_nothing(tmp_path):
+def test_a_run_stopped_before_the_first_step_exits_with_one_sentence(tmp_path):
     status, text = soak.run(tmp_path, end_at=os.path.join(tmp_path, "data.json"), number=signal.SIGINT)
     assert status == interruption.EXIT_CODE, text
     assert "SIGINT" in text
@@ -129,7 +128,7 @@ def test_a_folder_in_use_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_costs_its_steps_only(tiny_run, tmp_path, caplog):
+def test_after_a_damaged_checkpoint_only_its_steps_are_repeated(tiny_run, tmp_path, caplog):
     config, workdir = tiny_run
     shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
     os.remove(tmp_path / "stage_two" / "finished.json")
@@ -137,7 +136,7 @@ def test_a_damaged_checkpoint_costs_its_steps_only(tiny_run, tmp_path, caplog):
     data.write_bytes(data.read_bytes()[:100])
     with caplog.at_level("WARNING"):
         train(config, str(tmp_path))
-    assert "step-6 is damaged" in caplog.text and "goes on from" in caplog.text
+    assert "step-6 is damaged" in caplog.text and "resumes from" in caplog.text
     assert soak.differences(workdir, str(tmp_path)) == []
 
 
@@ -150,7 +149,7 @@ def test_changed_settings_are_refused(tiny_run):
 
 
 @pytest.mark.slow
-def test_changed_settings_are_taken_if_that_is_asked_for(tiny_run, tmp_path):
+def test_changed_settings_are_used_if_allowed(tiny_run, tmp_path):
     _, workdir = tiny_run
     shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
     os.remove(tmp_path / "stage_two" / "finished.json")
@@ -160,7 +159,7 @@ def test_changed_settings_are_taken_if_that_is_asked_for(tiny_run, tmp_path):
     assert checkpoints.latest_checkpoint(str(tmp_path / "stage_two")).endswith("step-12")
 
 
-def test_the_profile_of_some_steps_is_there_for_tensorboard(tmp_path):
+def test_the_profile_is_written_for_tensorboard(tmp_path):
     config = tiny_experiment.get_config()
     config.phases = ("evaluator",)
     config.evaluation.update({"rows": (), "classifier": "evaluator"})
@@ -168,30 +167,22 @@ def test_the_profile_of_some_steps_is_there_for_tensorboard(tmp_path):
     assert list((tmp_path / "evaluator" / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb"))
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_names_step_and_term(tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_term(tmp_path):
     config = tiny_experiment.get_config()
     config.phases = ("evaluator",)
     config.phase.evaluator.learning_rate = 1e30
-    with pytest.raises(FloatingPointError, match=r"Phase evaluator, step \d+: loss = .*A smaller learning rate"):
+    with pytest.raises(FloatingPointError, match=r"Phase evaluator, step \d+: loss = .*learning rate"):
         train(config, str(tmp_path))
     assert not run_folder.is_finished(str(tmp_path / "evaluator"))
 
 
-def test_more_images_in_a_batch_than_there_are_is_an_error(tmp_path):
-    config = tiny_experiment.get_config()
-    config.phase.evaluator.batch_size = 64
-    message = "config.phase.evaluator.batch_size: expected at most the 48 training images, got 64"
-    with pytest.raises(ValueError, match=message):
-        train(config, str(tmp_path))
-
-
-def test_a_loss_on_a_tensor_that_is_not_there_is_an_error(tmp_path):
+def test_a_loss_on_a_missing_tensor_is_refused(tmp_path):
     config = tiny_experiment.get_config()
     config.phase.evaluator.losses.classification.inputs = ("logit", "label")
     with pytest.raises(ValueError, match="losses.classification.inputs: no tensor 'logit'; choose from .*logits"):
         train(config, str(tmp_path))
 
 
-def test_the_steps_of_a_phase_are_its_epochs_without_the_incomplete_batch():
+def test_the_steps_of_a_phase_leave_out_incomplete_batches():
     source = loading.load_split(tiny_experiment.get_config(), "train")
     assert phases.total_steps({"epochs": 2.5, "batch_size": 20}, source) == 5

@@ -20,7 +20,7 @@ def images(count):
     return np.random.default_rng(0).uniform(0, 255, [count, 32, 32, 3]).astype(np.float32)
 
 
-def test_stage_two_shows_map_erased_map_masked_image_and_box():
+def test_stage_two_has_map_erased_map_masked_image_and_box():
     method, preview = make("stage_two", images(3))
     before = {n: np.asarray(v) for n, v in named_variables(method.parts, trainable_only=False).items()}
     outputs = preview.outputs()
@@ -32,7 +32,7 @@ def test_stage_two_shows_map_erased_map_masked_image_and_box():
     assert erased.any() and (outputs["activation_map"] > 0).all()
     assert (outputs["masked_image"] <= np.round(images(3))).all()
     again = preview.outputs()
-    for key, value in outputs.items():  # the same choices each time, and nothing has moved
+    for key, value in outputs.items():  # the same random numbers each time, and no weight changes
         np.testing.assert_array_equal(value, again[key])
     for name, variable in named_variables(method.parts, trainable_only=False).items():
         np.testing.assert_array_equal(before[name], np.asarray(variable))
@@ -41,5 +41,5 @@ def test_stage_two_shows_map_erased_map_masked_image_and_box():
 @pytest.mark.parametrize(("phase", "count", "keys"), [
     ("stage_one", 2, {"activation_map", "boxes"}), ("evaluator", 2, set()), ("stage_two", 0, set()),
 ])
-def test_what_a_phase_does_not_make_is_not_shown(phase, count, keys):
+def test_outputs_that_a_phase_does_not_have_are_left_out(phase, count, keys):
     assert set(make(phase, images(count))[1].outputs()) == keys

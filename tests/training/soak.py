@@ -1,6 +1,6 @@
-"""Kills a training run at random moments until it is done, and compares it with one that was left alone.
+"""Kills a training run at random moments until it is finished, and compares it with an uninterrupted run.
 
-Weights, optimiser states, metrics.jsonl and TensorBoard's series have to be the same to the last bit.
+Weights, optimizer states, metrics.jsonl and TensorBoard's series must be bit-identical.
 
   python -m tests.training.soak --kills=50
 """
@@ -29,14 +29,14 @@ PHASES = ("evaluator", "stage_one", "stage_two")
 
 
 def run(workdir, *arguments: str, end_at: str = "", after: float = 0.0, number: int = signal.SIGKILL):
-    """Trains the tiny experiment in a process of its own.
+    """Trains the tiny experiment in its own process.
 
     Args:
       workdir: the run's folder.
       *arguments: more flags.
-      end_at: the path whose appearance ends the process, if any.
-      after: the seconds after which the process is ended, if any.
-      number: the signal that ends it.
+      end_at: the process gets the signal when this path exists; "" for never.
+      after: the process gets the signal after this number of seconds; 0 for never.
+      number: the signal.
 
     Returns:
       (exit status, standard error); the status is minus the signal that killed it.
@@ -55,28 +55,28 @@ def run(workdir, *arguments: str, end_at: str = "", after: float = 0.0, number: 
         return process.returncode, errors.read()
 
 
-def end_in_the_middle(monkeypatch) -> None:
-    """Lets pytest's `monkeypatch` end the tiny experiment's phases after step 3, in the window of steps 2 and 3."""
+def stop_inside_window(monkeypatch) -> None:
+    """Stops each phase of the tiny experiment after step 3, inside the window of steps 2 and 3."""
     run = TrainingStep.run
 
-    def stopped(self, iterator, first_step, count):
+    def run_and_stop(self, iterator, first_step, count):
         if first_step == 2 and count == 2:
             self.stop()
         return run(self, iterator, first_step, count)
 
-    monkeypatch.setattr(TrainingStep, "run", stopped)
+    monkeypatch.setattr(TrainingStep, "run", run_and_stop)
 
 
 def differences(first: str, second: str) -> list[str]:
-    """Returns a line for each thing in which two runs differ that are to be the same."""
+    """Returns a line for each difference between two runs."""
     found = []
     for phase in PHASES:
         folders = [os.path.join(workdir, phase) for workdir in (first, second)]
         for what, read in (
             ("checkpoint", _tensors), ("metrics.jsonl", _metrics), ("TensorBoard", _series),
         ):
-            one, other = map(read, folders)
-            keys = [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+            before, after = map(read, folders)
+            keys = [key for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
             found += [f"{phase} {what}: {key} differs" for key in keys]
     return found
 
@@ -84,7 +84,7 @@ def differences(first: str, second: str) -> list[str]:
 def _tensors(folder: str) -> dict[str, bytes]:
     path = checkpoints.latest_checkpoint(folder)
     reader = tf.train.load_checkpoint(path)
-    # The record holds a clock.
+    # The record contains times.
     names = [name for name, _ in tf.train.list_variables(path) if not name.startswith(("_CHECKPOINTABLE", "record"))]
     return {name: np.asarray(reader.get_tensor(name)).tobytes() for name in names}
 
@@ -105,7 +105,7 @@ def _series(folder: str) -> dict[str, list]:
 
 
 def main(_) -> None:
-    """Prints each kill, then what differs; exit status 1 if anything does."""
+    """Prints each kill and the differences; exit status 1 if there are any."""
     random.seed(_SEED.value)
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()
@@ -121,42 +121,42 @@ def main(_) -> None:
 
 
 def train_to_the_end(workdir: str) -> None:
-    """Trains without a kill; ends the program if that fails."""
+    """Trains without a kill; exits the program if that fails."""
     status, text = run(workdir, *epochs())
     if status:
         sys.exit(text)
 
 
 def kill_until_done(workdir: str, seconds: float, kills: dict[str, int]) -> None:
-    """Starts a run again and again, kills each start at a random moment of the `seconds` of a whole run, and counts."""
+    """Starts a run until it is finished, kills each start at a random moment within `seconds`, and counts the kills."""
     while True:
         status, text = run(workdir, *epochs(), after=random.uniform(0.25 * seconds, 0.95 * seconds))
         if status == 0:
             return
         if status != -signal.SIGKILL:
             sys.exit(text)
-        ends = [name for name in PHASES if not run_folder.is_finished(os.path.join(workdir, name))]
-        if ends:
-            kills[ends[0]] += 1
-            path = checkpoints.latest_checkpoint(os.path.join(workdir, ends[0]))
-            print(f"kill {sum(kills.values())} in {ends[0]}, after {path and os.path.basename(path)}", flush=True)
+        unfinished = [name for name in PHASES if not run_folder.is_finished(os.path.join(workdir, name))]
+        if unfinished:
+            kills[unfinished[0]] += 1
+            path = checkpoints.latest_checkpoint(os.path.join(workdir, unfinished[0]))
+            print(f"kill {sum(kills.values())} in {unfinished[0]}, after {path and os.path.basename(path)}", flush=True)
 
 
 def epochs() -> list[str]:
-    """Returns the flags that make a run long enough to be killed in all phases."""
+    """Returns flags that make a run long enough to be killed in all phases."""
     return [f"--config.phase.{phase}.epochs={_EPOCHS.value}" for phase in PHASES]
 
 
 def report(first: str, second: str) -> None:
-    """Prints what differs between two runs; ends the program if anything does."""
+    """Prints the differences between two runs; exits the program if there are any."""
     found = differences(first, second)
-    print("\n".join(found or ["weights, optimiser states, metrics and TensorBoard are the same to the last bit"]))
+    print("\n".join(found or ["weights, optimizer states, metrics and TensorBoard are bit-identical"]))
     if found:
         sys.exit(1)
 
 
 if __name__ == "__main__":
-    _KILLS = flags.DEFINE_integer("kills", 50, "how often the run is killed", lower_bound=1)
-    _EPOCHS = flags.DEFINE_float("epochs", 20.0, "epochs of each phase, of 6 steps", lower_bound=1.0)
-    _SEED = flags.DEFINE_integer("seed", 0, "of the moments of the kills")
+    _KILLS = flags.DEFINE_integer("kills", 50, "number of kills", lower_bound=1)
+    _EPOCHS = flags.DEFINE_float("epochs", 20.0, "epochs of each phase; an epoch has 6 steps", lower_bound=1.0)
+    _SEED = flags.DEFINE_integer("seed", 0, "seed of the times of the kills")
     app.run(main)

@@ -15,7 +15,7 @@ from tests.training.tiny_steps import ONE, PHASES, RIVALS, TWO, assert_close, ma
 
 
 @pytest.mark.slow
-def test_frozen_convolutions_of_a_step_are_filtered_on_cpus_and_make_the_same_of_it(monkeypatch):
+def test_a_step_with_winograd_convolutions_is_close_to_one_without(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [])
     first, second = (train("stage_two", backbone="vgg16") for _ in range(2))
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 10**6)
@@ -27,16 +27,16 @@ def test_frozen_convolutions_of_a_step_are_filtered_on_cpus_and_make_the_same_of
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_no_sum_of_a_step_depends_on_what_is_ready_first(phase):
+def test_no_sum_of_a_step_depends_on_the_order_of_its_inputs(phase):
     step, iterator, _ = make(phase)
     graph = step._loop.get_concrete_function(iterator, tf.constant(0), tf.constant(1)).graph.as_graph_def()
     sums = [n for function in graph.library.function for n in function.node_def if n.op == "AddN"]
-    assert sums or phase != "stage_two"  # whose map has several losses
+    assert sums or phase != "stage_two"  # its map has several losses
     assert [n.name for n in sums if n.attr["N"].i > 2] == []
 
 
-def sums_that_were_run(step, iterator):
-    """Makes a step; returns the names of its sums of more than two, as TensorFlow's graph optimiser has left them."""
+def sums_in_optimized_graph(step, iterator):
+    """Runs a step; returns the names of its sums of more than two inputs after graph optimization."""
     context.context().enable_graph_collection()
     try:
         step.run(iterator, 0, 1)
@@ -48,14 +48,14 @@ def sums_that_were_run(step, iterator):
     return [n.name for n in nodes if n.op == "AddN" and n.attr["N"].i > 2]
 
 
-def test_the_graph_optimiser_joins_no_sums_of_a_step_and_is_left_as_it_was(monkeypatch):
+def test_the_graph_optimizer_joins_no_sums_and_its_options_are_restored(monkeypatch):
     before = tf.config.optimizer.get_experimental_options()
     step, iterator, _ = make("stage_two")
-    assert sums_that_were_run(step, iterator) == []
-    assert tf.config.optimizer.get_experimental_options() == before  # what is evaluated next has the numbers it had
+    assert sums_in_optimized_graph(step, iterator) == []
+    assert tf.config.optimizer.get_experimental_options() == before  # so that evaluation gives the same numbers
     monkeypatch.setattr(step_module, "_keep_sums_apart", contextlib.nullcontext)
     step, iterator, _ = make("stage_two")
-    assert sums_that_were_run(step, iterator) != []
+    assert sums_in_optimized_graph(step, iterator) != []
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_two_replicas_have_the_gradients_of_one(phase):
     assert_close(moments, other_moments, atol=1e-6)
     statistics = {n: v for n, v in weights.items() if "moving" in n}
     for name, value in statistics.items():
-        # Keras 2.15's fused batch norm keeps N / (N - 1) times the variance of N values, its synchronised one does not.
-        counted_otherwise = keras.__version__.startswith("2.") and "variance" in name
-        np.testing.assert_allclose(value, other_weights[name], atol=1e-2 if counted_otherwise else 1e-5, err_msg=name)
+        # Keras 2.15: fused batch norm stores N / (N - 1) times the variance of N values, synchronized one does not.
+        is_scaled = keras.__version__.startswith("2.") and "variance" in name
+        np.testing.assert_allclose(value, other_weights[name], atol=1e-2 if is_scaled else 1e-5, err_msg=name)
 
 
-def test_a_step_of_parts_is_the_sum_of_its_parts():
+def test_accumulated_gradients_are_the_sum_over_the_parts():
     step, iterator, _ = make("evaluator", gradient_accumulation=4)
     batch = next(iterator)
     gradients, metrics = tf.function(step._accumulate)(batch, tf.constant(0), tf.constant(1.0))
@@ -91,11 +91,11 @@ def test_a_step_of_parts_is_the_sum_of_its_parts():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", ["evaluator", "stage_two"])
-def test_xla_computes_the_same_but_for_random_numbers(phase):
+def test_xla_gives_the_same_results_without_random_numbers(phase):
     plain, weights, _ = train(phase, dropout=0.0, change=without_randomness)
     compiled, other, _ = train(phase, dropout=0.0, change=without_randomness, xla=True)
     assert_close(plain, compiled, atol=1e-4, rtol=1e-4)
-    assert_close(weights, other, atol=2e-3 + 1e-4)  # Adam's first step moves every weight by the rate
+    assert_close(weights, other, atol=2e-3 + 1e-4)  # Adam's first step moves every weight by the learning rate
 
 
 def without_randomness(section):
@@ -110,7 +110,7 @@ def without_randomness(section):
     ("phase", "precision", "tolerance"),
     [*((phase, "bfloat16", 0.15) for phase in PHASES), ("stage_two", "float16", 0.03)],
 )
-def test_half_precision_is_near_single_and_keeps_weights_and_map_in_float32(phase, precision, tolerance):
+def test_half_precision_is_close_to_single_and_weights_are_float32(phase, precision, tolerance):
     single, _, _ = train(phase, steps=2)
     half, weights, _ = train(phase, steps=2, precision=precision, scale_loss=precision == "float16")
     assert {v.dtype for v in weights.values()} == {np.dtype(np.float32)}
@@ -118,7 +118,7 @@ def test_half_precision_is_near_single_and_keeps_weights_and_map_in_float32(phas
     assert not np.array_equal(half["loss"], single["loss"])
 
 
-def test_float16_leaves_out_a_step_that_overflows_and_halves_the_scale():
+def test_float16_skips_a_step_that_overflows_and_halves_the_scale():
     step, iterator, variables = make("evaluator", precision="float16", scale_loss=True)
     step.state["loss_scale"].assign(2.0**40)
     before = {n: np.asarray(v) for n, v in variables.items() if "moving" not in n}
@@ -134,7 +134,7 @@ def test_float16_leaves_out_a_step_that_overflows_and_halves_the_scale():
     assert step.state["good_steps"].numpy() == 1
 
 
-def test_float16s_scale_doubles_after_enough_good_steps():
+def test_the_loss_scale_doubles_after_enough_finite_steps():
     step, iterator, _ = make("evaluator", precision="float16", scale_loss=True)
     step.state["loss_scale"].assign(8.0)
     step.state["good_steps"].assign(loss_scale.GROWTH_STEPS - 1)
@@ -144,7 +144,7 @@ def test_float16s_scale_doubles_after_enough_good_steps():
 
 
 @pytest.mark.parametrize("options", [{}, {"precision": "float16", "scale_loss": True}])
-def test_a_metric_that_is_not_finite_ends_the_loop_at_its_step(options):
+def test_a_metric_that_is_not_finite_stops_the_loop_at_its_step(options):
     step, iterator, variables = make("evaluator", **options)
     step.run(iterator, 0, 2)
     kernel = variables["upper/predictions/kernel"]
@@ -157,7 +157,7 @@ def test_a_metric_that_is_not_finite_ends_the_loop_at_its_step(options):
 
 
 @pytest.mark.parametrize("devices", [pytest.param(ONE, marks=pytest.mark.slow), TWO])
-def test_stop_from_another_thread_ends_the_loop_after_a_step(devices):
+def test_stop_from_another_thread_stops_the_loop_after_a_step(devices):
     step, iterator, _ = make("evaluator", devices)
     step.run(iterator, 0, 1)
     timer = threading.Timer(0.3, step.stop)
@@ -170,7 +170,7 @@ def test_stop_from_another_thread_ends_the_loop_after_a_step(devices):
     assert 0 <= done.waiting <= done.seconds
 
 
-def test_what_cannot_be_split_or_compiled_is_said():
+def test_a_batch_that_cannot_be_split_and_xla_on_two_devices_are_refused():
     with pytest.raises(ValueError, match="batch_size: expected a multiple of the 2 devices"):
         make("evaluator", TWO, gradient_accumulation=3)
     with pytest.raises(ValueError, match="xla: expected False with 2 devices"):
@@ -178,7 +178,7 @@ def test_what_cannot_be_split_or_compiled_is_said():
 
 
 @pytest.mark.slow
-def test_every_part_has_its_gradient_norm():
+def test_every_part_has_a_gradient_norm():
     metrics, _, _ = train("stage_one")
     parts = [metrics[f"gradient_norm/{part}"][0] for part in ("lower", "generator", "upper")]
     assert min(parts) > 0

@@ -1,4 +1,4 @@
-"""Steps of the tiny experiment's phases, and of rivals, as tests make them: always with equal weights and batches."""
+"""Training steps of the tiny experiment's phases and of rivals, always with the same weights and batches."""
 import numpy as np
 
 from ornet_tf import build
@@ -16,7 +16,7 @@ ONE, TWO = ("CPU:0",), ("CPU:0", "CPU:1")
 
 def make(phase, devices=ONE, *, dropout=0.3, backbone="vgg_small", change=None, precision="float32", learning_rate=1e-3,
          **options):
-    """Returns a training step, an iterator over its batches and its variables by name, always with equal weights."""
+    """Returns a training step, an iterator over its batches, and its variables by name."""
     experiment = (tiny_rivals if phase in RIVALS else tiny_experiment).get_config()
     if backbone != "vgg_small":
         experiment.backbone = {"name": backbone, "options": {"weights": None}}
@@ -50,7 +50,7 @@ def make(phase, devices=ONE, *, dropout=0.3, backbone="vgg_small", change=None, 
 
 
 def train(phase, devices=ONE, *, steps=1, **options):
-    """Trains; returns the metrics of each step by name, the weights and the optimisers' first moments by name."""
+    """Trains; returns the metrics of each step, the weights and the optimizers' variables, each by name."""
     step, iterator, variables = make(phase, devices, **options)
     done = step.run(iterator, 0, steps)
     moments = {
