@@ -30,7 +30,7 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             "warmup_steps": 0,  # steps of linear increase of the rate at the start
             # The number of parts of a batch; their gradients are summed before the update. Saves memory.
             "gradient_accumulation": 1,
-            # Of the layers; float16 uses loss scaling. Weights, maps, losses and boxes are always float32.
+            # The compute precision. float16 uses loss scaling. Weights, maps, losses and boxes are always float32.
             "precision": "float32",  # or "bfloat16", "float16"
             "random_crop": True,  # False: the crop is the centre of the resized image
             # Whether the features of frozen parts are computed once and cached in memory; not with random crops.
@@ -134,7 +134,7 @@ def _evaluation() -> ConfigDict:
             },
             # Number of bootstrap samples of the images for 95 % intervals, seeded by config.seed; 0 for none.
             "bootstrap_samples": 1000,
-            # Of connected components: "native", "addons" (tensorflow-addons), or "auto": the addons if installed.
+            # Finds connected components: "native", "addons" (tensorflow-addons), or "auto": the addons if installed.
             "components": "auto",
             "gallery_images": 12,  # number of panels in images.png of the evaluation; 0 for none
             "cases": 10,  # number of each row's worst and best images in the list of cases; 0 for none
