@@ -109,13 +109,13 @@ def test_a_test_split_with_training_images_is_refused(trained, change):
     found = image_folder.load("test", **config.dataset.options.to_dict()).names
     trained_on = {*image_folder.load("train", **trained[0].dataset.options.to_dict()).names}
     both = [name for name in found if name in trained_on]
-    message = rf"{len(both)} of {len(found)} images of the test split were trained on by the run in .*: {both[0]}"
+    message = rf"{len(both)} of {len(found)} images of the test split are training images of the run in .*: {both[0]}"
     with pytest.raises(ValueError, match=message):
         measurement.evaluate(config, str(folder / "run"))
     with config.unlocked():
         config.dataset.options.update({"test_fraction": 0.25, "split_seed": 0, "validation_fraction": 0.3})
     config.evaluation.threshold_split = "validation"
-    with pytest.raises(ValueError, match="images of the validation split were trained on"):
+    with pytest.raises(ValueError, match="images of the validation split are training images"):
         measurement.evaluate(config, str(folder / "run"))
 
 
@@ -135,7 +135,7 @@ def test_a_test_split_of_training_images_under_other_names_is_refused(copy):
     of_test = image_folder.load("test", **config.dataset.options.to_dict()).images
     for path, other in zip(of_test, of_train):
         Image.open(other).save(path)
-    with pytest.raises(UserError, match=rf"{len(of_test)} of {len(of_test)} images of the test split were trained on"):
+    with pytest.raises(UserError, match=rf"{len(of_test)} of {len(of_test)} images of the test split are tr"):
         measurement.evaluate(config, str(folder / "run"))
 
 

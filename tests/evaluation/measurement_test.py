@@ -34,7 +34,7 @@ def test_the_program_causes_no_retracing_warning(tiny_run, tmp_path):
     command = [sys.executable, "-m", "ornet_tf.evaluate", "--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
     command.append("--config.evaluation.gallery_images=2")
     done = subprocess.run(command, cwd=source_tree.ROOT, capture_output=True, text=True, check=True, timeout=600)
-    assert "Everything is in" in done.stderr
+    assert "All results are in" in done.stderr
     assert "retracing" not in done.stderr and "Traceback" not in done.stderr
 
 

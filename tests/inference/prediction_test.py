@@ -192,6 +192,6 @@ def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, imag
     assert len(list_of(workdir)) == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.endswith(
-        f"\nEnded by {number}; the predictions so far, if any, are in --workdir, and the same command starts anew.\n"
+        f"\nStopped by {number}; the predictions so far, if any, are in --workdir, and the same command starts anew.\n"
     )
     assert "the results of the 2 images before it stay in" in done.stderr

@@ -156,10 +156,8 @@ def test_a_folder_that_is_removed_below_a_run_is_said(tmp_path):
         shutil.rmtree(tmp_path / "run")
         write_step(summaries, 1)
         summaries.flush()
-    assert str(caught.value) == (
-        f"{tmp_path / 'run' / 'metrics.jsonl'} could not be written: No such file or directory. Its folder was "
-        "removed, or is a file: bring it back or choose another one and start the same command again."
-    )
+    message = f"{tmp_path / 'run' / 'metrics.jsonl'} could not be written: No such file or directory"
+    assert str(caught.value).startswith(message)
 
 
 def test_a_file_in_the_way_is_said(tmp_path):
