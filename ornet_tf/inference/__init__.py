@@ -1,1 +1,1 @@
-"""Prediction and export: encoded images in, boxes out."""
+"""Prediction and export: from image files to boxes."""

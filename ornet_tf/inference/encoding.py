@@ -1,4 +1,4 @@
-"""Images as callers have them, made the bytes of a file: what an exported model takes."""
+"""Encodes a caller's image (path, bytes or pixels) as the bytes of an image file, the input of an exported model."""
 from __future__ import annotations
 
 import errno
@@ -15,7 +15,7 @@ ImageInput = str | os.PathLike | bytes | np.ndarray
 
 
 def check_is_list(images: Iterable[ImageInput]) -> None:
-    """Raises TypeError if what should be a list of images is one image: the letters of its path are none."""
+    """Raises TypeError if `images` is a single image instead of a list of images."""
     is_array = isinstance(images, np.ndarray) and images.ndim <= 3
     if is_array or isinstance(images, (str, bytes, os.PathLike)):
         kind = type(images).__name__
@@ -26,13 +26,13 @@ def encode(image: ImageInput, *, max_bytes: int | None = None) -> bytes:
     """Returns the bytes of an image file.
 
     Args:
-      image: the path of a JPEG or PNG file; the bytes of one; or its pixels, RGB uint8 [H, W, 3], which become a PNG:
-        the model sees the same pixels, whatever signature is asked and over whatever protocol.
-      max_bytes: a larger file is an error and is not read; None for no limit.
+      image: the path of a JPEG or PNG file; the bytes of such a file; or pixels, RGB uint8 [H, W, 3]. Pixels become a
+        PNG, so the model gets the same pixels through every signature and protocol.
+      max_bytes: a larger file is not read and raises OSError; None for no limit.
 
     Raises:
       OSError: if the file cannot be read (FileNotFoundError, PermissionError and so on) or is too large.
-      TypeError: if it is something else, or the pixels are not uint8.
+      TypeError: if `image` has another type, or the pixels are not uint8.
       ValueError: if the pixels have another shape.
     """
     if isinstance(image, bytes):
@@ -52,15 +52,15 @@ def encode(image: ImageInput, *, max_bytes: int | None = None) -> bytes:
     if image.ndim != 3 or image.shape[-1] != 3 or not image.size:
         raise ValueError(f"Expected the pixels of an image as [H, W, 3], but got {list(image.shape)}.")
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG", compress_level=1)  # of no use but to travel
+    Image.fromarray(image).save(file, "PNG", compress_level=1)  # fast: the file is sent once and not stored
     return file.getvalue()
 
 
 def encoded_size(image: ImageInput) -> int:
-    """Returns about how many bytes `encode` will give at most; 0 where a file cannot be found."""
+    """Returns an approximate upper bound of the bytes that `encode` returns; 0 if the file cannot be found."""
     if isinstance(image, (str, os.PathLike)):
         try:
             return os.stat(image).st_size
-        except OSError:  # `encode` says it, when its turn comes
+        except OSError:  # `encode` raises this error
             return 0
     return getattr(image, "nbytes", 0) or (len(image) if isinstance(image, bytes) else 0)

@@ -1,4 +1,4 @@
-"""Encoded images in, boxes out: the one graph that prediction runs and export freezes."""
+"""The graph from encoded images to boxes, which prediction runs and export saves."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ NO_CLASS = -1
 
 
 class Localizer(tf.Module):
-    """A trained method with the decoding and the evaluation view in front and the box rule behind it.
+    """A trained method between image decoding (with the evaluation view) and the box rule.
 
-    Names and order of boxes are those of TensorFlow's Object Detection API.
+    Output names and the order of box coordinates are those of TensorFlow's Object Detection API.
     """
 
     def __init__(
@@ -37,13 +37,26 @@ class Localizer(tf.Module):
         max_bytes: int = file_checks.MAX_BYTES,
         max_pixels: int = file_checks.MAX_PIXELS,
     ):
-        """Keeps what it needs; see `ornet_tf.config` for the options."""
+        """Creates the graph's parts.
+
+        Args:
+          method: the trained method.
+          class_names: of the K classes.
+          resize: config.input.resize, in pixels.
+          crop: config.input.crop, in pixels.
+          threshold: on the activation map, 0..1.
+          box_rule: config.evaluation.box_rule; used if `max_boxes` is 1.
+          max_boxes: config.export.max_boxes, the number M of box rows.
+          max_bytes: the largest file that is read.
+          max_pixels: the largest height x width that is decoded.
+        """
         super().__init__(name="localizer")
         self._method = method
-        # What a SavedModel holds: TensorFlow's variables. Keras 3 wraps each in one of its own; if the wrappers, or
-        # models that have them, are tracked, each is saved twice, and TensorFlow Serving restores what no graph reads.
-        # Parts that only training needs, such as the object prior's direction, are left out for the same reason.
-        self._weights = _weights_read(method, crop)
+        # A SavedModel holds the variables that this module tracks. Keras 3 wraps each TensorFlow variable in its own.
+        # Tracking the wrappers, or models that hold them, would save each variable twice, and TensorFlow Serving would
+        # restore copies that no graph reads. The same holds for parts that only training needs, such as the direction
+        # of the object prior.
+        self._weights = _variables_read(method, crop)
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop
         self._threshold, self._box_rule, self._max_boxes = threshold, box_rule, max_boxes
@@ -53,51 +66,52 @@ class Localizer(tf.Module):
     def localize(self, image_bytes):
         """Finds the objects in each image.
 
-        A file that can't be read costs its own row only: no detections, class -1 without a name, score 0, zeros.
-        Rows beyond the number of detections look the same.
+        A file that can't be read affects its own row only: the row has no detections. Unused boxes have the coordinates
+        0, the score 0, the class -1 and an empty name.
 
         Args:
           image_bytes: string [N], JPEG or PNG files; N may be 0.
 
         Returns:
-          detection_boxes: float32 [N, M, 4], [ymin, xmin, ymax, xmax] in fractions of the upright original image;
-            several are those of the largest components, the largest first.
+          detection_boxes: float32 [N, M, 4], [ymin, xmin, ymax, xmax] in fractions of the upright original image; for
+            M > 1 those of the largest components, the largest first.
           detection_scores: float32 [N, M], the probability of the class.
           detection_classes: int64 [N, M], the label, counted from 0.
           detection_class_names: string [N, M].
           num_detections: int64 [N].
-          status: string [N], empty, or why the file can't be read.
-          activation_map: float32 [N, h, w] in 0..1, over the evaluation view.
+          status: string [N], empty, or the reason why the file can't be read.
+          activation_map: float32 [N, h, w] in 0..1, over the evaluation view; zeros for a file that can't be read.
         """
-        views, status = self._views_of_files(image_bytes)
+        views, status = self._decode_views(image_bytes)
         return self._with_classes(views, status)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image_tensor")])
     def localize_pixels(self, image_tensor):
-        """Does what `localize` does for images that are decoded and upright, uint8 [N, H, W, 3]; status is empty."""
+        """Finds the objects in decoded, upright images, uint8 [N, H, W, 3]; returns what `localize` returns."""
         shape = tf.TensorSpec([self._crop, self._crop, 3], tf.float32)
-        views = tf.map_fn(self._seen, image_tensor, fn_output_signature=shape)
+        views = tf.map_fn(self._to_view, image_tensor, fn_output_signature=shape)
         return self._with_classes(views, tf.fill(tf.shape(image_tensor)[:1], ""))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def locate(self, image_bytes):
-        """Does what `localize` does without the classes: layers that only these need do not run.
+        """Finds boxes without classes; layers that only the classes need do not run.
 
         Returns:
           detection_boxes, num_detections and status; see `localize`.
         """
-        views, status = _at_least_one(*self._views_of_files(image_bytes))
-        found = self._boxes(self._method.predict(views)["activation_map"], status)
-        return _first({**found, "status": status}, tf.size(image_bytes))
+        views, status = _pad_empty_batch(*self._decode_views(image_bytes))
+        boxes_and_counts = self._boxes(self._method.predict(views)["activation_map"], status)
+        return _keep_rows({**boxes_and_counts, "status": status}, tf.size(image_bytes))
 
     def _view(self) -> transforms.View:
         return transforms.evaluation_view(resize=self._resize, crop=self._crop)
 
-    def _seen(self, image):
+    def _to_view(self, image):
         return transforms.apply(image, self._view(), resize=self._resize, crop=self._crop)
 
-    def _views_of_files(self, image_bytes):
-        return decoding.decode_each(image_bytes, self._seen, [self._crop, self._crop, 3], **self._limits)
+    def _decode_views(self, image_bytes):
+        """Returns the evaluation views, float32 [N, crop, crop, 3], and the status of each file, string [N]."""
+        return decoding.decode_each(image_bytes, self._to_view, [self._crop, self._crop, 3], **self._limits)
 
     def _boxes(self, activation_map, status):
         """Returns detection_boxes and num_detections."""
@@ -107,50 +121,52 @@ class Localizer(tf.Module):
             in_view = boxes.find_boxes(activation_map, tf.constant([self._threshold]), rule=self._box_rule)
             count = tf.ones_like(status, tf.int64)
         count = tf.where(tf.equal(status, ""), count, tf.constant(0, tf.int64))
-        found = tf.clip_by_value(transforms.boxes_out_of_view(in_view, self._view()), 0.0, 1.0)
-        found = tf.where(self._is_there(count)[..., tf.newaxis], found, 0.0)
-        return {"detection_boxes": found, "num_detections": count}
+        original = tf.clip_by_value(transforms.boxes_out_of_view(in_view, self._view()), 0.0, 1.0)
+        original = tf.where(self._is_detection(count)[..., tf.newaxis], original, 0.0)
+        return {"detection_boxes": original, "num_detections": count}
 
-    def _is_there(self, count):
+    def _is_detection(self, count):
         """Returns which of the M rows of each image are detections, bool [N, M]."""
         return tf.range(self._max_boxes, dtype=tf.int64) < count[:, tf.newaxis]
 
     def _with_classes(self, views, status):
+        """Returns the outputs of `localize`."""
         number = tf.size(status)
-        views, status = _at_least_one(views, status)
-        outputs = self._method.predict(views)
-        found = self._boxes(outputs["activation_map"], status)
-        there = self._is_there(found["num_detections"])
-        probabilities = tf.nn.softmax(tf.cast(outputs["logits"], tf.float32))
+        views, status = _pad_empty_batch(views, status)
+        predicted = self._method.predict(views)
+        outputs = self._boxes(predicted["activation_map"], status)
+        is_detection = self._is_detection(outputs["num_detections"])
+        probabilities = tf.nn.softmax(tf.cast(predicted["logits"], tf.float32))
         classes = tf.cast(predicted_classes(probabilities), tf.int64)
         is_read = tf.equal(status, "")[:, tf.newaxis, tf.newaxis]
-        found.update({
-            "detection_scores": tf.where(there, tf.reduce_max(probabilities, axis=-1, keepdims=True), 0.0),
-            "detection_classes": tf.where(there, classes[:, tf.newaxis], tf.constant(NO_CLASS, tf.int64)),
-            "detection_class_names": tf.where(there, tf.gather(self._class_names, classes)[:, tf.newaxis], ""),
+        activation_map = tf.squeeze(tf.cast(predicted["activation_map"], tf.float32), -1)
+        outputs.update({
+            "detection_scores": tf.where(is_detection, tf.reduce_max(probabilities, axis=-1, keepdims=True), 0.0),
+            "detection_classes": tf.where(is_detection, classes[:, tf.newaxis], tf.constant(NO_CLASS, tf.int64)),
+            "detection_class_names": tf.where(is_detection, tf.gather(self._class_names, classes)[:, tf.newaxis], ""),
             "status": status,
-            "activation_map": tf.where(is_read, tf.squeeze(tf.cast(outputs["activation_map"], tf.float32), -1), 0.0),
+            "activation_map": tf.where(is_read, activation_map, 0.0),
         })
-        return _first(found, number)
+        return _keep_rows(outputs, number)
 
 
-def _weights_read(method: Method, side: int) -> list[tf.Variable]:
-    """Returns TensorFlow's variables of a method that its prediction reads."""
-    # A trace of its own: those of the functions above are made, for good, when they are called or saved.
+def _variables_read(method: Method, side: int) -> list[tf.Variable]:
+    """Returns TensorFlow's variables that the method's prediction reads."""
+    # A separate trace: the functions above are traced when they are first called or saved, and those traces are final.
     predict = tf.function(method.predict, input_signature=[tf.TensorSpec([None, side, side, 3], tf.float32)])
-    read = {id(tensor) for tensor in predict.get_concrete_function().captured_inputs}
+    captured = {id(tensor) for tensor in predict.get_concrete_function().captured_inputs}
     weights = [tf_variable(weight) for part in method.parts.values() for weight in part.weights]
-    return [weight for weight in weights if id(weight.handle) in read]
+    return [weight for weight in weights if id(weight.handle) in captured]
 
 
-def _at_least_one(views: tf.Tensor, status: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns views and status of a batch, of one black image if it is empty: oneDNN gives wrong shapes for none."""
+def _pad_empty_batch(views: tf.Tensor, status: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns an empty batch padded to one black image, as oneDNN returns wrong shapes for none; others unchanged."""
     row = [1, *views.shape[1:]]
     return tf.cond(tf.size(status) > 0, lambda: (views, status), lambda: (tf.zeros(row), tf.constant(["empty"])))
 
 
-def _first(outputs: Mapping[str, tf.Tensor], number: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns the first `number` rows of all outputs, which are all of them but for an empty batch."""
+def _keep_rows(outputs: Mapping[str, tf.Tensor], number: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns the first `number` rows of each output, which removes the padding of `_pad_empty_batch`."""
     return {name: value[:number] for name, value in outputs.items()}
 
 
@@ -158,8 +174,8 @@ def load(config: ConfigDict, workdir: str) -> Localizer:
     """Returns the localizer of config.export.row with the weights of the run in `workdir`.
 
     Raises:
-      FileNotFoundError: if nothing was trained there.
-      UserError: if the row has no map or no classes, or no threshold was chosen (see `provenance.threshold`).
+      FileNotFoundError: if `workdir` holds no trained run.
+      UserError: if the row has no map or no classes, or no threshold was chosen (see `threshold.decide_threshold`).
     """
     class_names = training_data.class_names(workdir)
     method = build.trained_method(config, config.export.row, workdir, len(class_names))
@@ -167,7 +183,8 @@ def load(config: ConfigDict, workdir: str) -> Localizer:
     for needed in ("activation_map", "logits"):
         if needed not in outputs:
             raise UserError(
-                f"config.export.row: expected a row with a map and classes, {config.export.row!r} lacks {needed}."
+                f"config.export.row: expected a row with an activation map and logits; {config.export.row!r} has no "
+                f"{needed}. Choose another row."
             )
     return Localizer(
         method,

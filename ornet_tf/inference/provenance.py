@@ -1,4 +1,4 @@
-"""Where an export comes from: what it was trained on and with, and by what rule its boxes are drawn."""
+"""The provenance of an export: its training data, configuration, versions, threshold and box rule."""
 from __future__ import annotations
 
 import datetime
@@ -16,13 +16,13 @@ FILE = "provenance.json"
 
 
 def describe_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
-    """Returns what there is to say of an export of the run in `workdir`: a JSON object.
+    """Returns the provenance of an export of the run in `workdir`: the content of provenance.json.
 
     Raises:
-      UserError: if a file of the run can't be read.
+      UserError: if a file of the run can't be read, or no threshold was chosen (see `threshold.decide_threshold`).
     """
     evaluation = config.evaluation
-    ends = {name: run_folder.read_finished(os.path.join(workdir, name)) for name in config.phases}
+    finished = {name: run_folder.read_finished(os.path.join(workdir, name)) for name in config.phases}
     return {
         "threshold": threshold.decide_threshold(config, workdir),
         "threshold_chosen": threshold.explain_threshold(config, workdir),
@@ -30,7 +30,7 @@ def describe_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "max_boxes": config.export.max_boxes,
         "row": config.export.row,
         "data": {"name": config.dataset.name, **training_data.read(workdir)},
-        "phases": {name: end for name, end in ends.items() if end},
+        "phases": {name: facts for name, facts in finished.items() if facts},
         "config": config.to_dict(),
         "ornet_tf": ornet_tf.__version__,
         "commit": code_version.commit(),

@@ -1,4 +1,4 @@
-"""Writes a trained experiment as a SavedModel for TensorFlow Serving, and knows the versions that are there."""
+"""Exports a trained run as a SavedModel for TensorFlow Serving, and lists and removes exported versions."""
 from __future__ import annotations
 
 import contextlib
@@ -21,17 +21,17 @@ from ornet_tf.runs import run_folder
 def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
     """Writes the next version below `<workdir>/export` and returns its folder.
 
-    The SavedModel is written aside, under a name that no server takes for a version, and renamed into place.
+    The SavedModel is written to a temporary folder, whose name no server takes for a version, and then renamed.
 
     Args:
       config: the experiment.
       workdir: the folder of its run.
-      keep: how many versions stay, the new one among them; None for all. Older ones go once the new one is in place.
+      keep: how many versions to keep, counting the new one; None for all. Older ones are removed at the end.
 
     Raises:
       UserError: if `keep` is less than 1.
-      OSError: if it can't be written; versions that are there stay as they are. If an old one can't be removed: the
-        message says that the new one is in place.
+      OSError: if the export can't be written; existing versions are then unchanged. Also if an old version can't be
+        removed; the message then says that the new one is in place.
     """
     if keep is not None and keep < 1:
         raise UserError(f"Expected to keep at least 1 version, got {keep}; leave --keep out to keep all.")
@@ -39,16 +39,16 @@ def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
     model = localizer.load(config, workdir)
     with atomic_write.explain_failures(f"{base} could not be written"):
         os.makedirs(base, exist_ok=True)
-        aside = tempfile.mkdtemp(prefix="partial-", dir=base)
+        partial = tempfile.mkdtemp(prefix="partial-", dir=base)
     try:
-        _save(model, provenance.describe_run(config, workdir), aside)
-        warm_up.write(aside)
+        _save(model, provenance.describe_run(config, workdir), partial)
+        warm_up.write(partial)
         path = os.path.join(base, str(max([0, *versions(base)]) + 1))
         with atomic_write.explain_failures(f"{path} could not be written"):
-            os.chmod(aside, 0o755)  # a server runs as another user; mkdtemp makes private folders
-            atomic_write.place_folder(aside, path)
+            os.chmod(partial, 0o755)  # a server runs as another user; mkdtemp makes private folders
+            atomic_write.place_folder(partial, path)
     except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         raise
     if keep is not None:
         try:
@@ -59,20 +59,20 @@ def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
 
 
 def versions(base: str) -> list[int]:
-    """Returns the version numbers below an export's base folder, in order."""
+    """Returns the version numbers below an export's base folder, ascending."""
     return [int(name) for name in _version_names(base)]
 
 
 def _version_names(base: str) -> list[str]:
     names = os.listdir(base) if os.path.isdir(base) else []
-    # isdigit alone also takes digits such as a superscript two, which is no number.
+    # isdigit alone also accepts characters such as a superscript two, which int() refuses.
     return sorted((name for name in names if name.isascii() and name.isdigit()), key=int)
 
 
 def _prune(base: str, keep: int) -> None:
-    """Removes all versions but the `keep` newest; whatever is not named by a number stays."""
+    """Removes all versions but the `keep` newest; entries whose names are not numbers stay."""
     for name in _version_names(base)[:-keep]:
-        # Renamed before it is emptied, on the disk as well: no server may find half a version under its number.
+        # Renamed and flushed before it is emptied: no server may find half a version under its number.
         removed = tempfile.mkdtemp(prefix="removed-", dir=base)
         os.rename(os.path.join(base, name), os.path.join(removed, name))
         atomic_write.flush_to_disk([removed, base])
@@ -85,27 +85,27 @@ def _save(model: localizer.Localizer, facts: dict[str, Any], path: str) -> None:
         run_folder.write_json(os.path.join(folder, provenance.FILE), facts)
         model.provenance = tf.saved_model.Asset(os.path.join(folder, provenance.FILE))
         failure = f"The SavedModel could not be written to {path}"
-        with atomic_write.explain_failures(failure), _without_names_of_weights():
+        with atomic_write.explain_failures(failure), _drop_input_name_warnings():
             tf.saved_model.save(model, path, signatures=_signatures(model))
 
 
 @contextlib.contextmanager
-def _without_names_of_weights() -> Iterator[None]:
-    """Inside, TensorFlow does not log the names of the weights that a signature uses as if they were its inputs.
+def _drop_input_name_warnings() -> Iterator[None]:
+    """Drops TensorFlow's warnings about input names while a SavedModel is written.
 
-    They are numbers that it gives itself when a graph meets a variable; nobody sees them, and it logs 2 KB of them for
-    each signature.
+    They list captured variables as if they were inputs of the signature, under internal numbers: 2 KB of log for each
+    signature, of no use to anyone.
     """
 
-    def is_news(record):
+    def is_useful(record):
         return not str(record.msg).startswith("Function `%s` contains input name(s)")
 
     logger = logging.get_absl_logger()
-    logger.addFilter(is_news)
+    logger.addFilter(is_useful)
     try:
         yield
     finally:
-        logger.removeFilter(is_news)
+        logger.removeFilter(is_useful)
 
 
 def _signatures(model: localizer.Localizer) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _signatures(model: localizer.Localizer) -> dict[str, Any]:
         outputs = model.localize(image_bytes)
         grey = tf.saturate_cast(tf.round(outputs["activation_map"] * 255.0), tf.uint8)[..., tf.newaxis]
         encoded = tf.map_fn(tf.io.encode_png, grey, fn_output_signature=tf.TensorSpec([], tf.string))
-        return {**without_map(outputs), "activation_map_bytes": encoded}  # this ending makes REST write base64
+        return {**without_map(outputs), "activation_map_bytes": encoded}  # the suffix makes REST write base64
 
     @tf.function(input_signature=[files])
     def activation_map_float(image_bytes):

@@ -1,4 +1,4 @@
-"""The threshold on the map that predict and export draw boxes at: where it is decided."""
+"""Decides the threshold on the activation map that predict and export use for boxes."""
 from __future__ import annotations
 
 import os
@@ -10,28 +10,28 @@ from ornet_tf.runs import run_folder
 
 
 def decide_threshold(config: ConfigDict, workdir: str) -> float:
-    """Returns the threshold on the map that predict and export draw boxes at (config.export.threshold).
+    """Returns the threshold on the activation map, 0..1, by config.export.threshold.
 
     Raises:
-      UserError: if it is to be the chosen one and no evaluation of the run has chosen one.
+      UserError: if that option is "chosen" and no evaluation of these weights has chosen a threshold.
     """
     if config.export.threshold == "fixed":
         return config.evaluation.threshold
     chosen, _ = _chosen_threshold(config, workdir)
     if chosen is None:
         raise UserError(
-            f"config.export.threshold: expected an evaluation of the weights in {workdir} with "
-            f"config.evaluation.threshold_split set, which chooses one for {config.export.row} and "
-            f"{config.evaluation.box_rule}; got none. Evaluate first, or set it to 'fixed'."
+            f"config.export.threshold='chosen': expected an evaluation of the weights in {workdir} that has chosen a "
+            f"threshold for {config.export.row} and {config.evaluation.box_rule}, got none. Evaluate with "
+            f"config.evaluation.threshold_split set, or set config.export.threshold to 'fixed'."
         )
     return chosen
 
 
 def _chosen_threshold(config: ConfigDict, workdir: str) -> tuple[float | None, str | None]:
-    """Returns the threshold that the last evaluation of these weights has chosen, if any, and on which split."""
+    """Returns the threshold that the last evaluation chose and the split it used; None without such an evaluation."""
     path = os.path.join(workdir, "evaluation", "result.json")
     result = run_folder.read_json(path) if os.path.exists(path) else {}
-    # A phase may have been trained again since.
+    # A phase may have been trained again after the evaluation.
     if result.get("trained") != {name: run_folder.run_id(workdir, name) for name in config.phases}:
         return None, None
     summary = result["rows"].get(config.export.row, {}).get(config.evaluation.box_rule, {})
@@ -39,13 +39,13 @@ def _chosen_threshold(config: ConfigDict, workdir: str) -> tuple[float | None, s
 
 
 def explain_threshold(config: ConfigDict, workdir: str) -> str:
-    """Says where the threshold comes from, and what the last evaluation made of it, if there was one."""
+    """Returns a description of how the threshold was decided, with the best threshold of the last evaluation if any."""
     chosen, split = _chosen_threshold(config, workdir)
     if config.export.threshold == "chosen":
-        return f"the best one on the split {split} (config.export.threshold)"
+        return f"the best threshold on the split {split} (config.export.threshold)"
     text = "set in the config (config.evaluation.threshold)"
     if split is None:
-        return f"{text}; not compared with others, as these weights were not evaluated"
+        return f"{text}; not compared with other thresholds, as these weights were not evaluated"
     if chosen is None:
-        return f"{text}; not compared with others on a split of its own"
-    return f"{text}; the best one on the split {split} was {chosen}"
+        return f"{text}; not compared with other thresholds on a separate split"
+    return f"{text}; the best threshold on the split {split} was {chosen}"

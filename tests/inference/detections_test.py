@@ -17,7 +17,7 @@ OUTPUTS = {
 }
 
 
-def test_rows_beyond_the_number_of_detections_are_left_out():
+def test_rows_after_the_number_of_detections_are_dropped():
     two, one = detections.from_outputs(OUTPUTS, 2)
     assert (two.boxes.shape, one.boxes.shape) == ((2, 4), (1, 4))
     assert (two.boxes.dtype, two.scores.dtype, two.classes.dtype) == (np.float32, np.float32, np.int64)
@@ -25,18 +25,18 @@ def test_rows_beyond_the_number_of_detections_are_left_out():
     assert (one.classes.tolist(), one.status, one.activation_map) == ([0], "", None)
 
 
-def test_an_image_that_was_not_read_has_a_status_and_nothing_else():
+def test_an_unreadable_image_has_only_a_status():
     result = detections.from_outputs({**OUTPUTS, "num_detections": [0, 1], "status": [b"truncated PNG", ""]}, 2)[0]
     assert (result.status, len(result.boxes), result.class_names) == ("truncated PNG", 0, ())
     assert result.as_dict() == {"box": None}
 
 
-def test_exports_of_before_the_number_of_detections_have_one_in_each_row():
+def test_every_row_of_an_old_export_without_num_detections_is_a_detection():
     older = {name: OUTPUTS[name] for name in ("detection_boxes", *detections.CLASS_OUTPUTS)}
     assert [len(result.scores) for result in detections.from_outputs(older, 2)] == [2, 2]
 
 
-def test_dictionaries_can_be_written_as_json():
+def test_as_dict_gives_json_with_short_numbers():
     two, one = (json.loads(json.dumps(result.as_dict())) for result in detections.from_outputs(OUTPUTS, 2))
     assert one == {"box": [0.1, 0.2, 0.5, 0.6], "score": 0.5, "class": 0, "class_name": "café"}
     assert (two["class_name"], two["others"]) == ("wren", [
@@ -46,46 +46,46 @@ def test_dictionaries_can_be_written_as_json():
     assert boxes_only.as_dict() == {"box": [0.1, 0.2, 0.5, 0.6]}
 
 
-def test_maps_are_grey_images_or_numbers(encode):
+def test_activation_maps_are_uint8_from_png_and_float32_from_numbers(encode):
     grey = np.arange(12, dtype=np.uint8).reshape([3, 4])
     first, second = detections.from_outputs({**OUTPUTS, "activation_map_bytes": [encode(grey), b""]}, 2)
     np.testing.assert_array_equal(first.activation_map, grey)
     assert first.activation_map.dtype == np.uint8 and second.activation_map is None
-    exact = detections.from_outputs({**OUTPUTS, "activation_map": np.full([2, 3, 4], 0.25)}, 2)[1].activation_map
-    assert exact.dtype == np.float32 and exact.shape == (3, 4) and (exact == 0.25).all()
+    floats = detections.from_outputs({**OUTPUTS, "activation_map": np.full([2, 3, 4], 0.25)}, 2)[1].activation_map
+    assert floats.dtype == np.float32 and floats.shape == (3, 4) and (floats == 0.25).all()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"detection_boxes": [[[0, 0, 1]]] * 2}, r"detection_boxes has the shape \[2, 1, 3\] instead of \[2, any, 4\]"),
-        ({"detection_boxes": [[[0, 0, 1, 1]], []]}, "detection_boxes is no tensor"),
-        ({"detection_boxes": BOXES[:1]}, "detection_boxes has the shape"),
-        ({"detection_scores": [["a", "b"]] * 2}, "detection_scores is no tensor"),
-        ({"detection_classes": [1, 2]}, "detection_classes has the shape"),
-        ({"num_detections": [1]}, "num_detections has the shape"),
-        ({"activation_map_bytes": [b"no PNG", b""]}, "activation_map_bytes holds no PNG"),
-        ({"activation_map_bytes": ["text", ""]}, "activation_map_bytes holds no PNG"),
-        ({"num_detections": [1e400, 1]}, "num_detections holds a number that is none of int64"),
-        ({"num_detections": [10**23, 1]}, "num_detections holds a number that is none of int64"),
-        ({"num_detections": np.array([np.inf, 1])}, "num_detections holds a number that is none of int64"),
-        ({"detection_boxes": [[[0, 0, 10**400, 1]]] * 2}, "detection_boxes holds a number that is none of float32"),
-        ({"detection_scores": np.full([2, 2], 1e39)}, "detection_scores holds a number that is none of float32"),
+        ({"detection_boxes": [[[0, 0, 1]]] * 2}, r"detection_boxes .* \[2, 1, 3\] .* \[2, any, 4\]"),
+        ({"detection_boxes": [[[0, 0, 1, 1]], []]}, "detection_boxes .* tensor"),
+        ({"detection_boxes": BOXES[:1]}, "detection_boxes .* shape"),
+        ({"detection_scores": [["a", "b"]] * 2}, "detection_scores .* tensor"),
+        ({"detection_classes": [1, 2]}, "detection_classes .* shape"),
+        ({"num_detections": [1]}, "num_detections .* shape"),
+        ({"activation_map_bytes": [b"no PNG", b""]}, "activation_map_bytes .* PNG"),
+        ({"activation_map_bytes": ["text", ""]}, "activation_map_bytes .* PNG"),
+        ({"num_detections": [1e400, 1]}, "num_detections .* int64"),
+        ({"num_detections": [10**23, 1]}, "num_detections .* int64"),
+        ({"num_detections": np.array([np.inf, 1])}, "num_detections .* int64"),
+        ({"detection_boxes": [[[0, 0, 10**400, 1]]] * 2}, "detection_boxes .* float32"),
+        ({"detection_scores": np.full([2, 2], 1e39)}, "detection_scores .* float32"),
     ],
 )
-def test_outputs_that_are_none_of_an_export(change, message):
+def test_wrong_outputs_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         detections.from_outputs({**OUTPUTS, **change}, 2)
 
 
-def test_maps_that_no_memory_holds(encode, monkeypatch):
+def test_an_activation_map_with_too_many_pixels_is_refused(encode, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     large = encode(np.zeros([20, 11], np.uint8))
-    with pytest.raises(ValueError, match="activation_map_bytes holds an image of far too many pixels"):
+    with pytest.raises(ValueError, match="activation_map_bytes .* too many pixels"):
         detections.from_outputs({**OUTPUTS, "activation_map_bytes": [large, b""]}, 2)
 
 
-def test_damaged_maps_are_refused_in_one_way_or_read(encode):
+def test_a_damaged_activation_map_is_read_or_raises_value_error(encode):
     pixels = np.random.default_rng(0).integers(0, 256, [30, 40], np.uint8)
     png = np.frombuffer(encode(pixels), np.uint8)
     header = png[:33]  # the signature and the chunk IHDR
@@ -103,6 +103,6 @@ def test_damaged_maps_are_refused_in_one_way_or_read(encode):
 
 
 @pytest.mark.parametrize("name", ["detection_boxes", *detections.CLASS_OUTPUTS])
-def test_outputs_that_are_missing(name):
+def test_a_missing_output_is_named(name):
     with pytest.raises(ValueError, match=f"{name} is missing"):
         detections.from_outputs({key: value for key, value in OUTPUTS.items() if key != name}, 2)

@@ -7,7 +7,7 @@ from PIL import Image
 from ornet_tf.inference import encoding
 
 
-def test_paths_and_bytes_stay_as_they_are(tmp_path):
+def test_files_and_bytes_are_not_changed(tmp_path):
     (tmp_path / "a").write_bytes(b"content")
     assert [encoding.encode(p) for p in (tmp_path / "a", str(tmp_path / "a"), b"content")] == [b"content"] * 3
     assert [encoding.encoded_size(p) for p in (tmp_path / "a", b"content", tmp_path / "missing")] == [7, 7, 0]
@@ -23,18 +23,18 @@ def test_pixels_keep_their_values():
 @pytest.mark.parametrize(
     ("image", "error", "message"),
     [
-        (np.zeros([4, 4], np.uint8), ValueError, r"as \[H, W, 3\], but got \[4, 4\]"),
-        (np.zeros([0, 4, 3], np.uint8), ValueError, r"but got \[0, 4, 3\]"),
-        (np.zeros([4, 4, 3], np.float32), TypeError, "but got float32; convert it first"),
-        (3, TypeError, "Expected a path, bytes or uint8 pixels of an image, but got int"),
+        (np.zeros([4, 4], np.uint8), ValueError, r"\[H, W, 3\].* \[4, 4\]"),
+        (np.zeros([0, 4, 3], np.uint8), ValueError, r"\[0, 4, 3\]"),
+        (np.zeros([4, 4, 3], np.float32), TypeError, "uint8.* float32"),
+        (3, TypeError, "path, bytes or uint8 pixels.* int"),
     ],
 )
-def test_what_is_no_image(image, error, message):
+def test_values_that_are_not_images_are_refused(image, error, message):
     with pytest.raises(error, match=message):
         encoding.encode(image)
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_a_file_that_cannot_be_read_is_an_os_error_with_its_path(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"^Cannot read .*nothing: No such file or directory\.$"):
         encoding.encode(tmp_path / "nothing")
     with pytest.raises(OSError, match=r"^Cannot read "):

@@ -15,7 +15,7 @@ def _workdir(tiny_run, tmp_path):
     return str(tmp_path / "run")
 
 
-def test_facts_are_those_of_the_run(tiny_run, workdir):
+def test_provenance_describes_the_run(tiny_run, workdir):
     config = tiny_run[0].copy_and_resolve_references()
     config.evaluation.update({"threshold": 0.37, "box_rule": "largest"})
     config.export.max_boxes = 4
@@ -26,9 +26,9 @@ def test_facts_are_those_of_the_run(tiny_run, workdir):
     assert {phase["commit"] for phase in facts["phases"].values()} == {code_version.commit()}
     assert facts["config"] == config.to_dict()
     assert (facts["ornet_tf"], facts["tensorflow"]) == (ornet_tf.__version__, tf.__version__)
-    run_folder.write_json(os.path.join(workdir, "facts.json"), facts)  # it is JSON
+    run_folder.write_json(os.path.join(workdir, "facts.json"), facts)  # raises unless the values fit JSON
 
 
-def test_phases_that_are_not_finished_are_left_out(tiny_run, workdir):
+def test_unfinished_phases_are_left_out(tiny_run, workdir):
     os.remove(os.path.join(workdir, "stage_two", "finished.json"))
     assert set(provenance.describe_run(tiny_run[0], workdir)["phases"]) == {"evaluator", "stage_one"}

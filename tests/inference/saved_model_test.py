@@ -24,7 +24,7 @@ def exported(tiny_run):
     return saved_model.export(*tiny_run)
 
 
-def test_versions_count_up_and_nothing_half_done_is_left(exported, tiny_run):
+def test_versions_count_up_and_no_partial_folder_is_left(exported, tiny_run):
     base, first = os.path.dirname(exported), int(os.path.basename(exported))
     assert first >= 1
     assert os.path.basename(saved_model.export(*tiny_run)) == str(first + 1)
@@ -41,7 +41,7 @@ def _unexported(tiny_run, tmp_path):
 
 
 @pytest.mark.slow
-def test_old_versions_go_and_whatever_is_no_version_stays(unexported, tmp_path):
+def test_keep_removes_old_versions_and_nothing_else(unexported, tmp_path):
     base = tmp_path / "run" / "export"
     for name in ("2", "007", "10", "withdrawn-12", "²"):
         (base / name).mkdir(parents=True)
@@ -57,7 +57,7 @@ def test_old_versions_go_and_whatever_is_no_version_stays(unexported, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_program_logs_no_names_of_weights(unexported):
+def test_the_program_does_not_log_input_names(unexported):
     command = [sys.executable, "-m", "ornet_tf.export", "--config=tests/tiny_experiment.py"]
     done = subprocess.run(
         [*command, f"--workdir={unexported[1]}"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
@@ -67,14 +67,14 @@ def test_the_program_logs_no_names_of_weights(unexported):
     assert max(map(len, done.stderr.splitlines())) < 500
 
 
-def test_the_newest_version_is_never_removed(tiny_run):
+def test_keep_must_be_positive(tiny_run):
     for keep in (0, -1):
-        with pytest.raises(ValueError, match=f"Expected to keep at least 1 version, got {keep}"):
+        with pytest.raises(ValueError, match=f"at least 1 version, got {keep}"):
             saved_model.export(*tiny_run, keep=keep)
 
 
 @pytest.mark.slow
-def test_a_version_that_cannot_be_removed_does_not_hide_that_the_new_one_is_there(unexported, tmp_path, monkeypatch):
+def test_an_error_while_removing_an_old_version_names_the_new_one(unexported, tmp_path, monkeypatch):
     remove = shutil.rmtree
 
     def fail(path, *args, **kwargs):
@@ -85,19 +85,19 @@ def test_a_version_that_cannot_be_removed_does_not_hide_that_the_new_one_is_ther
     base = tmp_path / "run" / "export"
     (base / "4").mkdir(parents=True)
     monkeypatch.setattr(shutil, "rmtree", fail)
-    with pytest.raises(OSError, match="/5 is in place, but an older version could not be removed: .*Permission denied"):
+    with pytest.raises(OSError, match="/5 is in place, .*Permission denied"):
         saved_model.export(*unexported, keep=1)
     assert saved_model.versions(str(base)) == [5]
 
 
 @pytest.mark.slow
-def test_the_program_keeps_as_many_as_it_is_told(unexported, tmp_path):
+def test_the_flag_keep_of_the_program(unexported, tmp_path):
     (tmp_path / "run" / "export" / "4").mkdir(parents=True)
     command = [sys.executable, "-m", "ornet_tf.export", "--config=tests/tiny_experiment.py"]
-    for keep, status, left in (("0", 1, ["4"]), ("1", 0, ["5"])):
+    for keep, status, versions in (("0", 1, ["4"]), ("1", 0, ["5"])):
         arguments = [f"--workdir={unexported[1]}", f"--keep={keep}"]
         done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True)
-        assert (done.returncode, os.listdir(tmp_path / "run" / "export")) == (status, left), done.stderr
+        assert (done.returncode, os.listdir(tmp_path / "run" / "export")) == (status, versions), done.stderr
 
 
 def test_signatures_are_as_documented(exported):
@@ -116,7 +116,7 @@ def _files(tiny_run):
     return [*images[:3], b"no image", *images[3:]]
 
 
-def test_all_signatures_answer_what_prediction_answers(exported, tiny_run, files):
+def test_all_signatures_give_the_outputs_of_the_localizer(exported, tiny_run, files):
     model = localizer.load(*tiny_run)
     expected = model.localize(tf.constant(files))
     maps = expected.pop("activation_map")
@@ -139,8 +139,8 @@ def test_all_signatures_answer_what_prediction_answers(exported, tiny_run, files
     )
 
 
-def in_session(path, signature, files):
-    """Answers as TensorFlow Serving does, by a session; returns the outputs and the names of what was computed."""
+def run_in_session(path, signature, files):
+    """Runs a signature in a session, as TensorFlow Serving does; returns the outputs and the operations that ran."""
     tf1 = tf.compat.v1
     with tf1.Session(graph=tf.Graph()) as session:
         loaded = tf1.saved_model.load(session, ["serve"], path).signature_def[signature]
@@ -155,22 +155,25 @@ def in_session(path, signature, files):
     return outputs, {name for name in names if "ReadVariableOp" not in name and "VarHandleOp" not in name}
 
 
-def parts_in(names):
-    """Returns the calls of models of the tiny experiment among the names of operations, such as lower_1."""
-    return {found.group(1) for name in names if (found := re.search(r"/((?:lower|generator|upper)(?:_\d+)?)/", name))}
+def find_parts(operations):
+    """Returns the parts of the tiny experiment that ran, such as lower_1, by names of operations."""
+    matches = (re.search(r"/((?:lower|generator|upper)(?:_\d+)?)/", name) for name in operations)
+    return {match.group(1) for match in matches if match}
 
 
-@pytest.mark.filterwarnings("ignore")  # what a session needs is deprecated
-def test_a_session_gives_the_same_and_boxes_alone_do_without_the_evaluator(exported, files):
+@pytest.mark.filterwarnings("ignore")  # sessions are deprecated
+def test_a_session_gives_the_same_outputs_and_localize_does_not_run_the_evaluator(exported, files):
     """TensorFlow Serving restores variables by name, not as Python objects."""
-    whole, computed = in_session(exported, "serving_default", files)
-    found, of_boxes = in_session(exported, "localize", files)
+    outputs, operations = run_in_session(exported, "serving_default", files)
+    boxes, box_operations = run_in_session(exported, "localize", files)
     expected = tf.saved_model.load(exported).signatures["serving_default"](image_bytes=tf.constant(files))
-    expect_same(whole, expected)
-    expect_same(found, {name: expected[name] for name in found})
-    kinds = [sorted(re.sub(r"_\d+", "", part) for part in parts_in(names)) for names in (computed, of_boxes)]
-    assert set(kinds[0]) == {"generator", "lower", "upper"}
-    assert kinds[1] == ["generator", "lower"]  # one call each: not the evaluator's low layers either
+    expect_same(outputs, expected)
+    expect_same(boxes, {name: expected[name] for name in boxes})
+    parts, box_parts = (
+        sorted(re.sub(r"_\d+", "", part) for part in find_parts(names)) for names in (operations, box_operations)
+    )
+    assert set(parts) == {"generator", "lower", "upper"}
+    assert box_parts == ["generator", "lower"]  # each once: the evaluator's lower layers do not run either
 
 
 def test_each_variable_is_saved_once(exported):
@@ -178,10 +181,10 @@ def test_each_variable_is_saved_once(exported):
     handles = [node.attr["shared_name"].s for node in saved.meta_graphs[0].graph_def.node if node.op == "VarHandleOp"]
     stored = [name for name, _ in tf.train.list_variables(os.path.join(exported, "variables", "variables"))]
     weights = [name for name in stored if not name.startswith("_CHECKPOINTABLE")]
-    assert 0 < len(set(handles)) == len(handles) <= len(weights) + 1  # one counts saves
+    assert 0 < len(set(handles)) == len(handles) <= len(weights) + 1  # one is the save counter
 
 
-def test_where_it_comes_from_lies_beside_the_graph(exported, tiny_run):
+def test_provenance_and_warm_up_requests_lie_beside_the_graph(exported, tiny_run):
     config, _ = tiny_run
     facts = json.loads((pathlib.Path(exported) / "assets" / provenance.FILE).read_text(encoding="utf-8"))
     assert (facts["threshold"], facts["box_rule"], facts["row"]) == (0.5, "tight", "stage_two")
@@ -194,7 +197,7 @@ def test_class_names_are_part_of_the_graph(unexported, files, tmp_path):
     path = saved_model.export(*unexported)
     before = tf.saved_model.load(path).signatures["serving_default"](image_bytes=tf.constant(files))
     shutil.move(path, tmp_path / "alone")
-    (tmp_path / "run" / "data.json").write_text("{}")  # nothing of the run is read any more
+    (tmp_path / "run" / "data.json").write_text("{}")  # an export must not read the run
     after = tf.saved_model.load(str(tmp_path / "alone")).signatures["serving_default"](image_bytes=tf.constant(files))
     expect_same(after, before)
     assert set(after["detection_class_names"].numpy().ravel()) - {b""}
@@ -210,9 +213,9 @@ def test_only_stock_ops_are_used(exported):
 
 
 @pytest.mark.slow
-def test_a_failed_export_leaves_the_versions_that_are_there(exported, tiny_run, monkeypatch):
+def test_a_failed_export_removes_no_version(exported, tiny_run, monkeypatch):
     base = os.path.dirname(exported)
-    saved_model.export(*tiny_run)  # so that there is an older one, which --keep=1 must not take
+    saved_model.export(*tiny_run)  # now there is an older version, which keep=1 must not remove
     before = sorted(os.listdir(base))
 
     def fail(*_args, **_kwargs):

@@ -107,9 +107,9 @@ def test_a_signature_that_gives_no_detections(address):
 @pytest.mark.parametrize(
     ("name", "tensor", "message"),
     [
-        ("num_detections", tf.make_tensor_proto([float("inf")]), "num_detections holds a number that is none of int64"),
+        ("num_detections", tf.make_tensor_proto([float("inf")]), "num_detections holds a number that int64"),
         ("num_detections", tf.make_tensor_proto([[1]]), r"num_detections has the shape \[1, 1\] instead of \[1\]"),
-        ("detection_boxes", tf.make_tensor_proto([b"a"]), r"detection_boxes is no tensor"),
+        ("detection_boxes", tf.make_tensor_proto([b"a"]), r"detection_boxes is not a tensor"),
         ("activation_map_bytes", tf.make_tensor_proto([1.5]), "activation_map_bytes holds no PNG"),
         ("status", tensor_pb2.TensorProto(dtype="DT_VARIANT"), "got a tensor that cannot be read"),
         ("status", tensor_pb2.TensorProto(dtype="DT_INT32", tensor_content=b"abc"), "got a tensor that cannot be read"),
