@@ -2,9 +2,9 @@
 
   python -m ornet_tf.train --config=configs/cub.py --config.dataset.options.root=CUB_200_2011 --workdir=runs/cub
 
-30 epochs of the evaluator (the paper does not say how many), 70 of stage one and 30 of stage two at batch 16 are about
-11,000, 26,000 and 11,000 steps: 76 PFLOP, 1.3 hours of a V100 at its float32 peak (benchmarks/README.md).
-The paper reports 86.2 CorLoc; this configuration has not been run to its end here.
+The evaluator trains for 30 epochs (the paper gives no number), stage one for 70 and stage two for 30, at batch size 16:
+about 11,000, 26,000 and 11,000 steps. That is 76 PFLOP, or 1.3 hours of a V100 at its float32 peak
+(benchmarks/README.md). The paper reports 86.2 CorLoc. This configuration has not been run to its end here.
 """
 from ml_collections import ConfigDict
 
@@ -15,6 +15,6 @@ def get_config() -> ConfigDict:
     """Returns the experiment."""
     config = ornet.default()
     config.dataset = ConfigDict({"name": "cub", "options": {"root": "CUB_200_2011", "validation_per_class": 0}})
-    # The evaluator fine-tunes ImageNet weights: its new layer may learn faster than the rest.
+    # The evaluator fine-tunes ImageNet weights; only its new layer has a higher learning rate.
     config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     return config

@@ -1,12 +1,16 @@
-"""Ten classes of CUB-200-2011 with VGG16 on two CPU cores: few images, and how well that goes with birds.
+"""Ten classes of CUB-200-2011 with VGG16, for two CPU cores: the settings of few_pictures.py on birds.
 
   ORNET_CUB10=FOLDER ORNET_VGG16=imagenet python -m ornet_tf.train --config=configs/cub10.py --workdir=runs/cub10
   ORNET_CUB10=FOLDER python -m ornet_tf.evaluate --config=configs/cub10.py --workdir=runs/cub10
 
-10 minutes of training, 2 of evaluation and 5.5 GiB on 2 cores of an Intel Xeon that had other work as well. 123 test
-images, the mean of the seeds 0, 1 and 2, largest component: CorLoc of stage two at 0.5 93.0 (94.3, 91.1, 93.5), its
-spread over thresholds 0.3, LocErr top-1 24.7; stage one 90.8, 19.2, 26.0; the object prior's scores 91.9 at their
-own best threshold, any other sanity row 78.9 at most. benchmarks/cub10/README.md says how the settings came about.
+Training takes 10 minutes, evaluation 2 minutes and memory 5.5 GiB, on 2 shared cores of an Intel Xeon. Results on 123
+test images with the largest component, the mean of the seeds 0, 1 and 2:
+
+  stage two: CorLoc at 0.5 93.0 (94.3, 91.1, 93.5), its spread over thresholds 0.3, LocErr top-1 24.7
+  stage one: CorLoc at 0.5 90.8, its spread over thresholds 19.2, LocErr top-1 26.0
+  object prior: CorLoc at its best threshold 91.9; any other sanity row at most 78.9
+
+benchmarks/cub10/README.md describes how the settings were chosen.
 """
 import os
 

@@ -1,10 +1,10 @@
-"""Some hundreds of images in folders, one folder for each class, and two CPU cores: VGG16 as ImageNet has left it.
+"""Some hundreds of images, one folder per class, with VGG16's frozen ImageNet weights, for two CPU cores.
 
   python -m ornet_tf.train --config=configs/few_pictures.py --config.dataset.options.root=images --workdir=runs/mine
 
-Beyond the paper, whose schedule is in configs/image_folder.py: 300 images take 10 minutes on two cores of an Intel
-Xeon. How the settings came about, and what they reach on birds, stands in benchmarks/cub10/README.md and in
-configs/cub10.py.
+These settings go beyond the paper, whose schedule is in configs/image_folder.py. 300 images train in 10 minutes on two
+cores of an Intel Xeon. benchmarks/cub10/README.md describes how the settings were chosen, and configs/cub10.py what
+they reach on birds.
 """
 from ml_collections import ConfigDict
 
@@ -15,9 +15,9 @@ from ornet_tf import config as ornet
 def get_config() -> ConfigDict:
     """Returns the experiment."""
     config = image_folder.get_config()
-    # Few images can't improve ImageNet's weights: all convolutions keep them. The generator may then start from deep
-    # features, as no training makes them forget what does not tell one class from another. Crops are centred: an image
-    # has two views, whose low-level features are computed once.
+    # Few images can't improve ImageNet's weights, so all convolutions are frozen. The generator can then read deep
+    # features: training would make them forget what does not separate the classes. Crops are centred, so an image has
+    # only two views (one is mirrored), and their features are computed once and cached.
     few_views = {"random_crop": False, "cache_frozen_features": True}
     config.backbone.options.split = "block4_conv3"
     config.generator.update({"base_width": 64, "depth": 2, "growth": 1.5, "logit_scale": 3.0})

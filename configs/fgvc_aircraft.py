@@ -3,9 +3,10 @@
   python -m ornet_tf.datasets check --config=configs/fgvc_aircraft.py
   python -m ornet_tf.train --config=configs/fgvc_aircraft.py --workdir=runs/aircraft
 
---config.dataset.options.root names the folder that holds data/. Training takes the official training and validation
-images, 6,667, as the literature does: 70 epochs of stage one and 30 of stage two at batch 16 are about 29,000 and
-12,500 steps. The banner below each image is cut off in copies, 2.7 GB. It has not been run here.
+--config.dataset.options.root is the folder that holds data/. Training uses the 6,667 official training and validation
+images, as in the literature. Stage one trains for 70 epochs and stage two for 30, at batch size 16: about 29,000 and
+12,500 steps. The banner below each image is cropped away in copies of the images, 2.7 GB. This configuration has not
+been run here.
 """
 from ml_collections import ConfigDict
 
@@ -22,6 +23,6 @@ def get_config() -> ConfigDict:
         "banner_free": "fgvc-aircraft-2013b/data/images_without_banner",
     }
     config.dataset = ConfigDict({"name": "fgvc_aircraft", "options": options})
-    # The evaluator fine-tunes ImageNet weights: its new layer may learn faster than the rest.
+    # The evaluator fine-tunes ImageNet weights; only its new layer has a higher learning rate.
     config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     return config

@@ -1,8 +1,8 @@
-"""Your own images, one folder per class, with the paper's VGG16 setting.
+"""Your own images, one folder per class, with the paper's settings for VGG16.
 
   python -m ornet_tf.train --config=configs/image_folder.py --config.dataset.options.root=images --workdir=runs/mine
 
-Without split folders a fifth of the images is held out for evaluation. Few images: fewer epochs do.
+Without split folders a fifth of the images is held out for evaluation. With few images fewer epochs are enough.
 """
 from ml_collections import ConfigDict
 

@@ -1,11 +1,11 @@
-"""ImageNet from the folders of its archives, with boxes, VGG16 and the paper's setting (section 4.1), for several GPUs.
+"""ImageNet with boxes, from its unpacked archives, with VGG16: the paper's setting (section 4.1), for several GPUs.
 
   python -m ornet_tf.datasets check --config=configs/imagenet_folders.py
   python -m ornet_tf.train --config=configs/imagenet_folders.py --workdir=runs/imagenet
 
-The paths are those of Kaggle's archive, unpacked here (--config.dataset.options.root, .boxes, .val_labels, .synsets);
-ten training images of each class are held out to choose thresholds on. 5 epochs of stage one and 3 of stage two at
-batch 256; it has not been run here.
+The paths are those of Kaggle's archive, unpacked in the current folder; --config.dataset.options.root, .boxes,
+.val_labels and .synsets change them. Ten training images of each class are held out to choose thresholds. Stage one
+trains for 5 epochs and stage two for 3, at batch size 256. This configuration has not been run here.
 """
 from ml_collections import ConfigDict
 
@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
         "validation_per_class": 10,
     }
     config.dataset = ConfigDict({"name": "imagenet", "options": options})
-    # The convolutions know ImageNet; the dense layer after global average pooling is new and may learn faster.
+    # The convolutions are pretrained on ImageNet; only the new dense layer has a higher learning rate.
     factors = (("upper/predictions", 10.0),)
     config.phase.evaluator.update({"epochs": 3.0, "batch_size": 256, "learning_rate": 1e-4, "rate_factors": factors})
     config.phase.stage_one.update({"epochs": 5.0, "batch_size": 256, "learning_rate": 1e-3})

@@ -1,12 +1,13 @@
-"""Market-1501, DukeMTMC-reID or MSMT17 with VGG16: maps of persons, with the paper's setting for CUB, for one GPU.
+"""Market-1501, DukeMTMC-reID or MSMT17 with VGG16: the paper's setting for CUB-200-2011 (section 4.1), for one GPU.
 
   python -m ornet_tf.datasets check --config=configs/reid.py
   python -m ornet_tf.train --config=configs/reid.py --workdir=runs/market
   python -m ornet_tf.predict --config=configs/reid.py --workdir=runs/market Market-1501-v15.09.15/query
 
-For the others: --config.dataset.options.layout=dukemtmc or msmt17, and --config.dataset.options.root; MSMT17 has a
-validation split of its own: --config.dataset.options.validation_per_class=0. A class is a person. There are no boxes,
-so an evaluation, on one held-out image of each person, measures the classifier alone. It has not been run here.
+For the other data sets, set --config.dataset.options.layout to dukemtmc or msmt17, and --config.dataset.options.root.
+MSMT17 has its own validation split: set --config.dataset.options.validation_per_class=0. Each class is a person. There
+are no boxes, so an evaluation, on one held-out image of each person, measures the classifier only. This configuration
+has not been run here.
 """
 from ml_collections import ConfigDict
 
@@ -18,7 +19,7 @@ def get_config() -> ConfigDict:
     config = ornet.default()
     options = {"root": "Market-1501-v15.09.15", "layout": "market1501", "validation_per_class": 1}
     config.dataset = ConfigDict({"name": "reid", "options": options})
-    # The evaluator fine-tunes ImageNet weights: its new layer may learn faster than the rest.
+    # The evaluator fine-tunes ImageNet weights; only its new layer has a higher learning rate.
     config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
-    config.evaluation.split = "validation"  # the persons of the test split are others
+    config.evaluation.split = "validation"  # the test split shows other persons
     return config

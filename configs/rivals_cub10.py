@@ -1,17 +1,17 @@
-"""The rivals of ORNet beside it on ten classes of CUB-200-2011: the paper's Table 1 in form, with VGG16 on a CPU.
+"""ORNet and rival methods on ten classes of CUB-200-2011, as in the paper's Table 1, with VGG16 on a CPU.
 
   export ORNET_CUB10=FOLDER ORNET_VGG16=imagenet
   python -m ornet_tf.train --config=configs/rivals_cub10.py --workdir=runs/rivals_cub10
   python -m ornet_tf.evaluate --config=configs/rivals_cub10.py --workdir=runs/rivals_cub10
 
-To configs/cub10.py, which trains evaluator, stage one and stage two, this adds the classifiers of Hide-and-Seek, ADL
-and ACoL, and Grad-CAM. The evaluator trains its dense layer alone, which is nothing for a rival that changes what the
-features are: theirs train block5 as well. CAM and Grad-CAM read the evaluator. The rivals' rows have the class errors
-of their own classifiers, as in the paper, the others those of the evaluator.
+This configuration adds Grad-CAM and the classifiers of Hide-and-Seek, ADL and ACoL to configs/cub10.py, which trains
+evaluator, stage one and stage two. CAM and Grad-CAM use the evaluator. The evaluator trains its dense layer only; the
+rivals change the features, so they train block5 as well. The class errors of the rivals' rows are those of their own
+classifiers, as in the paper. All other rows have the class errors of the evaluator.
 
-The three rivals take 22 minutes on 2 cores of an Intel Xeon that had other work as well, besides the 10 of
-configs/cub10.py. Seed 0, best CorLoc of the largest component: CAM 40.7, Grad-CAM 43.1, Hide-and-Seek 30.9, ADL 47.2,
-ACoL 41.5; stage two 94.3 (docs/results.md).
+The three rivals take 22 minutes on 2 shared cores of an Intel Xeon, in addition to the 10 minutes of configs/cub10.py.
+Best CorLoc with the largest component, seed 0: CAM 40.7, Grad-CAM 43.1, Hide-and-Seek 30.9, ADL 47.2, ACoL 41.5; stage
+two 94.3 (docs/results.md).
 """
 from ml_collections import ConfigDict
 
@@ -24,12 +24,12 @@ def get_config() -> ConfigDict:
     config = cub10.get_config()
     classification = ornet.loss("cross_entropy", "logits", "label")
     erased = ornet.loss("cross_entropy", "erased_logits", "label")
-    # With the papers' own options for VGG16 at 224 pixels; but ADL's layers follow block4_pool and block5_conv3 alone,
-    # as block3_pool lies in the lower part here, which is frozen.
+    # The options are the papers' own for VGG16 at 224 pixels. One difference: ADL's layers follow block4_pool and
+    # block5_conv3 only, as block3_pool is in the lower part, which is frozen here.
     rivals = {
         "hide_and_seek": {"losses": {"classification": classification}},
         "adl": {"losses": {"classification": classification}},
-        # The classifiers are new, as a dense layer is, but have two layers more: a lower raised rate.
+        # The new classifiers have two layers more than a dense layer, so their learning rate is raised less.
         "acol": {
             "losses": {"classification": classification, "erased": erased},
             "trainable": ("upper/block5", "classifier_"),

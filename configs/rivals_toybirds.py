@@ -1,15 +1,16 @@
-"""The rivals of ORNet beside it on toybirds: the paper's Tables 1 and 2 in form, on two CPU cores.
+"""ORNet and rival methods on toybirds, as in the paper's Tables 1 and 2, for two CPU cores.
 
   python -m ornet_tf.train --config=configs/rivals_toybirds.py --workdir=runs/rivals_toybirds
   python -m ornet_tf.evaluate --config=configs/rivals_toybirds.py --workdir=runs/rivals_toybirds
 
-To configs/toybirds.py, which trains evaluator, stage one and stage two, this adds the classifiers of Hide-and-Seek, ADL
-and ACoL with the evaluator's schedule, and Grad-CAM. CAM and Grad-CAM read the evaluator. The rivals' rows have the
-class errors of their own classifiers, as in the paper, the others those of the evaluator.
+This configuration adds Grad-CAM and the classifiers of Hide-and-Seek, ADL and ACoL to configs/toybirds.py, which trains
+evaluator, stage one and stage two. The classifiers have the evaluator's schedule. CAM and Grad-CAM use the evaluator.
+The class errors of the rivals' rows are those of their own classifiers, as in the paper. All other rows have the class
+errors of the evaluator.
 
-6 minutes more than configs/toybirds.py on 2 cores of an Intel Xeon that had other work as well. Seed 0, 1,000 test
-images, CorLoc at 0.5 and best, largest component: CAM 11.5, 23.5; Grad-CAM 11.5, 22.7; Hide-and-Seek 9.9, 22.9; ADL
-7.7, 18.0; ACoL 7.4, 11.9; stage two 62.2, 62.7.
+It takes 6 minutes more than configs/toybirds.py on 2 shared cores of an Intel Xeon. CorLoc on 1,000 test images with
+the largest component, seed 0, at the threshold 0.5 and at the best one: CAM 11.5 and 23.5, Grad-CAM 11.5 and 22.7,
+Hide-and-Seek 9.9 and 22.9, ADL 7.7 and 18.0, ACoL 7.4 and 11.9, stage two 62.2 and 62.7.
 """
 from ml_collections import ConfigDict
 
@@ -22,13 +23,13 @@ def get_config() -> ConfigDict:
     config = toybirds.get_config()
     classification = ornet.loss("cross_entropy", "logits", "label")
     schedule = {"batch_size": 32, "epochs": 4.0, "learning_rate": 2e-3}
-    # The paper's patches of 16, 32, 44 and 56 in 224 pixels, in 64.
+    # The paper's patches of 16, 32, 44 and 56 pixels in images of 224, scaled to images of 64 pixels.
     patches = {"patch_sizes": (0, 4, 8, 12, 16)}
     rivals = {
         "hide_and_seek": {"options": patches, "losses": {"classification": classification}},
         "adl": {"losses": {"classification": classification}},
         "acol": {
-            "options": {"width": 64},  # of the last feature map; the paper's 1024 are for 512 channels
+            "options": {"width": 64},  # channels, as in the last feature map; the paper has 1024 for 512
             "losses": {
                 "classification": classification,
                 "erased": ornet.loss("cross_entropy", "erased_logits", "label"),
@@ -39,7 +40,12 @@ def get_config() -> ConfigDict:
 
 
 def with_rivals(config: ConfigDict, rivals: dict[str, dict]) -> ConfigDict:
-    """Adds Grad-CAM, and a phase and a row for each rival, by the name of its method -> fields of the phase."""
+    """Adds Grad-CAM and the rivals to an experiment and returns it.
+
+    Args:
+      config: the experiment, which is changed.
+      rivals: name of the method -> fields of its phase; each gets a phase and an evaluated row.
+    """
     for name, fields in rivals.items():
         config.phase[name] = ornet.phase(name, **fields)
     config.phases = ("evaluator", *rivals, "stage_one", "stage_two")

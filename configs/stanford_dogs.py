@@ -3,9 +3,9 @@
   python -m ornet_tf.datasets check --config=configs/stanford_dogs.py
   python -m ornet_tf.train --config=configs/stanford_dogs.py --workdir=runs/dogs
 
---config.dataset.options.root names the folder that holds Images/, Annotation/ and the lists. 70 epochs of stage one
-and 30 of stage two at batch 16 are about 52,500 and 22,500 steps; it has not been run here. The dogs are images of
-ImageNet, so that VGG16's start weights have seen many of the test images.
+--config.dataset.options.root is the folder that holds Images/, Annotation/ and the lists. Stage one trains for 70
+epochs and stage two for 30, at batch size 16: about 52,500 and 22,500 steps. This configuration has not been run here.
+The images are from ImageNet, so VGG16's pretrained weights were trained on many of the test images.
 """
 from ml_collections import ConfigDict
 
@@ -17,6 +17,6 @@ def get_config() -> ConfigDict:
     config = ornet.default()
     options = {"root": "stanford_dogs", "validation_per_class": 0}
     config.dataset = ConfigDict({"name": "stanford_dogs", "options": options})
-    # The evaluator fine-tunes ImageNet weights: its new layer may learn faster than the rest.
+    # The evaluator fine-tunes ImageNet weights; only its new layer has a higher learning rate.
     config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     return config

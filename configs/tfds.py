@@ -1,4 +1,4 @@
-"""Any classification set of TensorFlow Datasets, with the paper's VGG16 setting.
+"""Any classification data set of TensorFlow Datasets (TFDS), with the paper's settings for VGG16.
 
   python -m ornet_tf.train --config=configs/tfds.py --config.dataset.options.name=stanford_dogs --workdir=runs/dogs
 """
@@ -15,10 +15,10 @@ def get_config() -> ConfigDict:
             "name": "tfds",
             "options": {
                 "name": "caltech_birds2011",
-                "data_dir": "",  # where TFDS keeps its data; "" for its own default
-                "cache_dir": "",  # where images are unpacked; "" for beside the data
+                "data_dir": "",  # TFDS's data folder; "" for its own default
+                "cache_dir": "",  # the folder for unpacked images; "" for a folder beside the data
                 "download": False,
-                "splits": {"train": "train", "validation": "", "test": "test"},  # ours -> TFDS's; "" for none
+                "splits": {"train": "train", "validation": "", "test": "test"},  # our name -> TFDS's name, "" for none
             },
         }
     )

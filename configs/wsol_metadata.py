@@ -1,11 +1,12 @@
-"""Data sets by the lists of wsolevaluation, here CUB with CUBV2 as its validation split; VGG16, for one GPU.
+"""Data sets in the list format of wsolevaluation, here CUB with CUBV2 as validation split, with VGG16, for one GPU.
 
   python -m ornet_tf.datasets check --config=configs/wsol_metadata.py
   python -m ornet_tf.train --config=configs/wsol_metadata.py --workdir=runs/cubv2
 
-For ImageNet: --config.dataset.options.metadata=metadata/ILSVRC, .root=dataset/ILSVRC and .last_pixel=True, with the
-schedule of configs/imagenet.py. Thresholds are chosen on the validation split, which shows other images than CUB
-does. The paper's setting for CUB-200-2011; it has not been run here.
+The settings are the paper's for CUB-200-2011 (section 4.1). For ImageNet set
+--config.dataset.options.metadata=metadata/ILSVRC, .root=dataset/ILSVRC and .last_pixel=True, with the schedule of
+configs/imagenet.py. Thresholds are chosen on the validation split, whose images are not in CUB. This configuration has
+not been run here.
 """
 from ml_collections import ConfigDict
 
@@ -17,7 +18,7 @@ def get_config() -> ConfigDict:
     config = ornet.default()
     options = {"metadata": "metadata/CUB", "root": "dataset/CUB", "last_pixel": False}
     config.dataset = ConfigDict({"name": "wsol_metadata", "options": options})
-    # The evaluator fine-tunes ImageNet weights: its new layer may learn faster than the rest.
+    # The evaluator fine-tunes ImageNet weights; only its new layer has a higher learning rate.
     config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     config.evaluation.threshold_split = "validation"
     return config

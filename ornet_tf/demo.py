@@ -1,8 +1,8 @@
-"""The whole main job by one command: train, evaluate, export, serve, ask over REST, and say where everything is.
+"""Runs the whole workflow: trains, evaluates, exports, serves, sends an image over REST and lists the results.
 
   python -m ornet_tf.demo --config=configs/toybirds.py --workdir=runs/demo
 
-What is there already is not done again.
+The same command again repeats nothing that is finished.
 """
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from serving import client, local_server, overlay
 
 
 def main(config: ConfigDict, workdir: str) -> None:
-    """Runs every part that is not done yet and logs the results."""
+    """Runs every step that is not finished yet and logs the results."""
     started = time.time()
     train(config, workdir)
-    result, answer = _outcome(config, workdir)
+    result, answer = _evaluate_and_ask(config, workdir)
     table = report.table(result)
-    logging.info("%s\nThe server's answer to a held-out image: %s", table, json.dumps(answer))
+    logging.info("%s\nThe server's answer for a held-out image: %s", table, json.dumps(answer))
     logging.info(
-        "Done in %.0f s. Look at:\n  %s  the table\n  %s  image, map, box (red) and ground truth (green)\n"
+        "Done in %.0f s. Results:\n  %s  the table\n  %s  image, map, box (red) and ground truth (green)\n"
         "  %s  the answer over REST\n  %s  the SavedModel\n  tensorboard --logdir=%s",
         time.time() - started,
         os.path.join(workdir, "evaluation", "table.md"),
@@ -42,8 +42,8 @@ def main(config: ConfigDict, workdir: str) -> None:
     )
 
 
-def _outcome(config: ConfigDict, workdir: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns evaluation result and server's answer, made anew unless they are those of these phases and options."""
+def _evaluate_and_ask(config: ConfigDict, workdir: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the evaluation result and the server's answer; reuses those of the same phases and options."""
     path = os.path.join(workdir, "demo.json")
     made_of = {
         "phases": {name: run_folder.run_id(workdir, name) for name in config.phases},
@@ -51,9 +51,9 @@ def _outcome(config: ConfigDict, workdir: str) -> tuple[dict[str, Any], dict[str
         "export": json.loads(config.export.to_json()),
     }
     if os.path.exists(path):
-        done = run_folder.read_json(path, {"made_of": dict, "result": dict, "answer": dict})
-        if done["made_of"] == made_of:
-            return done["result"], done["answer"]
+        stored = run_folder.read_json(path, {"made_of": dict, "result": dict, "answer": dict})
+        if stored["made_of"] == made_of:
+            return stored["result"], stored["answer"]
     result = measurement.evaluate(config, workdir)
     answer = ask(config, os.path.dirname(saved_model.export(config, workdir)), os.path.join(workdir, "rest"))
     run_folder.write_json(path, {"made_of": made_of, "result": result, "answer": answer})
@@ -61,14 +61,19 @@ def _outcome(config: ConfigDict, workdir: str) -> tuple[dict[str, Any], dict[str
 
 
 def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
-    """Serves the newest export below `base`, sends it a held-out image over REST and draws the answer.
+    """Serves the newest export below `base`, sends a held-out image over REST and draws the answer.
+
+    Args:
+      config: the experiment; the image is the first one of its evaluated split.
+      base: the folder of the exported versions.
+      folder: where the image, the answer and the drawing are written.
 
     Returns:
-      The answer: file, box [ymin, xmin, ymax, xmax] in fractions of the upright image, score, class, class_name;
-      box is None and nothing follows where no object was found.
+      The answer: file, box [ymin, xmin, ymax, xmax] in fractions of the upright image, score, class and class_name.
+      If no object was found, box is None and the later entries are missing.
     """
     source = loading.load_source(config, config.evaluation.split).select([0])
-    with atomic_write.explain_failures(f"{folder} could not be made"):
+    with atomic_write.explain_failures(f"{folder} could not be created"):
         os.makedirs(folder, exist_ok=True)
     image = source.images[0]
     if isinstance(image, bytes):
@@ -76,10 +81,10 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
         with atomic_write.open_file(image) as file:
             file.write(source.images[0])
     with local_server.running(base, "ornet") as url:
-        found = client.localize(url, [image])[0]
-    answer = {"file": str(image), **found.as_dict()}
-    text = f"{answer['class_name']} {answer['score']:.2f}" if len(found.boxes) else ""
-    overlay.draw(image, found.boxes, text, os.path.join(folder, "answer.png"))
+        detections = client.localize(url, [image])[0]
+    answer = {"file": str(image), **detections.as_dict()}
+    text = f"{answer['class_name']} {answer['score']:.2f}" if len(detections.boxes) else ""
+    overlay.draw(image, detections.boxes, text, os.path.join(folder, "answer.png"))
     run_folder.write_json(os.path.join(folder, "answer.json"), answer)
     return answer
 

@@ -1,4 +1,4 @@
-"""Image files of many kinds, and ways to break them: what strangers may send."""
+"""Image files of many kinds, and ways to break them, for tests of untrusted input."""
 import io
 import pathlib
 import struct
@@ -28,7 +28,7 @@ def encode(image, kind, **options):
 
 
 def good_files(rng, data=""):
-    """Returns JPEG and PNG files that can be read: made here, and up to 40 of those below the folder `data`."""
+    """Returns readable JPEG and PNG files: 48 generated ones, and up to 40 of those below the folder `data`."""
     files = []
     for index in range(24):
         size = rng.integers(1, 90, 2)
@@ -50,7 +50,7 @@ def chunk(name, data):
 
 
 def blank_png(height, width):
-    """Returns a PNG of one bit a pixel, some thousand times smaller than its pixels."""
+    """Returns a PNG with one bit per pixel, which is about a thousand times smaller than its pixels."""
     rows = zlib.compressobj()
     row = b"\0" * (1 + (width + 7) // 8)
     packed = b"".join(rows.compress(row) for _ in range(height)) + rows.flush()
@@ -59,26 +59,26 @@ def blank_png(height, width):
 
 
 def with_texts(file, count, name=b"zTXt", size=100_000):
-    """Returns a PNG with compressed texts, each of `size` bytes when it is read."""
+    """Returns a PNG with compressed texts, each of `size` bytes when it is decompressed."""
     flags = b"\0\0" if name == b"zTXt" else b"\0\1\0\0\0"
     texts = [chunk(name, b"text%d" % i + flags + zlib.compress(b"a" * size)) for i in range(count)]
     return file[:33] + b"".join(texts) + file[33:]
 
 
 def with_scans(file, count):
-    """Returns a progressive JPEG with its last scan once more, `count` times."""
+    """Returns a progressive JPEG with its last scan repeated `count` times."""
     end = file.rindex(b"\xff\xd9")
     return file[:end] + file[file.rindex(b"\xff\xda", 0, end) : end] * count + file[end:]
 
 
 def with_frame(file, marker, depth=8):
-    """Returns a baseline or progressive JPEG whose header states another kind of frame and number of bits."""
+    """Returns a baseline or progressive JPEG with another frame marker and bit depth in its header."""
     at = max(file.find(b"\xff\xc0\0"), file.find(b"\xff\xc2\0"))
     return file[: at + 1] + bytes([marker]) + file[at + 2 : at + 4] + bytes([depth]) + file[at + 5 :]
 
 
 def _resized_header(rng, file):
-    """States another size, up to the largest that the header can hold."""
+    """Returns the file with a random size in its header, up to the largest that the header can hold."""
     top = int(rng.integers(4, 33))
     if file.startswith(PNG):
         height, width = (int(v) for v in rng.integers(0, 2**top, 2))
@@ -91,13 +91,13 @@ def _resized_header(rng, file):
     return file
 
 
-def _without_end(file):
-    """Returns where the file's last bytes that matter begin."""
+def _end_offset(file):
+    """Returns the offset of the marker that ends the image."""
     return len(file) - 12 if file.startswith(PNG) else file.rindex(b"\xff\xd9")
 
 
 def _truncated(rng, file, _):
-    return file[: rng.integers(1, _without_end(file))]
+    return file[: rng.integers(1, _end_offset(file))]
 
 
 def _bits_flipped(rng, file, _):
@@ -168,7 +168,7 @@ def _just_small_enough(rng, _file, _other):
     return blank_png(int(rng.integers(3000, 5000)), int(rng.integers(3000, 5000)))
 
 
-# Name -> (how, how often, whether it must be refused; what is broken at random may still be an image).
+# Name -> (function, relative frequency, whether the file must be refused). A randomly broken file may still be valid.
 KINDS = {
     "truncated": (_truncated, 15, True),
     "bits flipped": (_bits_flipped, 20, False),
@@ -190,8 +190,11 @@ KINDS = {
 
 
 def broken(rng, file, other):
-    """Breaks a file, some ways with a piece of another; returns the kind, the bytes, and whether it must be refused."""
-    chances = np.array([chance for _, chance, _ in KINDS.values()])
-    kind = str(rng.choice(list(KINDS), p=chances / chances.sum()))
-    how, _, must_fail = KINDS[kind]
-    return kind, how(rng, file, other), must_fail
+    """Breaks a file in a random way; returns the kind, the bytes, and whether the file must be refused.
+
+    One kind continues `file` with a piece of the file `other`.
+    """
+    frequencies = np.array([frequency for _, frequency, _ in KINDS.values()])
+    kind = str(rng.choice(list(KINDS), p=frequencies / frequencies.sum()))
+    break_file, _, must_fail = KINDS[kind]
+    return kind, break_file(rng, file, other), must_fail

@@ -17,7 +17,7 @@ def test_every_config_is_valid(path):
     validate(module.get_config())
 
 
-def test_the_default_has_the_values_of_the_paper():
+def test_the_default_has_the_papers_values():
     config = ornet.default()
     assert config.phase.stage_two.losses.entropy.weight == 1.5
     assert config.phase.stage_two.losses.area.weight == 0.02
@@ -27,5 +27,5 @@ def test_the_default_has_the_values_of_the_paper():
 
 
 def test_an_unknown_field_of_a_phase_is_an_error():
-    with pytest.raises(ValueError, match="phase stage_one.epoch: unknown field.*epochs"):
+    with pytest.raises(ValueError, match="stage_one.epoch: .*epochs"):
         ornet.phase("stage_one", epoch=3)

@@ -1,14 +1,14 @@
-"""Fixtures that several test files share."""
+"""Fixtures for several test files."""
 import io
 
 import pytest
 
-import ornet_tf  # noqa: F401 - sets environment variables before TensorFlow is imported
+import ornet_tf  # noqa: F401 - sets environment variables that TensorFlow reads on import
 from tests import tiny_experiment
 
 
 def pytest_configure():
-    """Splits the CPU into two devices before its first use, so that tests can use two replicas."""
+    """Splits the CPU into two logical devices before its first use, so that tests can run with two replicas."""
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -17,7 +17,7 @@ def pytest_configure():
 
 @pytest.fixture(scope="module", autouse=True)
 def _seeded():
-    """Seeds random numbers without their own seed for each test file, so that failures are reproducible."""
+    """Seeds random numbers for each test file, so that running the file again reproduces a failure."""
     from ornet_tf.compat import keras
 
     keras.utils.set_random_seed(0)
@@ -25,7 +25,7 @@ def _seeded():
 
 @pytest.fixture(scope="session")
 def encode():
-    """The function that writes an image, uint8 [H, W] or [H, W, C] or a Pillow image, as the bytes of a file."""
+    """A function that encodes an image, uint8 [H, W] or [H, W, C] or a Pillow image, as the bytes of a file."""
     from PIL import Image
 
     def write(image, kind="PNG", **options):
@@ -39,7 +39,7 @@ def encode():
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
-    """The configuration and the workdir of the tiny experiment, trained once for all tests."""
+    """The configuration and the workdir of the tiny experiment, which is trained once for all tests."""
     from ornet_tf.training.phases import train
 
     config = tiny_experiment.get_config()
@@ -50,7 +50,7 @@ def tiny_run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def vgg16_file(tmp_path_factory):
-    """The path of a VGG16 weights file without the dense layers, in the layout of Keras Applications; random."""
+    """The path of a file of random VGG16 weights without the dense layers, in the format of Keras Applications."""
     from ornet_tf.compat import keras
 
     path = str(tmp_path_factory.mktemp("vgg16") / "notop.weights.h5")
@@ -60,7 +60,7 @@ def vgg16_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def http():
-    """A session that asks servers of this machine, whatever proxy the environment names."""
+    """An HTTP session for servers on this machine, which ignores proxies of the environment."""
     import requests
 
     with requests.Session() as session:

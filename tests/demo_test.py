@@ -11,7 +11,7 @@ from ornet_tf.inference import localizer
 
 
 @pytest.mark.slow
-def test_the_main_job_runs_once_from_end_to_end_and_answers_over_rest(tiny_run):
+def test_the_demo_runs_from_end_to_end_and_a_second_run_repeats_nothing(tiny_run):
     config, workdir = tiny_run
     demo.main(config, workdir)
     with open(os.path.join(workdir, "rest", "answer.json"), encoding="utf-8") as file:
@@ -22,15 +22,15 @@ def test_the_main_job_runs_once_from_end_to_end_and_answers_over_rest(tiny_run):
     np.testing.assert_allclose(answer["box"], expected["detection_boxes"][0, 0], atol=1e-4)
     for path in ("evaluation/table.md", "evaluation/images.png", "rest/answer.png", "rest/held_out.png"):
         assert os.path.getsize(os.path.join(workdir, path)) > 0
-    before = snapshot(workdir)
+    before = modification_times(workdir)
     demo.main(config, workdir)
-    assert snapshot(workdir) == before
+    assert modification_times(workdir) == before
 
 
-def snapshot(folder):
+def modification_times(folder):
     return {
         os.path.join(root, name): os.stat(os.path.join(root, name)).st_mtime_ns
         for root, _, names in os.walk(folder)
         for name in names
-        if not name.startswith(".lock")  # says who is here now
+        if not name.startswith(".lock")  # written by every process that uses the folder
     }

@@ -1,4 +1,4 @@
-"""The signatures of an export of the tiny experiment, as serving/README.md has them."""
+"""The signatures of an export of the tiny experiment, as documented in serving/README.md."""
 import numpy as np
 
 DETECTIONS = {
@@ -20,7 +20,7 @@ SIGNATURES = {
 
 
 def expect_same(actual, expected):
-    """Expects the same outputs, floats up to rounding."""
+    """Fails unless the outputs are equal, floats up to rounding."""
     assert set(actual) == set(expected)
     for name, value in expected.items():
         if value.dtype.is_floating:

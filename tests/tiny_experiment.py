@@ -1,11 +1,11 @@
-"""An experiment with all three phases that trains in seconds, for tests of the programs."""
+"""A small experiment with all three phases that trains in seconds, for tests."""
 from ml_collections import ConfigDict
 
 from ornet_tf import config as ornet
 
 
 def get_config() -> ConfigDict:
-    """Returns three phases of a few steps on toybirds of 32 pixels.
+    """Returns the experiment: phases of a few steps on toybirds of 32 pixels.
 
       python -m ornet_tf.train --config=tests/tiny_experiment.py --workdir=runs/tiny
     """

@@ -1,4 +1,4 @@
-"""Builders and batches for tests of methods without training: 16 pixels, 3 classes."""
+"""Builders and batches for tests of methods without training: images of 16 pixels, 3 classes."""
 import functools
 
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The experiment of configs/rivals_toybirds.py, reduced so that all phases train in seconds."""
+"""A small version of configs/rivals_toybirds.py, whose phases train in seconds."""
 from ml_collections import ConfigDict
 
 from configs import rivals_toybirds

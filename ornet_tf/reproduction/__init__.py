@@ -1,1 +1,1 @@
-"""Studies of the paper: variants, their outcomes, charts and the report."""
+"""Makes the paper's studies: trains variants, and writes tables, charts and a report of their results."""

@@ -1,4 +1,4 @@
-"""Makes studies: trains and evaluates the variants that are missing, and writes the report."""
+"""Trains and evaluates the variants of studies and writes their report."""
 from __future__ import annotations
 
 import os
@@ -15,19 +15,19 @@ from ornet_tf.reproduction.variants import Trainer
 
 
 def make_studies(config: ConfigDict, workdir: str, names: Sequence[str], seeds: Sequence[int]) -> str:
-    """Trains and evaluates what the studies need and is not there yet, and writes the report.
+    """Trains and evaluates the missing variants of the studies and writes the report.
 
     Args:
-      config: the experiment, which `ornet_tf.config_check.validate` has passed.
+      config: the experiment, checked by `ornet_tf.config_check.validate`.
       workdir: the folder of all variants; the report is in `<workdir>/report`.
-      names: of studies.
-      seeds: each variant is trained with each of them.
+      names: of the studies.
+      seeds: each variant is trained once with each seed.
 
     Returns:
       The path of index.html.
 
     Raises:
-      UserError: if the experiment lacks what a study varies or compares with, before anything is trained.
+      UserError: before any training, if the experiment lacks something that a study varies or compares with.
     """
     prepared = []
     for name in names:
@@ -41,18 +41,18 @@ def make_studies(config: ConfigDict, workdir: str, names: Sequence[str], seeds: 
         rows: dict[str, list[Run]] = {row: [] for row in study.rows}
         variants: dict[str, list[Run]] = {label: [] for label in study.variants(config)}
         for trainer in trainers:
-            for row, run in trainer.rows(study.rows).items():
+            for row, run in trainer.evaluate_rows(study.rows).items():
                 rows[row].append(run)
             for label, changes in study.variants(config).items():
-                variants[label].append(trainer.variant(changes))
-        shown = study_report.make(
+                variants[label].append(trainer.train_variant(changes))
+        report = study_report.make_report(
             name,
             study,
             {row: Outcome(row.replace("_", " "), tuple(runs)) for row, runs in rows.items()},
             {label: Outcome(label, tuple(runs)) for label, runs in variants.items()},
         )
-        study_report.write(folder, shown)
-        logging.info("%s", study_report.markdown(shown))
+        study_report.write(folder, report)
+        logging.info("%s", study_report.markdown(report))
     return os.path.join(folder, "index.html")
 
 

@@ -1,6 +1,6 @@
-"""What came out of trained and evaluated runs: figures, each image's result, histograms of maps, images with boxes.
+"""Reads the results of evaluated runs: figures, results per image, histograms of maps, and images with boxes.
 
-A row of an evaluation is a `Run`; the runs of one row or variant with several seeds are an `Outcome`.
+A `Run` is one row of one evaluation. An `Outcome` holds the runs of a row or variant, one for each seed.
 """
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from ornet_tf.maps import boxes, visualize
 from ornet_tf.metrics import _failure_kinds
 from ornet_tf.runs import run_folder, training_data
 
-BINS = 50  # of a histogram of map values, from 0 to 1
-_NO_FIGURE = re.compile(r"(iou_|best_)?threshold")  # settings and thresholds, which no mean is taken of
+BINS = 50  # of the histogram of activation values, from 0 to 1
+_THRESHOLD = re.compile(r"(iou_|best_)?threshold")  # names of thresholds, which are not averaged over seeds
 
 
 class Run(typing.NamedTuple):
     """One row of one evaluation.
 
     Attributes:
-      config: the configuration that it was trained and evaluated with.
+      config: the configuration of training and evaluation.
       workdir: the folder of the run.
       row: the evaluated row.
-      result: what result.json holds.
+      result: the content of result.json.
     """
 
     config: ConfigDict
@@ -45,7 +45,7 @@ class Run(typing.NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name of the figures that are looked at: those of the box rule, or of the first metric."""
+        """The name of the reported figures: those of the box rule, or else of the first metric."""
         return report.main_title(self.result)
 
     def summary(self) -> Mapping[str, Any]:
@@ -53,37 +53,40 @@ class Run(typing.NamedTuple):
         return self.result["rows"][self.row][self.title]
 
     def figures(self) -> dict[str, tuple[float, list[float] | None]]:
-        """Returns each figure in percent with its interval, or None where it has none."""
+        """Returns figure -> (value, interval), in percent; the interval is None if the figure has none."""
         summary = self.summary()
         return {
             key: (value, summary.get(f"{key}_interval"))
             for key, value in summary.items()
-            if isinstance(value, float) and not _NO_FIGURE.match(key)
+            if isinstance(value, float) and not _THRESHOLD.match(key)
         }
 
     def per_image(self) -> dict[str, np.ndarray]:
-        """Returns the columns of per_image.csv of this row, by their names without the row's."""
+        """Returns this row's columns of per_image.csv, float64 [N], by their names without the row's suffix."""
         with open(os.path.join(self.workdir, "evaluation", "per_image.csv"), encoding="utf-8", newline="") as file:
             lines = csv.reader(file)
             columns = dict(zip(next(lines), zip(*lines)))
-        ending = f"_{self.row}"
-        own = {key[: -len(ending)]: values for key, values in columns.items() if key.endswith(ending)}
-        return {key: np.asarray(values, np.float64) for key, values in own.items()}
+        suffix = f"_{self.row}"
+        return {
+            key.removesuffix(suffix): np.asarray(values, np.float64)
+            for key, values in columns.items()
+            if key.endswith(suffix)
+        }
 
 
 class Outcome(typing.NamedTuple):
-    """A row or variant with each seed; `label` is what tables and charts call it."""
+    """The runs of a row or variant, one for each seed; `label` names it in tables and charts."""
 
     label: str
     runs: tuple[Run, ...]
 
     def mean(self, key: str) -> float | None:
-        """Returns the mean of a figure over the seeds; None where a run does not have it."""
+        """Returns the mean of a figure over the seeds; None if a run does not have it."""
         values = [run.figures()[key][0] for run in self.runs if key in run.figures()]
         return float(np.mean(values)) if len(values) == len(self.runs) else None
 
     def range(self, key: str) -> tuple[float, float] | None:
-        """Returns the interval of the only seed, or mean minus and plus standard deviation of several."""
+        """Returns the interval of a single seed, or mean ± standard deviation of several seeds, as (low, high)."""
         values = [run.figures()[key] for run in self.runs if key in run.figures()]
         if len(values) == 1 and values[0][1] is not None:
             return tuple(values[0][1])
@@ -95,7 +98,7 @@ class Outcome(typing.NamedTuple):
     def failures(self) -> dict[str, float]:
         """Returns the percentage of images with a right box and with each kind of failure, over all seeds.
 
-        Empty where the metric does not know boxes at a fixed threshold.
+        The result is empty if the metric has no boxes at a fixed threshold.
         """
         total: dict[str, int] = {}
         for run in self.runs:
@@ -108,7 +111,7 @@ class Outcome(typing.NamedTuple):
         return {kind: 100.0 * count / images for kind, count in total.items()} if images else {}
 
     def histogram(self) -> np.ndarray:
-        """Returns the percentage of map pixels in each of `BINS` bins from 0 to 1, over all images and seeds; [BINS].
+        """Returns the percentage of map pixels in each bin from 0 to 1, over all images and seeds, [BINS].
 
         The maps are those of the evaluated split, at their own resolution.
         """
@@ -117,13 +120,13 @@ class Outcome(typing.NamedTuple):
 
 
 def _histogram(run: Run) -> np.ndarray:
-    """Returns the counts of a run, int64 [BINS]; they are kept beside its evaluation."""
+    """Returns the counts of a run, int64 [BINS]; they are cached in a file beside its evaluation."""
     path = os.path.join(run.workdir, "evaluation", f"histogram_{run.row}.json")
     made_of = [run.result["trained"], run.result["split"], run.result["images"], BINS]
     if os.path.exists(path):
-        kept = run_folder.read_json(path, {"made_of": list, "counts": [int]})
-        if kept["made_of"] == made_of:
-            return np.asarray(kept["counts"], np.int64)
+        cached = run_folder.read_json(path, {"made_of": list, "counts": [int]})
+        if cached["made_of"] == made_of:
+            return np.asarray(cached["counts"], np.int64)
     method, source = _method(run), _source(run)
 
     @tf.function(reduce_retracing=True)
@@ -141,11 +144,11 @@ def gallery(outcomes: list[Outcome], count: int) -> np.ndarray | None:
     """Draws images spread evenly over the evaluated split, with the map and the box of each outcome's first seed.
 
     Args:
-      outcomes: the columns.
-      count: how many images, the lines.
+      outcomes: one for each column.
+      count: the number of images, one for each line.
 
     Returns:
-      uint8 [H, W, 3], or None for no image.
+      uint8 [H, W, 3], or None if there is no image.
     """
     first = outcomes[0].runs[0]
     source = _source(first)
@@ -160,11 +163,11 @@ def gallery(outcomes: list[Outcome], count: int) -> np.ndarray | None:
         method, line = _method(run), 0
         for batch in loading.evaluation_batches(run.config, chosen):
             maps = methods.predict_with_labels(method, batch["image"], batch["label"])["activation_map"]
-            found = boxes.find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule).numpy()
+            drawn = boxes.find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule).numpy()
             images, truth = batch["image"].numpy().astype(np.uint8), batch["boxes"].numpy()
             for index, image in enumerate(images):
                 panel = visualize.panel(
-                    image, maps[index].numpy(), found[index], truth[index], caption=outcome.label
+                    image, maps[index].numpy(), drawn[index], truth[index], caption=outcome.label
                 )
                 panels[line].append(panel)
                 line += 1
@@ -175,11 +178,11 @@ def _method(run: Run):
     return build.trained_method(run.config, run.row, run.workdir, len(training_data.class_names(run.workdir)))
 
 
-_loaded: dict[str, Source] = {}  # the split that was asked for last: variants have the same images
+_loaded: dict[str, Source] = {}  # the last split that was loaded: all variants are evaluated on the same images
 
 
 def _source(run: Run) -> Source:
-    """Returns the evaluated split without masks, as evaluation has seen it."""
+    """Returns the evaluated split without masks."""
     key = f"{run.config.evaluation.split} {run.config.dataset.to_json_best_effort()} {run.config.input.broken_images}"
     if key not in _loaded:
         source = loading.load_split(run.config, run.config.evaluation.split)

@@ -1,6 +1,6 @@
-"""What a study is: a table or figure that compares variants of an experiment.
+"""The interface of a study: a table or figure that compares variants of an experiment.
 
-A study states its variants as changes of the experiment's configuration, and what it draws from their results.
+A study defines its variants as changes of the experiment's configuration, and draws a figure from their results.
 """
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ import numpy as np
 
 from ornet_tf.reproduction.outcomes import Outcome
 
-REMOVED = "(removed)"  # the value of a change that takes something out
+REMOVED = "(removed)"  # the value of a change that removes an entry
 
+_UNKNOWN = "it is not known what the paper shows there"
 
-_UNKNOWN = "the sources at hand do not say what the paper shows there, and nothing is made up"
-
-
-# What the paper has and this family has not -> why.
+# Tables and figures of the paper that have no study -> the reason.
 LEFT_OUT = {
     "table4": _UNKNOWN,
     "fig2": _UNKNOWN,
-    "fig3": f"{_UNKNOWN}; the weight of Eq. 14 against the map's value can be read in losses/weighted_entropy.py",
-    "fig8": f"{_UNKNOWN}; CorLoc against the threshold is a section of every study's report",
+    "fig3": f"{_UNKNOWN}; losses/weighted_entropy.py has the weight of Eq. 14 as a function of the map's value",
+    "fig8": f"{_UNKNOWN}; every study's report shows CorLoc against the threshold",
 }
 
 
@@ -31,9 +29,9 @@ class Study(typing.Protocol):
     """One table or figure.
 
     Attributes:
-      title: what it shows, one line.
-      about: what to know to read it: what the variants are, and what the paper does not say.
-      rows: evaluated rows of the experiment without a variant, which are set beside the variants.
+      title: one line.
+      about: how to read it: what the variants are, and what the paper leaves open.
+      rows: evaluated rows of the experiment that are compared with the variants and do not depend on them.
     """
 
     title: str
@@ -41,17 +39,17 @@ class Study(typing.Protocol):
     rows: Sequence[str]
 
     def phase(self, config: Mapping[str, Any]) -> str:
-        """Returns the phase of `config.phases` that is varied; those before it are trained once.
+        """Returns the phase of `config.phases` that is varied; the phases before it are trained once.
 
         Raises:
-          UserError: if the experiment has none.
+          UserError: if the experiment has no such phase.
         """
 
     def variants(self, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Returns label -> changes, path in the configuration -> value; see `variants.vary`.
+        """Returns label -> changes, where changes map paths in the configuration to values; see `variants.vary`.
 
         Raises:
-          UserError: if the experiment lacks what is to be varied.
+          UserError: if the experiment lacks an entry that is varied.
         """
 
     def draw(self, rows: Mapping[str, Outcome], variants: Mapping[str, Outcome]) -> np.ndarray | None:

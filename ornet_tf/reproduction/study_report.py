@@ -1,4 +1,4 @@
-"""What a study leaves to read: Markdown, CSV and PNG, and one HTML file of all studies that opens without a server."""
+"""Writes the report of a study: Markdown, CSV and PNG files, and one HTML page of all studies."""
 from __future__ import annotations
 
 import base64
@@ -30,16 +30,16 @@ td:not(:first-child), th { text-align: right } th:first-child, td:first-child { 
 """
 
 
-class Shown(typing.NamedTuple):
-    """What a report shows of a study, in its order.
+class Report(typing.NamedTuple):
+    """The content of a study's report, in order.
 
     Attributes:
       name: of the study.
       title: one line.
-      about: what to know to read it.
-      settings: one line on what was run.
-      tables: end of the file name, empty for the first -> table.
-      images: title -> uint8 [H, W, 3]; the first is the study's own.
+      about: how to read the study.
+      settings: one line about data, seeds and thresholds.
+      tables: suffix of the CSV file's name -> table; the first suffix is empty.
+      images: title -> uint8 [H, W, 3]; the first is the study's own figure.
     """
 
     name: str
@@ -50,61 +50,62 @@ class Shown(typing.NamedTuple):
     images: Mapping[str, np.ndarray]
 
 
-def make(name: str, study: Study, rows: Mapping[str, Outcome], variants: Mapping[str, Outcome]) -> Shown:
-    """Makes tables and images of what came out of a study.
+def make_report(name: str, study: Study, rows: Mapping[str, Outcome], variants: Mapping[str, Outcome]) -> Report:
+    """Makes the tables and images of a study.
 
     Args:
       name: of the study.
-      study: what it is.
+      study: the study.
       rows: rows of the experiment, by name.
-      variants: by label; the one whose folder says that nothing was changed is the reference, else the first.
+      variants: by label. Differences are to the variant without changes, or else to the first row or variant.
     """
-    shown = [*rows.values(), *variants.values()]
-    changed = [o for o in variants.values() if os.path.basename(o.runs[0].workdir) != "as_configured"]
-    reference = next((o for o in variants.values() if o not in changed), shown[0])
-    first = shown[0].runs[0]
+    compared = [*rows.values(), *variants.values()]
+    unchanged = (o for o in variants.values() if os.path.basename(o.runs[0].workdir) == "as_configured")
+    reference = next(unchanged, compared[0])
+    first = compared[0].runs[0]
     tables = {
-        "": study_charts.figures_table(shown),
-        "differences": study_charts.differences_table(shown, reference),
-        "failures": study_charts.failures_table(shown),
-        "thresholds": study_charts.thresholds_table(shown),
-        "histograms": study_charts.histograms_table(shown),
+        "": study_charts.figures_table(compared),
+        "differences": study_charts.differences_table(compared, reference),
+        "failures": study_charts.failures_table(compared),
+        "thresholds": study_charts.thresholds_table(compared),
+        "histograms": study_charts.histograms_table(compared),
     }
+    curves_title = "CorLoc against the threshold on the map"
     images = {
         study.title: study.draw(rows, variants),
-        "CorLoc against the threshold": study_charts.threshold_curves(shown, "CorLoc against the threshold on the map"),
-        "Failures by kind": study_charts.failure_bars(shown, "Right boxes and failures by kind"),
-        "Activation values": study_charts.histograms(shown, "Activation values"),
-        "Maps and boxes": outcomes.gallery(shown, first.config.evaluation.gallery_images),
+        "CorLoc against the threshold": study_charts.threshold_curves(compared, curves_title),
+        "Failures by kind": study_charts.failure_bars(compared, "Right boxes and failures by kind"),
+        "Activation values": study_charts.histograms(compared, "Activation values"),
+        "Maps and boxes": outcomes.gallery(compared, first.config.evaluation.gallery_images),
     }
-    seeds = ", ".join(str(run.config.seed) for run in shown[0].runs)
+    seeds = ", ".join(str(run.config.seed) for run in compared[0].runs)
     result = first.result
     settings = (
         f"{metrics.describe_count(first.summary(), result['split'])} of {first.config.dataset.name}; figures: "
         f"{first.title}; seeds: {seeds}; threshold {result['threshold']:g}, overlap {result['iou_threshold']:g}; "
         f"{datetime.date.today().isoformat()}."
     )
-    return Shown(
+    return Report(
         name, study.title, study.about, settings,
         {key: table for key, table in tables.items() if table is not None},
         {key: image for key, image in images.items() if image is not None},
     )  # fmt: skip
 
 
-def write(folder: str, shown: Shown) -> None:
-    """Writes `<name>.md`, `.csv`, `_<table>.csv` and `.png`, and puts the study into index.html in the place it has.
+def write(folder: str, report: Report) -> None:
+    """Writes `<name>.md`, `.csv`, `_<table>.csv` and `.png`, and adds or replaces the study in index.html.
 
     Raises:
       OSError: if a file can't be written.
     """
-    run_folder.write_text(os.path.join(folder, f"{shown.name}.md"), markdown(shown))
-    for key, table in shown.tables.items():
-        run_folder.write_text(os.path.join(folder, "_".join(filter(None, [shown.name, key])) + ".csv"), _csv(table))
-    images = list(shown.images.values())
+    run_folder.write_text(os.path.join(folder, f"{report.name}.md"), markdown(report))
+    for key, table in report.tables.items():
+        run_folder.write_text(os.path.join(folder, "_".join(filter(None, [report.name, key])) + ".csv"), _csv(table))
+    images = list(report.images.values())
     if images:
-        with atomic_write.open_file(os.path.join(folder, f"{shown.name}.png")) as file:
+        with atomic_write.open_file(os.path.join(folder, f"{report.name}.png")) as file:
             Image.fromarray(images[0]).save(file, "PNG")
-    run_folder.write_text(os.path.join(folder, "sections", f"{shown.name}.html"), section(shown))
+    run_folder.write_text(os.path.join(folder, "sections", f"{report.name}.html"), section(report))
     sections = {}
     for file_name in sorted(os.listdir(os.path.join(folder, "sections"))):
         name, ending = os.path.splitext(file_name)
@@ -114,28 +115,28 @@ def write(folder: str, shown: Shown) -> None:
     run_folder.write_text(os.path.join(folder, "index.html"), page(sections))
 
 
-def markdown(shown: Shown) -> str:
-    """Returns the study's tables as Markdown; the long ones, of curves and histograms, are in the CSV files only."""
-    lines = [f"# {shown.title}", "", shown.about, "", shown.settings, ""]
-    for key, table in shown.tables.items():
+def markdown(report: Report) -> str:
+    """Returns the study's tables as Markdown; the long tables of curves and histograms are in CSV files only."""
+    lines = [f"# {report.title}", "", report.about, "", report.settings, ""]
+    for key, table in report.tables.items():
         if key in ("", "differences", "failures"):
             lines += [f"## {table.title}", ""]
             lines += [f"| {' | '.join(table.head)} |", f"|---|{'---|' * (len(table.head) - 1)}"]
             lines += [f"| {' | '.join(line)} |" for line in table.lines]
             lines.append("")
-    if "failures" in shown.tables:
+    if "failures" in report.tables:
         lines += [f"* {kind}: {meaning}" for kind, meaning in _failure_kinds.KINDS.items()]
     return "\n".join([*lines, ""])
 
 
-def section(shown: Shown) -> str:
-    """Returns the study as a part of an HTML page: images are inside, nothing else is fetched."""
-    parts = [f'<section id="{shown.name}"><h2>{html.escape(shown.title)}</h2>']
-    parts += [f"<p>{html.escape(shown.about)}</p><p><small>{html.escape(shown.settings)}</small></p>"]
-    for title, image in shown.images.items():
+def section(report: Report) -> str:
+    """Returns the study as a section of an HTML page, with images embedded."""
+    parts = [f'<section id="{report.name}"><h2>{html.escape(report.title)}</h2>']
+    parts += [f"<p>{html.escape(report.about)}</p><p><small>{html.escape(report.settings)}</small></p>"]
+    for title, image in report.images.items():
         wide = ' class="wide"' if image.shape[1] > 1100 else ""
         parts.append(f"<h3>{html.escape(title)}</h3><div{wide}>{_image(image, title)}</div>")
-    for key, table in shown.tables.items():
+    for key, table in report.tables.items():
         body = _table(table)
         if key in ("thresholds", "histograms"):
             parts.append(f"<details><summary>{html.escape(table.title)}</summary>{body}</details>")
@@ -148,7 +149,11 @@ def section(shown: Shown) -> str:
 
 
 def page(sections: Mapping[str, str]) -> str:
-    """Returns the HTML page of all studies, by name."""
+    """Returns the HTML page of all studies.
+
+    Args:
+      sections: the HTML section of each study, by its name.
+    """
     links = " · ".join(f'<a href="#{name}">{name}</a>' for name in sections)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
@@ -167,7 +172,7 @@ def _table(table: Table) -> str:
 
 
 def _image(image: np.ndarray, title: str) -> str:
-    """Returns an img element that holds the image: large ones as JPEG."""
+    """Returns an img element with the embedded image: PNG, or JPEG for large images."""
     buffer, kind = io.BytesIO(), "jpeg" if image.shape[0] * image.shape[1] > 2**21 else "png"
     Image.fromarray(image).save(buffer, kind.upper())
     data = base64.b64encode(buffer.getvalue()).decode("ascii")

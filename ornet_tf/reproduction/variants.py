@@ -1,7 +1,7 @@
-"""Variants of an experiment: changes of its configuration, which share the phases that they do not touch.
+"""Trains and evaluates variants of an experiment, which share the phases before the varied one.
 
-    <workdir>/seed-0/shared/          the phases before the one that is varied, trained once
-    <workdir>/seed-0/variants/<id>/   the varied phase and those after it; links to the shared ones
+    <workdir>/seed-0/shared/          the phases before the varied one, trained once
+    <workdir>/seed-0/variants/<id>/   the varied phase and later ones, and links to the shared phases
 """
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _MADE_OF = "made_of.json"
 
 
 def vary(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
-    """Returns a copy of a configuration with some values replaced or, by `REMOVED`, taken out.
+    """Returns a copy of a configuration with some values changed.
 
     Args:
       config: the configuration.
-      changes: path, such as "phase.stage_two.losses.area.weight" -> value.
+      changes: path, such as "phase.stage_two.losses.area.weight" -> new value, or `REMOVED` to remove the entry.
 
     Raises:
-      UserError: if the path leads nowhere.
+      UserError: if the configuration has no such path.
     """
     varied = config.copy_and_resolve_references()
     with varied.unlocked(), varied.ignore_type():
@@ -44,7 +44,10 @@ def vary(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
             try:
                 section = functools.reduce(lambda inner, name: inner[name], parents, varied)
             except (KeyError, TypeError) as error:
-                raise UserError(f"A study changes config.{path}, which this experiment does not have.") from error
+                raise UserError(
+                    f"Expected config.{path}, which the study changes, but the experiment has none; choose an "
+                    "experiment that has it."
+                ) from error
             if value == REMOVED:
                 if key in section:
                     del section[key]
@@ -53,71 +56,79 @@ def vary(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
     return varied
 
 
-def identity(config: ConfigDict, changes: Mapping[str, Any]) -> str:
-    """Returns the name of a variant's folder: that of what it changes, so that studies share what they have in common.
+def variant_id(config: ConfigDict, changes: Mapping[str, Any]) -> str:
+    """Returns the name of a variant's folder, which depends on its changes only: studies share equal variants.
 
-    What is changed to the value that it has already is no change.
+    A change to the value that the configuration already has is ignored. Without changes the name is "as_configured".
     """
-    plain, real = _plain(config), {}
+    values, effective = _json_values(config), {}
     for path, value in changes.items():
-        before: Any = plain
+        before: Any = values
         for key in path.split("."):
             before = before.get(key, REMOVED) if isinstance(before, dict) else REMOVED
         if before != json.loads(json.dumps(value, default=str)):
-            real[path] = value
-    if not real:
+            effective[path] = value
+    if not effective:
         return "as_configured"
-    return hashlib.sha256(json.dumps(real, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(effective, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def _plain(config: ConfigDict) -> dict[str, Any]:
+def _json_values(config: ConfigDict) -> dict[str, Any]:
     return json.loads(config.to_json_best_effort())
 
 
 class Trainer:
-    """Trains and evaluates variants of one experiment with one seed; what is done already is not done again."""
+    """Trains and evaluates variants of one experiment with one seed; finished training and evaluation are reused."""
 
     def __init__(self, config: ConfigDict, workdir: str, phase: str):
-        """Takes the experiment, with its seed, and the name of the phase that is varied.
+        """Splits the experiment into shared phases and varied ones.
+
+        Args:
+          config: the experiment, with its seed.
+          workdir: the folder of all seeds and variants.
+          phase: the phase that is varied.
 
         Raises:
-          UserError: if the experiment has no such phase, or its classifier is not trained before it.
+          UserError: if the experiment has no such phase, or its classifier is not trained before that phase.
         """
         phases = tuple(config.phases)
         if phase not in phases:
-            raise UserError(f"config.phases: expected {phase!r} among them, got {', '.join(phases)}.")
+            raise UserError(
+                f"config.phases: expected {phase!r} among them, got {', '.join(phases)}; choose an experiment that "
+                "trains it."
+            )
         self._config, self._phase = config, phase
         self._folder = os.path.join(workdir, f"seed-{config.seed}")
         self._shared = phases[: phases.index(phase)]
-        self._reaches = {name: _sources(config, name) for name in (*phases, *config.evaluation.row)}
+        self._phases_of = {name: _phases_read(config, name) for name in (*phases, *config.evaluation.row)}
         if not self._is_shared(config.evaluation.classifier):
             raise UserError(
                 f"config.evaluation.classifier: expected one that is trained before {phase}, got "
-                f"{config.evaluation.classifier!r}, which differs between variants."
+                f"{config.evaluation.classifier!r}, which differs between variants; set it to an earlier phase."
             )
 
     def check(self, variants: Sequence[Mapping[str, Any]], rows: Sequence[str]) -> None:
-        """Checks what a study needs before anything is trained.
+        """Checks the changes of all variants and the rows of a study before anything is trained.
 
         Raises:
-          UserError: if a variant's configuration is wrong, or a row is unknown or depends on the variant.
+          UserError: if a variant's configuration is invalid, or a row is unknown or depends on the variant.
           MissingPackageError: if a metric needs a package that is not installed.
         """
         measurement.make_metrics(self._config)
         for changes in variants:
-            validate(self._evaluating(vary(self._config, changes), (self._phase,)))
+            validate(self._with_rows(vary(self._config, changes), (self._phase,)))
         for row in rows:
-            if row not in self._reaches or not self._is_shared(row):
-                known = ", ".join(name for name in self._reaches if self._is_shared(name))
+            if row not in self._phases_of or not self._is_shared(row):
+                choices = ", ".join(name for name in self._phases_of if self._is_shared(name))
                 raise UserError(
                     f"A study compares with {row!r}: expected a phase or row that is trained before {self._phase}, "
-                    f"here one of {known}; add it to the experiment."
+                    f"here one of {choices}; add it to the experiment."
                 )
 
-    def rows(self, rows: Sequence[str]) -> dict[str, Run]:
-        """Trains the shared phases and evaluates the rows that read them: these and those of the experiment.
+    def evaluate_rows(self, rows: Sequence[str]) -> dict[str, Run]:
+        """Trains the shared phases and evaluates rows that depend on no other phases.
 
-        All at once, so that studies that look at other rows find the same evaluation.
+        The experiment's own rows of this kind are evaluated as well, so that all studies share one evaluation.
         """
         workdir = os.path.join(self._folder, "shared")
         config = self._config.copy_and_resolve_references()
@@ -127,68 +138,68 @@ class Trainer:
         if not rows:
             return {}
         all_rows = dict.fromkeys([*filter(self._is_shared, config.evaluation.rows), *rows])
-        config = self._evaluating(config, tuple(all_rows))
-        result = _evaluated(config, workdir)
+        config = self._with_rows(config, tuple(all_rows))
+        result = _evaluate_once(config, workdir)
         return {row: Run(config, workdir, row, result) for row in rows}
 
-    def variant(self, changes: Mapping[str, Any]) -> Run:
-        """Trains a variant on the shared phases, which have to be there, and evaluates it."""
-        name = identity(self._config, changes)
+    def train_variant(self, changes: Mapping[str, Any]) -> Run:
+        """Trains a variant on top of the shared phases, which `evaluate_rows` has trained, and evaluates it."""
+        name = variant_id(self._config, changes)
         workdir = os.path.join(self._folder, "variants", name)
-        logging.info("Seed %d, variant %s: %s", self._config.seed, name, dict(changes) or "nothing is changed")
-        config = self._evaluating(vary(self._config, changes), (self._phase,))
+        logging.info("Seed %d, variant %s: %s", self._config.seed, name, dict(changes) or "no changes")
+        config = self._with_rows(vary(self._config, changes), (self._phase,))
         run_folder.write_json(os.path.join(workdir, "changes.json"), dict(changes))
         for phase in self._shared:
             _link(os.path.join("..", "..", "shared", phase), os.path.join(workdir, phase))
         training_data.inherit(workdir, os.path.join(self._folder, "shared"))
         train(self._with_cache(config), workdir)
-        return Run(config, workdir, self._phase, _evaluated(config, workdir))
+        return Run(config, workdir, self._phase, _evaluate_once(config, workdir))
 
     def _is_shared(self, name: str) -> bool:
-        return self._reaches[name] <= {*self._shared}
+        return self._phases_of[name] <= {*self._shared}
 
     def _with_cache(self, config: ConfigDict) -> ConfigDict:
-        """Returns the configuration with the decoded images kept where all variants find them."""
+        """Returns the configuration with an image cache that all variants share."""
         config = config.copy_and_resolve_references()
         config.input.cache_dir = config.input.cache_dir or os.path.join(self._folder, "shared", "cache")
         return config
 
-    def _evaluating(self, config: ConfigDict, rows: tuple[str, ...]) -> ConfigDict:
+    def _with_rows(self, config: ConfigDict, rows: tuple[str, ...]) -> ConfigDict:
         config = config.copy_and_resolve_references()
         config.evaluation.rows = rows
         config.evaluation.own_classes = tuple(row for row in config.evaluation.own_classes if row in rows)
         return config
 
 
-def _sources(config: ConfigDict, name: str) -> set[str]:
-    """Returns the phases that a phase or an evaluation row reads, itself among them if it is one."""
+def _phases_read(config: ConfigDict, name: str) -> set[str]:
+    """Returns the phases whose weights an evaluated row reads; `name` itself if it is a phase."""
     if name in config.evaluation.row:
         return {source.split(".")[0] for source in config.evaluation.row[name].init_from.values()}
     return {name}
 
 
 def _link(target: str, path: str) -> None:
-    """Links to a phase's folder, relatively, so that the whole can be moved."""
+    """Links to a phase's folder; the link is relative, so that the workdir can be moved."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if os.path.islink(path):
         os.remove(path)
     os.symlink(target, path)
 
 
-def _evaluated(config: ConfigDict, workdir: str) -> dict[str, Any]:
-    """Returns the result of an evaluation, made anew unless that of these phases and options is there."""
+def _evaluate_once(config: ConfigDict, workdir: str) -> dict[str, Any]:
+    """Returns the result of an evaluation; evaluates unless a result of the same phases and options exists."""
     made_of = {
         "phases": {name: run_folder.run_id(workdir, name) for name in config.phases},
         "seed": config.seed,
-        **{key: _plain(config)[key] for key in ("evaluation", "dataset", "backbone")},
+        **{key: _json_values(config)[key] for key in ("evaluation", "dataset", "backbone")},
         "input": {key: config.input[key] for key in ("resize", "crop")},
     }
-    mark, result = (os.path.join(workdir, "evaluation", name) for name in (_MADE_OF, "result.json"))
-    if os.path.exists(mark) and os.path.exists(result) and run_folder.read_json(mark) == made_of:
+    record, result = (os.path.join(workdir, "evaluation", name) for name in (_MADE_OF, "result.json"))
+    if os.path.exists(record) and os.path.exists(result) and run_folder.read_json(record) == made_of:
         return run_folder.read_json(result)
-    keras.backend.clear_session()  # the models of the variant before
-    if os.path.exists(mark):
-        os.remove(mark)
+    keras.backend.clear_session()  # frees the models of the previous variant
+    if os.path.exists(record):
+        os.remove(record)
     measurement.evaluate(config, workdir)
-    run_folder.write_json(mark, made_of)
+    run_folder.write_json(record, made_of)
     return run_folder.read_json(result)

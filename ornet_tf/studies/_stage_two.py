@@ -1,4 +1,4 @@
-"""What the studies of stage two share: where its parts stand in a configuration, and how they are taken out."""
+"""Finds the phase and the loss terms of stage two in a configuration, and builds changes of them, for studies."""
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -8,80 +8,87 @@ from ornet_tf.errors import UserError
 from ornet_tf.reproduction import study_charts
 from ornet_tf.reproduction.study import REMOVED
 
-_WEIGHTED_ENTROPY = ("weighted_entropy", "entropy")
 
-
-def phase(config: Mapping[str, Any]) -> str:
+def find_phase(config: Mapping[str, Any]) -> str:
     """Returns the last phase of the method `stage_two`.
 
     Raises:
       UserError: if there is none.
     """
-    found = [name for name in config["phases"] if config["phase"][name]["method"] == "stage_two"]
-    if not found:
+    phases = [name for name in config["phases"] if config["phase"][name]["method"] == "stage_two"]
+    if not phases:
         raise UserError(
             f"config.phases: expected a phase of the method stage_two, which the study varies, got "
-            f"{', '.join(config['phases'])}; take an experiment that has one, such as configs/toybirds.py."
+            f"{', '.join(config['phases'])}; choose an experiment that has one, such as configs/toybirds.py."
         )
-    return found[-1]
+    return phases[-1]
 
 
-def entropy_term(config: Mapping[str, Any]) -> str:
-    """Returns the path of the entropy term of the loss, weighted or plain."""
-    return _term(config, *_WEIGHTED_ENTROPY)
+def find_entropy_term(config: Mapping[str, Any]) -> str:
+    """Returns the configuration path of the entropy term, weighted or plain.
+
+    Raises:
+      UserError: unless there is exactly one such term.
+    """
+    return _find_term(config, "weighted_entropy", "entropy")
 
 
-def area_term(config: Mapping[str, Any]) -> str:
-    """Returns the path of the area term of the loss."""
-    return _term(config, "area")
+def find_area_term(config: Mapping[str, Any]) -> str:
+    """Returns the configuration path of the area term.
+
+    Raises:
+      UserError: unless there is exactly one such term.
+    """
+    return _find_term(config, "area")
 
 
-def _term(config: Mapping[str, Any], *plugins: str) -> str:
-    losses = f"phase.{phase(config)}.losses"
-    found = [name for name, term in config["phase"][phase(config)]["losses"].items() if term["plugin"] in plugins]
-    if len(found) != 1:
+def _find_term(config: Mapping[str, Any], *plugins: str) -> str:
+    phase = find_phase(config)
+    terms = [name for name, term in config["phase"][phase]["losses"].items() if term["plugin"] in plugins]
+    if len(terms) != 1:
         raise UserError(
-            f"config.{losses}: expected one term of {' or '.join(plugins)}, which the study varies, got {len(found)}."
+            f"config.phase.{phase}.losses: expected one term of {' or '.join(plugins)}, which the study varies, got "
+            f"{len(terms)}; choose an experiment with one."
         )
-    return f"{losses}.{found[0]}"
+    return f"phase.{phase}.losses.{terms[0]}"
 
 
-def erasing(config: Mapping[str, Any], strategy: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the changes that set the erasing strategy and its options; None for no erasing."""
-    where = f"phase.{phase(config)}.options"
-    return {f"{where}.erasing": strategy, f"{where}.erasing_options": dict(options)}
+def set_erasing(config: Mapping[str, Any], strategy: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the changes that set the erasing strategy and its options; the strategy None disables erasing."""
+    path = f"phase.{find_phase(config)}.options"
+    return {f"{path}.erasing": strategy, f"{path}.erasing_options": dict(options)}
 
 
-def without(config: Mapping[str, Any], *parts: str) -> dict[str, Any]:
-    """Returns the changes that take "entropy", "area" or "erasing" out."""
+def remove_parts(config: Mapping[str, Any], *parts: str) -> dict[str, Any]:
+    """Returns the changes that remove parts of stage two: "entropy", "area" or "erasing"."""
     changes: dict[str, Any] = {}
     for part in parts:
         if part == "erasing":
-            changes.update(erasing(config, None, {}))
+            changes.update(set_erasing(config, None, {}))
         else:
-            changes[{"entropy": entropy_term, "area": area_term}[part](config)] = REMOVED
+            changes[{"entropy": find_entropy_term, "area": find_area_term}[part](config)] = REMOVED
     return changes
 
 
-class Weights:
-    """A study of the weight of one term of the loss; a subclass says which, in `term`."""
+class WeightStudy:
+    """A study of the weight of one loss term; subclasses set the term and the weights."""
 
     about = "Multiples of the configured weight: the paper's own grid is not known. At 0 the term is left out."
     rows = ()
-    phase = staticmethod(phase)
+    phase = staticmethod(find_phase)
     title: str
     symbol: str  # of the weight, in the paper
-    factors: tuple[float, ...]  # of the configured weight
+    factors: tuple[float, ...]  # by which the configured weight is multiplied
 
     @staticmethod
     def term(config: Mapping[str, Any]) -> str:
-        """Returns the path of the term."""
+        """Returns the configuration path of the term."""
         raise NotImplementedError
 
     def variants(self, config):
-        """Returns a variant for each weight; that of the experiment is among them."""
-        of_weight = weights(config, self.term(config), self.factors)
-        return {f"{self.symbol} = {weight:g}": changes for weight, changes in of_weight.items()}
+        """Returns a variant for each weight, the configured one among them."""
+        by_weight = vary_weight(config, self.term(config), self.factors)
+        return {f"{self.symbol} = {weight:g}": changes for weight, changes in by_weight.items()}
 
     def draw(self, rows, variants):
         """Returns the curve."""
@@ -89,11 +96,17 @@ class Weights:
         return study_charts.score_curve(values, [*variants.values()], self.title, self.symbol)
 
 
-def weights(config: Mapping[str, Any], term: str, factors: tuple[float, ...]) -> dict[float, dict[str, Any]]:
-    """Returns weight -> changes, for the weight of a term as it is times each factor; a weight of 0 takes it out."""
+def vary_weight(config: Mapping[str, Any], term: str, factors: tuple[float, ...]) -> dict[float, dict[str, Any]]:
+    """Returns weight -> changes, for the configured weight times each factor; the weight 0 removes the term.
+
+    Raises:
+      UserError: if the configured weight is not positive.
+    """
     name = term.rpartition(".")[2]
-    weight = float(config["phase"][phase(config)]["losses"][name]["weight"])
+    weight = float(config["phase"][find_phase(config)]["losses"][name]["weight"])
     if not weight > 0:
-        raise UserError(f"config.{term}.weight: expected a positive number, which the study varies, got {weight}.")
+        raise UserError(
+            f"config.{term}.weight: expected a positive number, which the study multiplies, got {weight}; set one."
+        )
     values = [round(weight * factor, 10) for factor in factors]
     return {value: {f"{term}.weight": value} if value else {term: REMOVED} for value in values}

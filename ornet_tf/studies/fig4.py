@@ -6,18 +6,18 @@ from ornet_tf.studies import _stage_two
 
 
 class Study:
-    """The experiment as it is: where its maps have their values after either stage."""
+    """The unchanged experiment: histograms of the activation values after each stage."""
 
     title = "Fig. 4: activation values after stage one and after stage two"
     about = (
-        "Values of all pixels of the maps of all evaluated images. In the paper stage one heaps them up in the grey "
-        "middle, and stage two pushes them to 0 and 1."
+        "Values of all pixels of the activation maps of all evaluated images. In the paper the values of stage one "
+        "concentrate in the middle of the range, and those of stage two at 0 and 1."
     )
     rows = ("stage_one",)
-    phase = staticmethod(_stage_two.phase)
+    phase = staticmethod(_stage_two.find_phase)
 
     def variants(self, config):
-        """Returns stage two as it is."""
+        """Returns the unchanged stage two."""
         return {"stage two": {}}
 
     def draw(self, rows, variants):

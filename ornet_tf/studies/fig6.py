@@ -6,22 +6,21 @@ from ornet_tf.studies import _stage_two
 
 
 class Study:
-    """The experiment as it is: CAM, stage one and stage two on the same images."""
+    """The unchanged experiment: CAM, stage one and stage two on the same images."""
 
     title = "Fig. 6: maps and boxes of CAM, stage one and stage two"
     about = (
-        "Images spread evenly over the evaluated split, not chosen by hand: config.evaluation.gallery_images of them. "
-        "Red: "
-        "the box at the fixed threshold; green: the truth."
+        "config.evaluation.gallery_images images, spread evenly over the evaluated split and not chosen by hand. Red: "
+        "the box at the fixed threshold. Green: the ground truth."
     )
     rows = ("cam", "stage_one")
-    phase = staticmethod(_stage_two.phase)
+    phase = staticmethod(_stage_two.find_phase)
 
     def variants(self, config):
-        """Returns stage two as it is."""
+        """Returns the unchanged stage two."""
         return {"stage two": {}}
 
     def draw(self, rows, variants):
         """Returns the gallery."""
-        shown = [*rows.values(), *variants.values()]
-        return outcomes.gallery(shown, shown[0].runs[0].config.evaluation.gallery_images)
+        columns = [*rows.values(), *variants.values()]
+        return outcomes.gallery(columns, columns[0].runs[0].config.evaluation.gallery_images)

@@ -8,8 +8,8 @@ from ornet_tf.reproduction import study_charts
 from ornet_tf.studies import _stage_two
 
 _STRATEGIES = ("random", "above_threshold", "restricted_rectangle", "attentive")
-# The whole rectangle is erased by the strategy of that name: it takes no threshold over.
-_OWN = {"restricted_rectangle": {"candidate_threshold"}}
+# Options that a strategy keeps at its own default: `restricted_rectangle` erases the whole rectangle.
+_NOT_SHARED = {"restricted_rectangle": {"candidate_threshold"}}
 
 
 class Study:
@@ -17,22 +17,23 @@ class Study:
 
     title = "Fig. 7: erasing strategies"
     about = (
-        "Each strategy has those of the experiment's erasing options that it knows, so that sizes, thresholds and "
+        "Each strategy gets the experiment's erasing options that it knows, so that sizes, thresholds and "
         "probabilities are the same. Everything else is as configured."
     )
     rows = ("stage_one",)
-    phase = staticmethod(_stage_two.phase)
+    phase = staticmethod(_stage_two.find_phase)
 
     def variants(self, config):
         """Returns a variant for each strategy."""
         options = config["phase"][self.phase(config)]["options"]
-        given = dict(options["erasing_options"])
-        found = {}
+        configured = dict(options["erasing_options"])
+        variants = {}
         for name in _STRATEGIES:
-            known = {*inspect.signature(registry.find("erasing", name)).parameters} - _OWN.get(name, set())
-            taken = given if name == options["erasing"] else {k: v for k, v in given.items() if k in known}
-            found[name] = _stage_two.erasing(config, name, taken)
-        return found
+            known = {*inspect.signature(registry.find("erasing", name)).parameters} - _NOT_SHARED.get(name, set())
+            shared = {key: value for key, value in configured.items() if key in known}
+            is_configured = name == options["erasing"]
+            variants[name] = _stage_two.set_erasing(config, name, configured if is_configured else shared)
+        return variants
 
     def draw(self, rows, variants):
         """Returns a bar for each strategy."""

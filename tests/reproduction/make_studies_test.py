@@ -1,4 +1,4 @@
-"""The script that makes tables and figures, on an experiment that trains in seconds."""
+"""Studies from training to the report, on an experiment that trains in seconds."""
 import csv
 import html.parser
 import os
@@ -15,14 +15,14 @@ from ornet_tf.runs import run_folder
 from tests import tiny_experiment
 
 NAMES, SEEDS = ["fig4", "fig11b"], [0, 1]
-FACTORS = (0.0, 1.0)  # of fig11b: the experiment as it is among them; the whole grid takes minutes to train
+FACTORS = (0.0, 1.0)  # of fig11b; the whole grid takes minutes to train. 1.0 is the unchanged experiment
 
 
 def tiny():
     config = tiny_experiment.get_config()
     for phase in config.phase.values():
         phase.epochs = 0.34
-    config.training.summary_images = 0  # to draw them takes longer than to train
+    config.training.summary_images = 0  # drawing them takes longer than training
     config.evaluation.bootstrap_samples = 50
     return config
 
@@ -37,7 +37,7 @@ def _workdir(tmp_path_factory):
 
 
 def finished(workdir):
-    """Returns the folder of every phase that was trained, without those that are linked to -> its id."""
+    """Returns folder -> id of every phase that was trained, without linked folders."""
     return {
         os.path.relpath(folder, workdir): run_folder.read_finished(folder)["id"]
         for folder, _, files in os.walk(workdir)
@@ -63,47 +63,47 @@ def test_shared_phases_are_trained_once_for_each_seed_and_equal_variants_too(wor
 
 
 @pytest.mark.slow
-def test_the_same_command_again_trains_and_evaluates_nothing(workdir):
-    def evaluated():
-        found = {}
-        for folder, _, files in os.walk(workdir):
-            if "result.json" in files:
-                found[folder] = os.stat(os.path.join(folder, "result.json")).st_mtime_ns
-        return found
+def test_a_second_call_trains_and_evaluates_nothing(workdir):
+    def evaluation_times():
+        return {
+            folder: os.stat(os.path.join(folder, "result.json")).st_mtime_ns
+            for folder, _, files in os.walk(workdir)
+            if "result.json" in files
+        }
 
-    before = finished(workdir), evaluated()
+    before = finished(workdir), evaluation_times()
     assert len(before[1]) == len(SEEDS) * (1 + len(FACTORS))
     make_studies.make_studies(tiny(), workdir, ["fig4"], SEEDS)
-    assert (finished(workdir), evaluated()) == before
+    assert (finished(workdir), evaluation_times()) == before
 
 
-def rows_of(workdir, name):
+def read_table(workdir, name):
     with open(os.path.join(workdir, "report", name), encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def results(workdir, folder, row):
+def read_results(workdir, folder, row):
     paths = [os.path.join(workdir, f"seed-{seed}", folder, "evaluation", "result.json") for seed in SEEDS]
     return [run_folder.read_json(path)["rows"][row]["tight"] for path in paths]
 
 
 @pytest.mark.slow
-def test_tables_hold_what_the_evaluations_found(workdir):
-    stage_one, stage_two = rows_of(workdir, "fig4.csv")
+def test_tables_hold_the_results_of_the_evaluations(workdir):
+    stage_one, stage_two = read_table(workdir, "fig4.csv")
     for line, folder, row in ((stage_one, "shared", "stage_one"), (stage_two, "variants/as_configured", "stage_two")):
-        values = [figures["corloc"] for figures in results(workdir, folder, row)]
+        values = [figures["corloc"] for figures in read_results(workdir, folder, row)]
         assert float(line["corloc"]) == pytest.approx(np.mean(values))
         assert (float(line["corloc_high"]) - float(line["corloc_low"])) / 2 == pytest.approx(np.std(values, ddof=1))
-    difference, = rows_of(workdir, "fig4_differences.csv")
-    one = results(workdir, "shared", "stage_one")[1]["corloc"]
-    two = results(workdir, "variants/as_configured", "stage_two")[1]["corloc"]
+    difference, = read_table(workdir, "fig4_differences.csv")
+    one = read_results(workdir, "shared", "stage_one")[1]["corloc"]
+    two = read_results(workdir, "variants/as_configured", "stage_two")[1]["corloc"]
     assert float(difference["seed_1"]) == pytest.approx(one - two)
-    for line in rows_of(workdir, "fig11b_failures.csv"):
+    for line in read_table(workdir, "fig11b_failures.csv"):
         assert sum(float(value) for key, value in line.items() if key != "label") == pytest.approx(100)
     for column in ("stage one", "stage two"):
-        assert sum(float(line[column]) for line in rows_of(workdir, "fig4_histograms.csv")) == pytest.approx(100)
-    curve = [float(line["stage two"]) for line in rows_of(workdir, "fig4_thresholds.csv")]
-    both = [figures["corloc_by_threshold"] for figures in results(workdir, "variants/as_configured", "stage_two")]
+        assert sum(float(line[column]) for line in read_table(workdir, "fig4_histograms.csv")) == pytest.approx(100)
+    curve = [float(line["stage two"]) for line in read_table(workdir, "fig4_thresholds.csv")]
+    both = [figures["corloc_by_threshold"] for figures in read_results(workdir, "variants/as_configured", "stage_two")]
     np.testing.assert_allclose(curve, np.mean(both, axis=0))
 
 
@@ -123,7 +123,7 @@ class Page(html.parser.HTMLParser):
 
 
 @pytest.mark.slow
-def test_the_page_holds_all_studies_and_fetches_nothing(workdir):
+def test_the_page_holds_all_studies_and_loads_nothing_else(workdir):
     with open(os.path.join(workdir, "report", "index.html"), encoding="utf-8") as file:
         text = file.read()
     page = Page(text)
@@ -140,29 +140,27 @@ def test_the_page_holds_all_studies_and_fetches_nothing(workdir):
 
 
 @pytest.mark.parametrize("name", LEFT_OUT)
-def test_what_is_left_out_says_why(name):
-    with pytest.raises(ValueError, match=f"--what={name}: left out, for .* what the paper shows there"):
+def test_an_omitted_study_is_refused_with_the_reason(name):
+    with pytest.raises(ValueError, match=f"--what={name}: .* not known .* paper"):
         reproduce.parse_studies(["fig4", name])
 
 
-def test_names_and_seeds():
+def test_the_flags_what_and_seeds():
     assert reproduce.parse_studies(["all"]) == registry.choices("studies")
     assert reproduce.parse_studies(["fig7", "fig4", "fig7"]) == ["fig7", "fig4"]
     assert reproduce.parse_seeds(None, 4) == [4] and reproduce.parse_seeds(["0", " 2"], 4) == [0, 2]
-    with pytest.raises(ValueError, match="no plug-in 'table33' in studies; .* Did you mean 'table3'"):
+    with pytest.raises(ValueError, match="'table33'.* 'table3'"):
         reproduce.parse_studies(["table33"])
-    with pytest.raises(ValueError, match="expected one or more of fig11a, .* got nothing"):
+    with pytest.raises(ValueError, match="--what: .* fig11a, "):
         reproduce.parse_studies([])
-    for wrong in (["-1"], ["a"], [], ["1", ""]):
-        with pytest.raises(ValueError, match="expected whole numbers"):
+    for wrong in (["-1"], ["a"], [], ["1", ""], ["1", "1"]):
+        with pytest.raises(ValueError, match="--seeds: expected"):
             reproduce.parse_seeds(wrong, 0)
-    with pytest.raises(ValueError, match="each seed once"):
-        reproduce.parse_seeds(["1", "1"], 0)
 
 
-def test_what_an_experiment_lacks_is_said_before_training(tmp_path):
+def test_a_missing_loss_term_is_reported_before_training(tmp_path):
     config = tiny()
     del config.phase.stage_two.losses["area"]
-    with pytest.raises(ValueError, match="expected one term of area"):
+    with pytest.raises(ValueError, match="config.phase.stage_two.losses: .* area"):
         make_studies.make_studies(config, str(tmp_path), ["fig4", "fig11b"], [0])
     assert not os.listdir(tmp_path)

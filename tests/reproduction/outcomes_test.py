@@ -14,7 +14,7 @@ from ornet_tf.runs import run_folder
 
 @pytest.fixture(scope="module", name="run")
 def _run(tiny_run, tmp_path_factory):
-    """Stage two of the tiny run, evaluated beside it."""
+    """Stage two of the tiny run, evaluated in a workdir of its own."""
     workdir = str(tmp_path_factory.mktemp("outcomes"))
     for name in os.listdir(tiny_run[1]):
         if name != "evaluation":
@@ -24,7 +24,7 @@ def _run(tiny_run, tmp_path_factory):
     return Run(config, workdir, "stage_two", measurement.evaluate(config, workdir))
 
 
-def test_results_of_images_are_those_of_the_row(run):
+def test_per_image_results_are_those_of_the_row(run):
     columns = run.per_image()
     with open(os.path.join(run.workdir, "evaluation", "per_image.csv"), encoding="utf-8") as file:
         expected = [float(line["iou_stage_two"]) for line in csv.DictReader(file)]
@@ -34,44 +34,44 @@ def test_results_of_images_are_those_of_the_row(run):
     assert shares["right"] == pytest.approx(run.figures()["corloc"][0]) and sum(shares.values()) == pytest.approx(100)
 
 
-def test_figures_are_no_thresholds_and_have_their_intervals(run):
+def test_figures_have_intervals_and_leave_out_thresholds(run):
     figures = run.figures()
     assert {"corloc", "locerr_top1", "clserr_top1", "corloc_best_on_evaluated_data"} <= set(figures)
     assert not [key for key in figures if "threshold" in key and not key.startswith("corloc")]
     assert figures["corloc"][1] == run.summary()["corloc_interval"] and figures["corloc_spread"][1] is None
 
 
-def test_one_seed_has_the_interval_and_several_mean_and_deviation(run):
+def test_the_range_of_one_seed_is_its_interval_and_of_several_the_standard_deviation(run):
     other = {**run.result, "rows": {"stage_two": {"tight": {"corloc": 40.0}}}}
-    one, two = Outcome("a", (run,)), Outcome("a", (run, run._replace(result=other)))
+    single, several = Outcome("a", (run,)), Outcome("a", (run, run._replace(result=other)))
     corloc = run.figures()["corloc"][0]
-    assert one.mean("corloc") == corloc and list(one.range("corloc")) == run.summary()["corloc_interval"]
-    assert two.mean("corloc") == pytest.approx((corloc + 40) / 2) and two.mean("locerr_top1") is None
-    low, high = two.range("corloc")
+    assert single.mean("corloc") == corloc and list(single.range("corloc")) == run.summary()["corloc_interval"]
+    assert several.mean("corloc") == pytest.approx((corloc + 40) / 2) and several.mean("locerr_top1") is None
+    low, high = several.range("corloc")
     assert (high - low) / 2 == pytest.approx(np.std([corloc, 40], ddof=1))
 
 
 @pytest.mark.slow
-def test_a_histogram_counts_every_pixel_and_is_kept_until_the_phase_is_another(run):
-    found = Outcome("a", (run,)).histogram()
+def test_a_histogram_counts_every_pixel_and_is_cached_until_the_phase_is_trained_again(run):
+    histogram = Outcome("a", (run,)).histogram()
     method = build.trained_method(run.config, "stage_two", run.workdir, 3)
     batches = loading.evaluation_batches(run.config, loading.load_split(run.config, "test"))
     values = np.concatenate([method.predict(batch["image"])["activation_map"].numpy().ravel() for batch in batches])
     expected = np.histogram(values, outcomes.BINS, (0, 1))[0]
-    np.testing.assert_allclose(found, 100 * expected / values.size, atol=0.2)  # edges are rounded in float32
+    np.testing.assert_allclose(histogram, 100 * expected / values.size, atol=0.2)  # edges are rounded in float32
     path = os.path.join(run.workdir, "evaluation", "histogram_stage_two.json")
-    kept = run_folder.read_json(path)
-    assert sum(kept["counts"]) == values.size
-    run_folder.write_json(path, {**kept, "counts": [7] * outcomes.BINS})
+    cached = run_folder.read_json(path)
+    assert sum(cached["counts"]) == values.size
+    run_folder.write_json(path, {**cached, "counts": [7] * outcomes.BINS})
     np.testing.assert_allclose(Outcome("a", (run,)).histogram(), 100 / outcomes.BINS)
     retrained = run._replace(result={**run.result, "trained": {"stage_two": "other"}})
-    np.testing.assert_allclose(Outcome("a", (retrained,)).histogram(), found)
+    np.testing.assert_allclose(Outcome("a", (retrained,)).histogram(), histogram)
 
 
 @pytest.mark.slow
 def test_a_gallery_has_a_line_for_each_image_and_a_panel_for_each_outcome(run):
-    shown = [Outcome("stage two", (run,)), Outcome("cam", (run._replace(row="cam_true_label"),))]
-    one, two, three = (outcomes.gallery(shown[:n], lines) for n, lines in ((1, 2), (2, 2), (2, 10)))
-    assert two.shape[1] > 1.8 * one.shape[1] and two.shape[0] == one.shape[0]
-    assert three.shape[0] > 4 * two.shape[0]
-    assert outcomes.gallery(shown, 0) is None
+    columns = [Outcome("stage two", (run,)), Outcome("cam", (run._replace(row="cam_true_label"),))]
+    narrow, wide, high = (outcomes.gallery(columns[:n], lines) for n, lines in ((1, 2), (2, 2), (2, 10)))
+    assert wide.shape[1] > 1.8 * narrow.shape[1] and wide.shape[0] == narrow.shape[0]
+    assert high.shape[0] > 4 * wide.shape[0]
+    assert outcomes.gallery(columns, 0) is None
