@@ -1,4 +1,4 @@
-"""What a training step computes: a real step of a small batch, traced, and the operations of its graph counted."""
+"""Counts the floating-point operations of a training step in the traced graph of a real step of a small batch."""
 from __future__ import annotations
 
 import re
@@ -12,29 +12,29 @@ from ornet_tf import build, randomness
 from ornet_tf.models import winograd
 from ornet_tf.training import phases, step
 
-# What GPUs have their rate for. The rest of a step is element by element, and bound by memory.
+# The operations that a GPU's peak rate refers to. The rest of a step is element-wise and bound by memory.
 PRODUCTS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter", "MatMul", "BatchMatMulV2")
 _SIMILAR = re.compile(r"Conv\dD|Conv2d|MatMul|Einsum")
 
 
-def of_function(traced) -> dict[str, int]:
-    """Counts floating-point operations, of a product and a sum two, by TensorFlow's own counter.
+def count_flops(traced) -> dict[str, int]:
+    """Counts floating-point operations with TensorFlow's own counter; a multiplication with its addition counts as two.
 
-    Only what the results need is counted. The gradient of a convolution is always traced to both its input and its
-    kernel, whichever is asked for: of frozen layers, the half that is for kernels is never computed.
+    Only operations that the results need are counted. Gradients of convolutions are always traced for both the input
+    and the kernel, but kernel gradients of frozen layers are never computed, and therefore not counted.
 
     Args:
-      traced: a concrete function, all shapes known.
+      traced: a concrete function with static shapes.
 
     Returns:
-      Type of operation -> FLOPs: all of `PRODUCTS`, and "other" for what the counter knows of the rest.
+      Type of operation -> FLOPs: all of `PRODUCTS`, and "other" for all other operations that the counter knows.
 
     Raises:
-      ValueError: if there are products that would not be counted.
+      ValueError: if the graph has products that would not be counted.
     """
     definition = traced.graph.as_graph_def(add_shapes=True)
-    ends = [output.op.name for output in traced.graph.outputs] + [op.name for op in traced.graph.control_outputs]
-    needed = tf.compat.v1.graph_util.extract_sub_graph(definition, list(dict.fromkeys(ends)))
+    results = [output.op.name for output in traced.graph.outputs] + [op.name for op in traced.graph.control_outputs]
+    needed = tf.compat.v1.graph_util.extract_sub_graph(definition, list(dict.fromkeys(results)))
     inside = [node.op for function in needed.library.function for node in function.node_def]
     unknown = {node.op for node in needed.node if node.op not in PRODUCTS} | {*inside}
     unknown = sorted(filter(_SIMILAR.search, unknown))
@@ -53,20 +53,20 @@ def of_function(traced) -> dict[str, int]:
 
 
 class Step:
-    """The training step of a phase, as `ornet_tf.train` makes it, on one batch of noise; start weights are random.
+    """The training step of a phase, as in `ornet_tf.train`, on one batch of noise and with random weights.
 
-    It runs on one device: the first GPU or, where there is none, the CPU. `cache_frozen_features`, `xla` and
-    `gradient_accumulation` are left out.
+    It runs on one device: the first GPU, or else the CPU. `cache_frozen_features`, `xla` and `gradient_accumulation`
+    are not supported.
     """
 
     def __init__(self, config: ConfigDict, name: str, *, num_classes: int, batch_size: int):
-        """Builds it; nothing is traced yet.
+        """Builds the step without tracing it.
 
         Args:
-          config: the whole configuration; the data set is not looked at.
+          config: the whole configuration; its data set is not used.
           name: of the phase.
           num_classes: K.
-          batch_size: of the step, whatever the phase has.
+          batch_size: of the step; it replaces that of the phase.
         """
         config = build.drop_start_weights(config)
         section, devices = config.phase[name], tf.config.list_logical_devices("GPU")[:1] or ["CPU:0"]
@@ -87,13 +87,13 @@ class Step:
         }
 
     def flops(self) -> dict[str, float]:
-        """Returns what `of_function` counts, for an image; each convolution as the plain sum that it is."""
+        """Returns the counts of `count_flops` per image, with every convolution computed directly (no Winograd)."""
         with mock.patch.object(winograd, "is_faster", return_value=False):
-            traced = tf.function(self._step._run_step).get_concrete_function(self._batch, tf.constant(0))
-        return {kind: count / self._batch_size for kind, count in of_function(traced).items()}
+            traced = tf.function(self._step._train).get_concrete_function(self._batch, tf.constant(0))
+        return {kind: count / self._batch_size for kind, count in count_flops(traced).items()}
 
     def seconds(self, count: int) -> float:
-        """Returns the seconds of a step on this machine, the mean of `count`, as training computes it here."""
+        """Returns the seconds per step on this machine, the mean of `count` steps, computed as in training."""
         batches = tf.data.Dataset.from_tensors(self._batch).cache().repeat()
         iterator = iter(self._strategy.experimental_distribute_dataset(batches))
         self._step.run(iterator, 0, 1)  # traces, allocates

@@ -1,11 +1,15 @@
-"""What a process holds in memory, as Linux tells."""
+"""Reads the memory of a process from Linux's /proc."""
 from __future__ import annotations
 
 import pathlib
 
 
-def of_process(pid: int | str = "self") -> dict[str, int]:
-    """Returns MiB: "VmRSS" is held now, of which "RssAnon" of its own and "RssFile" of files; "VmHWM" at most so far.
+def read_memory(pid: int | str = "self") -> dict[str, int]:
+    """Returns the memory of a process in MiB.
+
+    Returns:
+      "VmRSS": resident memory now, of which "RssAnon" is anonymous and "RssFile" belongs to mapped files; "VmHWM": the
+      peak of resident memory so far.
 
     Raises:
       OSError: if there is no such process.

@@ -1,4 +1,4 @@
-"""Good and bad requests at full load for a long time: the soak of benchmarks/serving_load.py."""
+"""A soak test of a server: good and bad requests at full load for a long time; see benchmarks/serving_load.py."""
 from __future__ import annotations
 
 import base64
@@ -14,21 +14,21 @@ import requests
 
 from benchmarks import _memory
 
-_GOOD = 0.7  # the share of requests that are well formed and hold good images
-_LOOKS = 10  # how often memory is shown on the way
-_MOST_MISTAKES = 100  # that are waited for: a server that is gone refuses thousands a second
-_PATIENCE = 600.0  # seconds for an answer: 16 clients may wait for each other on few cores
-_BRIEF = 0.02  # seconds after which a caller hangs up
+_GOOD_SHARE = 0.7  # of requests that are well formed and hold readable images
+_REPORTS = 10  # lines about memory during a soak
+_MAX_MISTAKES = 100  # then the soak ends: requests to a server that has stopped fail thousands of times a second
+_TIMEOUT = 600.0  # seconds for an answer: 16 clients may wait for each other on few cores
+_SHORT_TIMEOUT = 0.02  # seconds until a client that hangs up closes its connection
 
 
 class Request(NamedTuple):
-    """A kind of request.
+    """A kind of request with its expected answer.
 
     Attributes:
-      url: where it is sent.
-      body: what is sent.
-      http_status: what is expected; 0: the caller hangs up before the answer.
-      is_read: of an answer, whether each image is to be read; an image that isn't is to have words for it.
+      url: the address.
+      body: the content.
+      http_status: the expected status; 0 if the client hangs up before the answer.
+      is_read: whether the server can read each image; if not, its `status` must hold a reason.
     """
 
     url: str
@@ -37,13 +37,13 @@ class Request(NamedTuple):
     is_read: Sequence[bool] = ()
 
 
-def kinds(url: str, images: Sequence[bytes], signature: str) -> dict[str, Request]:
-    """Returns requests by name; "good" is the one that most are to be.
+def make_requests(url: str, images: Sequence[bytes], signature: str) -> dict[str, Request]:
+    """Returns one request of each kind, by name; "good" is the kind that most clients send.
 
     Args:
       url: of the model.
-      images: good ones, those of a request; in some the last one is replaced.
-      signature: the one that is asked.
+      images: readable image files of one request; some kinds replace the last one.
+      signature: the name of the called signature.
     """
     encoded = [{"b64": base64.b64encode(image).decode()} for image in images]
 
@@ -73,15 +73,15 @@ def kinds(url: str, images: Sequence[bytes], signature: str) -> dict[str, Reques
     }
 
 
-def mistake(session: requests.Session, request: Request) -> str:
-    """Sends a request; returns what is wrong with the answer, or nothing."""
+def find_mistake(session: requests.Session, request: Request) -> str:
+    """Sends a request; returns what is wrong with the answer, or an empty string."""
     try:
-        reply = session.post(request.url, request.body, timeout=_PATIENCE if request.http_status else _BRIEF)
+        reply = session.post(request.url, request.body, timeout=_TIMEOUT if request.http_status else _SHORT_TIMEOUT)
     except requests.RequestException as error:
         is_expected = not request.http_status and isinstance(error, requests.Timeout)
         return "" if is_expected else f"no answer: {error}"
     if not request.http_status:
-        return ""  # answered before the caller could hang up
+        return ""  # answered before the client hung up
     if reply.status_code != request.http_status:
         return f"expected HTTP {request.http_status}, got {reply.status_code}: {reply.text:.200}"
     if request.is_read:
@@ -90,66 +90,67 @@ def mistake(session: requests.Session, request: Request) -> str:
         except (ValueError, KeyError, TypeError) as error:
             return f"expected outputs, got {reply.text:.200} ({error!r})"
         if is_read != list(request.is_read):
-            return f"expected images to be read {list(request.is_read)}, got {is_read}"
+            return f"expected readable images {list(request.is_read)}, got {is_read}"
     return ""
 
 
-def soak(requests_of: Mapping[str, Request], pid: int, *, clients: int, seconds: float) -> bool:
-    """Lets clients send requests of all kinds without a pause; prints memory on the way and a table at the end.
+def soak(requests_by_kind: Mapping[str, Request], pid: int, *, clients: int, seconds: float) -> bool:
+    """Sends requests of all kinds without a pause; prints memory meanwhile and a table at the end.
 
     Args:
-      requests_of: see `kinds`.
+      requests_by_kind: see `make_requests`.
       pid: of the server.
-      clients: how many at once.
-      seconds: how long.
+      clients: the number of concurrent clients.
+      seconds: the duration.
 
     Returns:
-      Whether every answer was the expected one, and there was one of every kind.
+      Whether every answer was as expected.
     """
     counts: collections.Counter[str] = collections.Counter()
     mistakes: list[tuple[str, str]] = []
-    bad = [name for name in requests_of if name != "good"]
+    bad_kinds = [kind for kind in requests_by_kind if kind != "good"]
     with requests.Session() as session:
-        for name in requests_of:  # each once before memory is looked at: first runs of graphs allocate
-            mistakes += [(name, what)] if (what := mistake(session, requests_of[name])) else []
-            counts[name] += 1
+        for kind, request in requests_by_kind.items():  # once each before memory is read: first runs allocate
+            mistake = find_mistake(session, request)
+            mistakes += [(kind, mistake)] if mistake else []
+            counts[kind] += 1
     begin, lock = time.monotonic(), threading.Lock()
 
     def work(number: int) -> None:
         rng = random.Random(number)
         with requests.Session() as session:
-            while time.monotonic() < begin + seconds and len(mistakes) < _MOST_MISTAKES:
-                name = "good" if rng.random() < _GOOD else rng.choice(bad)
-                what = mistake(session, requests_of[name])
+            while time.monotonic() < begin + seconds and len(mistakes) < _MAX_MISTAKES:
+                kind = "good" if rng.random() < _GOOD_SHARE else rng.choice(bad_kinds)
+                mistake = find_mistake(session, requests_by_kind[kind])
                 with lock:
-                    counts[name] += 1
-                    mistakes.extend([(name, what)] if what else [])
+                    counts[kind] += 1
+                    mistakes.extend([(kind, mistake)] if mistake else [])
 
     print(f"{'minutes':<10}{'requests':>10}{'unexpected':>12}{'RSS, MiB':>10}{'peak':>8}", flush=True)
     threads = [threading.Thread(target=work, args=[number]) for number in range(clients)]
-    _look(begin, counts, mistakes, pid)
+    _print_progress(begin, counts, mistakes, pid)
     for thread in threads:
         thread.start()
-    for look in range(1, _LOOKS):
-        while time.monotonic() < begin + seconds * look / _LOOKS and len(mistakes) < _MOST_MISTAKES:
-            time.sleep(min(1.0, seconds / _LOOKS))
-        _look(begin, counts, mistakes, pid)
+    for number in range(1, _REPORTS):
+        while time.monotonic() < begin + seconds * number / _REPORTS and len(mistakes) < _MAX_MISTAKES:
+            time.sleep(min(1.0, seconds / _REPORTS))
+        _print_progress(begin, counts, mistakes, pid)
     for thread in threads:
         thread.join()
-    _look(begin, counts, mistakes, pid)
-    wrong = collections.Counter(name for name, _ in mistakes)
+    _print_progress(begin, counts, mistakes, pid)
+    mistakes_by_kind = collections.Counter(kind for kind, _ in mistakes)
     print(f"\n{'kind':<26}{'requests':>10}{'unexpected':>12}")
-    for name in requests_of:
-        print(f"{name:<26}{counts[name]:>10}{wrong[name]:>12}")
-    for name, what in dict(mistakes).items():
-        print(f"{name}: {what}")
+    for kind in requests_by_kind:
+        print(f"{kind:<26}{counts[kind]:>10}{mistakes_by_kind[kind]:>12}")
+    for kind, mistake in dict(mistakes).items():
+        print(f"{kind}: {mistake}")
     return not mistakes
 
 
-def _look(begin: float, counts: collections.Counter, mistakes: Sequence, pid: int) -> None:
+def _print_progress(begin: float, counts: collections.Counter, mistakes: Sequence, pid: int) -> None:
     try:
-        memory = _memory.of_process(pid)
-    except (OSError, KeyError):  # gone, or about to be
+        memory = _memory.read_memory(pid)
+    except (OSError, KeyError):  # the server has ended or is ending
         memory = {"VmRSS": 0, "VmHWM": 0}
     minutes, total = (time.monotonic() - begin) / 60, sum(counts.values())
     print(f"{minutes:<10.1f}{total:>10}{len(mistakes):>12}{memory['VmRSS']:>10}{memory['VmHWM']:>8}", flush=True)

@@ -1,6 +1,6 @@
-"""Stage two's training step in PyTorch, as fast as it gets on a CPU: the peer of benchmarks/stage_two_step.py.
+"""Stage two's training step in PyTorch, optimized for a CPU, for the comparison in benchmarks/stage_two_step.py.
 
-channels_last, no gradients for what is frozen, ReLU in place, a fused Adam. torch.compile made it no faster.
+It uses channels_last, no gradients for frozen layers, in-place ReLU and a fused Adam. torch.compile made it no faster.
 """
 from __future__ import annotations
 
@@ -16,48 +16,53 @@ LOWER = 2  # blocks before the split
 WIDTHS = (64, 128, 256, 512)  # of the generator's levels
 
 
-def blocks(chosen, channels: int) -> nn.Sequential:
-    """Returns convolutions with ReLU, and a pooling after each block but VGG16's last."""
+def vgg_blocks(sizes, channels: int) -> nn.Sequential:
+    """Returns convolutions with ReLU, and a pooling after each block except VGG16's last.
+
+    Args:
+      sizes: (convolutions, filters) of each block.
+      channels: of the input.
+    """
     layers = []
-    for number, (count, filters) in enumerate(chosen):
+    for number, (count, filters) in enumerate(sizes):
         for _ in range(count):
             layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU(inplace=True)]
             channels = filters
-        if channels != 512 or number + 1 < len(chosen):
+        if channels != 512 or number + 1 < len(sizes):
             layers.append(nn.MaxPool2d(2))
     return nn.Sequential(*layers)
 
 
 class Classifier(nn.Module):
-    """VGG16 up to block5_conv3, the mean over the pixels and a dense layer."""
+    """VGG16 up to block5_conv3, global average pooling and a dense layer."""
 
     def __init__(self, classes: int):
         super().__init__()
-        self.features = blocks(BLOCKS, 3)
+        self.features = vgg_blocks(BLOCKS, 3)
         self.head = nn.Linear(512, classes)
 
     def forward(self, x):
         return self.head(self.features(x).mean(dim=(2, 3)))
 
 
-def double(before: int, width: int) -> nn.Sequential:
+def double_convolution(in_channels: int, width: int) -> nn.Sequential:
     """Returns two convolutions with batch normalisation and ReLU."""
     layers = []
-    for channels in (before, width):
+    for channels in (in_channels, width):
         layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
         layers += [nn.BatchNorm2d(width, eps=1e-5, momentum=0.1), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 
 class Generator(nn.Module):
-    """The generator of ornet_tf/models/generator.py: features to activation map."""
+    """The generator of ornet_tf/models/generator.py, from features to activation map."""
 
     def __init__(self, classes: int):
         super().__init__()
-        befores = (BLOCKS[LOWER - 1][1], *WIDTHS[:-1])
-        self.down = nn.ModuleList(double(before, width) for before, width in zip(befores, WIDTHS))
-        ups = list(zip(WIDTHS[:-1], WIDTHS[1:]))
-        self.up = nn.ModuleList(double(width + below, width) for width, below in ups)
+        in_channels = (BLOCKS[LOWER - 1][1], *WIDTHS[:-1])
+        self.down = nn.ModuleList(double_convolution(*channels) for channels in zip(in_channels, WIDTHS))
+        pairs = zip(WIDTHS[:-1], WIDTHS[1:])
+        self.up = nn.ModuleList(double_convolution(width + below, width) for width, below in pairs)
         self.class_maps = nn.Conv2d(WIDTHS[0], classes, 1)
         self.score = nn.Conv2d(classes, 1, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(1, eps=1e-5, momentum=0.1)
@@ -90,17 +95,17 @@ def erase(maps: torch.Tensor) -> torch.Tensor:
 
 
 def functions(images: np.ndarray, labels: np.ndarray, *, classes: int):
-    """Returns the functions that make training steps ("step") and forward passes of VGG16 ("forward"), by their number.
+    """Returns two functions that take a number: "step" runs training steps, "forward" runs forward passes of VGG16.
 
     Args:
       images: float32 [B, H, W, 3] in 0..255.
       labels: int32 [B].
-      classes: number of classes.
+      classes: the number of classes.
     """
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     layout = torch.channels_last
-    lower = blocks(BLOCKS[:LOWER], 3).to(memory_format=layout).eval().requires_grad_(False)
+    lower = vgg_blocks(BLOCKS[:LOWER], 3).to(memory_format=layout).eval().requires_grad_(False)
     evaluator = Classifier(classes).to(memory_format=layout).eval().requires_grad_(False)
     generator = Generator(classes).to(memory_format=layout).train()
     optimizer = torch.optim.Adam(generator.parameters(), lr=1e-4, fused=True)

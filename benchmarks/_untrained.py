@@ -1,4 +1,4 @@
-"""A VGG16 export with random weights, and images for it: what the benchmarks of an export measure."""
+"""A VGG16 export with random weights, and images for it, for the benchmarks of exports."""
 from __future__ import annotations
 
 import io
@@ -11,7 +11,7 @@ from ornet_tf import build, config, methods
 from ornet_tf.data import decoding, file_checks, transforms
 from ornet_tf.inference import localizer, saved_model
 
-_HEIGHT, _WIDTH = 375, 500  # of images, in pixels: those of many photographs in data sets
+_HEIGHT, _WIDTH = 375, 500  # of images, in pixels; common in data sets of photographs
 
 
 def _resize(size: int) -> int:
@@ -19,7 +19,7 @@ def _resize(size: int) -> int:
 
 
 def method_and_localizer(size: int, classes: int) -> tuple[methods.Method, localizer.Localizer]:
-    """Builds stage two of the paper's experiment, and its graph for files, for views of `size` pixels."""
+    """Builds stage two of the paper's experiment, and the localizer around it, for views of `size` pixels."""
     experiment = config.default()
     experiment.backbone.options.weights = None
     experiment.input.update({"resize": _resize(size), "crop": size})
@@ -36,23 +36,23 @@ def method_and_localizer(size: int, classes: int) -> tuple[methods.Method, local
 
 
 def save(model: localizer.Localizer, folder: str) -> None:
-    """Writes the SavedModel that an export of this localizer is."""
+    """Exports a localizer as a SavedModel."""
     saved_model._save(model, {"weights": "random"}, folder)
 
 
 def views(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
-    """Returns what the export's graph sees of files, string [N]: float32 [N, size, size, 3] in 0..255."""
+    """Returns the evaluation views of image files, string [N], as in the export: float32 [N, size, size, 3], 0..255."""
     view = transforms.evaluation_view(resize=_resize(size), crop=size)
     limits = {"max_bytes": file_checks.MAX_BYTES, "max_pixels": file_checks.MAX_PIXELS}
 
-    def seen(image):
+    def to_view(image):
         return transforms.apply(image, view, resize=_resize(size), crop=size)
 
-    return decoding.decode_each(image_bytes, seen, [size, size, 3], **limits)[0]
+    return decoding.decode_each(image_bytes, to_view, [size, size, 3], **limits)[0]
 
 
 def jpegs(count: int) -> list[bytes]:
-    """Returns JPEG files of smooth colours and some noise, always the same ones."""
+    """Returns JPEG files of smooth colours with some noise; the same files in every call."""
     rng = np.random.default_rng(0)
     files = []
     for _ in range(count):

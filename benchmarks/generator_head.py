@@ -1,8 +1,8 @@
-"""Times the generator's two heads, and measures their memory, against the same heads made of all k class maps.
+"""Measures time and memory of the generator's two heads against the direct form, which computes all K class maps.
 
-Forward and backward, to all weights and to the decoder's features [B, h, w, c], for the losses of stage one (map and
-auxiliary logits) and of stage two (map only). Each form lives in a process of its own and works only while the other
-waits, in turns. Seconds are medians of `--rounds` runs; memory is by how much the process's peak grows by the first.
+Each run is a forward and a backward pass, to all weights and to the decoder's features [B, h, w, c], with the losses of
+stage one (map and auxiliary logits) or of stage two (map only). Each form has its own process; the two run alternately.
+Seconds are medians of `--rounds` runs. Memory is the growth of the process's peak in the first run.
 
   python -m benchmarks.generator_head
 """
@@ -20,13 +20,13 @@ _CLASSES = flags.DEFINE_multi_integer("classes", [10, 200, 1000], "numbers of cl
 _SIZE = flags.DEFINE_integer("size", 56, "height and width of the features", lower_bound=3)
 _CHANNELS = flags.DEFINE_integer("channels", 64, "channels of the features", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch", 16, "images in a batch", lower_bound=1)
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "how often each form computes", lower_bound=1)
-_FORM = flags.DEFINE_enum("form", "", ["", "direct", "ours"], "the form of this process; empty: the parent")
-_STAGE = flags.DEFINE_enum("stage", "one", ["one", "two"], "whose losses a child's form gets")
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "runs of each form", lower_bound=1)
+_FORM = flags.DEFINE_enum("form", "", ["", "direct", "ours"], "the form of a child process; empty in the parent")
+_STAGE = flags.DEFINE_enum("stage", "one", ["one", "two"], "the stage whose losses a child process uses")
 
 
 def direct_heads(x, num_classes: int):
-    """Maps features [B, h, w, c] to the activation map and the auxiliary logits by way of the class maps."""
+    """Maps features [B, h, w, c] to the activation map and the auxiliary logits through all class maps."""
     from ornet_tf.compat import keras
     from ornet_tf.models.layers import batch_norm
 
@@ -36,8 +36,8 @@ def direct_heads(x, num_classes: int):
     return activation_map, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(num_classes, 1)(class_maps))
 
 
-def work(num_classes: int):
-    """Returns the function that computes the form's losses and gradients once."""
+def build_work(num_classes: int):
+    """Returns a function that computes losses and gradients of this process's form once."""
     import tensorflow as tf
 
     from ornet_tf.compat import keras
@@ -62,32 +62,32 @@ def work(num_classes: int):
             loss = tf.reduce_sum(tf.square(activation_map))
             if _STAGE.value == "one":
                 loss += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
-        found = tape.gradient(loss, [features, *heads.trainable_weights])
-        return [tf.reduce_sum(tf.square(gradient)) for gradient in found if gradient is not None]
+        results = tape.gradient(loss, [features, *heads.trainable_weights])
+        return [tf.reduce_sum(tf.square(gradient)) for gradient in results if gradient is not None]
 
-    gradients.get_concrete_function()  # what tracing takes is not the heads'
+    gradients.get_concrete_function()  # tracing is not measured
     return lambda: [norm.numpy() for norm in gradients()]
 
 
 def serve(function) -> None:
-    """Answers each line of standard input with the seconds of one computation and the peak's growth in MiB."""
-    before = peak()
+    """Answers each line of standard input with the seconds of one run and the growth of the peak memory in MiB."""
+    before = peak_memory()
     function()
-    grown = peak() - before
+    growth = peak_memory() - before
     print("ready", flush=True)
     for _ in sys.stdin:
         begin = time.perf_counter()
         function()
-        print(time.perf_counter() - begin, grown, flush=True)
+        print(time.perf_counter() - begin, growth, flush=True)
 
 
-def peak() -> float:
-    """Returns the largest memory that the process has had, in MiB."""
+def peak_memory() -> float:
+    """Returns the peak of the process's resident memory in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def compare(num_classes: int, stage: str) -> None:
-    """Prints a line of the table."""
+    """Measures both forms and prints a line of the table."""
     children = []
     for form in ("direct", "ours"):
         command = [sys.executable, "-m", "benchmarks.generator_head", f"--form={form}", f"--stage={stage}"]
@@ -105,16 +105,17 @@ def compare(num_classes: int, stage: str) -> None:
     for child in children:
         child.stdin.close()
         child.wait()
-    (direct, much), (ours, little) = ([statistics.median(column) for column in zip(*answer)] for answer in answers)
-    times = f"{direct:>10.3f} s{ours:>9.3f} s{direct / ours:>7.1f} x"
-    memories = f"{much:>12.0f} MiB{little:>8.0f} MiB{much / max(little, 1.0):>7.1f} x"
+    medians = ([statistics.median(column) for column in zip(*answer)] for answer in answers)
+    (direct_time, direct_memory), (our_time, our_memory) = medians
+    times = f"{direct_time:>10.3f} s{our_time:>9.3f} s{direct_time / our_time:>7.1f} x"
+    memories = f"{direct_memory:>12.0f} MiB{our_memory:>8.0f} MiB{direct_memory / max(our_memory, 1.0):>7.1f} x"
     print(f"{num_classes:<9}{stage:<7}{times}{memories}", flush=True)
 
 
 def main(_) -> None:
     """Prints the table."""
     if _FORM.value:
-        serve(work(_CLASSES.value[0]))
+        serve(build_work(_CLASSES.value[0]))
         return
     print(f"features [{_BATCH.value}, {_SIZE.value}, {_SIZE.value}, {_CHANNELS.value}], forward and backward")
     print(f"{'classes':<9}{'stage':<7}{'direct':>12}{'ours':>11}{'ratio':>9}{'direct':>16}{'ours':>12}{'ratio':>9}")

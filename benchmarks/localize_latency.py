@@ -1,12 +1,12 @@
-"""Times an export against the whole classifier's forward pass, and against Grad-CAM, on the same VGG16.
+"""Times an export against the forward pass of the whole classifier and against Grad-CAM, on the same VGG16.
 
-`localize` runs the low layers and the generator, `serving_default` the evaluator as well; both are the signatures of a
-SavedModel that was written and loaded, with random weights. Against them: the forward pass of the evaluator, which is
-the whole VGG16, in one graph; Grad-CAM at its last convolution in one graph; and Grad-CAM of tf-keras-vis, called as
-its users do. Grad-CAM ends in a map, the export in boxes. All sides get the same JPEG files and decode them with the
-same operations; decoding is timed alone as well, and its median is taken off in the columns "alone". The sides take
-turns in one process; each figure is the median of `--rounds` calls. tf-keras-vis is no requirement of the project and
-its line is left out without it:
+The export is a SavedModel with random weights. Its signature `localize` runs the lower layers and the generator, and
+`serving_default` runs the evaluator as well. They are compared with the forward pass of the evaluator, which is the
+whole VGG16, in one graph; with Grad-CAM at its last convolution, in one graph; and with Grad-CAM of tf-keras-vis.
+Grad-CAM returns a map, the export returns boxes. All sides get the same JPEG files and decode them with the same
+operations. Decoding is timed separately, and the columns "alone" are without its median. The sides run alternately in
+one process; each figure is the median of `--rounds` calls. The project does not require tf-keras-vis; its line is left
+out if it is not installed:
 
   pip install tf-keras-vis
   python -m benchmarks.localize_latency
@@ -30,9 +30,9 @@ from ornet_tf.maps import rescale
 _SIZE = flags.DEFINE_integer("size", 224, "side of the view in pixels, a multiple of 32", lower_bound=32)
 _CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
 _BATCHES = flags.DEFINE_multi_integer("batch", [1, 8], "images in a call; can be given several times", lower_bound=1)
-_ROUNDS = flags.DEFINE_integer("rounds", 15, "how often each side computes", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 15, "calls of each side", lower_bound=1)
 _OURS = ("localize", "serving_default")
-_FORWARD, _GRAPH, _PEER = "VGG16 forward pass", "Grad-CAM, one graph", "Grad-CAM, tf-keras-vis"
+_FORWARD, _GRAD_CAM, _KERAS_VIS = "VGG16 forward pass", "Grad-CAM, one graph", "Grad-CAM, tf-keras-vis"
 
 Side = Callable[[tf.Tensor], object]
 
@@ -47,14 +47,14 @@ def whole_classifier(method: methods.Method) -> keras.Model:
     for part in (normalize, lower, upper):
         for layer in part.layers[1:]:
             x = layer(x)
-    # A clone: layers that are used twice have no output of their own, which tf-keras-vis asks for.
+    # tf-keras-vis reads the output of a layer, which must be unique; cloned layers are used only once.
     flat = keras.models.clone_model(keras.Model(pixels, x))
     flat.set_weights([*lower.get_weights(), *upper.get_weights()])
     return flat
 
 
 def classifier_sides(classifier: keras.Model) -> dict[str, Side]:
-    """Returns the classifier's forward pass and Grad-CAM, each as a function of files, string [N]."""
+    """Returns the classifier's forward pass and Grad-CAM, as functions of image files, string [N]."""
     last = [layer for layer in classifier.layers if isinstance(layer, keras.layers.Conv2D)][-1]
     both = keras.Model(classifier.inputs, [last.output, classifier.outputs[0]])
 
@@ -73,22 +73,22 @@ def classifier_sides(classifier: keras.Model) -> dict[str, Side]:
         cam = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
         return rescale.rescale(tf.image.resize(cam, [_SIZE.value, _SIZE.value]))[..., 0]
 
-    return {_FORWARD: lambda files: forward(files).numpy(), _GRAPH: lambda files: grad_cam(files).numpy()}
+    return {_FORWARD: lambda files: forward(files).numpy(), _GRAD_CAM: lambda files: grad_cam(files).numpy()}
 
 
-def peer_side(classifier: keras.Model, decode: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, Side]:
-    """Returns Grad-CAM of tf-keras-vis, or nothing where it isn't installed."""
+def keras_vis_side(classifier: keras.Model, decode: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, Side]:
+    """Returns Grad-CAM of tf-keras-vis, or an empty dictionary if it is not installed."""
     try:
         from tf_keras_vis.gradcam import Gradcam
     except ImportError as error:
         print(f"No line for tf-keras-vis, which can't be imported ({error}): pip install tf-keras-vis")
         return {}
-    peer = Gradcam(classifier)
-    return {_PEER: lambda files: peer(lambda logits: tf.reduce_max(logits, axis=-1), decode(files))}
+    grad_cam = Gradcam(classifier)
+    return {_KERAS_VIS: lambda files: grad_cam(lambda logits: tf.reduce_max(logits, axis=-1), decode(files))}
 
 
 def all_sides(folder: str) -> dict[str, Side]:
-    """Returns every side as a function of files, string [N]; its answer is in memory when it returns."""
+    """Returns every side as a function of image files, string [N], which returns NumPy arrays."""
     method, model = _untrained.method_and_localizer(_SIZE.value, _CLASSES.value)
     _untrained.save(model, folder)
     loaded = tf.saved_model.load(folder)
@@ -96,43 +96,43 @@ def all_sides(folder: str) -> dict[str, Side]:
         lambda files: _untrained.views(files, _SIZE.value), input_signature=[tf.TensorSpec([None], tf.string)]
     )
 
-    def ask(name):
-        # `loaded` is held: its functions refer to its variables only weakly.
+    def call(name):
+        # The closure keeps `loaded` alive: its functions refer to its variables only weakly.
         return lambda files: {k: v.numpy() for k, v in loaded.signatures[name](image_bytes=files).items()}
 
     classifier = whole_classifier(method)
     return {
         "decoding": lambda files: decode(files).numpy(),
-        **{name: ask(name) for name in _OURS},
+        **{name: call(name) for name in _OURS},
         **classifier_sides(classifier),
-        **peer_side(classifier, decode),
+        **keras_vis_side(classifier, decode),
     }
 
 
 def check(sides: Mapping[str, Side], files: tf.Tensor) -> None:
-    """Calls every side, which builds its graph, and looks whether those that can be compared agree.
+    """Calls every side, which builds its graph, and compares the results that should agree.
 
     Raises:
-      ValueError: if they don't.
+      ValueError: if they differ.
     """
-    answers = {name: side(files) for name, side in sides.items()}
-    whole, boxes = answers["serving_default"], answers["localize"]["detection_boxes"]
+    results = {name: side(files) for name, side in sides.items()}
+    whole, boxes = results["serving_default"], results["localize"]["detection_boxes"]
     pairs = {
         "boxes of localize and serving_default": (boxes, whole["detection_boxes"]),
-        "scores of serving_default and the forward pass": (whole["detection_scores"][:, 0], answers[_FORWARD].max(-1)),
+        "scores of serving_default and the forward pass": (whole["detection_scores"][:, 0], results[_FORWARD].max(-1)),
     }
-    if _PEER in answers:
-        # Both enlarge the map of an image in their own way: what is compared is where it is strong.
-        one, other = (np.reshape(answers[name], [len(boxes), -1]) for name in (_GRAPH, _PEER))
-        alike = [np.corrcoef(a, b)[0, 1] for a, b in zip(one, other) if a.std() and b.std()]
-        pairs["maps of both Grad-CAMs (correlation)"] = (np.maximum(0.9, alike), np.asarray(alike))
-    for what, (one, other) in pairs.items():
-        if not np.allclose(one, other, rtol=1e-3, atol=1e-4):
-            raise ValueError(f"Expected the same {what}, got {one} and {other}.")
+    if _KERAS_VIS in results:
+        # The two enlarge the map in different ways, so only their correlation is compared.
+        maps = [np.reshape(results[name], [len(boxes), -1]) for name in (_GRAD_CAM, _KERAS_VIS)]
+        correlations = [np.corrcoef(a, b)[0, 1] for a, b in zip(*maps) if a.std() and b.std()]
+        pairs["maps of both Grad-CAMs (correlation)"] = (np.maximum(0.9, correlations), np.asarray(correlations))
+    for compared, (expected, actual) in pairs.items():
+        if not np.allclose(expected, actual, rtol=1e-3, atol=1e-4):
+            raise ValueError(f"Expected the same {compared}, got {expected} and {actual}.")
 
 
 def compare(sides: Mapping[str, Side], batch: int) -> None:
-    """Prints the table of a batch size."""
+    """Measures all sides at one batch size and prints the table."""
     files = tf.constant(_untrained.jpegs(batch))
     check(sides, files)
     times: dict[str, list[float]] = {name: [] for name in sides}
@@ -157,9 +157,9 @@ def compare(sides: Mapping[str, Side], batch: int) -> None:
 
 def main(_) -> None:
     """Prints a table for each batch size."""
-    logging.set_verbosity(logging.WARNING)  # saving tells thousands of names of inputs
+    logging.set_verbosity(logging.WARNING)  # saving logs thousands of input names
     print(f"VGG16 with random weights, {_SIZE.value} pixels, {_CLASSES.value} classes, TensorFlow {tf.__version__}")
-    print("A ratio above 1: the signature of the export is faster than the line's side.")
+    print("A ratio above 1 means that the export's signature is faster than the side of the line.")
     with tempfile.TemporaryDirectory() as folder:
         sides = all_sides(folder)
         for batch in _BATCHES.value:

@@ -1,11 +1,11 @@
-"""Times a training step of stage two against the same step in PyTorch, and its FLOP/s against those of VGG16 alone.
+"""Times a training step of stage two against the same step in PyTorch, and compares its FLOP/s with VGG16's.
 
-The step is the paper's: low layers and generator, attentive erasing, the map enlarged and laid over the image, the
-frozen evaluator's judgement and its gradient back to the map, three losses, Adam on the generator. VGG16 with random
-weights on random images. Both sides take the cores of the machine and the memory layout that is fastest there
-(PyTorch: channels_last); each lives in a process of its own and works only while the other waits, in turns, so that
-both meet the same machine. FLOPs are those of the convolutions that are computed: forward, and backward to inputs and
-to weights where something is trained. Needs PyTorch, which is no requirement of the project:
+The step is the paper's: lower layers and generator, attentive erasing, the image masked by the enlarged map, the frozen
+evaluator's logits and their gradient to the map, three losses, and Adam on the generator. It runs VGG16 with random
+weights on random images. Both sides use all cores and the memory layout that is fastest for them (PyTorch:
+channels_last). Each has its own process, and the two run alternately, under the same conditions. FLOPs are those of the
+computed convolutions: forward, backward to inputs, and backward to weights that are trained. PyTorch is needed, which
+the project does not require:
 
   pip install torch
   python -m benchmarks.stage_two_step
@@ -20,11 +20,11 @@ import time
 import numpy as np
 from absl import app, flags
 
-_SIDE = flags.DEFINE_enum("side", "", ["", "tensorflow", "pytorch"], "the side that this process is; empty: the parent")
+_SIDE = flags.DEFINE_enum("side", "", ["", "tensorflow", "pytorch"], "the side of a child process; empty in the parent")
 _SIZE = flags.DEFINE_integer("size", 224, "side of the images in pixels", lower_bound=32)
 _BATCH = flags.DEFINE_integer("batch", 16, "images in a batch", lower_bound=1)
 _CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "how often each side computes", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "rounds of each side", lower_bound=1)
 _TRAIN_STEPS = flags.DEFINE_integer("steps", 2, "steps of a round", lower_bound=1)
 _BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # (convolutions, filters) of VGG16
 _LOWER = 2  # blocks before the split
@@ -39,13 +39,14 @@ def random_batch() -> tuple[np.ndarray, np.ndarray]:
 
 
 def multiplications() -> dict[str, float]:
-    """Returns the multiplications of an image in the convolutions of VGG16 forward, and of the step."""
+    """Returns the multiplications per image in the convolutions of "vgg16" (a forward pass) and of the "step"."""
     side, channels = _SIZE.value, 3
-    of_blocks = []
+    by_block = []
     for count, filters in _BLOCKS:
-        of_blocks.append(side**2 * 9 * filters * (channels + (count - 1) * filters))
+        by_block.append(side**2 * 9 * filters * (channels + (count - 1) * filters))
         side, channels = side // 2, filters
-    # Each level's first convolution reads the level before, or its own skip and the level below; the second itself.
+    # Each level has two convolutions downwards and two upwards. The first one downwards reads the previous level, the
+    # first one upwards reads the skip connection and the level below. The second ones read the first.
     side, generator, first = _SIZE.value // 2**_LOWER, 0.0, 0.0
     for level, width in enumerate(_WIDTHS):
         before = _WIDTHS[level - 1] if level else _BLOCKS[_LOWER - 1][1]
@@ -55,13 +56,14 @@ def multiplications() -> dict[str, float]:
             first = 9 * pixels * width * before
         if level + 1 < len(_WIDTHS):
             generator += 9 * pixels * width * (width + _WIDTHS[level + 1] + width)
-    vgg16 = float(sum(of_blocks))
-    # The generator: forward, to weights, and to inputs but for those that are frozen. The evaluator: no weights.
-    return {"vgg16": vgg16, "step": sum(of_blocks[:_LOWER]) + 3 * generator - first + 2 * vgg16}
+    vgg16 = float(sum(by_block))
+    # The generator computes forward, to weights and to inputs, except to the frozen features. The evaluator computes
+    # forward and to inputs.
+    return {"vgg16": vgg16, "step": sum(by_block[:_LOWER]) + 3 * generator - first + 2 * vgg16}
 
 
 def tensorflow_side():
-    """Returns functions that compute steps, or forward passes of VGG16, with TensorFlow."""
+    """Returns two functions that take a number: "step" runs training steps, "forward" runs forward passes of VGG16."""
     import tensorflow as tf
 
     from ornet_tf import build, config, randomness
@@ -103,7 +105,7 @@ def tensorflow_side():
 
 
 def serve(functions) -> None:
-    """Computes what standard input asks for, such as "step 2", and answers with the seconds."""
+    """Runs the commands on standard input, such as "step 2", and prints the seconds of each."""
     for function in functions.values():
         function(1)  # traces, compiles, allocates
     print("ready", flush=True)
@@ -120,19 +122,19 @@ def start(side: str) -> subprocess.Popen:
     command += [f"--{name}={flags.FLAGS[name].value}" for name in ("size", "batch", "classes")]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if process.stdout.readline() != "ready\n":
-        sys.exit(f"The side {side} did not start; PyTorch has to be installed: pip install torch")
+        sys.exit(f"The side {side} did not start. Expected PyTorch to be installed: pip install torch")
     return process
 
 
-def ask(process, name: str, count: int) -> float:
-    """Returns the images per second of a side."""
+def measure(process, name: str, count: int) -> float:
+    """Runs a function of a side `count` times; returns images per second."""
     process.stdin.write(f"{name} {count}\n")
     process.stdin.flush()
     return count * _BATCH.value / float(process.stdout.readline())
 
 
 def main(_) -> None:
-    """Is one of the sides, or prints the table."""
+    """Runs one of the sides, or prints the table."""
     if _SIDE.value == "tensorflow":
         serve(tensorflow_side())
     elif _SIDE.value == "pytorch":
@@ -144,31 +146,32 @@ def main(_) -> None:
 
 
 def compare() -> None:
-    """Prints the table."""
+    """Measures both sides and prints the table."""
     sides = {side: start(side) for side in ("tensorflow", "pytorch")}
     work = multiplications()
     print(f"VGG16, {_SIZE.value} pixels, batches of {_BATCH.value}, {_CLASSES.value} classes; images/s", flush=True)
     print(f"{'round':<8}{'ours':>9}{'PyTorch':>9}{'ratio':>8}{'VGG16 (ours)':>14}{'(PyTorch)':>11}{'FLOP/s ratio':>14}")
     rows = []
     for number in range(_ROUNDS.value):
-        ours, theirs = (ask(process, "step", _TRAIN_STEPS.value) for process in sides.values())
-        forward, other = (ask(process, "forward", 2 * _TRAIN_STEPS.value) for process in sides.values())
-        rows.append((ours, theirs, ours / theirs, forward, other, ours * work["step"] / (forward * work["vgg16"])))
-        show(number + 1, rows[-1])
-    show("median", [statistics.median(column) for column in zip(*rows)])
+        ours, theirs = (measure(process, "step", _TRAIN_STEPS.value) for process in sides.values())
+        forward, their_forward = (measure(process, "forward", 2 * _TRAIN_STEPS.value) for process in sides.values())
+        flops_ratio = ours * work["step"] / (forward * work["vgg16"])
+        rows.append((ours, theirs, ours / theirs, forward, their_forward, flops_ratio))
+        print_row(number + 1, rows[-1])
+    print_row("median", [statistics.median(column) for column in zip(*rows)])
     print(
-        f"A step needs {2 * work['step'] / 1e9:.1f} GFLOP an image, VGG16 forward {2 * work['vgg16'] / 1e9:.1f}. "
-        "FLOP/s ratio: of our step against our VGG16 forward pass."
+        f"GFLOP per image: step {2 * work['step'] / 1e9:.1f}, VGG16 forward {2 * work['vgg16'] / 1e9:.1f}. "
+        "FLOP/s ratio: our step against our VGG16 forward pass."
     )
     for process in sides.values():
         process.stdin.close()
         process.wait()
 
 
-def show(title, row) -> None:
+def print_row(title, row) -> None:
     """Prints a row of the table."""
-    ours, theirs, ratio, forward, other, flops = row
-    speeds = f"{ours:>9.3f}{theirs:>9.3f}{ratio:>8.2f}{forward:>14.3f}{other:>11.3f}{flops:>14.2f}"
+    ours, theirs, ratio, forward, their_forward, flops = row
+    speeds = f"{ours:>9.3f}{theirs:>9.3f}{ratio:>8.2f}{forward:>14.3f}{their_forward:>11.3f}{flops:>14.2f}"
     print(f"{title!s:<8}{speeds}", flush=True)
 
 

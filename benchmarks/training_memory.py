@@ -1,8 +1,8 @@
-"""Shows time and peak memory of a training step of each phase, and how they grow with what is trained on.
+"""Measures time and peak memory of a training step of each phase, and how they grow with batch, images and classes.
 
-Each figure is of a process of its own: VGG16 with random weights, the real pipeline (no cache) and the real step. From
-the base on, one thing is changed at a time: the batch, the side of the images, the number of classes, the number of
-images, the parts of a batch whose gradients are added up. Ratios are to the base of the same phase.
+Each line is measured in a process of its own, with VGG16 and random weights, the real pipeline (no cache) and the real
+step. One value differs from the base at a time: batch size, image size, number of classes, number of images, or
+gradient accumulation. Ratios are to the base of the same phase.
 
   python -m benchmarks.training_memory
 """
@@ -23,13 +23,13 @@ _SIZE = flags.DEFINE_integer("size", 128, "side of the images in pixels, at the 
 _CLASSES = flags.DEFINE_integer("classes", 10, "classes, at the base", lower_bound=2)
 _IMAGES = flags.DEFINE_integer("images", 400, "images in the data set, at the base", lower_bound=1)
 _ACCUMULATE = flags.DEFINE_integer("gradient_accumulation", 1, "parts of a batch, at the base", lower_bound=1)
-_TIMED_STEPS = flags.DEFINE_integer("steps", 4, "steps that are timed", lower_bound=1)
-_FOLDER = flags.DEFINE_string("folder", "", "where a child puts the file that all its images are read from")
-_CHILD = flags.DEFINE_string("child", "", "the phase that this process trains; the parent starts such processes")
+_TIMED_STEPS = flags.DEFINE_integer("steps", 4, "timed steps", lower_bound=1)
+_FOLDER = flags.DEFINE_string("folder", "", "where a child process writes the file that all its images are read from")
+_CHILD = flags.DEFINE_string("child", "", "the phase that a child process trains; empty in the parent")
 
 
-def child(phase: str) -> None:
-    """Trains some steps and prints the seconds of one and the peak memory in MiB."""
+def train_steps(phase: str) -> None:
+    """Trains some steps and prints the seconds per step and the peak memory in MiB."""
     import tensorflow as tf
 
     from ornet_tf import build, config
@@ -69,7 +69,7 @@ def child(phase: str) -> None:
 
 
 def measure(phase: str, **changes: int) -> tuple[float, float]:
-    """Returns the seconds of a step and the peak memory in MiB of a process with some values changed."""
+    """Returns the seconds per step and the peak memory in MiB of a process with changed values."""
     names = ("batch", "size", "classes", "images", "gradient_accumulation", "steps")
     values = {**{name: flags.FLAGS[name].value for name in names}, **changes}
     command = [sys.executable, "-m", "benchmarks.training_memory", f"--child={phase}"]
@@ -83,7 +83,7 @@ def measure(phase: str, **changes: int) -> tuple[float, float]:
 def main(_) -> None:
     """Prints the table."""
     if _CHILD.value:
-        child(_CHILD.value)
+        train_steps(_CHILD.value)
         return
     print(
         f"Base: batches of {_BATCH.value}, {_SIZE.value} pixels, {_CLASSES.value} classes, {_IMAGES.value} images, "
@@ -92,13 +92,13 @@ def main(_) -> None:
     print(f"{'phase':<12}{'changed':<18}{'s a step':>10}{'ratio':>8}{'peak, MiB':>12}{'ratio':>8}", flush=True)
     for phase in _PHASES.value:
         base = measure(phase)
-        show(phase, "base", base, base)
+        print_row(phase, "base", base, base)
         for name, factor in (("batch", 2), ("size", 2), ("classes", 100), ("images", 10), ("gradient_accumulation", 4)):
             value = factor * flags.FLAGS[name].value
-            show(phase, f"{name} {value}", measure(phase, **{name: value}), base)
+            print_row(phase, f"{name} {value}", measure(phase, **{name: value}), base)
 
 
-def show(phase: str, changed: str, figures: tuple[float, float], base: tuple[float, float]) -> None:
+def print_row(phase: str, changed: str, figures: tuple[float, float], base: tuple[float, float]) -> None:
     """Prints a row of the table."""
     seconds, memory = figures
     ratios = (seconds / base[0], memory / base[1])

@@ -17,7 +17,7 @@ def test_only_needed_operations_are_counted():
         logits = tf.matmul(tf.reduce_mean(maps, axis=[1, 2]), dense)
         return tf.gradients(tf.reduce_sum(logits**2), [kernel, dense])
 
-    counted = _flops.of_function(gradients.get_concrete_function(tf.zeros([BATCH, 8, 6, 3])))
+    counted = _flops.count_flops(gradients.get_concrete_function(tf.zeros([BATCH, 8, 6, 3])))
     first, second, product = (2 * BATCH * n for n in (8 * 6 * 9 * 3 * 4, 4 * 3 * 9 * 4 * 5, 5 * 7))
     # Gradients: of the second kernel, of no input of the convolutions, of both factors of the product.
     assert counted.pop("other") > 0
@@ -30,7 +30,7 @@ def test_only_needed_operations_are_counted():
 def test_unknown_products_are_refused():
     traced = tf.function(lambda x: tf.einsum("bi,bj->ij", x, x)).get_concrete_function(tf.zeros([2, 3]))
     with pytest.raises(ValueError, match="Einsum"):
-        _flops.of_function(traced)
+        _flops.count_flops(traced)
 
 
 def test_a_training_step_has_the_flops_of_its_layers():
