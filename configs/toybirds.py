@@ -38,9 +38,9 @@ def get_config() -> ConfigDict:
     evaluator.options = ConfigDict({"mask_probability": 0.5, "mask_cells": 4})
     evaluator.update({"batch_size": 32, "epochs": 4.0, "learning_rate": 2e-3})
     config.phase.stage_one.update({"batch_size": 32, "epochs": 3.0, "learning_rate": 2e-3})
-    # Stage two works here with strong erasing, with an entropy term that grows slowly (the map should move before it
-    # becomes binary), and with a teacher: some bodies suggest another class than the head, and without a teacher the
-    # map would leave them out (docs/results.md).
+    # Stage two needs three things here: strong erasing, an entropy term that takes effect late, when the map has
+    # already moved, and a teacher. Some bodies suggest another class than the head; without a teacher the map would
+    # leave them out (docs/results.md).
     stage_two = config.phase.stage_two
     stage_two.update({"batch_size": 32, "epochs": 3.2, "learning_rate": 1e-3})
     stage_two.generator = ConfigDict({"logit_scale": 3.0})

@@ -61,12 +61,7 @@ def _evaluate_and_ask(config: ConfigDict, workdir: str) -> tuple[dict[str, Any],
 
 
 def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
-    """Serves the newest export below `base`, sends a held-out image over REST and draws the answer.
-
-    Args:
-      config: the experiment; the image is the first one of its evaluated split.
-      base: the folder of the exported versions.
-      folder: where the image, the answer and the drawing are written.
+    """Serves the newest export below `base`, sends a held-out image over REST, and draws the answer into `folder`.
 
     Returns:
       The answer: file, box [ymin, xmin, ymax, xmax] in fractions of the upright image, score, class and class_name.

@@ -100,7 +100,7 @@ class Trainer:
         self._config, self._phase = config, phase
         self._folder = os.path.join(workdir, f"seed-{config.seed}")
         self._shared = phases[: phases.index(phase)]
-        self._phases_of = {name: _phases_read(config, name) for name in (*phases, *config.evaluation.row)}
+        self._phases_by_row = {name: _phases_read(config, name) for name in (*phases, *config.evaluation.row)}
         if not self._is_shared(config.evaluation.classifier):
             raise UserError(
                 f"config.evaluation.classifier: expected one that is trained before {phase}, got "
@@ -118,8 +118,8 @@ class Trainer:
         for changes in variants:
             validate(self._with_rows(vary(self._config, changes), (self._phase,)))
         for row in rows:
-            if row not in self._phases_of or not self._is_shared(row):
-                choices = ", ".join(name for name in self._phases_of if self._is_shared(name))
+            if row not in self._phases_by_row or not self._is_shared(row):
+                choices = ", ".join(name for name in self._phases_by_row if self._is_shared(name))
                 raise UserError(
                     f"A study compares with {row!r}: expected a phase or row that is trained before {self._phase}, "
                     f"here one of {choices}; add it to the experiment."
@@ -156,7 +156,7 @@ class Trainer:
         return Run(config, workdir, self._phase, _evaluate_once(config, workdir))
 
     def _is_shared(self, name: str) -> bool:
-        return self._phases_of[name] <= {*self._shared}
+        return self._phases_by_row[name] <= {*self._shared}
 
     def _with_cache(self, config: ConfigDict) -> ConfigDict:
         """Returns the configuration with an image cache that all variants share."""
