@@ -89,7 +89,7 @@ class Step:
     def flops(self) -> dict[str, float]:
         """Returns the counts of `count_flops` per image, with every convolution computed directly (no Winograd)."""
         with mock.patch.object(winograd, "is_faster", return_value=False):
-            traced = tf.function(self._step._train).get_concrete_function(self._batch, tf.constant(0))
+            traced = tf.function(self._step._run_step).get_concrete_function(self._batch, tf.constant(0))
         return {kind: count / self._batch_size for kind, count in count_flops(traced).items()}
 
     def seconds(self, count: int) -> float:
