@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 from absl import app, flags, logging
@@ -24,7 +25,8 @@ _CONFIG = config_flags.DEFINE_config_file(
     "The experiment: a Python file with get_config(), such as configs/toybirds.py. --config.a.b=value replaces one "
     "value. ornet_tf/config.py documents all options; a plug-in's file documents its own options.",
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "The folder of the run, with its checkpoints, logs and results.")
+# The programs that have a workdir pass this flag to `run`.
+WORKDIR = flags.DEFINE_string("workdir", None, "The folder of the run, with its checkpoints, logs and results.")
 
 _CONFIG_FLAGS = ("--config", "-config")
 # Raised by ml_collections for a mistyped --config.a.b=value.
@@ -42,12 +44,11 @@ _SYSTEM_MESSAGES = tuple(f"; {os.strerror(number)}" for number in errno.errorcod
 def run(
     main: Callable[..., None],
     *,
-    takes_files: bool = False,
-    takes_workdir: bool = True,
-    options: Mapping[str, flags.FlagHolder] | None = None,
+    options: Mapping[str, flags.FlagHolder],
+    arguments: str = "",
     when_ended: str = interruption.STARTS_OVER,
 ) -> None:
-    """Parses the flags and calls `main(config, workdir)`.
+    """Parses the flags and calls `main(config, **options)`.
 
     An error that the user can fix (a wrong option, a missing or broken file, a full disk) is reported in one sentence
     on standard error, with exit status 1; --verbosity=1 adds the traceback. Other errors are bugs and show their
@@ -55,28 +56,24 @@ def run(
 
     Args:
       main: the function of the program.
-      takes_files: whether `main` takes the arguments after the flags: `main(config, workdir, files)`.
-      takes_workdir: whether the program has --workdir; otherwise `main(config)`.
-      options: the program's own flags, by the keyword of `main` that takes the value.
+      options: the program's flags except --config, by the keyword of `main` that takes the value.
+      arguments: the keyword of `main` that takes the arguments after the flags; "" for a program without arguments.
       when_ended: the end of the sentence about a signal: what is saved, and what the same command would do.
     """
-    options = options or {}
-    folder_flags = {_WORKDIR.name: _WORKDIR} if takes_workdir else {}
 
     def start(argv):
-        if len(argv) > 1 and not takes_files:
+        if len(argv) > 1 and not arguments:
             raise app.UsageError(f"Unexpected argument {argv[1]!r}; options look like --config=FILE.")
         logging.set_stderrthreshold("info")
         # TensorFlow logs two timings for each checkpoint, at the level of our messages.
         logging.get_absl_handler().addFilter(lambda record: record.module != "functional_saver")
         try:
             with interruption.listen(when_ended):
-                folders = [os.fspath(paths.local(flag.value, f"--{name}")) for name, flag in folder_flags.items()]
+                values = {name: _value(flag) for name, flag in options.items()}
                 config = _CONFIG.value
                 validate(config)
                 prepare(config)
-                values = {name: flag.value for name, flag in options.items()}
-                main(config, *folders, *([argv[1:]] if takes_files else []), **values)
+                main(config, **values, **({arguments: argv[1:]} if arguments else {}))
         except interruption.Interrupted as ended:
             logging.debug("The error in full:", exc_info=True)
             sys.stderr.write(f"\n{ended}\n")
@@ -89,11 +86,16 @@ def run(
             sys.stderr.write(f"Error: {message}\n")
             sys.exit(1)
 
-    flags.mark_flags_as_required([_CONFIG.name, *folder_flags])
+    flags.mark_flags_as_required([_CONFIG.name, *(flag.name for flag in options.values() if flag is WORKDIR)])
     # --help lists the key flags of the started module.
-    for name in (_CONFIG.name, *folder_flags, *(flag.name for flag in options.values())):
+    for name in (_CONFIG.name, *(flag.name for flag in options.values())):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     app.run(start, argv=use_installed_config(sys.argv), flags_parser=_parse)
+
+
+def _value(flag: flags.FlagHolder) -> Any:
+    """Returns the value of a flag; that of --workdir as an absolute path, or as a UserError if it is no local path."""
+    return os.fspath(paths.local(flag.value, f"--{flag.name}")) if flag is WORKDIR else flag.value
 
 
 def user_message(error: Exception) -> str:

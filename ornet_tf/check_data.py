@@ -23,7 +23,6 @@ def start() -> None:
     """Runs this program; `python -m ornet_tf.datasets check` calls it too."""
     app.run(
         main,
-        takes_workdir=False,
         options={
             "split": flags.DEFINE_enum("split", None, SPLITS, "The split to check. Default: all."),
             "duplicates": flags.DEFINE_bool(

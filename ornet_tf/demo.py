@@ -85,4 +85,4 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    app.run(main, when_ended=interruption.RESUMES)
+    app.run(main, options={"workdir": app.WORKDIR}, when_ended=interruption.RESUMES)

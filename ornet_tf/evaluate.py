@@ -20,4 +20,4 @@ def main(config: ConfigDict, workdir: str) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, options={"workdir": app.WORKDIR})

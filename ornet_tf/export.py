@@ -22,4 +22,5 @@ def main(config: ConfigDict, workdir: str, *, keep: int | None) -> None:
 
 if __name__ == "__main__":
     keep_help = "The number of versions to keep, the new one included. Default: all."
-    app.run(main, options={"keep": flags.DEFINE_integer("keep", None, keep_help, lower_bound=1)})
+    keep = flags.DEFINE_integer("keep", None, keep_help, lower_bound=1)
+    app.run(main, options={"workdir": app.WORKDIR, "keep": keep})

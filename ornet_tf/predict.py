@@ -28,7 +28,8 @@ def start() -> None:
     """Runs the program."""
     app.run(
         main,
-        takes_files=True,
+        options={"workdir": app.WORKDIR},
+        arguments="inputs",
         when_ended="the predictions so far, if any, are in --workdir, and the same command starts anew",
     )
 

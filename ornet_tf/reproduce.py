@@ -66,6 +66,7 @@ if __name__ == "__main__":
         main,
         when_ended=interruption.RESUMES,
         options={
+            "workdir": app.WORKDIR,
             "what": flags.DEFINE_list(
                 "what",
                 None,

@@ -23,6 +23,7 @@ if __name__ == "__main__":
         main,
         when_ended=interruption.RESUMES,
         options={
+            "workdir": app.WORKDIR,
             "allow_changed_settings": flags.DEFINE_bool(
                 "allow_changed_settings",
                 False,

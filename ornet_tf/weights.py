@@ -25,4 +25,4 @@ def main(config: ConfigDict, workdir: str, arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, takes_files=True)
+    app.run(main, options={"workdir": app.WORKDIR}, arguments="arguments")

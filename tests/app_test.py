@@ -42,7 +42,8 @@ def run(*arguments):
         (["--config=tests/none.py", "--workdir=x", "--config.seed=1"], "Error: Configuration is not available"),
         (
             ["--config=tests/tiny_experiment.py", "--workdir=x", "--config.phase.stage_two.epoch=3"],
-            "Error: --config.phase.stage_two.epoch=3: unknown option; config.phase.stage_two has batch_size, ",
+            "Error: --config.phase.stage_two.epoch=3: unknown option; config.phase.stage_two has "
+            "batch_size, cache_frozen_features, epochs, ",
         ),
         (
             ["--config", "tests/tiny_experiment.py", "--workdir=x", "--config.dataset.name=cub", "-config.data.a=1"],
@@ -89,7 +90,7 @@ from ornet_tf import app, errors
 def fails(config, workdir):
     {statement}
 
-app.run(fails)
+app.run(fails, options={{"workdir": app.WORKDIR}})
 """
 
 
