@@ -39,7 +39,7 @@ def get_config() -> ConfigDict:
     )
     stage_one.losses = ConfigDict(
         {
-            "seed": ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask"),
+            "pseudo_mask": ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask"),
             "background": ornet.loss("background_suppression", "background_activation", "whole_activation", ramp=0.5),
             "area": ornet.loss("area", "activation_map", weight=0.5, ramp=0.5),
         }
@@ -50,7 +50,7 @@ def get_config() -> ConfigDict:
     stage_two.generator = ConfigDict({"logit_scale": 100.0})
     stage_two.update({"epochs": 2.0, **few_views})
     stage_two.losses.area.weight = 0.5
-    stage_two.losses.seed = ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")
+    stage_two.losses.pseudo_mask = ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")
     stage_two.options.object_prior = True
     stage_two.init_from = ConfigDict({**stage_two.init_from, "direction": "stage_one.direction"})
     config.training.update({"steps_per_loop": 5, "checkpoint_every": 50, "summary_every": 25})

@@ -17,6 +17,8 @@ _NAMES = {
     "seed_map": "pseudo_mask",
     "training_pictures": "training_images",  # in data.json
 }
+# A loss of configs/few_pictures.py; a "seed" elsewhere is that of random numbers.
+_LOSSES = {"seed": "pseudo_mask"}
 # Options that have moved.
 _MOVED = {
     "seed_threshold": "object_prior = True, with config.object_prior.threshold,",
@@ -38,10 +40,13 @@ def update_names(settings: Any) -> Any:
       settings: the content of settings.json or data.json: dictionaries, lists and values. Class names stay.
     """
     if isinstance(settings, dict):
-        return {
+        updated = {
             _NAMES.get(key, key): value if key == "class_names" else update_names(value)
             for key, value in settings.items()
         }
+        if isinstance(updated.get("losses"), dict):
+            updated["losses"] = {_LOSSES.get(key, key): value for key, value in updated["losses"].items()}
+        return updated
     if isinstance(settings, list):
         return [update_names(value) for value in settings]
     return _NAMES.get(settings, settings) if isinstance(settings, str) else settings

@@ -52,7 +52,7 @@ def test_stored_settings_get_the_new_names():
     old = {
         "phase": {
             "accumulate": 2,
-            "losses": {"prior": {"plugin": "seed_agreement", "inputs": ["activation_map", "seed_map"]}},
+            "losses": {"seed": {"plugin": "seed_agreement", "inputs": ["activation_map", "seed_map"]}},
         },
         "generator": {"map_gain": 2.0},
         "class_names": ["pictures", "wren"],
@@ -60,7 +60,7 @@ def test_stored_settings_get_the_new_names():
     assert renamed.update_names(old) == {
         "phase": {
             "gradient_accumulation": 2,
-            "losses": {"prior": {"plugin": "pseudo_mask_agreement", "inputs": ["activation_map", "pseudo_mask"]}},
+            "losses": {"pseudo_mask": {"plugin": "pseudo_mask_agreement", "inputs": ["activation_map", "pseudo_mask"]}},
         },
         "generator": {"logit_scale": 2.0},
         "class_names": ["pictures", "wren"],

@@ -92,7 +92,8 @@ def bind_settings(folder: str, settings: Mapping[str, Any], *, learned: bool, al
     """
     path = os.path.join(folder, "settings.json")
     settings = json.loads(json.dumps(settings, default=str))
-    changed = _changes(read_settings(folder), settings) if learned and os.path.exists(path) else ""
+    is_bound = learned and os.path.exists(path)
+    changed = _changes(read_settings(folder), renamed.update_names(settings)) if is_bound else ""
     if changed and not allow_changes:
         raise UserError(
             f"{folder} was started with other settings: {changed}. Use another --workdir, restore the settings, remove "
