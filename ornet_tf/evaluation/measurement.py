@@ -16,7 +16,7 @@ from ornet_tf.data.source import Source
 from ornet_tf.errors import NotFiniteError, UserError
 from ornet_tf.evaluation import held_out, report
 from ornet_tf.maps import addons_components
-from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.metrics import Bootstrap
 from ornet_tf.runs import distribution, run_folder
 
 Measured = Mapping[str, Mapping[str, metrics.Metric]]  # row -> name of the metric -> metric

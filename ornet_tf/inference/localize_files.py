@@ -56,20 +56,20 @@ def localize_files(
         stack.enter_context(contextlib.closing(answers))
         results = stack.enter_context(prediction_files.writing(folder)) if folder else None
         for path, answer in zip(paths, answers):
-            entry = {"file": readable(path), **_described(answer)}
+            entry = {"file": readable(path), **_entry(answer)}
             if results is not None and "error" not in entry:
                 try:
                     image = annotate(read(path), answer, extent)
                 except (OSError, MemoryError) as error:
                     entry = {"file": entry["file"], "error": f"No overlay: {error or type(error).__name__}"}
                 else:
-                    entry = results.add(path, _with_pixels(entry, image.size), image)
+                    entry = results.add(path, _add_pixels(entry, image.size), image)
                     del image  # it is as large as the photograph, and the next one is read soon
             yield entry
 
 
-def _described(answer: batches.Answer) -> dict[str, Any]:
-    """Returns what is known of one image.
+def _entry(answer: batches.Answer) -> dict[str, Any]:
+    """Returns the result of one image: `error`, or the keys of `Detections.as_dict`.
 
     Raises:
       ConnectionError: if the server cannot be reached.
@@ -83,8 +83,8 @@ def _described(answer: batches.Answer) -> dict[str, Any]:
     return answer.as_dict()
 
 
-def _with_pixels(entry: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    """Returns an entry with `box_pixels` behind `box`; `size` is the width and the height of the image."""
+def _add_pixels(entry: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """Returns an entry with `box_pixels` after `box`; `size` is width and height of the image."""
     if entry["box"] is None:
         return entry
     sides = (size[1], size[0]) * 2
@@ -92,26 +92,26 @@ def _with_pixels(entry: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]
     return {"file": entry["file"], "box": entry["box"], "box_pixels": pixels, **entry}
 
 
-def annotate(image: Image.Image, found: Detections, extent: Sequence[float] | None = None) -> Image.Image:
+def annotate(image: Image.Image, detections: Detections, extent: Sequence[float] | None = None) -> Image.Image:
     """Draws detections: the activation map if `extent` is given, all boxes, and the class of the first one.
 
     Args:
       image: mode RGB, upright. It may be drawn on: a copy of a photograph is large.
-      found: the detections.
+      detections: the detections of the image.
       extent: see `localize_files`.
 
     Returns:
       The image with the drawing.
     """
-    if extent is not None and found.activation_map is not None:
-        image = Image.fromarray(visualize.overlay(np.asarray(image), found.activation_map, extent=extent))
-    draw_boxes(image, found.boxes, label(found))
+    if extent is not None and detections.activation_map is not None:
+        image = Image.fromarray(visualize.overlay(np.asarray(image), detections.activation_map, extent=extent))
+    draw_boxes(image, detections.boxes, label(detections))
     return image
 
 
-def label(found: Detections) -> str:
+def label(detections: Detections) -> str:
     """Returns class and score of the first box, such as "Cardinal 0.97", or "" if there is no box or no class."""
-    return f"{found.class_names[0]} {found.scores[0]:.2f}" if found.class_names else ""
+    return f"{detections.class_names[0]} {detections.scores[0]:.2f}" if detections.class_names else ""
 
 
 def draw_boxes(image: Image.Image, boxes: Sequence[Sequence[float]], text: str) -> None:

@@ -56,8 +56,8 @@ def predict(
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     """Writes `<workdir>/predictions`: predictions.json, and a PNG overlay of each image.
 
-    They replace the results of an earlier run there when the first image is done. Each image is written at once, so its
-    results stay however the run ends; see `prediction_files`.
+    They replace the results of an earlier run when the first image is finished. Each result is written at once, so it
+    remains however the program ends; see `prediction_files`.
 
     Returns:
       One dictionary per image (see `localize_files`), and the (path, sentence) pairs of images that cannot be read or
@@ -110,7 +110,7 @@ class _RunModel:
         return detections.from_outputs({name: value.numpy() for name, value in outputs.items()}, len(images))
 
     def close(self) -> None:
-        """Does nothing: there is no connection."""
+        """Does nothing, as there is no connection."""
 
 
 def _read(path: str, limits: Mapping[str, int]) -> Image.Image:

@@ -1,7 +1,7 @@
-"""The folder of predictions: overlays and what was found, there as far as a run has come, however it ends.
+"""The folder of predictions: overlays and results. They are complete up to the last image, however the program ends.
 
-    predictions.jsonl     while a run goes on: a line for each image as soon as it is done; a killed run leaves it
-    predictions.json      the same in a list, written when the run ends, also by an error or a signal
+    predictions.jsonl     while the program runs: one line per finished image; it remains if the program is killed
+    predictions.json      the same entries as a list, written at the end, also after an error or a signal
     00000_NAME.png        the overlays
 """
 from __future__ import annotations
@@ -20,20 +20,20 @@ from ornet_tf import atomic_write, paths
 from ornet_tf.errors import UserError
 from ornet_tf.runs import run_folder
 
-_LIST, _LINES, _ASIDE = "predictions.json", "predictions.jsonl", ".overlay.partial"
+_LIST, _LINES, _PARTIAL = "predictions.json", "predictions.jsonl", ".overlay.partial"
 _OVERLAY = re.compile(r"\d{5,}_[^/]*\.png")
 
 
 class Predictions:
-    """What a run has found; made by `writing`.
+    """Writes the results of one program run; created by `writing`.
 
     Attributes:
       entries: one dictionary per image, in order.
-      path: of predictions.json.
+      path: the path of predictions.json.
     """
 
     def __init__(self, folder: str):
-        """Touches nothing: the first image that is done replaces what an earlier run left."""
+        """Writes nothing yet: the first finished image replaces the results of an earlier run."""
         self._folder = folder
         self._lines: TextIO | None = None
         self.entries: list[dict[str, Any]] = []
@@ -41,7 +41,7 @@ class Predictions:
 
     @property
     def has_begun(self) -> bool:
-        """Whether this run's files have taken the place of those of an earlier run."""
+        """Whether the results of an earlier run have been replaced."""
         return self._lines is not None
 
     def add(self, path: str, entry: dict[str, Any], overlay: Image.Image) -> dict[str, Any]:
@@ -49,32 +49,32 @@ class Predictions:
 
         Args:
           path: the path of the image.
-          entry: what JSON can hold.
+          entry: the result, serializable as JSON.
           overlay: an image of any size.
 
         Returns:
           The entry that was written.
 
         Raises:
-          OSError: if it can't be written; what was added before stays.
+          OSError: if it can't be written; earlier entries remain.
         """
-        aside, place, is_listed = os.path.join(self._folder, _ASIDE), "", False
-        said = f"; {self.said()}" if self.has_begun else ""
+        partial, target, is_listed = os.path.join(self._folder, _PARTIAL), "", False
+        remaining = f"; {self.describe_remaining()}" if self.has_begun else ""
         failure = f"The overlay of {paths.readable(path)} could not be written to {self._folder}"
-        with atomic_write.explain_failures(failure, said):
+        with atomic_write.explain_failures(failure, remaining):
             try:
                 os.makedirs(self._folder, exist_ok=True)
-                overlay.save(aside, "PNG")
-                self._begin()  # not before: a first overlay that can't be written costs nothing of an earlier run
-                place = self._free_place(path)
-                os.replace(aside, place)
-                entry = {**entry, "overlay": paths.readable(place)}
+                overlay.save(partial, "PNG")
+                self._begin()  # only now: if the first overlay can't be written, the earlier results remain
+                target = self._free_path(path)
+                os.replace(partial, target)
+                entry = {**entry, "overlay": paths.readable(target)}
                 self._lines.write(json.dumps(entry) + "\n")
                 self._lines.flush()
                 is_listed = True
                 self.entries.append(entry)
             except BaseException:
-                for left in (aside, place):
+                for left in (partial, target):
                     if left and not is_listed:
                         _remove(left)
                 raise
@@ -84,29 +84,29 @@ class Predictions:
         """Writes predictions.json.
 
         Raises:
-          OSError: if it can't be written; predictions.jsonl stays.
+          OSError: if it can't be written; predictions.jsonl remains.
         """
         self._begin()
-        with contextlib.suppress(OSError):  # half a line on a full disk, which is still in the buffer
+        with contextlib.suppress(OSError):  # on a full disk, a partial line may be in the buffer
             self._lines.close()
         run_folder.write_json(self.path, self.entries)
         _remove(os.path.join(self._folder, _LINES))
 
     def _begin(self) -> None:
-        """Removes what earlier runs wrote, once: what their lists name, whatever else lies there."""
+        """Removes the files that the lists of earlier runs name, on the first call; other files remain."""
         if self.has_begun:
             return
         lines = os.path.join(self._folder, _LINES)
         with atomic_write.explain_failures(f"{paths.readable(self._folder)} could not be written", ""):
             os.makedirs(self._folder, exist_ok=True)
-            # The lists last: as long as there are overlays, a list names them, even if this run is killed here.
+            # The lists are removed last, so that a list still names the remaining overlays if the program is killed.
             for name in _earlier_overlays(self._folder):
                 _remove(os.path.join(self._folder, name))
             _remove(self.path)
             self._lines = open(lines, "w", encoding="utf-8")  # noqa: SIM115 - `finish` closes it
 
-    def _free_place(self, path: str) -> str:
-        """Returns where an image's overlay goes: never onto a file that is there, which is none of ours."""
+    def _free_path(self, path: str) -> str:
+        """Returns a path for an image's overlay at which no file exists."""
         stem, number = os.path.splitext(os.path.basename(path))[0], 1
         while True:
             ending = ".png" if number == 1 else f"_{number}.png"
@@ -115,13 +115,13 @@ class Predictions:
                 return place
             number += 1
 
-    def said(self) -> str:
-        """Returns, for a sentence, what is there of a run that ends early."""
-        return f"the results of the {len(self.entries)} images before it stay in {paths.readable(self._folder)}"
+    def describe_remaining(self) -> str:
+        """Returns the end of the message about a program that stops early: which results remain."""
+        return f"the results of the {len(self.entries)} images before it remain in {paths.readable(self._folder)}"
 
 
 def without_overlays(paths: Sequence[str], folder: str) -> list[str]:
-    """Returns the images that are no overlays of an earlier run in `folder`: the next run there replaces those.
+    """Returns the images without the overlays of an earlier run in `folder`, which the next run there replaces.
 
     Raises:
       UserError: if no image is left.
@@ -137,32 +137,32 @@ def without_overlays(paths: Sequence[str], folder: str) -> list[str]:
 
 @contextlib.contextmanager
 def writing(folder: str) -> Iterator[Predictions]:
-    """Yields what images are added to; at its end, also by an error or a signal, predictions.json holds them.
+    """Yields the `Predictions` of a folder; writes predictions.json at the end, also after an error or a signal.
 
-    What an earlier run wrote goes when the first image is added, or at the end. A run that dies before leaves all.
-
-    One process at a time may write there.
+    The results of an earlier run are removed when the first image is added, or at the end. Only one process at a time
+    may write to a folder.
     """
     predictions = Predictions(folder)
     try:
         yield predictions
     except BaseException:
         if predictions.has_begun:
-            with contextlib.suppress(OSError):  # a full disk, perhaps: the lines are there
+            with contextlib.suppress(OSError):  # for example a full disk; predictions.jsonl remains
                 predictions.finish()
-        logging.info("Ended early: %s.", predictions.said() if predictions.has_begun else f"{folder} is as it was")
+        remaining = predictions.describe_remaining() if predictions.has_begun else f"{folder} is unchanged"
+        logging.info("Stopped early: %s.", remaining)
         raise
     predictions.finish()
 
 
 def _earlier_overlays(folder: str) -> list[str]:
-    """Returns the names of the overlays that the lists of earlier runs in `folder` name."""
+    """Returns the file names of the overlays in the lists of earlier runs."""
     entries = _read_list(os.path.join(folder, _LIST)) + _read_lines(os.path.join(folder, _LINES))
     return _overlays(entries)
 
 
 def _overlays(entries: list[Any]) -> list[str]:
-    """Returns the names of the overlays that entries of an earlier run tell."""
+    """Returns the file names of the overlays in the entries of an earlier run."""
     places = [entry.get("overlay") for entry in entries if isinstance(entry, dict)]
     names = [os.path.basename(place) for place in places if isinstance(place, str)]
     return [name for name in names if _OVERLAY.fullmatch(name)]
@@ -172,13 +172,13 @@ def _read_list(path: str) -> list[Any]:
     try:
         found = run_folder.read_json(path) if os.path.exists(path) else []
     except UserError as error:
-        logging.warning("Overlays of an earlier run stay, as their list is damaged: %s", error)
+        logging.warning("The list of an earlier run is damaged, so its overlays are not removed: %s", error)
         return []
     return found if isinstance(found, list) else []
 
 
 def _read_lines(path: str) -> list[Any]:
-    """Returns the entries of a run that was killed; the last line may be half a one."""
+    """Returns the entries of a killed run, without a truncated last line."""
     entries = []
     if os.path.exists(path):
         with open(path, encoding="utf-8", errors="replace") as file:

@@ -14,6 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.metrics._failure_kinds import FAILURE_KINDS, count_failures
+
+__all__ = [
+    "Bootstrap", "FAILURE_KINDS", "Metric", "Settings", "count_failures", "describe_count", "format_figure",
+    "is_out_of_view",
+]
 
 
 class Settings(typing.NamedTuple):

@@ -13,7 +13,7 @@ _HALF = 0.5
 _PART = 0.25  # with a coverage below it, a box has only found a part of the object
 
 # Name -> meaning, in the order of reports.
-KINDS = {
+FAILURE_KINDS = {
     "part": f"mostly on the object, but covers less than {_PART:.0%} of it",
     "too small": f"mostly on the object, but covers {_PART:.0%} to {_HALF:.0%} of it",
     "too large": f"covers at least {_HALF:.0%} of the object, but less than {_HALF:.0%} of the box is object",
@@ -65,7 +65,7 @@ def count_failures(right: np.ndarray, coverage: np.ndarray, precision: np.ndarra
         "inexact": is_precise & is_covering,
         "wrong place": ~is_precise & ~is_covering,
     }
-    return {"right": int(right.sum()), **{kind: int((is_kind[kind] & ~right).sum()) for kind in KINDS}}
+    return {"right": int(right.sum()), **{kind: int((is_kind[kind] & ~right).sum()) for kind in FAILURE_KINDS}}
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:

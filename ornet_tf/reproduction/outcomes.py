@@ -16,12 +16,11 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from ornet_tf import build, methods
+from ornet_tf import build, methods, metrics
 from ornet_tf.data import loading
 from ornet_tf.data.source import Source
 from ornet_tf.evaluation import report
 from ornet_tf.maps import boxes, visualize
-from ornet_tf.metrics import _failure_kinds
 from ornet_tf.runs import run_folder, training_data
 
 BINS = 50  # of the histogram of activation values, from 0 to 1
@@ -105,7 +104,7 @@ class Outcome(typing.NamedTuple):
             columns = run.per_image()
             if "coverage" not in columns:
                 return {}
-            counts = _failure_kinds.count_failures(columns["right"], columns["coverage"], columns["precision"])
+            counts = metrics.count_failures(columns["right"], columns["coverage"], columns["precision"])
             total = {kind: total.get(kind, 0) + count for kind, count in counts.items()}
         images = sum(total.values())
         return {kind: 100.0 * count / images for kind, count in total.items()} if images else {}

@@ -1,4 +1,4 @@
-"""Charts and tables of outcomes: what studies and their reports show. Charts are images, uint8 [H, W, 3]."""
+"""Charts and tables of the outcomes of studies. A chart is an image, uint8 [H, W, 3]."""
 from __future__ import annotations
 
 import typing
@@ -6,24 +6,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ornet_tf.metrics import format_figure
-from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.metrics import Bootstrap, format_figure
 from ornet_tf.reproduction.outcomes import BINS, Outcome
 
-_KEY = "corloc"  # what is compared where the metric has it
+_KEY = "corloc"  # the compared figure, if the metric has it
 # Okabe and Ito's colours, which colour-blind people can tell apart, and two more.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6E46", "#969696")
-_BAR = 0.65  # height of a bar, of the space between two
+_BAR = 0.65  # height of a bar, as a share of the distance between bars
 
 
 class Table(typing.NamedTuple):
-    """A table in words and in numbers.
+    """A table as text and as numbers.
 
     Attributes:
-      title: one line.
-      head: the columns, the first of which holds labels.
-      lines: cells as they are read.
-      numbers: for CSV: a line per line, name of the column -> number; the label is "label".
+      title: the title, one line.
+      head: names of the columns; the first column holds the labels.
+      lines: the cells of each line as text.
+      numbers: for CSV: one dictionary per line, name of the column -> number; "label" is the label.
     """
 
     title: str
@@ -33,13 +32,13 @@ class Table(typing.NamedTuple):
 
 
 def score(outcomes: Sequence[Outcome]) -> str:
-    """Returns the figure that is compared: CorLoc at the fixed threshold, or the first one of the metric."""
+    """Returns the key of the compared figure: CorLoc at the fixed threshold, or the metric's first figure."""
     known = list(outcomes[0].runs[0].figures())
     return _KEY if _KEY in known or not known else known[0]
 
 
 def words(key: str) -> str:
-    """Returns a figure's name for people."""
+    """Returns the displayed name of a figure."""
     return key.replace("corloc", "CorLoc").replace("locerr", "LocErr").replace("clserr", "ClsErr").replace("_", " ")
 
 
@@ -57,9 +56,9 @@ def score_bars(outcomes: Sequence[Outcome], title: str) -> np.ndarray | None:
 
 
 def score_curve(x: Sequence[float], outcomes: Sequence[Outcome], title: str, x_label: str) -> np.ndarray | None:
-    """Draws the score, and the best one over thresholds, with intervals; None where no image has ground truth.
+    """Draws the score and the best score over thresholds, with intervals; None where no image has ground truth.
 
-    `x` has a number for each outcome, and `x_label` says what it is.
+    `x` has one number per outcome; `x_label` is the label of its axis.
     """
     key = score(outcomes)
     keys = [k for k in (key, f"{key}_best_on_evaluated_data") if all(o.mean(k) is not None for o in outcomes)]
@@ -94,7 +93,7 @@ def threshold_curves(outcomes: Sequence[Outcome], title: str) -> np.ndarray | No
 
 
 def failure_bars(outcomes: Sequence[Outcome], title: str) -> np.ndarray | None:
-    """Draws the shares of right boxes and of each kind of failure in a bar for each outcome; None where not known."""
+    """Draws one bar per outcome with the shares of right boxes and failure kinds; None if they are not known."""
     table = failures_table(outcomes)
     if table is None:
         return None
@@ -129,7 +128,7 @@ def _chart(title: str, x_label: str, y_label: str = "", *, height: float = 5.6):
 
 
 def _bar_chart(labels: Sequence[str], title: str, x_label: str, *, legend: float = 0.0):
-    """Returns a figure for a horizontal bar for each label, and `legend` inches below them; and its axes."""
+    """Returns a figure for one horizontal bar per label, with `legend` inches of space below, and its axes."""
     figure, axes = _chart(title, x_label, height=1.3 + 0.36 * len(labels) + legend)
     axes.set_yticks(range(len(labels)), labels=labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -138,7 +137,7 @@ def _bar_chart(labels: Sequence[str], title: str, x_label: str, *, legend: float
 
 
 def _pixels(figure) -> np.ndarray:
-    """Adds the legend if there is one, and draws the figure."""
+    """Adds a legend if a series has a label, draws the figure and returns its pixels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     axes, = figure.axes
@@ -172,10 +171,10 @@ def figures_table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def differences_table(outcomes: Sequence[Outcome], reference: Outcome) -> Table | None:
-    """Returns the paired difference of each outcome to the reference, with each seed and on the mean over them.
+    """Returns the paired difference of each outcome to the reference, for each seed and as the mean over seeds.
 
-    A seed's interval is that of the difference image by image, of bootstrap samples (95 %); None where results of
-    images are not right or wrong.
+    A seed's interval is the 95 % bootstrap interval of the difference per image. None if the metric does not count
+    single images as right or wrong.
     """
     def right(outcome):
         return [run.per_image().get("right") for run in outcome.runs]
@@ -235,7 +234,7 @@ def _by_place(title: str, axis: str, places: Sequence[float], columns: Mapping[s
 
 
 def failures_table(outcomes: Sequence[Outcome]) -> Table | None:
-    """Returns the percentage of images with each kind of failure; None where that is not known."""
+    """Returns the percentage of images with each kind of failure, or None if it is not known."""
     shares = {outcome.label: outcome.failures() for outcome in outcomes}
     shares = {label: share for label, share in shares.items() if share}
     if not shares:

@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from ornet_tf import atomic_write, metrics
-from ornet_tf.metrics import _failure_kinds
 from ornet_tf.reproduction import outcomes, study_charts
 from ornet_tf.reproduction.outcomes import Outcome
 from ornet_tf.reproduction.study import Study
@@ -125,7 +124,7 @@ def markdown(report: Report) -> str:
             lines += [f"| {' | '.join(line)} |" for line in table.lines]
             lines.append("")
     if "failures" in report.tables:
-        lines += [f"* {kind}: {meaning}" for kind, meaning in _failure_kinds.KINDS.items()]
+        lines += [f"* {kind}: {meaning}" for kind, meaning in metrics.FAILURE_KINDS.items()]
     return "\n".join([*lines, ""])
 
 
@@ -143,7 +142,7 @@ def section(report: Report) -> str:
         else:
             parts.append(f"<h3>{html.escape(table.title)}</h3>{body}")
         if key == "failures":
-            items = [f"<li>{html.escape(f'{kind}: {meaning}')}</li>" for kind, meaning in _failure_kinds.KINDS.items()]
+            items = [f"<li>{html.escape(f'{kind}: {meaning}')}</li>" for kind, meaning in metrics.FAILURE_KINDS.items()]
             parts.append(f"<ul>{''.join(items)}</ul>")
     return "\n".join([*parts, "</section>", ""])
 

@@ -1,4 +1,4 @@
-"""What a phase writes while it trains: TensorBoard and metrics.jsonl."""
+"""Logs of a phase: TensorBoard event files and metrics.jsonl."""
 from __future__ import annotations
 
 import glob
@@ -17,24 +17,24 @@ from ornet_tf import atomic_write
 from ornet_tf.maps import visualize
 from ornet_tf.methods import predicted_classes
 
-_EVENT_FILE = "events.out.tfevents."  # how the names of TensorBoard's event files begin; the time in seconds follows
+_EVENT_FILE = "events.out.tfevents."  # prefix of TensorBoard's event files; the time in seconds follows
 
 
 class PhaseSummaries:
     """Writes to `<folder>/tensorboard` and `<folder>/metrics.jsonl`; use it as a context manager.
 
-    An interrupted run has written values of steps that are trained again. TensorBoard does not show them, and they are
-    removed from metrics.jsonl: both show what an uninterrupted run would. All methods raise OSError, with a sentence,
-    if they can't write.
+    An interrupted run may have logged steps that are trained again. TensorBoard hides these values, and they are
+    removed from metrics.jsonl, so both logs equal those of an uninterrupted run. All methods raise OSError if they
+    can't write.
     """
 
     def __init__(self, folder: str, settings: Mapping[str, Any], *, first_step: int = 0):
-        """Opens both; at the start of a run it writes the settings, as text and as TensorBoard's hyper-parameters.
+        """Opens both logs. At the start of a phase it logs the settings as text and as hyper-parameters.
 
         Args:
           folder: the phase's folder.
-          settings: of the phase.
-          first_step: the step that training goes on from.
+          settings: the settings of the phase.
+          first_step: the step from which training resumes.
         """
         self._metrics_path = os.path.join(folder, "metrics.jsonl")
         self._tensorboard_path = os.path.join(folder, "tensorboard")
@@ -58,7 +58,7 @@ class PhaseSummaries:
         return self
 
     def __exit__(self, *_):
-        # Neither can be closed on a full disk if something is left to write.
+        # On a full disk, closing fails if buffered data is left.
         try:
             with _writing(self._metrics_path):
                 self._metrics.close()
@@ -67,7 +67,7 @@ class PhaseSummaries:
                 self._writer.close()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes named values of a step."""
+        """Logs named values of a step."""
         with _writing(self._tensorboard_path), self._writer.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
@@ -76,7 +76,7 @@ class PhaseSummaries:
             self._metrics.flush()
 
     def images(self, step: int, images: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
-        """Writes fixed images with what the network makes of them, and the histogram of map values (Fig. 4).
+        """Logs fixed images with the network's outputs for them, and the histogram of map values (Fig. 4).
 
         Args:
           step: the step.
@@ -100,7 +100,7 @@ class PhaseSummaries:
                 tf.summary.histogram("activation_map_values", outputs["activation_map"])
 
     def flush(self) -> None:
-        """Brings everything that was written onto the disk: process or machine may go down from here on."""
+        """Flushes both logs to the disk, so that they survive a crash of the process or the machine."""
         with _writing(self._tensorboard_path):
             self._writer.flush()
             atomic_write.flush_to_disk(self._event_files())
@@ -108,14 +108,14 @@ class PhaseSummaries:
             atomic_write.flush_to_disk([self._metrics_path])
 
     def _event_files(self) -> list[str]:
-        """Returns the paths in the order in which TensorBoard reads the files."""
+        """Returns the paths of the event files in the order in which TensorBoard reads them."""
         return sorted(glob.glob(os.path.join(glob.escape(self._tensorboard_path), f"{_EVENT_FILE}*")))
 
     def _write_restart(self, first_step: int) -> None:
-        """Writes the record that makes TensorBoard drop all events after `first_step` that come before the record.
+        """Writes the record that makes TensorBoard drop earlier events of steps after `first_step`.
 
-        TensorBoard ignores the first such record of a run, which it takes for the beginning: hence two of them. The
-        data server of its dashboard ignores them all. It drops what a series has from the step of a new event on.
+        TensorBoard ignores the first such record of a run, so the record is written twice. The data server of its
+        dashboard ignores these records; it drops a series' later points when an event of an earlier step arrives.
         """
         log = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
         event = tf.compat.v1.Event(wall_time=time.time(), step=first_step + 1, session_log=log)
@@ -130,14 +130,14 @@ class PhaseSummaries:
 
 
 def _writing(path: str):
-    return atomic_write.explain_failures(f"{path} could not be written", ": it goes on from the last checkpoint")
+    return atomic_write.explain_failures(f"{path} could not be written", ": training resumes from the last checkpoint")
 
 
 def _sort_before_now(paths: list[str]) -> None:
-    """Renames event files if a file that is begun now would not sort behind them.
+    """Renames event files so that a file created now sorts behind them.
 
-    TensorBoard reads files in the order of their names, which begin with the time. Without this, it would mix up the
-    events of a run that goes on within a second, or on a machine whose clock is behind.
+    TensorBoard reads files in the order of their names, which contain the time. Without renaming, it would mix up the
+    events of a run that is resumed within a second, or on a machine whose clock is behind.
     """
     if paths and os.path.basename(paths[-1]) >= f"{_EVENT_FILE}{int(time.time()):010d}":
         for number, path in enumerate(paths):
@@ -146,7 +146,7 @@ def _sort_before_now(paths: list[str]) -> None:
 
 
 def _keep_lines(path: str, last_step: int) -> None:
-    """Rewrites a metrics file aside with its whole lines up to a step; the last line of a killed run may be cut off."""
+    """Removes the lines after a step from a metrics file, and a last line that a killed run has truncated."""
     if not os.path.exists(path):
         return
     with open(path, encoding="utf-8") as file, open(f"{path}.partial", "w", encoding="utf-8") as kept:
@@ -158,12 +158,12 @@ def _step(line: str, path: str) -> int:
     try:
         return json.loads(line)["step"]
     except (ValueError, TypeError, KeyError):
-        logging.warning("%s: a line that is no metrics is left out: %.40r.", path, line)
+        logging.warning("%s: removed a line that has no metrics: %.40r.", path, line)
         return 0
 
 
 def _flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields (path, value) of the leaves of nested settings; what is no number, text or truth value becomes text."""
+    """Yields (path, value) of the leaves of nested settings; values other than bool, int, float and str as JSON."""
     if isinstance(tree, dict) and tree:
         for key, value in tree.items():
             yield from _flat(value, f"{path}.{key}" if path else key)
@@ -172,21 +172,22 @@ def _flat(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def observations(outputs: Mapping[str, tf.Tensor], batch_size: int, asked_for: Collection[str]) -> dict[str, tf.Tensor]:
-    """Returns what is watched beside the losses: accuracies, and how grey the map is.
+    """Returns the logged values besides the losses: accuracies and statistics of the activation map.
 
     Args:
-      outputs: named tensors with "label" [b]; of "activation_map" and of "...logits" something is said.
-      batch_size: the global one.
-      asked_for: what losses ask for: other logits need not be computed.
+      outputs: named tensors with "label" [b]; "activation_map" and "...logits" are used.
+      batch_size: the global batch size.
+      asked_for: the names that losses use. Other logits are skipped, so that they need not be computed.
 
     Returns:
-      name -> scalar, the sum over this replica's examples over the global batch size: replicas add up to the mean.
+      name -> scalar: the sum over this replica's examples, divided by the global batch size. The replicas add up to
+      the mean.
     """
-    seen = {}
+    values = {}
     for name, value in outputs.items():
         if name.endswith("logits") and name in asked_for:
             hits = tf.equal(predicted_classes(value), outputs["label"])
-            seen[f"accuracy/{name}"] = tf.reduce_sum(tf.cast(hits, tf.float32)) / batch_size
+            values[f"accuracy/{name}"] = tf.reduce_sum(tf.cast(hits, tf.float32)) / batch_size
     if "activation_map" in outputs:
         maps = tf.reshape(outputs["activation_map"], [tf.shape(outputs["activation_map"])[0], -1])
         grey = tf.cast((maps > 0.2) & (maps < 0.8), tf.float32)
@@ -196,5 +197,5 @@ def observations(outputs: Mapping[str, tf.Tensor], batch_size: int, asked_for: C
             "map/share_on": tf.reduce_mean(tf.cast(maps > 0.5, tf.float32), axis=-1),
             "map/share_grey": tf.reduce_mean(grey, axis=-1),
         }
-        seen.update({name: tf.reduce_sum(value) / batch_size for name, value in statistics.items()})
-    return seen
+        values.update({name: tf.reduce_sum(value) / batch_size for name, value in statistics.items()})
+    return values

@@ -8,8 +8,7 @@ import pytest
 from ornet_tf import registry
 from ornet_tf.data.source import Source
 from ornet_tf.evaluation import report
-from ornet_tf.metrics import Settings
-from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.metrics import Bootstrap, Settings
 
 IOUS = {"good": [1.0, 0.25, np.nan, 0.5], "poor": [0.1, 0.0, np.nan, 0.1]}
 SOURCE = Source(["ant", "bee"], [b""] * 4, [f"p/{i}" for i in range(4)], np.array([0, 1, 0, 1]))

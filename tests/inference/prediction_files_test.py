@@ -124,7 +124,7 @@ def test_a_disk_without_room_leaves_what_was_there_before(tmp_path):
             add(predictions, "b.jpg", size=300)
     """)
     assert "The overlay of b.jpg could not be written to " in done.stderr
-    assert f"the results of the 1 images before it stay in {tmp_path}" in done.stderr
+    assert f"the results of the 1 images before it remain in {tmp_path}" in done.stderr
     assert [entry["file"] for entry in listed(tmp_path)] == ["a.jpg"]
     assert names(tmp_path) == ["00000_a.png", "predictions.json"]
 

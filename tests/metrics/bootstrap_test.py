@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from ornet_tf.metrics import _bootstrap
-from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.metrics import Bootstrap, _bootstrap
 
 
 def test_sums_are_those_of_a_loop_over_samples(monkeypatch):

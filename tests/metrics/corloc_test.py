@@ -3,8 +3,7 @@ import numpy as np
 import tensorflow as tf
 
 from ornet_tf import registry
-from ornet_tf.metrics import Settings
-from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.metrics import Bootstrap, Settings
 
 
 def test_each_rule_has_its_own_boxes_and_an_iou_of_exactly_a_half_is_enough():

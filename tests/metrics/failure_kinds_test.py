@@ -46,6 +46,6 @@ def test_every_image_with_ground_truth_is_counted_once():
     right = (intersection / (areas[0] + areas[1] - intersection) >= 0.5).astype(float)
     right[:3] = np.nan
     counts = _failure_kinds.count_failures(right, coverage, precision)
-    assert list(counts) == ["right", *_failure_kinds.KINDS]
+    assert list(counts) == ["right", *_failure_kinds.FAILURE_KINDS]
     assert sum(counts.values()) == 497 and counts["right"] == np.nansum(right)
     assert min(counts.values()) > 0

@@ -11,8 +11,7 @@ from ornet_tf import registry
 from ornet_tf.errors import MissingPackageError
 from ornet_tf.evaluation import measurement
 from ornet_tf.maps import score_maps
-from ornet_tf.metrics import Settings
-from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.metrics import Bootstrap, Settings
 from ornet_tf.metrics._max_box_accuracy import best_iou, whole_pixels
 
 TAUS = (0.0, 0.2, 0.4, 0.6, 0.8)

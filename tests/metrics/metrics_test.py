@@ -7,8 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import registry
-from ornet_tf.metrics import Settings, describe_count, format_figure
-from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.metrics import Bootstrap, Settings, describe_count, format_figure
 
 METRICS = registry.choices("metrics")
 SIZE, COUNT = 24, 30

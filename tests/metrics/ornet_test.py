@@ -4,8 +4,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import registry
-from ornet_tf.metrics import Settings
-from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.metrics import Bootstrap, Settings
 from ornet_tf.metrics._localization_metrics import THRESHOLDS
 
 SIDE, SIZE = 14, 56  # of the map and of the image, in pixels

@@ -4,8 +4,7 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.maps import score_maps
-from ornet_tf.metrics import Settings
-from ornet_tf.metrics._bootstrap import Bootstrap
+from ornet_tf.metrics import Bootstrap, Settings
 
 SIZE = 16
 
