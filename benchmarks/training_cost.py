@@ -38,7 +38,7 @@ def main(_) -> None:
     config = _CONFIG.value
     try:
         config_check.validate(config)
-        steps = {name: phases.total_steps(config.phase[name], range(_IMAGES.value)) for name in config.phases}
+        steps = {name: phases.total_steps(config.phase[name], range(_IMAGES.value)) for name in config.phase_order}
     except (ValueError, TypeError) as error:
         sys.exit(f"Error: --config or --images={_IMAGES.value}: {error}")
     print(

@@ -34,5 +34,5 @@ def get_config() -> ConfigDict:
     # A sanity row: the scores from which the pseudo masks are made.
     parts = {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"}
     config.evaluation.row.object_prior = ornet.row("object_prior_scores", parts)
-    config.evaluation.rows = ("centre_box", "mean_features", "object_prior", "cam", "stage_one", "stage_two")
+    config.evaluation.report_rows = ("centre_box", "mean_features", "object_prior", "cam", "stage_one", "stage_two")
     return config

@@ -12,7 +12,7 @@ from ornet_tf import config as ornet
 def get_config() -> ConfigDict:
     """Returns the experiment."""
     config = ornet.default()
-    options = {"root": "images", "boxes_csv": "boxes.csv", "validation_fraction": 0.0, "test_fraction": 0.2}
+    options = {"root": "pictures", "boxes_csv": "boxes.csv", "validation_fraction": 0.0, "test_fraction": 0.2}
     config.dataset = ConfigDict({"name": "image_folder", "options": options})
     config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     return config

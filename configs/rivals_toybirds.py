@@ -48,9 +48,10 @@ def with_rivals(config: ConfigDict, rivals: dict[str, dict]) -> ConfigDict:
     """
     for name, fields in rivals.items():
         config.phase[name] = ornet.phase(name, **fields)
-    config.phases = ("evaluator", *rivals, "stage_one", "stage_two")
+    config.phase_order = ("evaluator", *rivals, "stage_one", "stage_two")
     evaluator = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
     config.evaluation.row.grad_cam = ornet.row("grad_cam", evaluator)
-    config.evaluation.rows = ("centre_box", "mean_features", "cam", "grad_cam", *rivals, "stage_one", "stage_two")
+    untrained = ("centre_box", "mean_features", "cam", "grad_cam")
+    config.evaluation.report_rows = (*untrained, *rivals, "stage_one", "stage_two")
     config.evaluation.own_classes = tuple(rivals)
     return config

@@ -104,7 +104,7 @@ def phase_methods(config: ConfigDict, num_classes: int) -> Iterator[tuple[str, m
     Raises:
       UserError: if an option or an expression for variables does not fit.
     """
-    for name in config.phases:
+    for name in config.phase_order:
         section = config.phase[name]
         method = build_method(config, section, num_classes, precision=section.precision)
         groups = group_by_rate(

@@ -80,7 +80,8 @@ def default() -> ConfigDict:
                 "threshold": 0.3,  # on the scores, 0..1: the largest region above it is the pseudo mask
                 "low_level_weight": 0.5,  # of the low-level features in the scores; the last features have weight 1
             },
-            "phases": ("evaluator", "stage_one", "stage_two"),
+            # The phases to train, in order: names of config.phase.
+            "phase_order": ("evaluator", "stage_one", "stage_two"),
             "phase": {"evaluator": _evaluator(), "stage_one": _stage_one(), "stage_two": _stage_two()},
             "training": {
                 "steps_per_loop": 20,  # steps in one tf.function call, and from one log entry to the next
@@ -111,7 +112,8 @@ def _evaluation() -> ConfigDict:
             "batch_size": 64,
             "classifier": "evaluator",  # the row whose logits, for the whole image, give the class in every row
             "own_classes": (),  # except for these rows: their own logits give the class
-            "rows": ("centre_box", "mean_features", "cam", "stage_one", "stage_two"),
+            # The rows to report: names of config.phase and config.evaluation.row.
+            "report_rows": ("centre_box", "mean_features", "cam", "stage_one", "stage_two"),
             # Rows that are not phases: methods without training, with parts of trained phases.
             "row": {
                 "centre_box": row("centre_box"),
@@ -182,6 +184,7 @@ def row(method: str, init_from: dict[str, str] | None = None, **options: Any) ->
 def _replace(options: ConfigDict, fields: dict[str, Any], where: str) -> ConfigDict:
     for key, value in fields.items():
         if key not in options:
-            raise UserError(f"{where}.{key}: unknown field; choose from {', '.join(options)}.{renamed.hint(key)}")
+            hint = renamed.hint(key, options)
+            raise UserError(f"{where}.{key}: unknown field; choose from {', '.join(options)}.{hint}")
         options[key] = ConfigDict(value) if isinstance(value, dict) else value
     return options

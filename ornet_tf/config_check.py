@@ -75,21 +75,21 @@ def validate(config: ConfigDict) -> None:
 
 
 def _check_phases_and_rows(config: ConfigDict) -> None:
-    _check_strings(config.phases, "config.phases")
-    if not config.phases:
-        raise UserError(f"config.phases is empty: expected at least one of {', '.join(config.phase)}.")
+    _check_strings(config.phase_order, "config.phase_order")
+    if not config.phase_order:
+        raise UserError(f"config.phase_order is empty: expected at least one of {', '.join(config.phase)}.")
     phases: list[str] = []
-    for name in config.phases:
+    for name in config.phase_order:
         if name not in config.phase:
-            raise UserError(f"config.phases: no config.phase.{name}; choose from {', '.join(config.phase)}.")
+            raise UserError(f"config.phase_order: no config.phase.{name}; choose from {', '.join(config.phase)}.")
         if name in phases:
-            raise UserError(f"config.phases: expected each phase once, got {name!r} twice.")
+            raise UserError(f"config.phase_order: expected each phase once, got {name!r} twice.")
         _check_phase(config, name, phases)
         phases.append(name)
     evaluation = config.evaluation
-    for key in ("rows", "own_classes"):
+    for key in ("report_rows", "own_classes"):
         _check_strings(evaluation[key], f"config.evaluation.{key}")
-    for name in (*evaluation.rows, evaluation.classifier, *evaluation.own_classes, config.export.row):
+    for name in (*evaluation.report_rows, evaluation.classifier, *evaluation.own_classes, config.export.row):
         if name in evaluation.row:
             _check_method(config, evaluation.row[name], f"config.evaluation.row.{name}", phases)
         elif name not in phases:

@@ -46,7 +46,7 @@ def _evaluate_and_ask(config: ConfigDict, workdir: str) -> tuple[dict[str, Any],
     """Returns the evaluation result and the server's answer; reuses those of the same phases and options."""
     path = os.path.join(workdir, "demo.json")
     made_of = {
-        "phases": {name: run_folder.run_id(workdir, name) for name in config.phases},
+        "phases": {name: run_folder.run_id(workdir, name) for name in config.phase_order},
         "evaluation": json.loads(config.evaluation.to_json()),
         "export": json.loads(config.export.to_json()),
     }

@@ -39,8 +39,9 @@ def choices(family: str) -> list[str]:
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
     """Returns the last sentence of an error about an unknown name: its new name, the nearest known name, or ""."""
-    if new := renamed.hint(name):
-        return new
+    known = list(known)
+    if hint := renamed.hint(name, known):
+        return hint
     near = difflib.get_close_matches(str(name), known, n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 

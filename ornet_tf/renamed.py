@@ -1,10 +1,13 @@
 """Names of earlier versions: errors name the new option, and runs of earlier versions can be resumed."""
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
-# Old names of options, sections and plug-ins -> their names now.
-_NAMES = {
+# Old names of options, plug-ins and tensors -> their names now.
+NAMES = {
+    "phases": "phase_order",
+    "rows": "report_rows",
     "accumulate": "gradient_accumulation",
     "reuse_frozen": "cache_frozen_features",
     "map_gain": "logit_scale",
@@ -15,38 +18,60 @@ _NAMES = {
     "seed_agreement": "pseudo_mask_agreement",
     "seed_scores": "object_prior_scores",
     "seed_map": "pseudo_mask",
-    "training_pictures": "training_images",  # in data.json
+    "seed": "pseudo_mask",
 }
-# A loss of configs/few_pictures.py; a "seed" elsewhere is that of random numbers.
-_LOSSES = {"seed": "pseudo_mask"}
-# Options that have moved.
-_MOVED = {
-    "seed_threshold": "object_prior = True, with config.object_prior.threshold,",
+# Options that have moved to the section object_prior.
+MOVED = {
+    "seed_threshold": "object_prior = True and config.object_prior.threshold",
     "seed_low_level_weight": "config.object_prior.low_level_weight",
     "low_level_weight": "config.object_prior.low_level_weight",
 }
 
 
-def hint(name: Any) -> str:
-    """Returns the last sentence of an error about an unknown name, or "" if no earlier version had the name."""
-    new = _NAMES.get(name) or _MOVED.get(name) if isinstance(name, str) else None
-    return f" It is called {new} now." if new else ""
-
-
-def update_names(settings: Any) -> Any:
-    """Returns the content of a run's JSON file with the current names of options, plug-ins and tensors.
+def hint(name: Any, known: Container[str]) -> str:
+    """Returns the last sentence of an error about an unknown name, or "" if it is not an old name.
 
     Args:
-      settings: the content of settings.json or data.json: dictionaries, lists and values. Class names stay.
+      name: the unknown name.
+      known: the names that are allowed in its place.
     """
-    if isinstance(settings, dict):
-        updated = {
-            _NAMES.get(key, key): value if key == "class_names" else update_names(value)
-            for key, value in settings.items()
+    if not isinstance(name, str):
+        return ""
+    if name in MOVED:
+        return f" Set {MOVED[name]} instead."
+    return f" It is called {NAMES[name]} now." if NAMES.get(name) in known else ""
+
+
+def update_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns the content of a phase's settings.json with the current names. Names that users choose are not changed.
+
+    Runs with an object prior of versions before the section `object_prior` can't be resumed.
+    """
+    settings = dict(settings)
+    if isinstance(settings.get("generator"), dict):
+        settings["generator"] = _rename_keys(settings["generator"], "map_gain")
+    if not isinstance(settings.get("phase"), dict):
+        return settings
+    phase = _rename_keys(settings["phase"], "accumulate", "reuse_frozen")
+    if isinstance(phase.get("generator"), dict):
+        phase["generator"] = _rename_keys(phase["generator"], "map_gain")
+    phase["method"] = NAMES.get(phase.get("method"), phase.get("method"))
+    if isinstance(phase.get("losses"), dict):
+        phase["losses"] = {
+            name: _update_loss(fields) for name, fields in _rename_keys(phase["losses"], "seed").items()
         }
-        if isinstance(updated.get("losses"), dict):
-            updated["losses"] = {_LOSSES.get(key, key): value for key, value in updated["losses"].items()}
-        return updated
-    if isinstance(settings, list):
-        return [update_names(value) for value in settings]
-    return _NAMES.get(settings, settings) if isinstance(settings, str) else settings
+    return {**settings, "phase": phase}
+
+
+def _update_loss(fields: dict[str, Any]) -> dict[str, Any]:
+    inputs = [NAMES.get(name, name) for name in fields["inputs"]]
+    return {**fields, "plugin": NAMES.get(fields["plugin"], fields["plugin"]), "inputs": inputs}
+
+
+def update_data(data: dict[str, Any]) -> dict[str, Any]:
+    """Returns the content of a run's data.json with the current names."""
+    return {"training_images" if key == "training_pictures" else key: value for key, value in data.items()}
+
+
+def _rename_keys(section: dict[str, Any], *old: str) -> dict[str, Any]:
+    return {NAMES[key] if key in old else key: value for key, value in section.items()}

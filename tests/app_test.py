@@ -174,11 +174,11 @@ def test_a_mistyped_option_is_answered_with_the_nearest_name(mistyped, near):
 
 def test_an_option_inside_a_value_is_answered_with_the_value():
     config = tiny_experiment.get_config()
-    below, inside = "--config.seed.x=1", "--config.evaluation.rows[0]=cam"
+    below, inside = "--config.seed.x=1", "--config.evaluation.report_rows[0]=cam"
     assert app.explain_unknown_option(["train", below], config) == f"{below}: unknown option; config.seed is 0."
     message = app.explain_unknown_option(["train", inside], config)
-    assert message.startswith(f"{inside}: expected all values of config.evaluation.rows at once")
-    assert repr(config.evaluation.rows) in message
+    assert message.startswith(f"{inside}: expected all values of config.evaluation.report_rows at once")
+    assert repr(config.evaluation.report_rows) in message
 
 
 def test_an_installed_config_is_found_from_any_folder(tmp_path, monkeypatch):

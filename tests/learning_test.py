@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
     stage_two.losses.entropy.ramp = 0.5
     config.training.update({"summary_images": 0, "summary_every": 10**6, "checkpoint_every": 10**6})
     config.evaluation.update({"box_rule": "largest", "gallery_images": 0, "cases": 0, "bootstrap_samples": 0})
-    config.evaluation.rows = ("centre_box", "cam", "stage_two")
+    config.evaluation.report_rows = ("centre_box", "cam", "stage_two")
     config_check.validate(config)
     return config
 
@@ -53,7 +53,7 @@ def trained(tmp_path_factory):
 def untrained():
     """The figures of stage two with start weights."""
     config = get_config()
-    config.evaluation.rows = ("stage_two",)
+    config.evaluation.report_rows = ("stage_two",)
     keras.utils.set_random_seed(0)
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():

@@ -28,6 +28,6 @@ def get_config(cache_frozen_features: bool = False) -> ConfigDict:
         stage_two.losses.pseudo_mask = config.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")
         parts = {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"}
         experiment.evaluation.row.object_prior = config.row("object_prior_scores", parts)
-        experiment.evaluation.rows = (*experiment.evaluation.rows, "object_prior")
+        experiment.evaluation.report_rows = (*experiment.evaluation.report_rows, "object_prior")
     config_check.validate(experiment)
     return experiment

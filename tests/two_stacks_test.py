@@ -83,7 +83,7 @@ def test_weights_and_export_of_the_other_stack_give_the_same_results(tiny_run, i
     ours = saved_model.export(config, workdir)
     expect_same(answer(str(tmp_path / "theirs" / "export" / "1"), images), answer(ours, images))
     weights_file.unpack(config, str(tmp_path / "ours"), returned)
-    for name in config.phases:
+    for name in config.phase_order:
         before, after = (
             named_variables(build.trained_method(config, name, folder, 3).parts, trainable_only=False)
             for folder in (workdir, str(tmp_path / "ours"))

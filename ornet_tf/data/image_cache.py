@@ -117,6 +117,9 @@ def _map_file(source: Source, side: int, folder: str) -> np.ndarray:
     if not folder:
         raise UserError("cache=disk needs a folder; set cache_dir to one on a local disk.")
     path = paths.local(folder, "cache_dir") / f"images-{side}-{fingerprint(source)}.rgb"
+    earlier = path.with_name(path.name.replace("images-", "pictures-", 1))  # its name in earlier versions
+    if earlier.exists() and not path.exists():
+        os.replace(earlier, path)
     needed = _cache_bytes(source, side)
     if path.exists() and path.stat().st_size == needed:
         logging.info("Image cache: %s.", path)

@@ -44,7 +44,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     with strategy.scope():
         models = {
             name: build.trained_method(config, name, workdir, len(source.class_names))
-            for name in dict.fromkeys((options.classifier, *options.rows))
+            for name in dict.fromkeys((options.classifier, *options.report_rows))
         }
     rows = DistributedRows(config, strategy, models)
     chosen = {}
@@ -65,7 +65,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
             title: {key: value for key, value in figures.items() if key.startswith("images")}
             for title, figures in next(iter(_group_by_title(chosen).values()), {}).items()
         },
-        "trained": {name: run_folder.run_id(workdir, name) for name in config.phases},
+        "trained": {name: run_folder.run_id(workdir, name) for name in config.phase_order},
         "seed": config.seed,
         "bootstrap_samples": options.bootstrap_samples,
         "metrics": {name: list(registry.find("metrics", name).titles) for name in options.metrics},
@@ -104,7 +104,9 @@ class DistributedRows:
         self.config = config
         self._strategy = strategy
         self._compiled = {
-            name: _compile_for_devices(strategy, model, make_metrics(config) if name in config.evaluation.rows else {})
+            name: _compile_for_devices(
+                strategy, model, make_metrics(config) if name in config.evaluation.report_rows else {}
+            )
             for name, model in models.items()
         }
 
@@ -175,14 +177,14 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
       NotFiniteError: if an output is not finite.
     """
     config, options = rows.config, rows.config.evaluation
-    row_metrics = {name: make_metrics(config, bootstrap_samples) for name in options.rows}
+    row_metrics = {name: make_metrics(config, bootstrap_samples) for name in options.report_rows}
     measured: dict[str, dict[str, metrics.Metric]] = {}
     batches = rows.run_batches(loading.evaluation_batches(config, source))
     with tqdm.tqdm(total=len(source), desc=split, unit="image", mininterval=1, dynamic_ncols=True) as progress:
         for truth, outputs in batches:
             for name in outputs:
                 _check_finite(name, outputs[name].pop("is_finite"), [source.names[i] for i in truth["index"]])
-            for name in options.rows:
+            for name in options.report_rows:
                 logits = _logits(outputs, name if name in options.own_classes else options.classifier)
                 for metric_name, metric in row_metrics[name].items():
                     if metric_name in outputs[name]:
@@ -202,7 +204,7 @@ def _check_finite(row: str, is_finite: np.ndarray, names: Sequence[str]) -> None
         raise NotFiniteError(
             f"The map or the logits of {row} are NaN or infinite for {len(broken)} of {len(names)} images, such as "
             f"{broken[0]}: its training run has diverged. Check its losses in TensorBoard and train it again with a "
-            "lower learning_rate, or leave it out of config.evaluation.rows."
+            "lower learning_rate, or leave it out of config.evaluation.report_rows."
         )
 
 

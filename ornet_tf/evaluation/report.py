@@ -143,7 +143,7 @@ def write_images(path: str, config: ConfigDict, models: Mapping[str, methods.Met
     panels = []
     for batch in loading.evaluation_batches(config, chosen):
         rows = []
-        for name in options.rows:
+        for name in options.report_rows:
             outputs = methods.predict_with_labels(models[name], batch["image"], batch["label"])
             maps = outputs.get("activation_map")
             if maps is not None:

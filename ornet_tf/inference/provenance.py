@@ -22,7 +22,7 @@ def describe_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
       UserError: if a file of the run can't be read, or no threshold was chosen (see `threshold.decide_threshold`).
     """
     evaluation = config.evaluation
-    finished = {name: run_folder.read_finished(os.path.join(workdir, name)) for name in config.phases}
+    finished = {name: run_folder.read_finished(os.path.join(workdir, name)) for name in config.phase_order}
     return {
         "threshold": threshold.decide_threshold(config, workdir),
         "threshold_chosen": threshold.explain_threshold(config, workdir),

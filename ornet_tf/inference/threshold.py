@@ -32,7 +32,7 @@ def _chosen_threshold(config: ConfigDict, workdir: str) -> tuple[float | None, s
     path = os.path.join(workdir, "evaluation", "result.json")
     result = run_folder.read_json(path) if os.path.exists(path) else {}
     # A phase may have been trained again after the evaluation.
-    if result.get("trained") != {name: run_folder.run_id(workdir, name) for name in config.phases}:
+    if result.get("trained") != {name: run_folder.run_id(workdir, name) for name in config.phase_order}:
         return None, None
     summary = result["rows"].get(config.export.row, {}).get(config.evaluation.box_rule, {})
     return summary.get("threshold_chosen"), result["threshold_split"]

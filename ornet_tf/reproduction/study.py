@@ -39,7 +39,7 @@ class Study(typing.Protocol):
     rows: Sequence[str]
 
     def phase(self, config: Mapping[str, Any]) -> str:
-        """Returns the phase of `config.phases` that is varied; the phases before it are trained once.
+        """Returns the phase of `config.phase_order` that is varied; the phases before it are trained once.
 
         Raises:
           UserError: if the experiment has no such phase.

@@ -91,11 +91,11 @@ class Trainer:
         Raises:
           UserError: if the experiment has no such phase, or its classifier is not trained before that phase.
         """
-        phases = tuple(config.phases)
+        phases = tuple(config.phase_order)
         if phase not in phases:
             raise UserError(
-                f"config.phases: expected {phase!r} among them, got {', '.join(phases)}; choose an experiment that "
-                "trains it."
+                f"config.phase_order: expected {phase!r} among them, got {', '.join(phases)}; choose an "
+                "experiment that trains it."
             )
         self._config, self._phase = config, phase
         self._folder = os.path.join(workdir, f"seed-{config.seed}")
@@ -132,12 +132,12 @@ class Trainer:
         """
         workdir = os.path.join(self._folder, "shared")
         config = self._config.copy_and_resolve_references()
-        config.phases = self._shared
+        config.phase_order = self._shared
         if self._shared:
             train(self._with_cache(config), workdir)
         if not rows:
             return {}
-        all_rows = dict.fromkeys([*filter(self._is_shared, config.evaluation.rows), *rows])
+        all_rows = dict.fromkeys([*filter(self._is_shared, config.evaluation.report_rows), *rows])
         config = self._with_rows(config, tuple(all_rows))
         result = _evaluate_once(config, workdir)
         return {row: Run(config, workdir, row, result) for row in rows}
@@ -166,7 +166,7 @@ class Trainer:
 
     def _with_rows(self, config: ConfigDict, rows: tuple[str, ...]) -> ConfigDict:
         config = config.copy_and_resolve_references()
-        config.evaluation.rows = rows
+        config.evaluation.report_rows = rows
         config.evaluation.own_classes = tuple(row for row in config.evaluation.own_classes if row in rows)
         return config
 
@@ -189,7 +189,7 @@ def _link(target: str, path: str) -> None:
 def _evaluate_once(config: ConfigDict, workdir: str) -> dict[str, Any]:
     """Returns the result of an evaluation; evaluates unless a result of the same phases and options exists."""
     made_of = {
-        "phases": {name: run_folder.run_id(workdir, name) for name in config.phases},
+        "phases": {name: run_folder.run_id(workdir, name) for name in config.phase_order},
         "seed": config.seed,
         **{key: _json_values(config)[key] for key in ("evaluation", "dataset", "backbone")},
         "input": {key: config.input[key] for key in ("resize", "crop")},

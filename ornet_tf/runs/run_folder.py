@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from absl import logging
@@ -93,7 +93,7 @@ def bind_settings(folder: str, settings: Mapping[str, Any], *, learned: bool, al
     path = os.path.join(folder, "settings.json")
     settings = json.loads(json.dumps(settings, default=str))
     is_bound = learned and os.path.exists(path)
-    changed = _changes(read_settings(folder), renamed.update_names(settings)) if is_bound else ""
+    changed = _changes(read_settings(folder), renamed.update_settings(settings)) if is_bound else ""
     if changed and not allow_changes:
         raise UserError(
             f"{folder} was started with other settings: {changed}. Use another --workdir, restore the settings, remove "
@@ -108,7 +108,7 @@ def bind_settings(folder: str, settings: Mapping[str, Any], *, learned: bool, al
 def read_settings(folder: str) -> dict[str, Any]:
     """Returns the stored settings of the phase in `folder`; empty if there are none."""
     path = os.path.join(folder, "settings.json")
-    return read_json(path) if os.path.exists(path) else {}
+    return read_json(path, update=renamed.update_settings) if os.path.exists(path) else {}
 
 
 def check_origin(workdir: str, phase: str) -> None:
@@ -149,12 +149,13 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return "; ".join(f"{key} was {before.get(key)!r}, now {now.get(key)!r}" for key in changed)
 
 
-def read_json(path: str, schema: Any = None) -> Any:
+def read_json(path: str, schema: Any = None, *, update: Callable[[dict], dict] | None = None) -> Any:
     """Returns what `write_json` stored.
 
     Args:
       path: the path of the file.
       schema: the required content, in the form of `_SCHEMAS`; None for the schema of a run's file of this name.
+      update: updates the names in a file that an earlier version may have written.
 
     Raises:
       UserError: if the file is not JSON, or does not fit the schema.
@@ -164,9 +165,9 @@ def read_json(path: str, schema: Any = None) -> Any:
             value = json.load(file)
         except ValueError as error:
             raise UserError(f"{path} can't be read ({error}). Restore it from a backup or remove it.") from error
-    if schema is None:  # a file of a run; an earlier version may have written it
-        value, schema = renamed.update_names(value), _SCHEMAS.get(os.path.basename(path), object)
-    if not _matches(value, schema):
+    if update is not None and isinstance(value, dict):
+        value = update(value)
+    if not _matches(value, _SCHEMAS.get(os.path.basename(path), object) if schema is None else schema):
         raise UserError(f"{path} has unexpected content. Restore it from a backup or remove it.")
     return value
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from ornet_tf import atomic_write
+from ornet_tf import atomic_write, renamed
 from ornet_tf.data import image_store
 from ornet_tf.data.checked_images import Checked
 from ornet_tf.data.source import SPLITS, Source
@@ -161,7 +161,7 @@ def read(workdir: str) -> dict[str, Any]:
     path = os.path.join(workdir, _FILE)
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path} is missing: expected the --workdir of an ornet_tf.train run.")
-    return run_folder.read_json(path)
+    return run_folder.read_json(path, update=renamed.update_data)
 
 
 def class_names(workdir: str) -> list[str]:

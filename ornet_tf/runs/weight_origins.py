@@ -126,7 +126,7 @@ class WeightOrigins:
             if part_shapes == shapes
         ]
         if not fitting:
-            return f"No earlier phase has a part with its shapes: add a phase to config.phases that trains {part}."
+            return f"No earlier phase has a part with its shapes: add a phase to config.phase_order that trains {part}."
         # The latest part of this name; otherwise "phase.part" for the name phase_part, such as evaluator.upper.
         same_name = [source for source in fitting if source.split(".")[1] == part]
         joined_name = [source for source in fitting if source.replace(".", "_") == part]

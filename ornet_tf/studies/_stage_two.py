@@ -15,11 +15,11 @@ def find_phase(config: Mapping[str, Any]) -> str:
     Raises:
       UserError: if there is none.
     """
-    phases = [name for name in config["phases"] if config["phase"][name]["method"] == "stage_two"]
+    phases = [name for name in config["phase_order"] if config["phase"][name]["method"] == "stage_two"]
     if not phases:
         raise UserError(
-            f"config.phases: expected a phase of the method stage_two, which the study varies, got "
-            f"{', '.join(config['phases'])}; choose an experiment that has one, such as configs/toybirds.py."
+            f"config.phase_order: expected a phase of the method stage_two, which the study varies, got "
+            f"{', '.join(config['phase_order'])}; choose an experiment that has one, such as configs/toybirds.py."
         )
     return phases[-1]
 

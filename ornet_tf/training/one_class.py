@@ -25,13 +25,13 @@ def check(config: ConfigDict, class_names: Sequence[str]) -> None:
     if len(class_names) != 1:
         return
     idle = [
-        name for name in config.phases
+        name for name in config.phase_order
         if all(
             getattr(registry.find("losses", term.plugin), "needs_classes", False)
             for term in config.phase[name].losses.values() if term.weight
         )
     ]
-    if len(idle) == len(config.phases):
+    if len(idle) == len(config.phase_order):
         raise UserError(
             f"There is only one class, {class_names[0]!r}: {', '.join(idle)} would learn nothing, as the loss of a "
             "classifier is then always 0. Add images of another class, or use a loss that learns objects from "

@@ -63,12 +63,13 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
         held.enter_context(run_folder.lock(workdir, process))
         held.enter_context(distribution.explain_lost_workers(strategy))
         run = _Run(config, workdir, strategy, signals, profile)
+        finished = [name for name in config.phase_order if run_folder.is_finished(os.path.join(workdir, name))]
         distribution.check_same_on_all_workers(strategy, {
             "config": config.to_json_best_effort(sort_keys=True),
-            "finished phases": " ".join(p for p in config.phases if run_folder.is_finished(os.path.join(workdir, p))),
+            "finished phases": " ".join(finished),
         })
         source, commit = None, code_version.commit()
-        for name in config.phases:
+        for name in config.phase_order:
             settings = _claim(run, name, allow_changed_settings)
             distribution.barrier(strategy)
             if run_folder.is_finished(os.path.join(workdir, name)):
@@ -84,7 +85,7 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
 
 
 def _check_replicas(config: ConfigDict, strategy: tf.distribute.Strategy) -> None:
-    for name in config.phases:
+    for name in config.phase_order:
         try:
             options = {key: config.phase[name][key] for key in ("batch_size", "gradient_accumulation", "xla")}
             distribution.check_replicas(strategy, **options)

@@ -63,7 +63,7 @@ def load_and_check(config: ConfigDict, workdir: str) -> Source:
     run_folder.write_json(path, results)
     if problems:
         raise UserError("\n".join(dict.fromkeys(problems)))
-    training_data.bind(workdir, loaded["train"], config.phases)
+    training_data.bind(workdir, loaded["train"], config.phase_order)
     return loaded["train"].source
 
 

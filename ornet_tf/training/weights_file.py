@@ -32,7 +32,7 @@ def pack(config: ConfigDict, workdir: str, path: str) -> list[str]:
       OSError: if the file can't be written; an old file stays.
     """
     path = str(paths.local(path, "FILE"))
-    names = [name for name in config.phases if run_folder.is_finished(os.path.join(workdir, name))]
+    names = [name for name in config.phase_order if run_folder.is_finished(os.path.join(workdir, name))]
     if not names:
         raise UserError(f"No phase is finished in {workdir}: expected the --workdir of an ornet_tf.train run.")
     if not os.path.isdir(os.path.dirname(path)):
@@ -73,11 +73,11 @@ def unpack(config: ConfigDict, workdir: str, path: str) -> list[str]:
         raise UserError(f"{workdir}: expected an empty folder, got one with files. Choose another --workdir.")
     arrays, data, phases = _read(path)
     images = arrays.pop(_IMAGES, None)
-    missing = [name for name in phases if name not in config.phases]
+    missing = [name for name in phases if name not in config.phase_order]
     if missing:
         raise UserError(
-            f"{path} has the phase {missing[0]!r}, but config.phases has only {', '.join(config.phases)}. Use the "
-            "configuration of the run."
+            f"{path} has the phase {missing[0]!r}, but config.phase_order has only {', '.join(config.phase_order)}. "
+            "Use the configuration of the run."
         )
     failure = f"{workdir} could not be written"
     with atomic_write.explain_failures(failure):
@@ -112,10 +112,11 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, d
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        about = renamed.update_names(json.loads(str(arrays.pop(_ABOUT))))
+        about = json.loads(str(arrays.pop(_ABOUT)))
         # All required entries are read here, so that other files are refused.
-        data = {"training_images": int(about["data"]["training_images"])}
-        data["class_names"] = [str(name) for name in about["data"]["class_names"]]
+        stored_data = renamed.update_data(about["data"])
+        data = {"training_images": int(stored_data["training_images"])}
+        data["class_names"] = [str(name) for name in stored_data["class_names"]]
         phases = {}
         for name, phase in about["phases"].items():
             finished = {**phase["finished"], "id": phase["finished"]["id"], "steps": int(phase["finished"]["steps"])}

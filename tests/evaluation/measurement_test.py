@@ -64,7 +64,7 @@ def test_components_come_from_the_addons_if_they_are_installed_and_chosen(
     monkeypatch.setattr(addons_components, "addons_connected_components", lambda: kernel)
     monkeypatch.setattr(addons_components, "largest_extents", largest_extents)
     config = tiny_run[0].copy_and_resolve_references()
-    config.evaluation.update({"components": choice, "rows": ("stage_two",), "gallery_images": 0})
+    config.evaluation.update({"components": choice, "report_rows": ("stage_two",), "gallery_images": 0})
     assert measurement.evaluate(config, workdir)["components"] == expected
     assert bool(calls) is (expected == "addons")
 
@@ -74,7 +74,7 @@ def test_two_devices_give_the_same_figures_as_one(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     rows = ("cam", "stage_two")
-    config.evaluation.update({"rows": rows, "metrics": ("corloc", "wsol_v2")})
+    config.evaluation.update({"report_rows": rows, "metrics": ("corloc", "wsol_v2")})
     source = loading.load_split(config, "test")
     on_devices = []
     for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
@@ -112,7 +112,7 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
             return {"activation_map": images[..., :1] / 255, "logits": tf.reduce_mean(images, [1, 2])}
 
     config = tiny_experiment.get_config()
-    config.evaluation.update({"rows": ("free",), "batch_size": 17})  # one device has no image of the last of 18
+    config.evaluation.update({"report_rows": ("free",), "batch_size": 17})  # one device has no image of the last of 18
     strategy, models = strategies.mirrored(*devices), {"free": Method(), "evaluator": Method()}
     rows = measurement.DistributedRows(config, strategy, models)
 
@@ -149,7 +149,7 @@ def test_a_map_that_is_not_finite_is_refused():
             }
 
     config = tiny_experiment.get_config()
-    config.evaluation.update({"rows": ("free",), "metrics": ("wsol_v1",)})  # which would replace NaN by 0
+    config.evaluation.update({"report_rows": ("free",), "metrics": ("wsol_v1",)})  # which would replace NaN by 0
     rows = measurement.DistributedRows(config, strategies.mirrored("CPU:0"), {"free": Method()})
     source = loading.load_split(config, "test")
     message = f"of free .* 7 of 8 images, such as {source.names[1]}"
@@ -213,7 +213,7 @@ def test_all_metrics_are_reported(tiny_run, tmp_path):
     config, workdir = tiny_run[0].copy_and_resolve_references(), str(shutil.copytree(tiny_run[1], tmp_path / "run"))
     names = ("wsol_v1", "wsol_v2", "ornet", "pxap")
     rows = ("cam", "cam_true_label")
-    config.evaluation.update({"metrics": names, "rows": rows, "gallery_images": 1, "bootstrap_samples": 100})
+    config.evaluation.update({"metrics": names, "report_rows": rows, "gallery_images": 1, "bootstrap_samples": 100})
     result = measurement.evaluate(config, workdir)
     figures = result["rows"]["cam"]
     assert list(figures) == list(names)

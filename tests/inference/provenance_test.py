@@ -22,7 +22,7 @@ def test_provenance_describes_the_run(tiny_run, workdir):
     facts = provenance.describe_run(config, workdir)
     assert (facts["threshold"], facts["box_rule"], facts["max_boxes"]) == (0.37, "largest", 4)
     assert facts["data"] == {"name": "toybirds", **run_folder.read_json(os.path.join(workdir, "data.json"))}
-    assert {name: phase["steps"] for name, phase in facts["phases"].items()} == dict.fromkeys(config.phases, 6)
+    assert {name: phase["steps"] for name, phase in facts["phases"].items()} == dict.fromkeys(config.phase_order, 6)
     assert {phase["commit"] for phase in facts["phases"].values()} == {code_version.commit()}
     assert facts["config"] == config.to_dict()
     assert (facts["ornet_tf"], facts["tensorflow"]) == (ornet_tf.__version__, tf.__version__)

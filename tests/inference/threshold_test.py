@@ -16,7 +16,7 @@ def _workdir(tiny_run, tmp_path):
 def write_result(config, workdir, threshold_split, figures):
     """Writes the parts of an evaluation's result.json that `threshold` reads."""
     result = {
-        "trained": {name: run_folder.run_id(workdir, name) for name in config.phases},
+        "trained": {name: run_folder.run_id(workdir, name) for name in config.phase_order},
         "threshold_split": threshold_split,
         "rows": {"stage_two": figures},
     }

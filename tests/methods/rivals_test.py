@@ -64,7 +64,7 @@ def test_rivals_are_classified_by_their_own_logits_and_other_rows_by_the_evaluat
 @pytest.mark.slow
 def test_own_classes_of_a_row_without_logits_are_refused(run):
     config = run[0].copy_and_resolve_references()
-    config.evaluation.update({"rows": ("centre_box",), "own_classes": ("centre_box",)})
+    config.evaluation.update({"report_rows": ("centre_box",), "own_classes": ("centre_box",)})
     with pytest.raises(ValueError, match="config.evaluation.* centre_box"):
         measurement.evaluate(config, run[1])
     config.evaluation.own_classes = ("nobody",)

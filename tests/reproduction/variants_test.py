@@ -37,7 +37,7 @@ def trainer(**evaluation):
 
 
 def test_a_classifier_row_or_variant_that_cannot_be_used_is_refused_before_training():
-    with pytest.raises(ValueError, match="config.phases: .*'stage_three'"):
+    with pytest.raises(ValueError, match="config.phase_order: .*'stage_three'"):
         variants.Trainer(tiny_experiment.get_config(), "nowhere", "stage_three")
     with pytest.raises(ValueError, match="config.evaluation.classifier: .* before stage_two, got 'stage_two'"):
         trainer(classifier="stage_two")

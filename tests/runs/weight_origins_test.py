@@ -46,7 +46,7 @@ def test_a_backbone_that_is_neither_trained_nor_pretrained_is_refused():
     config.phase.evaluator.trainable = ("upper/predictions",)
     message = refusal(config)
     assert message.startswith("config.phase.evaluator.init_from: expected weights for the part lower, got none for bl")
-    assert message.endswith("add a phase to config.phases that trains lower.")
+    assert message.endswith("add a phase to config.phase_order that trains lower.")
 
 
 def test_training_the_features_of_an_object_prior_is_refused():
@@ -63,7 +63,7 @@ def test_an_object_prior_needs_the_weights_that_it_was_learned_with():
     with config.unlocked():
         other = ornet.phase("evaluator", losses=config.phase.evaluator.losses.to_dict(), batch_size=8)
         config.phase.other = other
-        config.phases = ("evaluator", "stage_one", "other", "stage_two")
+        config.phase_order = ("evaluator", "stage_one", "other", "stage_two")
         config.phase.stage_two.init_from.evaluator_upper = "other.upper"
     message = refusal(config)
     assert message.startswith("config.phase.stage_two.init_from: expected the weights that the object prior was")
@@ -87,14 +87,14 @@ def test_a_source_with_other_shapes_is_refused():
 def test_stage_two_can_train_a_new_generator():
     config = tiny_prior.get_config()
     with config.unlocked():
-        config.phases = ("evaluator", "stage_two")
+        config.phase_order = ("evaluator", "stage_two")
         stage_two = config.phase.stage_two
         stage_two.options.object_prior = False
         del stage_two.losses["pseudo_mask"]
         stage_two.init_from = {
             "lower": "evaluator.lower", "evaluator_lower": "evaluator.lower", "evaluator_upper": "evaluator.upper"
         }
-        config.evaluation.rows = ("stage_two",)
+        config.evaluation.report_rows = ("stage_two",)
     phase_check.check(config, loading.load_source(config, "train"))
 
 
@@ -107,7 +107,7 @@ def test_a_row_added_after_training_needs_the_weights_of_its_object_prior(tiny_r
     later = config.copy_and_resolve_references()
     with later.unlocked():
         later.phase.later = config.phase.evaluator.copy_and_resolve_references()
-        later.phases = ("evaluator", "stage_one", "later", "stage_two")
+        later.phase_order = ("evaluator", "stage_one", "later", "stage_two")
         later.evaluation.row.object_prior.init_from.upper = "later.upper"
     shutil.copytree(tmp_path / "run" / "evaluator", tmp_path / "run" / "later")
     with pytest.raises(UserError, match="row.object_prior.init_from: expected the weights that the object prior"):

@@ -39,8 +39,8 @@ def test_one_variant_is_the_unchanged_experiment(name):
 @pytest.mark.parametrize("name", STUDIES)
 def test_an_experiment_without_stage_two_is_refused(name):
     config = toybirds.get_config()
-    config.phases = ("evaluator", "stage_one")
-    with pytest.raises(ValueError, match="config.phases: .* stage_two"):
+    config.phase_order = ("evaluator", "stage_one")
+    with pytest.raises(ValueError, match="config.phase_order: .* stage_two"):
         registry.find("studies", name)().phase(config)
 
 

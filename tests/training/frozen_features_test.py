@@ -66,7 +66,7 @@ def trained_weights(cache, workdir, monkeypatch):
     experiment = tiny_prior.get_config(cache is not None)
     phases.train(experiment, str(workdir))
     weights = []
-    for name in experiment.phases:
+    for name in experiment.phase_order:
         parts = build.trained_method(experiment, name, str(workdir), 3).parts
         direction = parts.pop("direction", None)
         weights += [values for part in parts.values() for values in part.get_weights()]

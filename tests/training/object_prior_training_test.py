@@ -77,7 +77,7 @@ def test_an_interrupted_run_with_a_prior_ends_like_an_uninterrupted_one(tmp_path
     experiment = tiny_prior.get_config(cache_frozen_features=True)
     train_run(experiment, str(tmp_path / "whole"))
     soak.stop_inside_window(monkeypatch)
-    for phase in experiment.phases:
+    for phase in experiment.phase_order:
         with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
             train_run(experiment, str(tmp_path / "interrupted"))
     train_run(experiment, str(tmp_path / "interrupted"))

@@ -30,7 +30,7 @@ def test_phases_with_only_classification_losses_are_refused(folders):
     config, workdir = folders
     with pytest.raises(UserError, match="'cat': evaluator, stage_one, stage_two would learn nothing.*few_pictures"):
         train(config, workdir)
-    config.phases = ("evaluator",)
+    config.phase_order = ("evaluator",)
     with pytest.raises(UserError, match="'cat': evaluator would learn nothing"):
         phase_check.check(config, loading.load_source(config, "train"))
 

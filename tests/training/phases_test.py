@@ -161,15 +161,15 @@ def test_changed_settings_are_used_if_allowed(tiny_run, tmp_path):
 
 def test_the_profile_is_written_for_tensorboard(tmp_path):
     config = tiny_experiment.get_config()
-    config.phases = ("evaluator",)
-    config.evaluation.update({"rows": (), "classifier": "evaluator"})
+    config.phase_order = ("evaluator",)
+    config.evaluation.update({"report_rows": (), "classifier": "evaluator"})
     train(config, str(tmp_path), profile=True)
     assert list((tmp_path / "evaluator" / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb"))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_term(tmp_path):
     config = tiny_experiment.get_config()
-    config.phases = ("evaluator",)
+    config.phase_order = ("evaluator",)
     config.phase.evaluator.learning_rate = 1e30
     with pytest.raises(FloatingPointError, match=r"Phase evaluator, step \d+: loss = .*learning rate"):
         train(config, str(tmp_path))

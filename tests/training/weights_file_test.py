@@ -27,7 +27,7 @@ def all_variables(config, phase, workdir):
 def test_packed_weights_are_unpacked_unchanged(tiny_run, packed, tmp_path):
     config, workdir = tiny_run
     weights_file.unpack(config, str(tmp_path), packed)
-    for name in config.phases:
+    for name in config.phase_order:
         before = all_variables(config, name, workdir)
         after = all_variables(config, name, str(tmp_path))
         assert list(before) == list(after)
