@@ -49,7 +49,7 @@ lint: $(DEV)  ## The linter, and the contract of imports in pyproject.toml
 	$(VENV)/bin/lint-imports
 
 clean:  ## Removes all environments, builds and caches; keeps runs/
-	rm -rf .venv .venv-* .build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -46,7 +46,7 @@ class Classifier(nn.Module):
 
 
 def double_convolution(in_channels: int, width: int) -> nn.Sequential:
-    """Returns two convolutions with batch normalisation and ReLU."""
+    """Returns two convolutions with batch normalization and ReLU."""
     layers = []
     for channels in (in_channels, width):
         layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False)]

@@ -29,7 +29,7 @@ _TIMED_STEPS = flags.DEFINE_integer("steps", 3, "timed steps of each phase; 0 fo
 _TERAFLOPS = flags.DEFINE_float("teraflops", 15.7, "peak of the GPU in TFLOP/s; a V100's in float32", lower_bound=0.01)
 # A V100 took 83.5 ms (PyTorch 0.3) and 71.7 ms (TensorFlow 1.5) for VGG16 forward and backward in float32 with 16
 # images of 224 pixels (https://github.com/u39kun/deep-learning-benchmark). At 92.6 GFLOP per image that is 1.13 and
-# 1.32 of its peak, presumably due to cuDNN's Winograd filtering. 1.0 leaves time for batch normalisation and updates.
+# 1.32 of its peak, presumably due to cuDNN's Winograd filtering. 1.0 leaves time for batch normalization and updates.
 _UTILISATION = flags.DEFINE_float("utilisation", 1.0, "share of the peak that counted FLOPs reach", lower_bound=0.001)
 
 

@@ -1,6 +1,5 @@
 """Weakly supervised object localization with ORNet (Xie et al., ICCV 2021)."""
 
-import importlib
 import os
 import sys
 
@@ -26,5 +25,6 @@ def load(path):
 
     See `serving.loaded.load`; the result's method is `localize`.
     """
-    # Imported by name and late: nothing else in this package uses `serving`, and importing TensorFlow takes seconds.
-    return importlib.import_module("serving.loaded").load(path)
+    from serving import loaded  # late, as importing TensorFlow takes seconds
+
+    return loaded.load(path)

@@ -1,4 +1,4 @@
-"""Asks a model where the objects are: prints one JSON line per image and draws the boxes.
+"""Localizes objects with a served model: prints one JSON line per image and draws the boxes.
 
     python -m serving.client bird.jpg --url=http://127.0.0.1:8501/v1/models/ornet --output_dir=boxes
 

@@ -75,7 +75,7 @@ class ModelStore:
           UserError: if the newest version does not load.
         """
         if not self.base_path.is_dir():
-            raise FileNotFoundError(f"Expected a folder of model versions, but {self.base_path} is none.")
+            raise FileNotFoundError(f"Expected a folder of model versions, but {self.base_path} is not a folder.")
         if not find_versions(self.base_path):
             raise FileNotFoundError(
                 f"Expected a numbered version folder such as {self.base_path / '1'}, but found none; export a model "

@@ -171,7 +171,7 @@ def write_tensors(tensors: Mapping[str, np.ndarray], *, row: bool) -> bytes:
       RequestError: INVALID_ARGUMENT if, in the row format, the outputs do not have the same first axis.
     """
     if row and (any(t.ndim == 0 for t in tensors.values()) or len({len(t) for t in tensors.values()}) > 1):
-        raise invalid("The outputs do not have the same first axis, so they are no rows; ask with 'inputs'.")
+        raise invalid("The outputs differ in the size of their first axis; use the column format ('inputs').")
     values = {name: _json_value(name, tensor) for name, tensor in tensors.items()}
     if row:
         rows = zip(*values.values())

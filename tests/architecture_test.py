@@ -14,7 +14,7 @@ FAMILIES = tuple(registry.ENTRY_POINTS)
 MACHINERY = [p for p in source_tree.modules("ornet_tf") if p.split("/")[1] not in FAMILIES]
 # "corloc" is also the name of a figure.
 PLUGIN_NAMES = {name for family in FAMILIES for name in registry.choices(family)} - {"corloc"}
-# These must name plug-ins: config.py has the paper's experiment, demo.py an experiment, renamed.py old and new names.
+# config.py has the paper's experiment, renamed.py the old names; demo.py serves a model called ornet, like a metric.
 NAME_PLUGINS = {"ornet_tf/config.py", "ornet_tf/demo.py", "ornet_tf/renamed.py"}
 # A file with only an interface is tested with its implementations.
 INTERFACES = {"ornet_tf/reproduction/study.py"}
@@ -70,12 +70,6 @@ def plugin_names(tree):
     return [n for n in constants if n.value in PLUGIN_NAMES]
 
 
-def silent_or_loud(tree):
-    prints = [n for n in nodes(tree, ast.Call) if getattr(n.func, "id", "") == "print"]
-    bare = [n for n in nodes(tree, ast.ExceptHandler) if n.type is None]
-    return prints + bare + nodes(tree, ast.Assert)
-
-
 def long_functions(tree):
     def length(node):  # without its docstring
         first = node.body[0]
@@ -119,9 +113,6 @@ def violations(rule, paths, allowed=()):
         (keras_imports, "layer = tf.keras.layers.Dense(3)"),
         (plugin_names, "if method == 'stage_two': pass"),
         (plugin_names, "CHOICES = {'toybirds': 1}"),
-        (silent_or_loud, "print('done')"),
-        (silent_or_loud, "assert x > 0"),
-        (silent_or_loud, "try:\n  pass\nexcept:\n  pass"),
         (long_functions, "def main():\n" + "  x = 1\n" * 26),
         (long_functions, "async def f():\n" + "  x = 1\n" * 61),
     ],
@@ -136,7 +127,6 @@ def test_rules_catch_what_they_forbid(rule, source):
         (keras_imports, "from ornet_tf.compat import keras"),
         (keras_imports, "import keras_preprocessing"),
         (plugin_names, "def f():\n  'toybirds'\n"),
-        (silent_or_loud, "try:\n  pass\nexcept ValueError:\n  pass"),
         (flag_definitions, "if __name__ == '__main__':\n  flags.DEFINE_string('a', None, '')"),
         (long_functions, "def f():\n  '''One.\n\n  Two.\n  '''\n" + "  x = 1\n" * 59),
     ],
@@ -163,10 +153,6 @@ def test_only_compat_imports_keras_and_the_addons_and_it_stays_small():
 
 def test_only_plugins_name_plugins():
     expect_none(violations(plugin_names, MACHINERY, NAME_PLUGINS))
-
-
-def test_the_package_has_no_print_no_assert_and_no_bare_except():
-    expect_none(violations(silent_or_loud, source_tree.modules("ornet_tf")))
 
 
 def test_functions_and_files_are_short():

@@ -17,7 +17,7 @@ FOLDERS = {"benchmarks", "configs", "ornet_tf", "serving", "tests"}
 OWN = FOLDERS | {path.stem for path in source_tree.ROOT.glob("tests/*.py")}
 
 
-def normalised(name):
+def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -26,7 +26,7 @@ def required(path):
     lines = [line for line in source_tree.text(path).splitlines() if line and not line.startswith(("#", "-r"))]
     parsed = [re.fullmatch(r"([\w.-]+)[~=<>!]=?[^#]*  # [^\s#][^#]+", line) for line in lines]
     assert all(parsed), [line for line, match in zip(lines, parsed) if not match]
-    return {normalised(match[1]) for match in parsed}
+    return {normalized(match[1]) for match in parsed}
 
 
 def imported(*folders):
@@ -40,7 +40,7 @@ def imported(*folders):
                 roots.add(node.module.split(".")[0])
     providers = metadata.packages_distributions()
     roots -= OWN | sys.stdlib_module_names
-    return {normalised(providers.get(root, [MODULES.get(root, root)])[0]) for root in roots}
+    return {normalized(providers.get(root, [MODULES.get(root, root)])[0]) for root in roots}
 
 
 def test_runtime_requirements_are_the_packages_that_the_product_imports():

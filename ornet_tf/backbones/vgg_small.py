@@ -1,4 +1,4 @@
-"""A small VGG-like classifier with batch normalisation, which learns toy data from scratch in minutes on a CPU."""
+"""A small VGG-like classifier with batch normalization, which learns toy data from scratch in minutes on a CPU."""
 from __future__ import annotations
 
 from collections.abc import Sequence

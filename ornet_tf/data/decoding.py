@@ -86,7 +86,7 @@ def decode_each(
     Args:
       encoded: string [N], the bytes of the files.
       then: maps the pixels, uint8 [H, W, 3], to a tensor of the same shape for all images.
-      shape: of that tensor, which is float32.
+      shape: the shape of the output of `then`, which is float32.
       max_bytes: the largest file size that is accepted.
       max_pixels: the largest height x width that is accepted.
 

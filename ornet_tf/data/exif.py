@@ -42,7 +42,7 @@ def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """
 
     def turn():
-        # 1..4 are no flip, left-right, both, up-down; 5..8 are the same after a transposition.
+        # 1: no flip, 2: left-right, 3: both, 4: up-down; 5..8 are the same after a transposition.
         transposed = tf.cond(orientation > 4, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
         flips = (orientation - 1) % 4
         axes = tf.boolean_mask([0, 1], tf.stack([flips >= 2, tf.logical_or(flips == 1, flips == 2)]))

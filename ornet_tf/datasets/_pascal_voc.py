@@ -37,7 +37,7 @@ def read(path: pathlib.Path) -> Annotation | None:
     """Returns the annotation of an image; None if there is no such file.
 
     Raises:
-      UserError: if the file is no XML, or a box has not four numbers.
+      UserError: if the file is not XML, or a box lacks one of its four numbers.
     """
     try:
         root = ElementTree.parse(path).getroot()

@@ -42,7 +42,7 @@ def localize_each(
     are in memory.
 
     Args:
-      model: is asked by several threads at once.
+      model: the model; it must be thread-safe.
       images: paths or bytes of JPEG or PNG files, or RGB uint8 [H, W, 3]; taken from the iterator when needed.
       signature: the signature to ask.
       batch_size: the largest number of images in a request; large images are sent in smaller batches.

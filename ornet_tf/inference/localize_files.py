@@ -27,7 +27,7 @@ def localize_files(
     extent: Sequence[float] | None = None,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
-    r"""Yields one entry per file, in order. An image that fails costs its own entry only.
+    r"""Yields one entry per file, in order. An image that fails affects no other image.
 
     Close the iterator if you leave it early (`contextlib.closing`): this finishes the files in `folder`.
 

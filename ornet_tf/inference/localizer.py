@@ -93,7 +93,7 @@ class Localizer(tf.Module):
         return self._with_classes(views, tf.fill(tf.shape(image_tensor)[:1], ""))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-    def locate(self, image_bytes):
+    def localize_boxes(self, image_bytes):
         """Finds boxes without classes; layers that only the classes need do not run.
 
         Returns:

@@ -99,14 +99,15 @@ def predict(
 
 
 class _RunModel:
-    """The localizer of a run as a `batches.Model`. It has one signature."""
+    """The localizer of a run as a `batches.Model`. It has the signature "localize" only."""
 
     def __init__(self, model: localizer.Localizer):
         self._model = model
 
     def localize(self, images: Sequence[bytes], *, signature: str) -> list[detections.Detections]:
         """Finds the objects in encoded images."""
-        outputs = getattr(self._model, signature)(tf.constant(images))
+        del signature
+        outputs = self._model.localize(tf.constant(images))
         return detections.from_outputs({name: value.numpy() for name, value in outputs.items()}, len(images))
 
     def close(self) -> None:

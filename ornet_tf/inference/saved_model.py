@@ -136,7 +136,7 @@ def _signatures(model: localizer.Localizer) -> dict[str, Any]:
 
     @tf.function(input_signature=[files])
     def localize(image_bytes):
-        return model.locate(image_bytes)
+        return model.localize_boxes(image_bytes)
 
     functions = (serving_default, activation_map, activation_map_float, image_tensor, localize)
     return {function.__name__: function for function in functions}

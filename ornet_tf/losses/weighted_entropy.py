@@ -13,7 +13,7 @@ from ornet_tf.losses import entropy
 def loss(activation_map: tf.Tensor, *, mu: float = 0.5, sigma: float = 0.1) -> tf.Tensor:
     """Returns the mean over each map's pixels m of exp(-(m - mu)^2 / (2 sigma^2)) times their entropy (Eq. 14, 15).
 
-    The Gaussian is not normalised: its height is 1. The gradient includes the derivative of the Gaussian. The paper
+    The Gaussian is not normalized: its height is 1. The gradient includes the derivative of the Gaussian. The paper
     leaves this open, and the authors' released code does so. Two terms therefore push a pixel away from mu: its entropy
     falls, and its weight falls.
 

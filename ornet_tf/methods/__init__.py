@@ -84,7 +84,7 @@ class Method(typing.Protocol):
           batch: "image" float32 [B, H, W, 3] in 0..255. Where pixels are to be erased or masked at random, "key" int64
             [B, 2]: the random choices for an example are a function of its key (see `ornet_tf.randomness`). Training
             batches also have "label" int32 [B] and, if they are cached, the outputs of `frozen_features`.
-          training: whether batch normalisation and dropout run in training mode and moving statistics are updated.
+          training: whether batch normalization and dropout run in training mode and moving statistics are updated.
         """
 
     def predict(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -95,7 +95,7 @@ class Method(typing.Protocol):
 
 
 class FeatureExtractor:
-    """The lower part of a backbone, with its normalisation. It reuses low-level features that a batch already has."""
+    """The lower part of a backbone, with its normalization. It reuses low-level features that a batch already has."""
 
     def __init__(self, normalize: keras.Model, lower: keras.Model, *, frozen: bool):
         """Keeps the models. With `frozen` the lower part is not trained and runs in inference mode."""
@@ -109,7 +109,7 @@ class FeatureExtractor:
         Args:
           batch: as in `Method.forward`.
           training: whether the lower part runs in training mode; ignored if it is frozen.
-          mask: [B, H, W, 1], multiplied with the normalised images; None for no mask.
+          mask: [B, H, W, 1], multiplied with the normalized images; None for no mask.
         """
         if "low_level_features" in batch:
             return batch["low_level_features"]

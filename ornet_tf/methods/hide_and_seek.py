@@ -15,7 +15,7 @@ from ornet_tf.models.variables import named_variables
 class Method(cam.Method):
     """Divides each training image into a grid of square patches and hides each patch at random (section 3.1).
 
-    Hidden pixels take the mean colour, which is 0 after normalisation, so that the first layer's outputs keep their
+    Hidden pixels take the mean colour, which is 0 after normalization, so that the first layer's outputs keep their
     distribution. Inference uses whole images, and the map is the CAM of the predicted class.
     """
 

@@ -30,7 +30,7 @@ class Method:
           object_prior: whether training also returns the pseudo mask, the target of a `pseudo_mask_agreement` loss (see
             `ornet_tf.models.object_prior` and config.object_prior). The prior needs features of objects: use ImageNet's
             weights and a deep split. The features must not change: set `freeze_lower`, and leave `upper` out of the
-            phase's `trainable`; the moving statistics of its batch normalisation are kept as well. The method then has
+            phase's `trainable`; the moving statistics of its batch normalization are kept as well. The method then has
             a further part `direction`, which learns what the last features of objects have in common.
           background: whether training also returns how strong the last features are where the map is off, for a
             `background_suppression` loss.

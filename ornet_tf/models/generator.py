@@ -1,6 +1,6 @@
 """The activation map generator: an encoder-decoder on low-level features (paper, section 3.1, Eq. 2-4).
 
-Between the decoder's last features x and the batch normalisation of the map all operations are linear. Both heads are
+Between the decoder's last features x and the batch normalization of the map all operations are linear. Both heads are
 therefore computed from x directly, without the k class maps W x + b: with 1,000 classes these would cost more than the
 rest of the generator. Weights and outputs are those of the paper's form.
 """
@@ -63,7 +63,7 @@ def build(
       base_width: channels of the first encoder level.
       depth: how often the encoder halves the resolution.
       growth: factor of the channels from one level to the next.
-      logit_scale: factor between the map's batch normalisation and its sigmoid. The paper has 1; with a larger one the
+      logit_scale: factor between the map's batch normalization and its sigmoid. The paper has 1; with a larger one the
         map becomes nearly binary in fewer steps.
 
     Returns:

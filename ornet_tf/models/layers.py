@@ -84,7 +84,7 @@ class ExampleDropout(keras.layers.Layer):
 
 
 def batch_norm(name: str, **options) -> keras.layers.BatchNormalization:
-    """Returns a batch normalisation whose statistics span all replicas of the strategy in scope.
+    """Returns a batch normalization whose statistics span all replicas of the strategy in scope.
 
     With one replica the fused form is used, which computes the same and is faster on CPUs.
     """
@@ -93,7 +93,7 @@ def batch_norm(name: str, **options) -> keras.layers.BatchNormalization:
 
 
 def conv_norm_relu(x, filters: int, name: str):
-    """Applies a 3x3 convolution without bias, batch normalisation and ReLU: [B, h, w, c] -> [B, h, w, filters]."""
+    """Applies a 3x3 convolution without bias, batch normalization and ReLU: [B, h, w, c] -> [B, h, w, filters]."""
     x = keras.layers.Conv2D(
         filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
     )(x)
@@ -104,7 +104,7 @@ def conv_norm_relu(x, filters: int, name: str):
 def statistics(model: keras.Model) -> list[tf.Variable]:
     """Returns the variables of a functional model that training changes without gradients.
 
-    These are the moving mean and variance of batch normalisation, and the attribute `statistics` of other layers.
+    These are the moving mean and variance of batch normalization, and the attribute `statistics` of other layers.
     """
     variables = []
     for layer in model.layers:

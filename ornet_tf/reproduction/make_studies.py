@@ -20,7 +20,7 @@ def make_studies(config: ConfigDict, workdir: str, names: Sequence[str], seeds: 
     Args:
       config: the experiment, checked by `ornet_tf.config_check.validate`.
       workdir: the folder of all variants; the report is in `<workdir>/report`.
-      names: of the studies.
+      names: the names of the studies.
       seeds: each variant is trained once with each seed.
 
     Returns:

@@ -56,6 +56,6 @@ class Study(typing.Protocol):
         """Returns the figure, uint8 [H, W, 3], or None if there is nothing to show.
 
         Args:
-          rows: by their names.
-          variants: by their labels.
+          rows: name -> outcome of an evaluated row.
+          variants: label -> outcome of a variant.
         """

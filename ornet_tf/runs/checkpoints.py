@@ -109,7 +109,7 @@ class PhaseCheckpoints:
         """
         self._checkpoint.step.assign(step)
         self._record.value = record
-        if not self._is_chief:  # reading a variable of several hosts takes all of them
+        if not self._is_chief:  # all workers must take part in reading a distributed variable
             with _writing(step, tempfile.gettempdir()), tempfile.TemporaryDirectory() as aside:
                 self._checkpoint.write(os.path.join(aside, "step"))
             return

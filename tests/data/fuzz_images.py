@@ -57,8 +57,8 @@ class Paths:
         )
         saved_model._save(model, {}, folder)
         self._loaded = tf.saved_model.load(folder)
-        self._see = tf.function(model._seen, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
-        self._of_graph = tf.function(model._views_of_files, input_signature=[tf.TensorSpec([None], tf.string)])
+        self._see = tf.function(model._to_view, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
+        self._of_graph = tf.function(model._decode_views, input_signature=[tf.TensorSpec([None], tf.string)])
 
     def answer(self, files, *, saved):
         """Returns a row of numbers and the status for each file."""

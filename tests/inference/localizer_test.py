@@ -96,7 +96,7 @@ def test_broken_files_affect_their_own_rows_only(model, three_box_model, files):
 def test_a_batch_of_broken_files_has_no_detections(model):
     outputs = model.localize(tf.constant([b"", b"x"]))
     assert outputs["num_detections"].numpy().tolist() == [0, 0]
-    assert model.locate(tf.constant([b""]))["status"].numpy().tolist() == [b"an empty file"]
+    assert model.localize_boxes(tf.constant([b""]))["status"].numpy().tolist() == [b"an empty file"]
 
 
 def test_an_empty_batch_gives_no_rows(model, three_box_model):
@@ -106,7 +106,7 @@ def test_an_empty_batch_gives_no_rows(model, three_box_model):
         single = each.localize(tf.constant([b""]))
         assert {name: value.shape[1:] for name, value in outputs.items()} == {k: v.shape[1:] for k, v in single.items()}
         assert {name: value.dtype for name, value in outputs.items()} == {k: v.dtype for k, v in single.items()}
-        assert {len(value) for value in each.locate(tf.constant([], tf.string)).values()} == {0}
+        assert {len(value) for value in each.localize_boxes(tf.constant([], tf.string)).values()} == {0}
         assert {len(value) for value in each.localize_pixels(tf.zeros([0, 9, 9, 3], tf.uint8)).values()} == {0}
 
 
@@ -127,9 +127,9 @@ def test_several_boxes_are_those_of_the_components_and_unused_rows_are_padded(th
             assert padding not in values[is_used]
 
 
-def test_locate_finds_the_boxes_of_localize(model, three_box_model, files):
+def test_localize_boxes_finds_the_boxes_of_localize(model, three_box_model, files):
     for each in (model, three_box_model):
-        expected, actual = each.localize(tf.constant(files)), each.locate(tf.constant(files))
+        expected, actual = each.localize(tf.constant(files)), each.localize_boxes(tf.constant(files))
         expect_same(actual, {name: expected[name] for name in ("detection_boxes", "num_detections", "status")})
 
 
@@ -146,7 +146,7 @@ def test_limits_are_those_of_the_config(tiny_run, files):
     config.export.update({"max_pixels": 32 * 32, "max_bytes": 4000})
     model = localizer.load(config, workdir)
     large = tf.io.encode_png(tf.zeros([32, 33, 3], tf.uint8)).numpy()
-    status = model.locate(tf.constant([files[0], large, large[:8] * 600]))["status"].numpy()
+    status = model.localize_boxes(tf.constant([files[0], large, large[:8] * 600]))["status"].numpy()
     assert status.tolist() == [
         b"",
         b"32 x 33 pixels (height x width); at most 1024 are read",

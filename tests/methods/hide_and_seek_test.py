@@ -53,7 +53,7 @@ def test_hidden_patches_have_the_mean_colour_and_inference_hides_nothing():
         part.set_weights(source.get_weights())
     shown = method._visible_pixels(batch()["key"], 16, 16)
     assert 0 < shown.numpy().mean() < 1
-    grey = images() * shown + 128.0 * (1.0 - shown)  # 128 is 0 after this backbone's normalisation
+    grey = images() * shown + 128.0 * (1.0 - shown)  # 128 is 0 after this backbone's normalization
     hidden = method.forward(batch(), training=False)
     np.testing.assert_allclose(hidden["logits"], plain.predict(grey)["logits"], atol=1e-5)
     for name, value in plain.predict(images()).items():

@@ -87,7 +87,7 @@ def test_of_equal_logits_the_first_class_is_predicted():
     np.testing.assert_array_equal(predicted_classes(logits), [1, 0, 2])
 
 
-def test_stage_two_classifies_the_masked_normalised_image():
+def test_stage_two_classifies_the_masked_normalized_image():
     method = registry.find("methods", "stage_two")(BUILDERS, erasing=None, upsampling="nearest")
     outputs = method.forward(batch(), training=True)
     mask = np.repeat(np.repeat(outputs["activation_map"].numpy(), 4, axis=1), 4, axis=2)

@@ -19,7 +19,7 @@ def test_outputs_have_the_shapes_of_equations_2_to_4():
     assert 0 < np.min(outputs["activation_map"]) < np.max(outputs["activation_map"]) < 1
 
 
-def test_the_map_is_the_sigmoid_of_the_normalised_convolution_of_the_class_maps():
+def test_the_map_is_the_sigmoid_of_the_normalized_convolution_of_the_class_maps():
     model = build(logit_scale=3.0)
     outputs = model(tf.random.stateless_normal([2, 16, 24, 5], [1, 2]))
     kernel = model.get_layer("map_conv").get_weights()[0].astype(np.float64)
