@@ -115,7 +115,7 @@ def test_the_background_thread_finds_a_version_survives_a_missing_folder_and_sto
 
 
 def test_start_says_what_is_missing(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"Expected a folder of model versions, but .*nowhere is none"):
+    with pytest.raises(FileNotFoundError, match=r"Expected a folder of model versions, but .*nowhere is not a folder"):
         ModelStore("ornet", tmp_path / "nowhere", load).start(poll_wait_seconds=0)
     (tmp_path / "saved_model.pb").write_text("the version folder is missing")
     with pytest.raises(FileNotFoundError, match="Expected a numbered version folder such as"):

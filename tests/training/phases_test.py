@@ -85,9 +85,9 @@ def test_a_run_stopped_by_signals_ends_like_an_uninterrupted_one(tiny_run, tmp_p
     assert soak.differences(workdir, str(tmp_path)) == []
 
 
-@pytest.mark.parametrize("phases", [pytest.param(PHASES, marks=pytest.mark.slow), PHASES[-1:]])
-def test_an_interrupted_window_has_the_mean_of_an_uninterrupted_one(tiny_run, tmp_path, monkeypatch, phases):
-    config, workdir = tiny_run
+def test_an_interrupted_window_has_the_mean_of_an_uninterrupted_one(tiny_run, tmp_path, monkeypatch):
+    """More phases are in object_prior_training_test.py."""
+    (config, workdir), phases = tiny_run, PHASES[-1:]
     left_out = shutil.ignore_patterns(*phases, "export", "evaluation")
     shutil.copytree(workdir, tmp_path, ignore=left_out, dirs_exist_ok=True)
     soak.stop_inside_window(monkeypatch)
