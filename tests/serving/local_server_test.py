@@ -99,7 +99,7 @@ def test_requests_that_take_too_long_do_not_keep_the_server_from_ending(older_ba
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--model_base_path={tmp}/nowhere"], "Error: Expected a folder of model versions, but {tmp}/nowhere is not a folder."),
+        (["--model_base_path={tmp}/nowhere"], "Error: Expected a folder of model versions, but {tmp}/nowhere is not"),
         (["--model_base_path={tmp}"], "Error: Expected a numbered version folder such as {tmp}/1, but found none; "),
         (["--model_base_path={tmp}", "--rest_api_port={port}"], "Error: Cannot serve on port {port} of 127.0.0.1 ("),
     ],

@@ -11,7 +11,7 @@ from ornet_tf.compat import keras
 from ornet_tf.models import winograd
 from ornet_tf.training import loss_scale
 from ornet_tf.training import step as step_module
-from tests.training.tiny_steps import ONE, PHASES, RIVALS, TWO, assert_close, make, train
+from tests.training.tiny_steps import PHASES, TWO, assert_close, make, train
 
 
 @pytest.mark.slow
@@ -26,12 +26,11 @@ def test_a_step_with_winograd_convolutions_is_close_to_one_without(monkeypatch):
     assert any(not np.array_equal(first[2][name], value) for name, value in plain[2].items())
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_no_sum_of_a_step_depends_on_the_order_of_its_inputs(phase):
-    step, iterator, _ = make(phase)
+def test_no_sum_of_a_step_depends_on_the_order_of_its_inputs():
+    step, iterator, _ = make("stage_two")  # its map has several losses
     graph = step._loop.get_concrete_function(iterator, tf.constant(0), tf.constant(1)).graph.as_graph_def()
     sums = [n for function in graph.library.function for n in function.node_def if n.op == "AddN"]
-    assert sums or phase != "stage_two"  # its map has several losses
+    assert sums
     assert [n.name for n in sums if n.attr["N"].i > 2] == []
 
 
@@ -58,9 +57,7 @@ def test_the_graph_optimizer_joins_no_sums_and_its_options_are_restored(monkeypa
     assert sums_in_optimized_graph(step, iterator) != []
 
 
-@pytest.mark.parametrize(
-    "phase", [*PHASES, "acol", *(pytest.param(rival, marks=pytest.mark.slow) for rival in RIVALS if rival != "acol")]
-)
+@pytest.mark.parametrize("phase", [*PHASES, pytest.param("adl", marks=pytest.mark.slow)])
 def test_two_replicas_have_the_gradients_of_one(phase):
     one, weights, moments = train(phase)
     two, other_weights, other_moments = train(phase, TWO)
@@ -108,7 +105,7 @@ def without_randomness(section):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("phase", "precision", "tolerance"),
-    [*((phase, "bfloat16", 0.15) for phase in PHASES), ("stage_two", "float16", 0.03)],
+    [("stage_one", "bfloat16", 0.15), ("stage_two", "bfloat16", 0.15), ("stage_two", "float16", 0.03)],
 )
 def test_half_precision_is_close_to_single_and_weights_are_float32(phase, precision, tolerance):
     single, _, _ = train(phase, steps=2)
@@ -156,9 +153,8 @@ def test_a_metric_that_is_not_finite_stops_the_loop_at_its_step(options):
     assert not done.stopped
 
 
-@pytest.mark.parametrize("devices", [pytest.param(ONE, marks=pytest.mark.slow), TWO])
-def test_stop_from_another_thread_stops_the_loop_after_a_step(devices):
-    step, iterator, _ = make("evaluator", devices)
+def test_stop_from_another_thread_stops_the_loop_after_a_step():
+    step, iterator, _ = make("evaluator", TWO)
     step.run(iterator, 0, 1)
     timer = threading.Timer(0.3, step.stop)
     timer.start()
