@@ -194,4 +194,4 @@ def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, imag
     assert done.stderr.endswith(
         f"\nStopped by {number}; the predictions so far, if any, are in --workdir, and the same command starts anew.\n"
     )
-    assert "the results of the 2 images before it stay in" in done.stderr
+    assert "the results of the 2 images before it remain in" in done.stderr

@@ -8,9 +8,11 @@ import tensorflow as tf
 from ornet_tf import build, config_check
 from ornet_tf.compat import keras
 from ornet_tf.data import input_pipeline, loading, main_memory
+from ornet_tf.runs import interruption
 from ornet_tf.training import phases
 from ornet_tf.training.frozen_features import FrozenFeatures
 from tests import tiny_experiment, tiny_prior
+from tests.training import soak
 
 VIEWS = {"resize": 32, "crop": 32, "horizontal_flip": True}
 
@@ -57,17 +59,18 @@ class SwappedViews(FrozenFeatures):
         return super().lookup(index, tf.logical_not(mirrored))
 
 
-def trained_weights(cache, workdir, monkeypatch):
-    """Trains the phases with a cache, or without one for None; returns their weights as one vector."""
-    if cache:
-        monkeypatch.setattr(phases, "FrozenFeatures", cache)
-        # The evaluator caches nothing: it is trained once for all runs.
-        shutil.copytree(workdir.parent / "without", workdir, ignore=shutil.ignore_patterns("stage_*"))
-    experiment = tiny_prior.get_config(cache is not None)
-    phases.train(experiment, str(workdir))
+def train(workdir, evaluator="", cached=True):
+    """Trains the phases; the evaluator, which caches nothing, is taken from another run if one is named."""
+    if evaluator:
+        shutil.copytree(evaluator, workdir, ignore=shutil.ignore_patterns("stage_*", "tensorboard"))
+    phases.train(tiny_prior.get_config(cached), str(workdir))
+
+
+def read_weights(workdir):
+    """Returns the weights of a run as one vector."""
     weights = []
-    for name in experiment.phase_order:
-        parts = build.trained_method(experiment, name, str(workdir), 3).parts
+    for name in ("evaluator", "stage_one", "stage_two"):
+        parts = build.trained_method(tiny_prior.get_config(), name, str(workdir), 3).parts
         direction = parts.pop("direction", None)
         weights += [values for part in parts.values() for values in part.get_weights()]
         # Means instead of sums, which are over all positions.
@@ -75,8 +78,9 @@ def trained_weights(cache, workdir, monkeypatch):
     return np.concatenate([values.ravel() for values in weights])
 
 
-@pytest.mark.slow
-def test_a_run_with_cached_features_ends_like_one_without(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def cached_run(tmp_path_factory):
+    """A run with cached features, and for each of its caches, whether the earlier ones existed when it was filled."""
     earlier, caches = [], []
 
     class Watched(FrozenFeatures):
@@ -85,12 +89,38 @@ def test_a_run_with_cached_features_ends_like_one_without(tmp_path, monkeypatch)
             super().__init__(*args, **options)
             caches.append(weakref.ref(self))
 
-    expected = trained_weights(None, tmp_path / "without", monkeypatch)
-    distance = np.linalg.norm(trained_weights(Watched, tmp_path / "with", monkeypatch) - expected)
-    assert earlier == [[], [False]]  # the cache of a phase is freed before the next phase fills its own
-    # Rounding moves the weights as well; a faulty cache must move them much further.
-    faulty = np.linalg.norm(trained_weights(SwappedViews, tmp_path / "faulty", monkeypatch) - expected)
+    workdir = tmp_path_factory.mktemp("cached") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phases, "FrozenFeatures", Watched)
+        train(workdir)
+    return workdir, earlier
+
+
+@pytest.mark.slow
+def test_the_cache_of_a_phase_is_freed_before_the_next_phase_fills_its_own(cached_run):
+    assert cached_run[1] == [[], [False]]
+
+
+@pytest.mark.slow
+def test_a_run_with_cached_features_ends_like_one_without(cached_run, tmp_path, monkeypatch):
+    cached, _ = cached_run
+    train(tmp_path / "plain", evaluator=cached, cached=False)
+    expected = read_weights(tmp_path / "plain")
+    monkeypatch.setattr(phases, "FrozenFeatures", SwappedViews)
+    train(tmp_path / "faulty", evaluator=cached)
+    # Rounding may move the weights; a faulty cache must move them much further.
+    distance, faulty = (np.linalg.norm(read_weights(run) - expected) for run in (cached, tmp_path / "faulty"))
     assert distance < faulty / 10, (distance, faulty)
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(cached_run, tmp_path, monkeypatch):
+    soak.stop_inside_window(monkeypatch)
+    for phase in ("evaluator", "stage_one", "stage_two"):
+        with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
+            train(tmp_path)
+    train(tmp_path)
+    assert soak.differences(str(cached_run[0]), str(tmp_path)) == []
 
 
 @pytest.mark.parametrize("phase", ["evaluator", "stage_one", "stage_two"])

@@ -3,10 +3,6 @@ import numpy as np
 import pytest
 
 from ornet_tf import config
-from ornet_tf.runs import interruption
-from ornet_tf.training.phases import train as train_run
-from tests import tiny_prior
-from tests.training import soak
 from tests.training.tiny_steps import ONE, TWO, assert_close, make, train
 
 
@@ -70,15 +66,3 @@ def test_statistics_that_are_not_finite_stop_the_loop_at_their_step(devices):
     assert np.isfinite(done.values).all()
     assert done.not_finite == ["direction/moments/sums"]
     assert not done.stopped
-
-
-@pytest.mark.slow
-def test_an_interrupted_run_with_a_prior_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
-    experiment = tiny_prior.get_config(cache_frozen_features=True)
-    train_run(experiment, str(tmp_path / "whole"))
-    soak.stop_inside_window(monkeypatch)
-    for phase in experiment.phase_order:
-        with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
-            train_run(experiment, str(tmp_path / "interrupted"))
-    train_run(experiment, str(tmp_path / "interrupted"))
-    assert soak.differences(str(tmp_path / "whole"), str(tmp_path / "interrupted")) == []

@@ -11,7 +11,7 @@ from ornet_tf.compat import keras
 from ornet_tf.models import winograd
 from ornet_tf.training import loss_scale
 from ornet_tf.training import step as step_module
-from tests.training.tiny_steps import PHASES, TWO, assert_close, make, train
+from tests.training.tiny_steps import TWO, assert_close, make, train
 
 
 @pytest.mark.slow
@@ -57,7 +57,8 @@ def test_the_graph_optimizer_joins_no_sums_and_its_options_are_restored(monkeypa
     assert sums_in_optimized_graph(step, iterator) != []
 
 
-@pytest.mark.parametrize("phase", [*PHASES, pytest.param("adl", marks=pytest.mark.slow)])
+# object_prior_training_test.py has stage one.
+@pytest.mark.parametrize("phase", ["evaluator", "stage_two", pytest.param("adl", marks=pytest.mark.slow)])
 def test_two_replicas_have_the_gradients_of_one(phase):
     one, weights, moments = train(phase)
     two, other_weights, other_moments = train(phase, TWO)
@@ -105,7 +106,7 @@ def without_randomness(section):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("phase", "precision", "tolerance"),
-    [("stage_one", "bfloat16", 0.15), ("stage_two", "bfloat16", 0.15), ("stage_two", "float16", 0.03)],
+    [("stage_two", "bfloat16", 0.15), ("stage_two", "float16", 0.03)],
 )
 def test_half_precision_is_close_to_single_and_weights_are_float32(phase, precision, tolerance):
     single, _, _ = train(phase, steps=2)
