@@ -59,7 +59,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(RUNTIME): requirements.txt | $(VENV)/bin/python
-	@echo "Installing requirements.txt into $(VENV), once: some 800 MB to download, 2.6 GB on disk."
+	@echo "Installing requirements.txt into $(VENV), once: some 870 MB to download, 2.8 GB on disk."
 	$(VENV)/bin/python $(INSTALL) requirements.txt
 	@touch $@
 
@@ -75,7 +75,7 @@ $(ADDONS_VENV)/bin/python:
 
 # The pip that comes with Python 3.10 and 3.11 looks for versions that fit each other for a quarter of an hour.
 $(ADDONS): requirements-addons.txt | $(ADDONS_VENV)/bin/python
-	@echo "Installing requirements-addons.txt into $(ADDONS_VENV), once: some 700 MB to download, 2.2 GB on disk."
+	@echo "Installing requirements-addons.txt into $(ADDONS_VENV), once: some 760 MB to download, 2.3 GB on disk."
 	$(ADDONS_RUN) pip install --disable-pip-version-check --quiet "pip>=25"
 	$(ADDONS_VENV)/bin/python $(INSTALL) requirements-addons.txt
 	@touch $@
