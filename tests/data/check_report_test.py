@@ -1,8 +1,5 @@
 """The report on a data set: its numbers, its problems, and the exit status of the program."""
-import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,6 +7,7 @@ import pytest
 from ornet_tf import config as ornet
 from ornet_tf.data import check_report
 from ornet_tf.data.source import Source
+from tests import forked_programs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -106,33 +104,26 @@ def test_a_data_set_that_cannot_be_loaded_is_a_problem(tmp_path):
     assert "test: Error: " in check_report.as_text(report)
 
 
-def run(tmp_path, *arguments):
-    config = tmp_path / "experiment.py"
-    config.write_text(
-        "from ornet_tf import config as ornet\n\ndef get_config():\n  config = ornet.default()\n"
-        f"  config.dataset.options = {{'root': {str(tmp_path / 'images')!r}}}\n  return config\n"
-    )
-    command = [sys.executable, "-m", "ornet_tf.datasets", *arguments]
-    return subprocess.run(
-        [*command, f"--config={config}"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
 @pytest.mark.slow
 def test_the_exit_status_of_the_program_is_1_if_there_are_problems(tmp_path, encode):
-    good = encode(np.zeros([8, 8, 3], np.uint8))
-    (tmp_path / "images" / "train" / "wren").mkdir(parents=True)
-    (tmp_path / "images" / "train" / "wren" / "1.png").write_bytes(good)
-    done = run(tmp_path, "check")
-    assert (done.returncode, done.stdout.split("\n")[-2]) == (0, "No problems.")
-    (tmp_path / "images" / "train" / "wren" / "2.png").write_bytes(good[:40])
-    done = run(tmp_path, "check", "--split=train", "--json")
-    assert done.returncode == 1
-    assert json.loads(done.stdout)["splits"]["train"]["broken"][0]["name"] == "train/wren/2.png"
-    done = run(tmp_path, "check", "--split=test")
-    assert done.returncode == 1 and "the test split has no images" in done.stdout
-    done = run(tmp_path, "--help")
-    assert "--split:" in done.stdout and "python -m ornet_tf.datasets check" in done.stdout
-    assert "Error" not in done.stderr
-    done = run(tmp_path, "chekc")
-    assert done.returncode == 1 and "expected `python -m ornet_tf.datasets check --config=FILE`" in done.stderr
+    good, folders = encode(np.zeros([8, 8, 3], np.uint8)), [tmp_path / name for name in ("whole", "broken")]
+    for folder in folders:
+        (folder / "train" / "wren").mkdir(parents=True)
+        (folder / "train" / "wren" / "1.png").write_bytes(good)
+    (folders[1] / "train" / "wren" / "2.png").write_bytes(good[:40])
+    whole, broken = (
+        ["--config=configs/image_folder.py", f"--config.dataset.options.root={folder}"]
+        for folder in folders
+    )
+    (status, output), report, missing, listed, mistyped = forked_programs.run([
+        ["ornet_tf.check_data", *whole],
+        ["ornet_tf.datasets", "check", "--split=train", "--json", *broken],
+        ["ornet_tf.datasets", "check", "--split=test", *broken],
+        ["ornet_tf.datasets", "--help"],
+        ["ornet_tf.datasets", "chekc", *whole],
+    ])
+    assert (status, output.split("\n")[-2]) == (0, "No problems.")
+    assert report[0] == 1 and '"name": "train/wren/2.png"' in report[1]
+    assert missing[0] == 1 and "the test split has no images" in missing[1]
+    assert "--split:" in listed[1] and "python -m ornet_tf.datasets check" in listed[1] and "Error" not in listed[1]
+    assert mistyped[0] == 1 and "expected `python -m ornet_tf.datasets check --config=FILE`" in mistyped[1]

@@ -36,8 +36,8 @@ def variables_saved(path):
     return [name for name in names if not name.startswith(("_CHECKPOINTABLE", "save_counter"))]
 
 
-@pytest.mark.parametrize("row", tiny_prior_run.STAGES)
-def test_a_row_with_an_object_prior_exports_the_same_boxes_without_its_direction(tiny_run, files, tmp_path, row):
+def test_a_row_with_an_object_prior_exports_the_same_boxes_without_its_direction(tiny_run, files, tmp_path):
+    row = "stage_two"
     config = tiny_prior_run.write(tiny_run[1], str(tmp_path / "run"))
     config.export.row = row
     path = saved_model.export(config, str(tmp_path / "run"))

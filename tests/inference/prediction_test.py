@@ -175,7 +175,7 @@ predict.start()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGKILL"])
 def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, images, tmp_path, number):
     workdir = tmp_path / "run"
     shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions"))

@@ -23,7 +23,7 @@ def tiny():
     for phase in config.phase.values():
         phase.epochs = 0.34
     config.training.summary_images = 0  # drawing them takes longer than training
-    config.evaluation.bootstrap_samples = 50
+    config.evaluation.update({"bootstrap_samples": 50, "threshold_split": ""})
     return config
 
 

@@ -70,7 +70,6 @@ def test_a_finished_run_is_not_trained_again(tiny_run):
 def test_a_run_stopped_by_signals_ends_like_an_uninterrupted_one(tiny_run, tmp_path):
     _, workdir = tiny_run
     for phase, file, number in (
-        ("evaluator", "metrics.jsonl", signal.SIGKILL),  # before its first checkpoint
         ("stage_one", "checkpoints/step-2.index", signal.SIGKILL),
         ("stage_two", "checkpoints/step-2.index", signal.SIGTERM),
     ):
@@ -82,19 +81,6 @@ def test_a_run_stopped_by_signals_ends_like_an_uninterrupted_one(tiny_run, tmp_p
             assert f"SIGTERM stopped the run after step {step} of 6 of {phase}" in text
     status, text = soak.run(tmp_path)
     assert status == 0, text
-    assert soak.differences(workdir, str(tmp_path)) == []
-
-
-def test_an_interrupted_window_has_the_mean_of_an_uninterrupted_one(tiny_run, tmp_path, monkeypatch):
-    """More phases are in object_prior_training_test.py."""
-    (config, workdir), phases = tiny_run, PHASES[-1:]
-    left_out = shutil.ignore_patterns(*phases, "export", "evaluation")
-    shutil.copytree(workdir, tmp_path, ignore=left_out, dirs_exist_ok=True)
-    soak.stop_inside_window(monkeypatch)
-    for phase in phases:
-        with pytest.raises(interruption.Interrupted, match=f"after step 3 of 6 of {phase}"):
-            train(config, str(tmp_path))
-    train(config, str(tmp_path))
     assert soak.differences(workdir, str(tmp_path)) == []
 
 
