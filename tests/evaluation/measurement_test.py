@@ -98,8 +98,8 @@ def assert_same_figures(first, second):
             np.testing.assert_allclose(values, second.per_image()[title][column], atol=1e-5)
 
 
-@pytest.mark.parametrize("devices", [pytest.param(["CPU:0"], marks=pytest.mark.slow), ["CPU:0", "CPU:1"]])
-def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch(devices):
+def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch():
+    devices = ["CPU:0", "CPU:1"]
     traces = []
 
     class Method:
