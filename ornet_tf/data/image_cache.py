@@ -116,10 +116,10 @@ def _map_file(source: Source, side: int, folder: str) -> np.ndarray:
     """Writes the cache file unless it exists, and maps it to memory, uint8 [N, side, side, 3]."""
     if not folder:
         raise UserError("cache=disk needs a folder; set cache_dir to one on a local disk.")
-    path = paths.local(folder, "cache_dir") / f"images-{side}-{fingerprint(source)}.rgb"
-    earlier = path.with_name(path.name.replace("images-", "pictures-", 1))  # its name in earlier versions
-    if earlier.exists() and not path.exists():
-        os.replace(earlier, path)
+    name = f"-{side}-{fingerprint(source)}.rgb"
+    path, earlier = (paths.local(folder, "cache_dir") / f"{kind}{name}" for kind in ("images", "pictures"))
+    if earlier.exists():  # of an earlier version; not renamed, as the folder may be read-only
+        path = earlier
     needed = _cache_bytes(source, side)
     if path.exists() and path.stat().st_size == needed:
         logging.info("Image cache: %s.", path)
