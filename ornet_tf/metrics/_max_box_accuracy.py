@@ -31,21 +31,24 @@ _ROUNDING = 5e-5  # pixels; float32 moves an edge by less, and other true edges 
 
 
 class MaxBoxAccuracy:
-    """The base of both versions; a subclass defines `select_contours`.
+    """The base of both versions; a subclass sets `titles` and `iou_thresholds` and defines `select_contours`.
 
     It keeps a kilobyte per image: the IoU at each cut.
+
+    Attributes:
+      iou_thresholds: the IoU thresholds, in percent.
     """
 
     titles: dict = {}
+    iou_thresholds: tuple = ()
     needs_masks = False
 
-    def __init__(self, settings: Settings, iou_thresholds: tuple, interval: float):
+    def __init__(self, settings: Settings, *, interval: float = 0.001):
         """Uses `image_size` and `bootstrap` of the settings.
 
         Args:
           settings: the settings of the evaluation.
-          iou_thresholds: the IoU thresholds, in percent.
-          interval: distance between two map thresholds of the grid.
+          interval: distance between two map thresholds; the original has 0.001, on its command line 0.01.
 
         Raises:
           UserError: if `interval` is not from 0.0005 to below 1.
@@ -54,7 +57,7 @@ class MaxBoxAccuracy:
         if not 0.0005 <= interval < 1:
             raise UserError(f"interval: expected at least 0.0005 and below 1, got {interval!r}; try 0.001.")
         self._cv2 = _opencv(next(iter(self.titles)))
-        self._size, self._bootstrap, self._iou_thresholds = settings.image_size, settings.bootstrap, iou_thresholds
+        self._size, self._bootstrap = settings.image_size, settings.bootstrap
         grid = np.arange(0, 1, interval)
         # All maps but constant ones have 255 as their brightest level. Constant ones have no pixel on at any cut.
         self._cuts, first = np.unique((grid * 255).astype(np.int32), return_index=True)
@@ -117,7 +120,7 @@ class MaxBoxAccuracy:
             "images": len(ious),
             "images_with_boxes": int(has_truth.sum()),
             "images_out_of_view": self._out_of_view,
-            "iou_thresholds": list(self._iou_thresholds),
+            "iou_thresholds": list(self.iou_thresholds),
             "thresholds": self._thresholds.tolist(),
             **dict.fromkeys(("maxboxacc", "maxboxacc_by_iou", "best_thresholds_on_evaluated_data")),
             "accuracy_by_threshold": None,
@@ -128,7 +131,7 @@ class MaxBoxAccuracy:
         if not has_truth.any():
             return {name: figures}
         accuracy = 100 * right.mean(axis=0)  # [D, T]
-        keys = [str(percent) for percent in self._iou_thresholds]
+        keys = [str(percent) for percent in self.iou_thresholds]
         figures["maxboxacc"] = float(accuracy.max(axis=1).mean())
         figures["maxboxacc_by_iou"] = dict(zip(keys, accuracy.max(axis=1).tolist()))
         best = self._thresholds[accuracy.argmax(axis=1)]
@@ -150,7 +153,7 @@ class MaxBoxAccuracy:
         """Returns "iou" and "right" (1, 0 or NaN) at an IoU threshold of 0.5 and its best map threshold."""
         ious = self._collected()
         has_truth = ~np.isnan(ious[:, 0])
-        right = self._right(ious)[:, self._iou_thresholds.index(50)]  # [N, T]
+        right = self._right(ious)[:, self.iou_thresholds.index(50)]  # [N, T]
         best = int(np.argmax(right[has_truth].mean(axis=0))) if has_truth.any() else 0
         name, = self.titles
         return {name: {"iou": ious[:, best], "right": np.where(has_truth, right[:, best], np.nan)}}
@@ -173,7 +176,7 @@ class MaxBoxAccuracy:
 
     def _right(self, ious: np.ndarray) -> np.ndarray:
         """Returns whether IoUs [N, T] reach each of the D IoU thresholds, bool [N, D, T]."""
-        iou_thresholds = np.float32([percent / 100 for percent in self._iou_thresholds])
+        iou_thresholds = np.float32([percent / 100 for percent in self.iou_thresholds])
         return ious[:, np.newaxis] >= iou_thresholds[:, np.newaxis]
 
     def _collected(self) -> np.ndarray:

@@ -4,22 +4,14 @@ The contours of holes count as well: the original asks OpenCV for the whole tree
 """
 from __future__ import annotations
 
-from ornet_tf.metrics import Settings, _max_box_accuracy
+from ornet_tf.metrics import _max_box_accuracy
 
 
 class Metric(_max_box_accuracy.MaxBoxAccuracy):
     """MaxBoxAccV2, in percent: the mean of the best accuracies at IoU thresholds of 0.3, 0.5 and 0.7."""
 
     titles = {"wsol_v2": "MaxBoxAccV2 of wsolevaluation: best of all contours, mean of overlaps 0.3, 0.5, 0.7"}
-
-    def __init__(self, settings: Settings, *, interval: float = 0.001):
-        """Uses `image_size` and `bootstrap` of the settings.
-
-        Args:
-          settings: the settings of the evaluation.
-          interval: distance between two map thresholds; the original has 0.001, on its command line 0.01.
-        """
-        super().__init__(settings, (30, 50, 70), interval)
+    iou_thresholds = (30, 50, 70)
 
     def select_contours(self, contours):
         """Returns all contours."""

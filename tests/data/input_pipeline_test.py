@@ -8,22 +8,9 @@ from PIL import Image
 
 from ornet_tf import randomness
 from ornet_tf.data import input_pipeline
-from tests.data import drawn_images
 from tests.data.drawn_images import source_of
 
 RESIZE, CROP = 24, 20
-
-
-@pytest.fixture(scope="module")
-def images():
-    """Ten images that differ everywhere, uint8 [H, W, 3]."""
-    return drawn_images.draw()
-
-
-@pytest.fixture(scope="module")
-def source(images, encode):
-    """The images as files in memory, JPEG and PNG in turn."""
-    return source_of([encode(image, ("PNG", "JPEG")[i % 2]) for i, image in enumerate(images)])
 
 
 def training(source, count, **changes):
