@@ -94,7 +94,11 @@ def run(
 
 
 def _value(flag: flags.FlagHolder) -> Any:
-    """Returns the value of a flag; that of --workdir as an absolute path, or as a UserError if it is no local path."""
+    """Returns the value of a flag; --workdir becomes an absolute path.
+
+    Raises:
+      UserError: if --workdir is not a path on this machine.
+    """
     return os.fspath(paths.local(flag.value, f"--{flag.name}")) if flag is WORKDIR else flag.value
 
 
