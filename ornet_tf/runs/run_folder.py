@@ -165,10 +165,14 @@ def read_json(path: str, schema: Any = None, *, update: Callable[[dict], dict] |
             value = json.load(file)
         except ValueError as error:
             raise UserError(f"{path} can't be read ({error}). Restore it from a backup or remove it.") from error
+    unexpected = UserError(f"{path} has unexpected content. Restore it from a backup or remove it.")
     if update is not None and isinstance(value, dict):
-        value = update(value)
+        try:
+            value = update(value)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise unexpected from error
     if not _matches(value, _SCHEMAS.get(os.path.basename(path), object) if schema is None else schema):
-        raise UserError(f"{path} has unexpected content. Restore it from a backup or remove it.")
+        raise unexpected
     return value
 
 
