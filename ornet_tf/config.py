@@ -33,7 +33,7 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             # The compute precision. float16 uses loss scaling. Weights, maps, losses and boxes are always float32.
             "precision": "float32",  # or "bfloat16", "float16"
             "random_crop": True,  # False: the crop is the centre of the resized image
-            # Whether the features of frozen parts are computed once and cached in memory; not with random crops.
+            # Whether the features of frozen parts are computed once and cached on the disk; not with random crops.
             "cache_frozen_features": False,
             "xla": False,  # XLA compiles the forward and backward pass; one device only; draws other random numbers
             # (regular expression, factor) pairs: the first that matches "part/layer/kind" scales the variable's rate.

@@ -120,7 +120,7 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
     if share.local < 1 or not 0 <= share.first <= share.total - share.local or batch_size % share.total:
         raise ValueError(f"batch_size must be a multiple of the {share.total} replicas; got {batch_size} and {share}.")
     part, cache = batch_size // share.total, image_cache.choose_kind(cache, source, side=resize)
-    load_image = _image_loader(source, resize, cache, cache_dir)
+    load_image = image_loader(source, resize, cache, cache_dir)
     labels = main_memory.constant(source.labels, tf.int32)
 
     def epoch_and_index(number, row):
@@ -170,8 +170,19 @@ def with_prefetch(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-def _image_loader(source: Source, resize: int, cache: str, cache_dir: str) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from an image's index to uint8 [H, W, 3]: of the original size, or cached and resized."""
+def image_loader(source: Source, resize: int, cache: str, cache_dir: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from an image's index to uint8 [H, W, 3]: of the original size, or cached and resized.
+
+    Args:
+      source: the images.
+      resize: side of the cached images, in pixels.
+      cache: the kind of the cache, as `image_cache.choose_kind` returns it.
+      cache_dir: the folder of the cache "disk".
+
+    Raises:
+      UserError: if memory or disk have no room for the cache, or an image that goes into it is broken.
+      OSError: if the cache can't be written.
+    """
     if cache == "none":
         read = image_store.reader(source)
         return lambda index: decoding.decode(read(index))  # `transforms.apply` resizes only the view

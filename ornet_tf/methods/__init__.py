@@ -12,6 +12,7 @@ from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from ornet_tf.maps.rescale import rescale
+from ornet_tf.models.object_prior import ObjectPrior
 
 
 class Builders(typing.NamedTuple):
@@ -27,6 +28,21 @@ class Builders(typing.NamedTuple):
     backbone: Callable[[], Backbone]
     generator: Callable[[Sequence[int]], keras.Model]
     object_prior: Callable[..., Any]
+
+
+class FrozenFeature(typing.NamedTuple):
+    """A feature of the unchanged image that no training step of a phase changes.
+
+    Attributes:
+      name: its name in batches.
+      model: computes it from the feature before it in the list, the first one from images, float32 [B, H, W, 3] in
+        0..255. It runs in inference mode.
+      is_read: whether `Method.forward` reads it from a batch that has it.
+    """
+
+    name: str
+    model: keras.Model
+    is_read: bool
 
 
 class _BuildingStarted(Exception):
@@ -60,8 +76,9 @@ class Method(typing.Protocol):
 
     A method may also have:
 
-    * `frozen_features(images) -> dict of tensors`, the outputs of frozen parts whose input is the unchanged image,
-      float32 [B, H, W, 3] in 0..255. If they are cached, `forward` gets them in the batch.
+    * `frozen_features() -> list of FrozenFeature`, the outputs of frozen layers whose input is the unchanged image. If
+      they are cached, `forward` gets them in the batch. It is called when the variables to train are known; see
+      `layers.freeze_untrained`.
     * `can_be_compiled`, False if XLA can't compile the method.
     * `predict_with_labels(images, labels)`, if its map can be that of the true label; see the function of this name.
     * `unused_weights`, a set of "part/layer/kind": weights that do not influence its outputs.
@@ -83,7 +100,7 @@ class Method(typing.Protocol):
         Args:
           batch: "image" float32 [B, H, W, 3] in 0..255. Where pixels are to be erased or masked at random, "key" int64
             [B, 2]: the random choices for an example are a function of its key (see `ornet_tf.randomness`). Training
-            batches also have "label" int32 [B] and, if they are cached, the outputs of `frozen_features`.
+            batches also have "label" int32 [B] and, if they are cached, the `frozen_features`.
           training: whether batch normalization and dropout run in training mode and moving statistics are updated.
         """
 
@@ -117,9 +134,20 @@ class FeatureExtractor:
         pixels = pixels if mask is None else pixels * mask
         return self._lower(pixels, training=training and not self._frozen)
 
-    def frozen_features(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns "low_level_features" [B, h, w, C]: `frozen_features` of a method with a frozen lower part."""
-        return {"low_level_features": self._lower(self._normalize(images), training=False)}
+    def frozen_feature(self, *, is_read: bool = True) -> FrozenFeature:
+        """Returns "low_level_features" [B, h, w, C], the first frozen feature of a method with a frozen lower part."""
+        model = keras.Model(self._normalize.inputs, self._lower(self._normalize.outputs[0]))
+        return FrozenFeature("low_level_features", model, is_read)
+
+
+def frozen_features(extractor: FeatureExtractor, prior: ObjectPrior | None) -> list[FrozenFeature]:
+    """Returns the frozen features of a method with a frozen lower part and, possibly, an object prior.
+
+    They are "low_level_features" [B, h, w, C] and, with a prior, whose features never change, "last_features"
+    [B, h', w', D].
+    """
+    last = [FrozenFeature("last_features", prior.upper, is_read=True)] if prior is not None else []
+    return [extractor.frozen_feature(), *last]
 
 
 def predict_with_labels(method: Method, images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:

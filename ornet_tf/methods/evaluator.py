@@ -1,11 +1,15 @@
 """The evaluator: a classifier that is trained first and then frozen to classify masked images (paper, section 3.2)."""
 from __future__ import annotations
 
+import contextlib
+
 import tensorflow as tf
 
 from ornet_tf import randomness
+from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, FeatureExtractor
+from ornet_tf.methods import Builders, FeatureExtractor, FrozenFeature
+from ornet_tf.models import layers
 from ornet_tf.models.variables import named_variables
 
 
@@ -43,7 +47,8 @@ class Method:
         normalize, lower, self._upper, _ = builders.backbone()
         self._extractor = FeatureExtractor(normalize, lower, frozen=freeze_lower)
         if freeze_lower and not mask_probability:
-            self.frozen_features = self._extractor.frozen_features
+            self.frozen_features = self._frozen_features
+        self._head = None  # the layers of `upper` that are trained, if their input is cached
         self._mask_probability = mask_probability
         self._mask_cells = mask_cells
         self.parts = {"lower": lower, "upper": self._upper}
@@ -51,6 +56,8 @@ class Method:
 
     def forward(self, batch, *, training):
         """Returns "logits" [B, K]. If the batch has a "key", a share of the images is masked."""
+        if "head_input" in batch:
+            return {"logits": self._head(batch["head_input"], training=training)}
         mask = None
         if "key" in batch and self._mask_probability > 0:
             mask = self._random_masks(batch["key"], *batch["image"].shape[1:3])
@@ -60,6 +67,23 @@ class Method:
     def predict(self, images):
         """Returns "logits" [B, K]; the evaluator has no activation map."""
         return self.forward({"image": images}, training=False)
+
+    def _frozen_features(self):
+        """Returns "low_level_features" and, if `upper` begins with frozen layers, "last_features" and "head_input".
+
+        "last_features" is the output "features" of `upper`, "head_input" the input of its first layer that is trained.
+        """
+        parts = layers.split_behind_frozen(self._upper, self._upper.output["logits"])
+        if parts is None:
+            return [self._extractor.frozen_feature()]
+        frozen, self._head = parts
+        chain = [self._extractor.frozen_feature(is_read=False)]
+        with contextlib.suppress(ValueError):  # the frozen layers end before "features"
+            last = self._upper.output["features"]
+            between = keras.Model(last, frozen.output)
+            chain.append(FrozenFeature("last_features", keras.Model(frozen.inputs, last), is_read=False))
+            frozen = between
+        return [*chain, FrozenFeature("head_input", frozen, is_read=True)]
 
     def _random_masks(self, keys, height, width):
         """Returns masks [B, H, W, 1] in 0..1: smooth blobs that keep a random share (1/8 to all) of each image."""

@@ -1,10 +1,12 @@
 """Stage one: generator and classifier are trained together; the map gates the low-level features (paper, 3.1)."""
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, FeatureExtractor
+from ornet_tf.methods import Builders, FeatureExtractor, frozen_features
 from ornet_tf.models.variables import named_variables
 
 
@@ -43,13 +45,13 @@ class Method:
         self._background = background
         normalize, lower, self._upper, _ = builders.backbone()
         self._extractor = FeatureExtractor(normalize, lower, frozen=freeze_lower)
-        if freeze_lower:
-            self.frozen_features = self._extractor.frozen_features
         self._generator = builders.generator(lower.output_shape[1:])
         self.parts = {"lower": lower, "generator": self._generator, "upper": self._upper}
         self.prior = builders.object_prior(lower, self._upper, learns=True) if object_prior else None
         if self.prior is not None:
             self.parts["direction"] = self.prior.direction
+        if freeze_lower:
+            self.frozen_features = functools.partial(frozen_features, self._extractor, self.prior)
         self.can_be_compiled = self.prior is None  # connected components need dynamic shapes
         self.trainable_variables = named_variables(self.parts)
 
@@ -71,7 +73,10 @@ class Method:
             "logits": self._upper(features * gate, training=training and self.prior is None)["logits"],
         }
         if training and (self.prior is not None or self._background):
-            outputs.update(self._loss_targets(features, gate))
+            # In inference mode: the moving statistics of `upper` are those of the gated features only.
+            whole = batch.get("last_features")
+            whole = self._upper(features, training=False)["features"] if whole is None else whole
+            outputs.update(self._loss_targets(features, gate, whole))
         return outputs
 
     def predict(self, images):
@@ -79,10 +84,8 @@ class Method:
         outputs = self.forward({"image": images}, training=False)
         return {"activation_map": outputs["activation_map"], "logits": outputs["logits"]}
 
-    def _loss_targets(self, features, gate):
+    def _loss_targets(self, features, gate, whole):
         """Returns the outputs of the options `object_prior` and `background`."""
-        # In inference mode: the moving statistics of `upper` are those of the gated features only.
-        whole = self._upper(features, training=False)["features"]
         targets = {}
         if self.prior is not None:
             targets["pseudo_mask"] = self.prior.pseudo_masks(features, whole)

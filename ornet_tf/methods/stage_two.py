@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, FeatureExtractor
+from ornet_tf.methods import Builders, FeatureExtractor, frozen_features
 from ornet_tf.models.variables import named_variables
 
 
@@ -103,13 +103,14 @@ class Method:
             kept = tf.cast(tf.equal(erased_map, activation_map), pixels.dtype)
             outputs["teacher_logits"] = self._evaluate(pixels * self._enlarge(kept, pixels))
         if training and self.prior is not None:
-            last = self._evaluator_upper(features, training=False)["features"]
+            last = batch.get("last_features")
+            last = self._evaluator_upper(features, training=False)["features"] if last is None else last
             outputs["pseudo_mask"] = self.prior.pseudo_masks(features, last)
         return outputs
 
-    def frozen_features(self, images):
-        """Returns "low_level_features" [B, h, w, C], the output of the lower part."""
-        return self._extractor.frozen_features(images)
+    def frozen_features(self):
+        """Returns "low_level_features" and, with a prior, "last_features"; see `ornet_tf.methods.frozen_features`."""
+        return frozen_features(self._extractor, self.prior)
 
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] for the whole image."""

@@ -1,7 +1,9 @@
 """Layers that several models use, and functions for the layers of functional models."""
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -45,12 +47,37 @@ class Conv3x3(keras.layers.Conv2D):
         return self.activation(outputs)
 
 
-def freeze_convolutions(model: keras.Model, trained: Iterable[tf.Variable]) -> None:
-    """Freezes the `Conv3x3` layers of a model that have none of the `trained` variables, which makes them faster."""
+def freeze_untrained(model: keras.Model, trained: Iterable[tf.Variable]) -> None:
+    """Freezes the layers of a model that have none of the `trained` variables.
+
+    Frozen convolutions are faster, and `split_behind_frozen` finds frozen layers. Layers with statistics stay as they
+    are: batch normalization would no longer use the statistics of the batch.
+    """
     trained = {id(variable) for variable in trained}
     for layer in model.layers:
-        if isinstance(layer, Conv3x3) and not trained.intersection(map(id, layer.weights)):
+        if layer.weights and not _statistics_of_layer(layer) and not trained.intersection(map(id, layer.weights)):
             layer.trainable = False
+
+
+def split_behind_frozen(model: keras.Model, output: Any) -> tuple[keras.Model, keras.Model] | None:
+    """Splits a functional model at the deepest tensor that no training step changes.
+
+    Args:
+      model: a functional model with one input. Its untrained layers are frozen; see `freeze_untrained`.
+      output: the output of `model` that is needed.
+
+    Returns:
+      The frozen layers and the rest, which share the layers of `model`; None if its first layer is not frozen.
+    """
+    frozen = []
+    for layer in (layer for layer in model.layers if not _is_input(layer)):
+        if layer.trainable_weights or _statistics_of_layer(layer) or getattr(layer, "rate", 0):  # of dropout
+            break
+        frozen.append(layer)
+    for layer in reversed(frozen):
+        with contextlib.suppress(ValueError):  # a later layer also reads an earlier tensor, such as a skip connection
+            return keras.Model(model.inputs, layer.output), keras.Model(layer.output, output)
+    return None
 
 
 class ExampleDropout(keras.layers.Layer):
@@ -68,16 +95,16 @@ class ExampleDropout(keras.layers.Layer):
         super().__init__(**options)
         if not 0.0 <= rate < 1.0:
             raise UserError(f"dropout: expected a rate of at least 0 and below 1, got {rate!r}.")
-        self._rate = rate
+        self.rate = rate
 
     def call(self, inputs, training=None):  # noqa: D102 - of the base class
-        if not training or not self._rate:
+        if not training or not self.rate:
             return inputs
         keys = randomness.keys_of_examples()
         if keys is None:
             raise ValueError(f"{self.name}: call dropout in training inside `randomness.examples(keys)`.")
-        kept = randomness.uniform_like(inputs, keys, f"dropout/{self.name}") >= self._rate
-        return tf.where(kept, inputs / (1.0 - self._rate), tf.zeros_like(inputs))
+        kept = randomness.uniform_like(inputs, keys, f"dropout/{self.name}") >= self.rate
+        return tf.where(kept, inputs / (1.0 - self.rate), tf.zeros_like(inputs))
 
     def compute_output_shape(self, input_shape):  # noqa: D102 - of the base class
         return input_shape
@@ -108,13 +135,16 @@ def statistics(model: keras.Model) -> list[tf.Variable]:
     """
     variables = []
     for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            variables += statistics(layer)
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            variables += [layer.moving_mean, layer.moving_variance]
-        else:
-            variables += getattr(layer, "statistics", [])
+        variables += _statistics_of_layer(layer)
     return variables
+
+
+def _statistics_of_layer(layer: keras.layers.Layer) -> list[tf.Variable]:
+    if isinstance(layer, keras.Model):
+        return statistics(layer)
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return [layer.moving_mean, layer.moving_variance]
+    return getattr(layer, "statistics", [])
 
 
 def insert_after(model: keras.Model, inserted: Mapping[str, keras.layers.Layer]) -> keras.Model:

@@ -158,6 +158,7 @@ class ObjectPrior:
     Attributes:
       direction: the model of `object_direction`, a part of the method.
       learns: whether training adds features to `direction`.
+      upper: the classifier's upper part up to its last features: low-level features -> last features.
       inputs: "lower/layer/kind" and "upper/layer/kind" -> the variables that the features depend on. They must not
         change, in this phase or a later one: all features that are added to `direction` count alike.
     """
@@ -186,8 +187,8 @@ class ObjectPrior:
         check_options(threshold=threshold, low_level_weight=low_level_weight)
         self.learns, self._threshold, self._low_level_weight = learns, threshold, low_level_weight
         self.direction = object_direction(upper.output["features"].shape[1:])
-        up_to_features = keras.Model(upper.inputs, upper.output["features"])
-        self.inputs = named_variables({"lower": lower, "upper": up_to_features}, trainable_only=False)
+        self.upper = keras.Model(upper.inputs, upper.output["features"])
+        self.inputs = named_variables({"lower": lower, "upper": self.upper}, trainable_only=False)
 
     def scores(self, low_level: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
         """Returns the scores of images, float32 [B, h, w, 1] in 0..1; see the function `scores`.

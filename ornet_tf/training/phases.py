@@ -6,7 +6,7 @@ import gc
 import os
 import typing
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -37,6 +37,8 @@ class _Run(typing.NamedTuple):
     strategy: tf.distribute.Strategy
     signals: interruption.Interruption
     profile: bool
+    source: Source
+    features: FrozenFeatures
 
 
 def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = False, profile: bool = False) -> None:
@@ -62,23 +64,24 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
         process = "" if distribution.is_chief(strategy) else distribution.worker_name(strategy)
         held.enter_context(run_folder.lock(workdir, process))
         held.enter_context(distribution.explain_lost_workers(strategy))
-        run = _Run(config, workdir, strategy, signals, profile)
         finished = [name for name in config.phase_order if run_folder.is_finished(os.path.join(workdir, name))]
         distribution.check_same_on_all_workers(strategy, {
             "config": config.to_json_best_effort(sort_keys=True),
             "finished phases": " ".join(finished),
         })
-        source, commit = None, code_version.commit()
+        run, commit = None, code_version.commit()
         for name in config.phase_order:
-            settings = _claim(run, name, allow_changed_settings)
+            settings = _claim(config, workdir, strategy, name, allow_changed_settings)
             distribution.barrier(strategy)
             if run_folder.is_finished(os.path.join(workdir, name)):
                 logging.info("Phase %s is already finished.", name)
                 continue
-            if source is None:
+            if run is None:
                 source = training_images.load(config, workdir, strategy)
                 phase_check.check(config, source)
-            facts = _train_phase(run, name, source, settings)
+                features = _frozen_features(config, workdir, source)
+                run = _Run(config, workdir, strategy, signals, profile, source, features)
+            facts = _train_phase(run, name, settings)
             if distribution.is_chief(strategy):
                 run_folder.mark_finished(os.path.join(workdir, name), commit=commit, **facts)
             distribution.barrier(strategy)
@@ -93,30 +96,39 @@ def _check_replicas(config: ConfigDict, strategy: tf.distribute.Strategy) -> Non
             raise UserError(f"config.phase.{name}.{error}") from error
 
 
-def _claim(run: _Run, name: str, allow_changes: bool) -> dict:
+def _frozen_features(config: ConfigDict, workdir: str, source: Source) -> FrozenFeatures:
+    views = {key: config.input[key] for key in ("resize", "crop", "horizontal_flip", "cache")}
+    return FrozenFeatures(source, cache_dir=_cache_dir(config, workdir), **views)
+
+
+def _cache_dir(config: ConfigDict, workdir: str) -> str:
+    return config.input.cache_dir or os.path.join(workdir, "cache")
+
+
+def _claim(config: ConfigDict, workdir: str, strategy: tf.distribute.Strategy, name: str, allow_changes: bool) -> dict:
     """Stores the settings of a phase, or checks them against the stored ones; returns them."""
-    section, folder = run.config.phase[name], os.path.join(run.workdir, name)
+    section, folder = config.phase[name], os.path.join(workdir, name)
     settings = {
-        "seed": run.config.seed,
-        **{key: run.config[key].to_dict() for key in ("dataset", "backbone", "generator")},
+        "seed": config.seed,
+        **{key: config[key].to_dict() for key in ("dataset", "backbone", "generator")},
         # The cache does not affect training.
-        "input": {k: v for k, v in run.config.input.to_dict().items() if k not in ("cache", "cache_dir")},
+        "input": {k: v for k, v in config.input.to_dict().items() if k not in ("cache", "cache_dir")},
         "phase": section.to_dict(),
-        **({"object_prior": run.config.object_prior.to_dict()} if section.options.get("object_prior") else {}),
+        **({"object_prior": config.object_prior.to_dict()} if section.options.get("object_prior") else {}),
         # If a phase is trained again, phases that started from it are outdated.
-        "starts_from": {p: run_folder.run_id(run.workdir, p) for p in checkpoints.source_phases(section.init_from)},
+        "starts_from": {p: run_folder.run_id(workdir, p) for p in checkpoints.source_phases(section.init_from)},
     }
-    if distribution.is_chief(run.strategy):
+    if distribution.is_chief(strategy):
         learned = checkpoints.latest_checkpoint(folder) is not None
         if learned and not allow_changes:
-            run_folder.check_origin(run.workdir, name)
+            run_folder.check_origin(workdir, name)
         run_folder.bind_settings(folder, settings, learned=learned, allow_changes=allow_changes)
     return settings
 
 
-def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
+def _train_phase(run: _Run, name: str, settings: dict) -> dict:
     """Builds, resumes and trains one phase; returns the facts that `mark_finished` stores."""
-    config, strategy, section = run.config, run.strategy, run.config.phase[name]
+    config, strategy, section, source = run.config, run.strategy, run.config.phase[name], run.source
     folder = os.path.join(run.workdir, name)
     # The start weights depend only on the seed and the phase, not on earlier phases in this process.
     keras.utils.set_random_seed((config.seed + zlib.crc32(name.encode())) % 2**31)
@@ -161,13 +173,13 @@ def _train_phase(run: _Run, name: str, source: Source, settings: dict) -> dict:
     if step == 0:
         checkpoints.load_parts(method.parts, section.init_from, run.workdir)
     if section.cache_frozen_features:
-        views = {key: config.input[key] for key in ("resize", "crop", "horizontal_flip")}
-        training_step.use_frozen_features(FrozenFeatures(method, source, random_crop=section.random_crop, **views))
+        is_last = not any(config.phase[later].cache_frozen_features for later in _phases_after(config, name))
+        training_step.use_frozen_features(run.features.of(method, keep_all=not is_last))
     # Without the random ids of other phases, so that equal configurations and seeds give equal summaries.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}
     phase_summaries = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()
     with phase_summaries as summaries:
-        loop.run(_batches(run, section, source, step), summaries, run.signals, first_step=step)
+        loop.run(_batches(run, section, step), summaries, run.signals, first_step=step)
     return loop.report_speed()
 
 
@@ -180,20 +192,24 @@ def _fixed_images(config: ConfigDict, source: Source) -> np.ndarray:
     return np.concatenate([batch["image"] for batch in loading.evaluation_batches(config, chosen).as_numpy_iterator()])
 
 
-def _batches(run: _Run, section: ConfigDict, source: Source, first_step: int):
+def _phases_after(config: ConfigDict, name: str) -> Sequence[str]:
+    return config.phase_order[config.phase_order.index(name) + 1 :]
+
+
+def _batches(run: _Run, section: ConfigDict, first_step: int):
     """Returns an iterator over the strategy's batches, starting at a step."""
     options = run.config.input
 
     def make_dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         local = context.num_replicas_in_sync // context.num_input_pipelines
         return input_pipeline.training_batches(
-            source,
+            run.source,
             batch_size=section.batch_size,
             seed=run.config.seed,
             first_step=first_step,
             random_crop=section.random_crop,
             share=input_pipeline.Share(context.input_pipeline_id * local, local, context.num_replicas_in_sync),
-            cache_dir=options.cache_dir or os.path.join(run.workdir, "cache"),
+            cache_dir=_cache_dir(run.config, run.workdir),
             **{key: options[key] for key in ("resize", "crop", "horizontal_flip", "cache")},
         )
 
@@ -224,7 +240,7 @@ def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):
         trainable=section.trainable,
     )
     for part in method.parts.values():
-        layers.freeze_convolutions(part, [v for _, members in optimizers for v in members])
+        layers.freeze_untrained(part, [v for _, members in optimizers for v in members])
     return method, optimizers
 
 

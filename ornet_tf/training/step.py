@@ -16,7 +16,7 @@ from ornet_tf import randomness
 from ornet_tf.methods import Method
 from ornet_tf.models import variables, winograd
 from ornet_tf.runs import distribution
-from ornet_tf.training.frozen_features import FrozenFeatures
+from ornet_tf.training.frozen_features import CachedFeatures
 from ornet_tf.training.loss_scale import LossScale
 from ornet_tf.training.objective import Objective
 from ornet_tf.training.summaries import observations
@@ -83,7 +83,7 @@ class TrainingStep:
         self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
         self._statistics = variables.named_statistics(method.parts)
         self._batch_size, self._gradient_accumulation = batch_size, gradient_accumulation
-        self._frozen_features: FrozenFeatures | None = None
+        self._frozen_features: CachedFeatures | None = None
         distribution.check_replicas(strategy, batch_size, gradient_accumulation, xla=xla)
         compiled = tf.function(self._gradients_and_metrics, jit_compile=True)
         self._differentiate, self._xla = compiled if xla else self._gradients_and_metrics, xla
@@ -95,7 +95,7 @@ class TrainingStep:
         self.state, self._scale_loss = self._loss_scale.state, scale_loss  # `state` is for checkpoints
         self._loop = tf.function(self._run_loop)
 
-    def use_frozen_features(self, frozen_features: FrozenFeatures) -> None:
+    def use_frozen_features(self, frozen_features: CachedFeatures) -> None:
         """Uses cached features of frozen parts instead of computing them in each step."""
         self._frozen_features = frozen_features
 
@@ -113,6 +113,8 @@ class TrainingStep:
         """
         with _keep_sums_apart():
             values, seconds, waiting, flags = self._loop(iterator, tf.constant(first_step), tf.constant(count))
+        if self._frozen_features is not None:
+            self._frozen_features.release_memory()
         asked, broken = map(bool, flags.numpy())
         not_finite = [n for n, v in self._statistics.items() if broken and not np.isfinite(np.asarray(v)).all()]
         return StepResults(list(self._names), values.numpy(), float(seconds), float(waiting), asked, not_finite)

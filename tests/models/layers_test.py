@@ -56,13 +56,50 @@ def test_a_frozen_convolution_uses_winograd_where_it_is_enabled(monkeypatch, use
     assert len(calls) == 1
 
 
-def test_convolutions_without_trained_variables_are_frozen():
+def test_layers_without_trained_variables_are_frozen():
     inputs = keras.Input((6, 6, 2))
     first, second = layers.Conv3x3(3, name="first"), layers.Conv3x3(3, name="second")
     norm = layers.batch_norm("norm")  # frozen, it would no longer use batch statistics
     model = keras.Model(inputs, norm(second(first(inputs))))
-    layers.freeze_convolutions(model, second.weights)
+    layers.freeze_untrained(model, second.weights)
     assert [layer.trainable for layer in (first, second, norm)] == [False, True, True]
+
+
+def chain(*rest, skip=False):
+    """Returns a model of a frozen convolution, pooling and further layers."""
+    x = inputs = keras.Input((4, 4, 2))
+    for layer in (layers.Conv3x3(3, name="conv"), keras.layers.GlobalAveragePooling2D(name="gap"), *rest):
+        x = layer(x)
+    x = keras.layers.Concatenate()([x, keras.layers.Flatten()(inputs)]) if skip else x
+    model = keras.Model(inputs, x)
+    model.get_layer("conv").trainable = False
+    return model
+
+
+@pytest.mark.parametrize(
+    ("rest", "deepest"),
+    [
+        ([keras.layers.Dense(5)], "gap"),
+        ([layers.ExampleDropout(0.0, name="none"), keras.layers.Dense(5)], "none"),
+        ([layers.ExampleDropout(0.5), keras.layers.Dense(5)], "gap"),
+        ([layers.batch_norm("norm")], "gap"),
+    ],
+)
+def test_a_model_is_split_at_the_deepest_tensor_that_training_leaves(rest, deepest):
+    model = chain(*rest)
+    frozen, head = layers.split_behind_frozen(model, model.output)
+    assert frozen.layers[-1].name == deepest
+    images = tf.random.stateless_normal([2, 4, 4, 2], [1, 2])
+    np.testing.assert_allclose(head(frozen(images)), model(images), atol=1e-6)
+    assert {id(v) for v in head.trainable_variables} == {id(v) for v in model.trainable_variables}
+
+
+def test_a_model_is_not_split_where_a_later_layer_reads_an_earlier_tensor():
+    model = chain(keras.layers.Dense(5), skip=True)
+    assert layers.split_behind_frozen(model, model.output) is None
+    model = chain()
+    model.get_layer("conv").trainable = True
+    assert layers.split_behind_frozen(model, model.output) is None
 
 
 def test_a_convolution_can_be_rebuilt_from_its_config():

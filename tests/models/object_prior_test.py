@@ -151,6 +151,8 @@ def test_stage_two_returns_the_pseudo_masks_of_stage_ones_direction():
         method.parts[part].set_weights(stage_one.parts[source].get_weights())
     for _ in range(2):  # the first call must not change the direction
         np.testing.assert_array_equal(method.forward(batch(), training=True)["pseudo_mask"], expected)
-    cached = {**batch(), **method.frozen_features(images())}
+    low_level, last = method.frozen_features()
+    cached = {**batch(), "low_level_features": low_level.model(images())}
+    cached["last_features"] = last.model(cached["low_level_features"])
     np.testing.assert_array_equal(method.forward(cached, training=True)["pseudo_mask"], expected)
     assert "pseudo_mask" not in method.forward(batch(), training=False)
