@@ -7,7 +7,7 @@ from ornet_tf import build, config_check
 from ornet_tf import config as ornet
 from ornet_tf.compat import keras
 from ornet_tf.data import loading
-from ornet_tf.evaluation import measurement
+from ornet_tf.evaluation import distributed_rows, measurement
 from ornet_tf.training.phases import train
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def untrained():
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         models = {name: build.build_method(config, config.phase[name], CLASSES) for name in ("evaluator", "stage_two")}
-    rows = measurement.DistributedRows(config, strategy, models)
+    rows = distributed_rows.DistributedRows(config, strategy, models)
     measured = measurement.measure(rows, loading.load_split(config, "test"), "test")
     return measured["stage_two"]["corloc"].summary()["largest"]
 

@@ -33,7 +33,8 @@ def get_config() -> ConfigDict:
 def write(trained: str, workdir: str) -> ConfigDict:
     """Writes a run with an object prior to `workdir` and returns its configuration.
 
-    Its weights are those of the tiny experiment's run in `trained`. The direction is that of random features.
+    Its weights are those of the tiny experiment's run in `trained`, but the lower part, which stage one freezes, is the
+    evaluator's. The direction is that of random features.
     """
     config = get_config()
     shutil.copytree(trained, workdir, ignore=shutil.ignore_patterns("export", "predictions", "evaluation"))
@@ -42,6 +43,7 @@ def write(trained: str, workdir: str) -> ConfigDict:
         folder = os.path.join(workdir, name)
         method = build.build_method(config, config.phase[name], 3)
         sources = {part: f"{name}.{part}" for part in method.parts if part != "direction"}
+        sources["lower"] = "evaluator.lower"
         checkpoints.load_parts({part: method.parts[part] for part in sources}, sources, trained)
         (sums,) = method.parts["direction"].get_weights()
         rows = rng.random((50, len(sums)), np.float32)

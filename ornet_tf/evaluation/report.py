@@ -4,7 +4,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 from pyarrow import parquet
 
-from ornet_tf import atomic_write, methods, metrics, registry
+from ornet_tf import atomic_write, metrics, registry
 from ornet_tf.data import loading
 from ornet_tf.data.source import Source
 from ornet_tf.maps import boxes, visualize
@@ -132,8 +132,20 @@ def _cases(result: Mapping[str, Any], source: Source, columns: Columns, count: i
     return "\n".join(lines) if count else ""
 
 
-def write_images(path: str, config: ConfigDict, models: Mapping[str, methods.Method], source: Source) -> None:
-    """Draws images of the split with each row's map, box at the fixed threshold, and ground truth."""
+def write_images(
+    path: str,
+    config: ConfigDict,
+    predict_maps: Callable[[Mapping[str, tf.Tensor]], Mapping[str, np.ndarray]],
+    source: Source,
+) -> None:
+    """Draws images of the split with each row's map, box at the fixed threshold, and ground truth.
+
+    Args:
+      path: the PNG file.
+      config: the whole configuration.
+      predict_maps: maps a batch of `loading.evaluation_batches` to row -> activation map [B, h, w, 1].
+      source: the evaluated images.
+    """
     options = config.evaluation
     count = min(options.gallery_images, len(source))
     if not count:
@@ -143,12 +155,9 @@ def write_images(path: str, config: ConfigDict, models: Mapping[str, methods.Met
     panels = []
     for batch in loading.evaluation_batches(config, chosen):
         rows = []
-        for name in options.report_rows:
-            outputs = methods.predict_with_labels(models[name], batch["image"], batch["label"])
-            maps = outputs.get("activation_map")
-            if maps is not None:
-                predicted = find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule)
-                rows.append((name, maps.numpy(), predicted.numpy()))
+        for name, maps in predict_maps(batch).items():
+            predicted = find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule)
+            rows.append((name, maps, predicted.numpy()))
         for index, image in enumerate(batch["image"].numpy().astype(np.uint8)):
             truth = batch["boxes"][index].numpy()
             panels.append([

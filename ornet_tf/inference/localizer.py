@@ -1,18 +1,19 @@
 """The graph from encoded images to boxes, which prediction runs and export saves."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from ornet_tf import build
-from ornet_tf.compat import tf_variable
+from ornet_tf.compat import keras, tf_variable
 from ornet_tf.data import decoding, file_checks, transforms
 from ornet_tf.errors import UserError
 from ornet_tf.inference import threshold
 from ornet_tf.maps import boxes
 from ornet_tf.methods import Method, predicted_classes
+from ornet_tf.models.shared_passes import SharedPasses
 from ornet_tf.runs import training_data
 
 NO_CLASS = -1
@@ -40,7 +41,7 @@ class Localizer(tf.Module):
         """Creates the graph's parts.
 
         Args:
-          method: the trained method.
+          method: the trained method. Its weights must not change.
           class_names: of the K classes.
           resize: config.input.resize, in pixels.
           crop: config.input.crop, in pixels.
@@ -51,12 +52,12 @@ class Localizer(tf.Module):
           max_pixels: the largest height x width that is decoded.
         """
         super().__init__(name="localizer")
-        self._method = method
+        self._method, self._passes = method, SharedPasses()
         # A SavedModel holds the variables that this module tracks. Keras 3 wraps each TensorFlow variable in its own.
         # Tracking the wrappers, or models that hold them, would save each variable twice, and TensorFlow Serving would
         # restore copies that no graph reads. The same holds for parts that only training needs, such as the direction
-        # of the object prior.
-        self._weights = _variables_read(method, crop)
+        # of the object prior, and for parts whose passes are those of an equal part.
+        self._weights = _variables_read(self._predict, [*method.parts.values()], crop)
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop
         self._threshold, self._box_rule, self._max_boxes = threshold, box_rule, max_boxes
@@ -100,8 +101,12 @@ class Localizer(tf.Module):
           detection_boxes, num_detections and status; see `localize`.
         """
         views, status = _pad_empty_batch(*self._decode_views(image_bytes))
-        boxes_and_counts = self._boxes(self._method.predict(views)["activation_map"], status)
+        boxes_and_counts = self._boxes(self._predict(views)["activation_map"], status)
         return _keep_rows({**boxes_and_counts, "status": status}, tf.size(image_bytes))
+
+    def _predict(self, views):
+        with self._passes.enable():
+            return self._method.predict(views)
 
     def _view(self) -> transforms.View:
         return transforms.evaluation_view(resize=self._resize, crop=self._crop)
@@ -133,7 +138,7 @@ class Localizer(tf.Module):
         """Returns the outputs of `localize`."""
         number = tf.size(status)
         views, status = _pad_empty_batch(views, status)
-        predicted = self._method.predict(views)
+        predicted = self._predict(views)
         outputs = self._boxes(predicted["activation_map"], status)
         is_detection = self._is_detection(outputs["num_detections"])
         probabilities = tf.nn.softmax(tf.cast(predicted["logits"], tf.float32))
@@ -150,12 +155,14 @@ class Localizer(tf.Module):
         return _keep_rows(outputs, number)
 
 
-def _variables_read(method: Method, side: int) -> list[tf.Variable]:
-    """Returns TensorFlow's variables that the method's prediction reads."""
+def _variables_read(
+    predict: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], parts: Sequence[keras.Model], side: int
+) -> list[tf.Variable]:
+    """Returns TensorFlow's variables, of the `parts`, that a prediction reads."""
     # A separate trace: the functions above are traced when they are first called or saved, and those traces are final.
-    predict = tf.function(method.predict, input_signature=[tf.TensorSpec([None, side, side, 3], tf.float32)])
+    predict = tf.function(predict, input_signature=[tf.TensorSpec([None, side, side, 3], tf.float32)])
     captured = {id(tensor) for tensor in predict.get_concrete_function().captured_inputs}
-    weights = [tf_variable(weight) for part in method.parts.values() for weight in part.weights]
+    weights = [tf_variable(weight) for part in parts for weight in part.weights]
     return [weight for weight in weights if id(weight.handle) in captured]
 
 

@@ -12,6 +12,7 @@ from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from ornet_tf.maps.rescale import rescale
+from ornet_tf.models import shared_passes
 from ornet_tf.models.object_prior import ObjectPrior
 
 
@@ -72,7 +73,8 @@ def check_ranges(method: Callable[..., Any], options: Mapping[str, Any]) -> None
 class Method(typing.Protocol):
     """The interface of a method. Training, evaluation, prediction and export use nothing else of it.
 
-    A method checks the values of its options before it calls a builder; see `check_ranges`.
+    A method checks the values of its options before it calls a builder; see `check_ranges`. In inference it
+    calls the parts of its backbone by `shared_passes.call`, so that equal parts of several methods run once.
 
     A method may also have:
 
@@ -130,9 +132,9 @@ class FeatureExtractor:
         """
         if "low_level_features" in batch:
             return batch["low_level_features"]
-        pixels = self._normalize(batch["image"])
+        pixels = shared_passes.call(self._normalize, batch["image"])
         pixels = pixels if mask is None else pixels * mask
-        return self._lower(pixels, training=training and not self._frozen)
+        return shared_passes.call(self._lower, pixels, training=training and not self._frozen)
 
     def frozen_feature(self, *, is_read: bool = True) -> FrozenFeature:
         """Returns "low_level_features" [B, h, w, C], the first frozen feature of a method with a frozen lower part."""
@@ -228,8 +230,10 @@ class ClassifierMap:
 
     def predict_for_classes(self, images, classes=None):
         """Returns the outputs of `predict` with the maps of classes, integer [B]; None for the predicted classes."""
-        outputs = self._upper(self._lower(self._normalize(images), training=False), training=False)
-        return self._map_and_logits(outputs, classes)
+        return self._map_and_logits(shared_passes.call(self._upper, self._low_level_features(images)), classes)
+
+    def _low_level_features(self, images):
+        return shared_passes.call(self._lower, shared_passes.call(self._normalize, images))
 
     def _map_and_logits(self, outputs, classes=None):
         classes = predicted_classes(outputs["logits"]) if classes is None else classes

@@ -9,7 +9,7 @@ from ornet_tf import randomness
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from ornet_tf.methods import Builders, FeatureExtractor, FrozenFeature
-from ornet_tf.models import layers
+from ornet_tf.models import layers, shared_passes
 from ornet_tf.models.variables import named_variables
 
 
@@ -62,7 +62,7 @@ class Method:
         if "key" in batch and self._mask_probability > 0:
             mask = self._random_masks(batch["key"], *batch["image"].shape[1:3])
         features = self._extractor.extract(batch, training=training, mask=mask)
-        return {"logits": self._upper(features, training=training)["logits"]}
+        return {"logits": shared_passes.call(self._upper, features, training=training)["logits"]}
 
     def predict(self, images):
         """Returns "logits" [B, K]; the evaluator has no activation map."""

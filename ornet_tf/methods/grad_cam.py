@@ -33,7 +33,7 @@ class Method(ClassifierMap):
 
     def predict_for_classes(self, images, classes=None):
         """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, of integer classes [B], and "logits" [B, K]."""
-        features = self._lower(self._normalize(images), training=False)
+        features = self._low_level_features(images)
         # In inference mode examples do not influence each other. The gradient of the summed logits therefore contains
         # the gradient of each example's own logit.
         with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ornet_tf.methods import Builders, ClassifierMap
+from ornet_tf.models import shared_passes
 
 
 class Method(ClassifierMap):
@@ -16,6 +17,6 @@ class Method(ClassifierMap):
     def predict_for_classes(self, images, classes=None):
         """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K]; the classes are ignored."""
         del classes
-        low_level = self._lower(self._normalize(images), training=False)
-        outputs = self._upper(low_level, training=False)
+        low_level = self._low_level_features(images)
+        outputs = shared_passes.call(self._upper, low_level)
         return {"activation_map": self.prior.scores(low_level, outputs["features"]), "logits": outputs["logits"]}

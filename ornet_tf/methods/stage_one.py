@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ornet_tf.errors import UserError
 from ornet_tf.methods import Builders, FeatureExtractor, frozen_features
+from ornet_tf.models import generator
 from ornet_tf.models.variables import named_variables
 
 
@@ -46,6 +47,7 @@ class Method:
         normalize, lower, self._upper, _ = builders.backbone()
         self._extractor = FeatureExtractor(normalize, lower, frozen=freeze_lower)
         self._generator = builders.generator(lower.output_shape[1:])
+        self._map = generator.map_part(self._generator)
         self.parts = {"lower": lower, "generator": self._generator, "upper": self._upper}
         self.prior = builders.object_prior(lower, self._upper, learns=True) if object_prior else None
         if self.prior is not None:
@@ -81,8 +83,10 @@ class Method:
 
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the "logits" [B, K] of the gated features."""
-        outputs = self.forward({"image": images}, training=False)
-        return {"activation_map": outputs["activation_map"], "logits": outputs["logits"]}
+        features = self._extractor.extract({"image": images}, training=False)
+        activation_map = self._map(features, training=False)
+        gated = features * tf.cast(activation_map, features.dtype)
+        return {"activation_map": activation_map, "logits": self._upper(gated, training=False)["logits"]}
 
     def _loss_targets(self, features, gate, whole):
         """Returns the outputs of the options `object_prior` and `background`."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ornet_tf import registry
 from ornet_tf.errors import UserError
 from ornet_tf.methods import Builders, FeatureExtractor, frozen_features
+from ornet_tf.models import generator, shared_passes
 from ornet_tf.models.variables import named_variables
 
 
@@ -59,6 +60,7 @@ class Method:
         self._normalize, lower, _, _ = builders.backbone()
         self._extractor = FeatureExtractor(self._normalize, lower, frozen=True)
         self._generator = builders.generator(lower.output_shape[1:])
+        self._map = generator.map_part(self._generator)
         _, self._evaluator_lower, self._evaluator_upper, _ = builders.backbone()
         self.parts = {
             "lower": lower,
@@ -85,7 +87,7 @@ class Method:
         The map is erased if the batch has a "key". In training, `teacher` adds "teacher_logits" and an object prior
         adds "pseudo_mask" [B, h, w, 1].
         """
-        pixels = self._normalize(batch["image"])
+        pixels = shared_passes.call(self._normalize, batch["image"])
         features = self._extractor.extract(batch, training=False)
         outputs = self._generator(features, training=training)
         activation_map = erased_map = outputs["activation_map"]
@@ -114,12 +116,12 @@ class Method:
 
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] for the whole image."""
-        outputs = self._generator(self._extractor.extract({"image": images}, training=False), training=False)
-        return {"activation_map": outputs["activation_map"], "logits": self._evaluate(self._normalize(images))}
+        activation_map = self._map(self._extractor.extract({"image": images}, training=False), training=False)
+        return {"activation_map": activation_map, "logits": self._evaluate(shared_passes.call(self._normalize, images))}
 
     def _enlarge(self, activation_map, pixels):
         return tf.image.resize(activation_map, pixels.shape[1:3], method=self._upsampling)
 
     def _evaluate(self, pixels):
-        features = self._evaluator_lower(pixels, training=False)
-        return self._evaluator_upper(features, training=False)["logits"]
+        features = shared_passes.call(self._evaluator_lower, pixels)
+        return shared_passes.call(self._evaluator_upper, features)["logits"]

@@ -98,6 +98,11 @@ def build(
     return keras.Model(inputs, outputs, name="generator")
 
 
+def map_part(generator: keras.Model) -> keras.Model:
+    """Returns the layers that a generator's map needs: features [B, h, w, C] -> activation map [B, h, w, 1]."""
+    return keras.Model(generator.inputs, generator.output["activation_map"], name="map")
+
+
 def _heads(x, num_classes: int, logit_scale: float):
     """Maps the decoder's features [B, h, w, c] to the activation map [B, h, w, 1], class maps and logits [B, k].
 

@@ -97,6 +97,9 @@ class ExampleDropout(keras.layers.Layer):
             raise UserError(f"dropout: expected a rate of at least 0 and below 1, got {rate!r}.")
         self.rate = rate
 
+    def get_config(self):  # noqa: D102 - of the base class
+        return {**super().get_config(), "rate": self.rate}
+
     def call(self, inputs, training=None):  # noqa: D102 - of the base class
         if not training or not self.rate:
             return inputs

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from ornet_tf.compat import keras
 from ornet_tf.config_check import validate
 from ornet_tf.errors import UserError
-from ornet_tf.evaluation import measurement
+from ornet_tf.evaluation import measurement, row_metrics
 from ornet_tf.reproduction.outcomes import Run
 from ornet_tf.reproduction.study import REMOVED
 from ornet_tf.runs import run_folder, training_data
@@ -114,7 +114,7 @@ class Trainer:
           UserError: if a variant's configuration is invalid, or a row is unknown or depends on the variant.
           MissingPackageError: if a metric needs a package that is not installed.
         """
-        measurement.make_metrics(self._config)
+        row_metrics.make_metrics(self._config)
         for changes in variants:
             validate(self._with_rows(vary(self._config, changes), (self._phase,)))
         for row in rows:

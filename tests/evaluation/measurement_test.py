@@ -15,7 +15,7 @@ from ornet_tf import build
 from ornet_tf.data import decoding, loading
 from ornet_tf.datasets import toybirds
 from ornet_tf.errors import NotFiniteError
-from ornet_tf.evaluation import measurement, report
+from ornet_tf.evaluation import distributed_rows, measurement, report
 from ornet_tf.maps import addons_components, boxes, components
 from tests import source_tree, strategies, tiny_experiment
 
@@ -69,72 +69,6 @@ def test_components_come_from_the_addons_if_they_are_installed_and_chosen(
     assert bool(calls) is (expected == "addons")
 
 
-@pytest.mark.slow
-def test_two_devices_give_the_same_figures_as_one(tiny_run):
-    config, workdir = tiny_run
-    config = config.copy_and_resolve_references()
-    rows = ("cam", "stage_two")
-    config.evaluation.update({"report_rows": rows, "metrics": ("corloc", "wsol_v2")})
-    source = loading.load_split(config, "test")
-    on_devices = []
-    for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
-        strategy = strategies.mirrored(*devices)
-        with strategy.scope():
-            methods = {name: build.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
-        on_devices.append(measurement.DistributedRows(config, strategy, methods))
-    for batch_size in (8, 17):  # last batches of 2 and 1 images: with 1 one device has none
-        config.evaluation.batch_size = batch_size
-        measured = [measurement.measure(distributed, source, "test") for distributed in on_devices]
-        for row in rows:
-            for name, metric in measured[0][row].items():
-                assert_same_figures(metric, measured[1][row][name])
-
-
-def assert_same_figures(first, second):
-    for title, figures in first.summary().items():
-        assert figures["images"] == 18
-        assert figures == second.summary()[title]
-        for column, values in first.per_image()[title].items():
-            np.testing.assert_allclose(values, second.per_image()[title][column], atol=1e-5)
-
-
-def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch():
-    devices = ["CPU:0", "CPU:1"]
-    traces = []
-
-    class Method:
-        """A method whose map is a channel of the image."""
-
-        parts = {}
-
-        def predict(self, images):
-            traces.append(images.shape)
-            return {"activation_map": images[..., :1] / 255, "logits": tf.reduce_mean(images, [1, 2])}
-
-    config = tiny_experiment.get_config()
-    config.evaluation.update({"report_rows": ("free",), "batch_size": 17})  # one device has no image of the last of 18
-    strategy, models = strategies.mirrored(*devices), {"free": Method(), "evaluator": Method()}
-    rows = measurement.DistributedRows(config, strategy, models)
-
-    def figures(split, source, expected_traces):
-        traces.clear()
-        measured = measurement.measure(rows, source, split)["free"]["corloc"].summary()
-        assert len(traces) == expected_traces * len(models) * len(devices)
-        assert measured["tight"]["images"] == len(source)
-        return measured
-
-    validation, test = (loading.load_split(config, split) for split in ("validation", "test"))
-    figures("validation", validation, 1)
-    of_test = figures("test", test, 0)
-    twice = dataclasses.replace(test, boxes=[np.repeat(image_boxes, 2, axis=0) for image_boxes in test.boxes])
-    assert figures("more boxes", twice, 1) == of_test
-    assert figures("test", test, 0) == of_test
-    # The functions traced for another split give the same figures as those traced for this one.
-    fresh = measurement.DistributedRows(config, strategy, models)
-    fresh = measurement.measure(fresh, test, "test")["free"]["corloc"]
-    assert fresh.summary() == of_test
-
-
 def test_a_map_that_is_not_finite_is_refused():
     class Method:
         """A method whose map is NaN for all images but the first."""
@@ -150,7 +84,7 @@ def test_a_map_that_is_not_finite_is_refused():
 
     config = tiny_experiment.get_config()
     config.evaluation.update({"report_rows": ("free",), "metrics": ("wsol_v1",)})  # which would replace NaN by 0
-    rows = measurement.DistributedRows(config, strategies.mirrored("CPU:0"), {"free": Method()})
+    rows = distributed_rows.DistributedRows(config, strategies.mirrored("CPU:0"), {"free": Method()})
     source = loading.load_split(config, "test")
     message = f"of free .* 7 of 8 images, such as {source.names[1]}"
     with pytest.raises(NotFiniteError, match=message):

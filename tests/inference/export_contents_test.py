@@ -10,6 +10,7 @@ import ornet_tf
 from ornet_tf import build
 from ornet_tf.data import loading
 from ornet_tf.inference import localizer, saved_model
+from ornet_tf.models.variables import named_variables
 from serving import client, local_server
 from tests import tiny_prior_run
 from tests.signatures import PIXELS, SIGNATURES, expect_same
@@ -31,21 +32,31 @@ def variables_read(signatures):
 
 
 def variables_saved(path):
-    """Returns the names of the variables in a SavedModel."""
-    names = [name for name, _ in tf.train.list_variables(os.path.join(path, "variables", "variables"))]
-    return [name for name in names if not name.startswith(("_CHECKPOINTABLE", "save_counter"))]
+    """Returns name -> shape of the variables in a SavedModel."""
+    shapes = dict(tf.train.list_variables(os.path.join(path, "variables", "variables")))
+    return {name: shape for name, shape in shapes.items() if not name.startswith(("_CHECKPOINTABLE", "save_counter"))}
 
 
-def test_a_row_with_an_object_prior_exports_the_same_boxes_without_its_direction(tiny_run, files, tmp_path):
-    row = "stage_two"
+def test_equal_parts_are_saved_once_and_unused_ones_not_at_all(tiny_run, files, tmp_path):
     config = tiny_prior_run.write(tiny_run[1], str(tmp_path / "run"))
-    config.export.row = row
     path = saved_model.export(config, str(tmp_path / "run"))
     model, in_memory = tf.saved_model.load(path), localizer.load(config, str(tmp_path / "run"))
     served = model.signatures["activation_map_float"](image_bytes=tf.constant(files))
     expect_same(served, in_memory.localize(tf.constant(files)))
-    assert "direction" in build.trained_method(config, row, str(tmp_path / "run"), 3).parts
-    assert len(variables_saved(path)) == len(variables_read(model.signatures.values())) > 10
+
+    method = build.trained_method(config, "stage_two", str(tmp_path / "run"), 3)
+    batch = next(iter(loading.evaluation_batches(config, loading.load_split(config, "test").select(range(5)))))
+    expected = method.predict(batch["image"])  # here both lower parts run
+    np.testing.assert_allclose(served["activation_map"][:5], expected["activation_map"][..., 0], atol=1e-5)
+    scores = tf.reduce_max(tf.nn.softmax(expected["logits"]), axis=-1)
+    np.testing.assert_allclose(served["detection_scores"][:5, 0], scores, atol=1e-5)
+
+    assert {*method.parts} == {"lower", "generator", "evaluator_lower", "evaluator_upper", "direction"}
+    parts = {name: method.parts[name] for name in ("lower", "evaluator_upper", "generator")}
+    weights = named_variables(parts, trainable_only=False)
+    needed = sorted(tuple(weight.shape) for name, weight in weights.items() if "auxiliary" not in name)
+    assert sorted(tuple(shape) for shape in variables_saved(path).values()) == needed
+    assert len(variables_read(model.signatures.values())) == len(needed)
 
 
 def test_only_variables_that_a_signature_reads_are_saved(exported, tiny_run):

@@ -1,0 +1,97 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import build
+from ornet_tf.data import loading
+from ornet_tf.evaluation import distributed_rows, measurement
+from tests import strategies, tiny_experiment
+
+
+@pytest.mark.slow
+def test_two_devices_give_the_same_figures_as_one(tiny_run):
+    config, workdir = tiny_run
+    config = config.copy_and_resolve_references()
+    rows = ("cam", "stage_two")
+    config.evaluation.update({"report_rows": rows, "metrics": ("corloc", "wsol_v2")})
+    source = loading.load_split(config, "test")
+    on_devices = []
+    for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
+        strategy = strategies.mirrored(*devices)
+        with strategy.scope():
+            methods = {name: build.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
+        on_devices.append(distributed_rows.DistributedRows(config, strategy, methods))
+    for batch_size in (8, 17):  # last batches of 2 and 1 images: with 1 one device has none
+        config.evaluation.batch_size = batch_size
+        measured = [measurement.measure(distributed, source, "test") for distributed in on_devices]
+        for row in rows:
+            for name, metric in measured[0][row].items():
+                assert_same_figures(metric, measured[1][row][name])
+
+
+def assert_same_figures(first, second):
+    for title, figures in first.summary().items():
+        assert figures["images"] == 18
+        assert figures == second.summary()[title]
+        for column, values in first.per_image()[title].items():
+            np.testing.assert_allclose(values, second.per_image()[title][column], atol=1e-5)
+
+
+def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch():
+    devices = ["CPU:0", "CPU:1"]
+    traces = []
+
+    class Method:
+        """A method whose map is a channel of the image."""
+
+        parts = {}
+
+        def predict(self, images):
+            traces.append(images.shape)
+            return {"activation_map": images[..., :1] / 255, "logits": tf.reduce_mean(images, [1, 2])}
+
+    config = tiny_experiment.get_config()
+    config.evaluation.update({"report_rows": ("free",), "batch_size": 17})  # one device has no image of the last of 18
+    strategy, models = strategies.mirrored(*devices), {"free": Method(), "evaluator": Method()}
+    rows = distributed_rows.DistributedRows(config, strategy, models)
+
+    def figures(split, source, expected_traces):
+        traces.clear()
+        measured = measurement.measure(rows, source, split)["free"]["corloc"].summary()
+        assert len(traces) == expected_traces * len(models) * len(devices)
+        assert measured["tight"]["images"] == len(source)
+        return measured
+
+    validation, test = (loading.load_split(config, split) for split in ("validation", "test"))
+    figures("validation", validation, 1)
+    of_test = figures("test", test, 0)
+    twice = dataclasses.replace(test, boxes=[np.repeat(image_boxes, 2, axis=0) for image_boxes in test.boxes])
+    assert figures("more boxes", twice, 1) == of_test
+    assert figures("test", test, 0) == of_test
+    # The functions traced for another split give the same figures as those traced for this one.
+    fresh = distributed_rows.DistributedRows(config, strategy, models)
+    fresh = measurement.measure(fresh, test, "test")["free"]["corloc"]
+    assert fresh.summary() == of_test
+
+
+def test_rows_with_equal_parts_read_the_weights_of_one(tiny_run):
+    config, workdir = tiny_run
+    config = config.copy_and_resolve_references()
+    batches = loading.evaluation_batches(config, loading.load_split(config, "test"))
+
+    def variables_read(*rows):
+        config.evaluation.report_rows = rows
+        strategy = strategies.mirrored("CPU:0")
+        with strategy.scope():
+            methods = {name: build.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
+        distributed = distributed_rows.DistributedRows(config, strategy, methods)
+        next(distributed.run_batches(batches))
+        (trace,) = distributed._compiled._list_all_concrete_functions()
+        return sum(tensor.dtype == tf.resource for tensor in trace.captured_inputs), methods
+
+    of_one, methods = variables_read()
+    assert of_one == sum(len(part.weights) for part in methods["evaluator"].parts.values())
+    assert variables_read("mean_features")[0] == of_one
+    assert variables_read("mean_features", "cam")[0] == of_one + 1  # CAM reads a kernel
