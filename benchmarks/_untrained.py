@@ -5,9 +5,10 @@ import io
 
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 from PIL import Image
 
-from ornet_tf import build, config, methods
+from ornet_tf import build, methods
 from ornet_tf.data import decoding, file_checks, transforms
 from ornet_tf.inference import localizer, saved_model
 
@@ -18,12 +19,18 @@ def _resize(size: int) -> int:
     return size * 8 // 7  # 256 for 224
 
 
-def method_and_localizer(size: int, classes: int) -> tuple[methods.Method, localizer.Localizer]:
-    """Builds stage two of the paper's experiment, and the localizer around it, for views of `size` pixels."""
-    experiment = config.default()
-    experiment.backbone.options.weights = None
+def method_and_localizer(
+    experiment: ConfigDict, size: int, classes: int
+) -> tuple[methods.Method, localizer.Localizer]:
+    """Builds stage two of an experiment, and the localizer around it, for views of `size` pixels.
+
+    As after training, the lower part has the evaluator's weights if stage one freezes it.
+    """
+    experiment = build.drop_start_weights(experiment).copy_and_resolve_references()
     experiment.input.update({"resize": _resize(size), "crop": size})
     method = build.build_method(experiment, experiment.phase.stage_two, classes)
+    if experiment.phase.stage_one.options.get("freeze_lower"):
+        method.parts["lower"].set_weights(method.parts["evaluator_lower"].get_weights())
     model = localizer.Localizer(
         method,
         [f"class {i}" for i in range(classes)],

@@ -1,15 +1,17 @@
 """Times an export against the forward pass of the whole classifier and against Grad-CAM, on the same VGG16.
 
-The export is a SavedModel with random weights. Its signature `localize` runs the lower layers and the generator, and
-`serving_default` runs the evaluator as well. They are compared with the forward pass of the evaluator, which is the
-whole VGG16, in one graph; with Grad-CAM at its last convolution, in one graph; and with Grad-CAM of tf-keras-vis.
-Grad-CAM returns a map, the export returns boxes. All sides get the same JPEG files and decode them with the same
-operations. Decoding is timed separately, and the columns "alone" are without its median. The sides run alternately in
-one process; each figure is the median of `--rounds` calls. The project does not require tf-keras-vis; its line is left
-out if it is not installed:
+The export is a SavedModel with random weights; --config names the experiment, by default the paper's. Its signature
+`localize` runs the lower layers and the generator, and `serving_default` runs the evaluator as well. If stage one
+freezes the lower layers, the two share a pass, as in a trained run. They are compared with the forward pass of the
+evaluator, which is the whole VGG16, in one graph; with Grad-CAM at its last convolution, in one graph; and with
+Grad-CAM of tf-keras-vis. Grad-CAM returns a map, the export returns boxes. All sides get the same JPEG files and decode
+them with the same operations. Decoding is timed separately, and the columns "alone" are without its median. The sides
+run alternately in one process; each figure is the median of `--rounds` calls. The project does not require
+tf-keras-vis; its line is left out if it is not installed:
 
   pip install tf-keras-vis
   python -m benchmarks.localize_latency
+  python -m benchmarks.localize_latency --config=configs/few_pictures.py
 """
 from __future__ import annotations
 
@@ -21,12 +23,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
 
 from benchmarks import _untrained
 from ornet_tf import config, methods, registry
 from ornet_tf.compat import keras
 from ornet_tf.maps import rescale
 
+_CONFIG = config_flags.DEFINE_config_file("config", None, "an experiment with VGG16")
 _SIZE = flags.DEFINE_integer("size", 224, "side of the view in pixels, a multiple of 32", lower_bound=32)
 _CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
 _BATCHES = flags.DEFINE_multi_integer("batch", [1, 8], "images in a call; can be given several times", lower_bound=1)
@@ -37,10 +41,10 @@ _FORWARD, _GRAD_CAM, _KERAS_VIS = "VGG16 forward pass", "Grad-CAM, one graph", "
 Side = Callable[[tf.Tensor], object]
 
 
-def whole_classifier(method: methods.Method) -> keras.Model:
+def whole_classifier(experiment: ConfigDict, method: methods.Method) -> keras.Model:
     """Returns the evaluator with its weights as one flat model: pixels [B, H, W, 3] -> logits [B, K]."""
     lower, upper = method.parts["evaluator_lower"], method.parts["evaluator_upper"]
-    normalize = registry.find("backbones", config.default().backbone.name)(
+    normalize = registry.find("backbones", experiment.backbone.name)(
         image_size=_SIZE.value, num_classes=_CLASSES.value, weights=None
     ).normalize
     x = pixels = keras.Input(normalize.input_shape[1:])
@@ -89,7 +93,8 @@ def keras_vis_side(classifier: keras.Model, decode: Callable[[tf.Tensor], tf.Ten
 
 def all_sides(folder: str) -> dict[str, Side]:
     """Returns every side as a function of image files, string [N], which returns NumPy arrays."""
-    method, model = _untrained.method_and_localizer(_SIZE.value, _CLASSES.value)
+    experiment = _CONFIG.value or config.default()
+    method, model = _untrained.method_and_localizer(experiment, _SIZE.value, _CLASSES.value)
     _untrained.save(model, folder)
     loaded = tf.saved_model.load(folder)
     decode = tf.function(
@@ -100,7 +105,7 @@ def all_sides(folder: str) -> dict[str, Side]:
         # The closure keeps `loaded` alive: its functions refer to its variables only weakly.
         return lambda files: {k: v.numpy() for k, v in loaded.signatures[name](image_bytes=files).items()}
 
-    classifier = whole_classifier(method)
+    classifier = whole_classifier(experiment, method)
     return {
         "decoding": lambda files: decode(files).numpy(),
         **{name: call(name) for name in _OURS},

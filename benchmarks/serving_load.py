@@ -33,6 +33,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from benchmarks import _serving_soak, _untrained
+from ornet_tf import config
 
 _SIZE = flags.DEFINE_integer("size", 224, "side of the view in pixels, a multiple of 32", lower_bound=32)
 _CLASSES = flags.DEFINE_integer("classes", 200, "number of classes", lower_bound=2)
@@ -159,7 +160,7 @@ def main(_) -> None:
         base = os.path.join(folder, "export")
         version = os.path.join(base, "1")
         os.makedirs(version)
-        _untrained.save(_untrained.method_and_localizer(_SIZE.value, _CLASSES.value)[1], version)
+        _untrained.save(_untrained.method_and_localizer(config.default(), _SIZE.value, _CLASSES.value)[1], version)
         with server(base, folder) as (url, pid):
             print(f"VGG16, {_SIZE.value} pixels, {_SIGNATURE.value}, {_CLIENTS.value} clients, {_BATCH.value} images "
                   f"a request, {len(os.sched_getaffinity(0))} cores, "

@@ -44,8 +44,8 @@ class DistributedRows:
 
         Returns:
           An iterator over (truth, outputs) of each batch, as arrays. "truth" is the batch without its images. "outputs"
-          is name -> "is_finite" [B], "logits" [B, K] if a row's class depends on them and, for a row with a map, name
-          of the metric -> the result of its `measure`.
+          is name -> "logits" [B, K] if a row's class depends on them; for a row with a map, name of the metric -> the
+          result of its `measure`; and "is_finite" [B], whether these logits and this map are finite.
         """
         batches = self._strategy.experimental_distribute_dataset(dataset)
         self._compiled.get_concrete_function(batches.element_spec)  # for all batch sizes: the last one may be smaller

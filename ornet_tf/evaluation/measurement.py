@@ -32,7 +32,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
 
     Raises:
       UserError: if a split or a part of the run can't be used.
-      NotFiniteError: if the output of a row is not finite.
+      NotFiniteError: if a map or logits that are reported are not finite.
     """
     options = config.evaluation
     row_metrics.make_metrics(config)  # A missing package is reported before images are read.
@@ -97,7 +97,8 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
 
     Raises:
       UserError: if a row with own classes, or the classifier, has no logits.
-      NotFiniteError: if an output is not finite.
+      NotFiniteError: if a row's map is not finite, or logits that decide the class of a row are not. Other outputs of
+        a method are not computed.
     """
     config, options = rows.config, rows.config.evaluation
     all_metrics = {name: row_metrics.make_metrics(config, bootstrap_samples) for name in options.report_rows}
