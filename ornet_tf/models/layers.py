@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ornet_tf import randomness
-from ornet_tf.compat import keras
+from ornet_tf.compat import keras, tf_variable
 from ornet_tf.errors import UserError
 from ornet_tf.models import winograd
 
@@ -39,9 +39,10 @@ class Conv3x3(keras.layers.Conv2D):
 
     def call(self, inputs):  # noqa: D102 - of the base class
         is_fit = not self.trainable and self.compute_dtype == "float32"
-        if not (is_fit and winograd.is_faster(inputs.shape[-1], self.filters)):
+        batch, height, width, channels = inputs.shape
+        if not (is_fit and winograd.is_faster(height, width, channels, self.filters, batch)):
             return super().call(inputs)
-        outputs = winograd.convolve(inputs, tf.convert_to_tensor(self.kernel))
+        outputs = winograd.convolve(inputs, tf_variable(self.kernel))
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
         return self.activation(outputs)

@@ -62,15 +62,75 @@ def test_the_number_of_images_may_be_unknown():
 
 
 def test_it_is_faster_if_enabled_with_many_channels_and_without_a_gpu(monkeypatch):
-    assert not winograd.is_faster(512, 512)
+    assert not winograd.is_faster(28, 28, 512, 512)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
     with winograd.enable():
         with winograd.enable():
-            assert winograd.is_faster(512, 512)
-        assert winograd.is_faster(128, 512)
-        assert not winograd.is_faster(64, 512)
-        assert not winograd.is_faster(512, 64)
-        monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
-        assert not winograd.is_faster(512, 512)
-    monkeypatch.undo()
-    assert not winograd.is_faster(512, 512)
+            assert winograd.is_faster(28, 28, 512, 512)
+        assert winograd.is_faster(56, 56, 128, 512)
+        assert not winograd.is_faster(56, 56, 64, 512)
+        assert not winograd.is_faster(56, 56, 512, 64)
+        with winograd.enable(for_cpu=False):
+            assert not winograd.is_faster(28, 28, 512, 512)
+    assert not winograd.is_faster(28, 28, 512, 512)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    with winograd.enable():
+        assert not winograd.is_faster(28, 28, 512, 512)
+    with winograd.enable(for_cpu=True):
+        assert winograd.is_faster(28, 28, 512, 512)
+
+
+def test_a_kernel_is_mapped_once_for_all_layers_with_equal_values():
+    first, second = (tf.Variable(random_tensor(3, 3, 4, 5)) for _ in range(2))
+    images, mapped = random_tensor(3, 8, 8, 4), winograd.MappedKernels()
+    expected = tf.nn.conv2d(images, first, 1, "SAME")
+
+    @tf.function
+    def convolve(images):
+        with winograd.enable(mapped, for_cpu=True):
+            return winograd.convolve(images, first), winograd.convolve(images, second)
+
+    for outputs in convolve(images):
+        np.testing.assert_allclose(outputs, expected, atol=2e-5 * np.abs(expected).max())
+    assert len(mapped.variables) == 1
+    with winograd.enable(mapped):
+        winograd.convolve(images, first + 1.0)
+    assert len(mapped.variables) == 2
+
+
+def test_replicas_share_mapped_kernels():
+    devices = [f"CPU:{i}" for i in range(len(tf.config.list_logical_devices("CPU")))]
+    strategy, mapped = tf.distribute.MirroredStrategy(devices), winograd.MappedKernels()
+    with strategy.scope():
+        kernel = tf.Variable(random_tensor(3, 3, 4, 5))
+    images = random_tensor(3, 8, 8, 4)
+
+    def convolve():
+        with winograd.enable(mapped, for_cpu=True):
+            return winograd.convolve(images, kernel)
+
+    outputs = tf.function(lambda: strategy.run(convolve))()
+    expected = tf.nn.conv2d(images, strategy.experimental_local_results(kernel)[0], 1, "SAME")
+    for output in strategy.experimental_local_results(outputs):
+        np.testing.assert_allclose(output, expected, atol=2e-5 * np.abs(expected).max())
+    assert len(mapped.variables) == 1
+
+
+def test_a_saved_graph_needs_only_mapped_kernels(tmp_path):
+    kernel, mapped, module = tf.Variable(random_tensor(3, 3, 4, 5)), winograd.MappedKernels(), tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 4])])
+    def convolve(images):
+        with winograd.enable(mapped, for_cpu=True):
+            return {"outputs": winograd.convolve(images, kernel)}
+
+    module.convolve = convolve
+    convolve.get_concrete_function()
+    module.kernels = mapped.variables
+    tf.saved_model.save(module, str(tmp_path), signatures=convolve)
+    images = random_tensor(3, 8, 8, 4)
+    loaded = tf.saved_model.load(str(tmp_path))
+    outputs = loaded.signatures["serving_default"](images=images)["outputs"]
+    np.testing.assert_array_equal(outputs, convolve(images)["outputs"])
+    saved = tf.train.list_variables(str(tmp_path / "variables" / "variables"))
+    assert [shape for name, shape in saved if "VARIABLE_VALUE" in name] == [[36, 4, 5]]
