@@ -133,9 +133,11 @@ class FrozenFeatures:
         def load_view(index):
             return transforms.apply(load(index), view, resize=self._resize, crop=self._crop)
 
+        kernels = winograd.MappedKernels()
+
         @tf.function(reduce_retracing=True)
         def compute(images):
-            views = [_features(chain, view) for view in (images, tf.reverse(images, [2]))[: self._views]]
+            views = [_features(chain, view, kernels) for view in (images, tf.reverse(images, [2]))[: self._views]]
             return {name: _for_storage(tf.stack([view[name] for view in views], axis=1)) for name in digests}
 
         batches = image_store.parallel_map(tf.data.Dataset.range(len(self._source)), load_view).batch(_BATCH)
@@ -160,9 +162,11 @@ class FrozenFeatures:
             start += len(batch)
 
 
-def _features(chain: list[FrozenFeature], images: tf.Tensor) -> dict[str, tf.Tensor]:
+def _features(
+    chain: list[FrozenFeature], images: tf.Tensor, kernels: winograd.MappedKernels
+) -> dict[str, tf.Tensor]:
     features, outputs = {}, images
-    with winograd.enable():  # as in a training step
+    with winograd.enable(kernels):  # as in a training step
         for name, model, _ in chain:
             features[name] = outputs = model(outputs, training=False)
     return features

@@ -7,6 +7,7 @@ import tensorflow as tf
 from ornet_tf import randomness
 from ornet_tf.maps import boxes
 from ornet_tf.methods import Method
+from ornet_tf.models import winograd
 
 
 class Preview:
@@ -27,7 +28,8 @@ class Preview:
 
         @tf.function
         def compute(batch):
-            outputs = method.forward(batch, training=False)
+            with winograd.enable():  # as in a training step
+                outputs = method.forward(batch, training=False)
             if "activation_map" not in outputs:
                 return {}
             shown = {key: outputs[key] for key in ("activation_map", "erased_map") if key in outputs}

@@ -81,7 +81,7 @@ class TrainingStep:
         self._variables = [v for _, members in optimizers for v in members]
         paths = {id(v): path for path, v in method.trainable_variables.items()}
         self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
-        self._statistics = variables.named_statistics(method.parts)
+        self._statistics, self._kernels = variables.named_statistics(method.parts), winograd.MappedKernels()
         self._batch_size, self._gradient_accumulation = batch_size, gradient_accumulation
         self._frozen_features: CachedFeatures | None = None
         distribution.check_replicas(strategy, batch_size, gradient_accumulation, xla=xla)
@@ -185,7 +185,7 @@ class TrainingStep:
         return total
 
     def _gradients_and_metrics(self, batch, step, scale):
-        convolutions = contextlib.nullcontext() if self._xla else winograd.enable()
+        convolutions = contextlib.nullcontext() if self._xla else winograd.enable(self._kernels)
         with randomness.examples(batch["key"]), convolutions:
             outputs = {**batch, **self._method.forward(batch, training=True)}
             total, terms = self._objective(outputs, step)
