@@ -122,16 +122,31 @@ def _part_of_resized(image: tf.Tensor, start: tf.Tensor, *, resize: int, crop: i
     # where this is exact, only the part is computed. Else the whole axis is computed and then cropped.
     is_exact = _has_exact_positions(size, scale, resize)
     skipped = tf.where(is_exact, start, 0)
-    pixels = tf.raw_ops.ScaleAndTranslate(
-        images=image[tf.newaxis],
-        size=tf.where(is_exact, crop, resize),
-        scale=scale,
-        translation=-tf.cast(skipped, tf.float32),
+    kept = tf.where(is_exact, crop, resize)
+    part = image
+    for axis in range(2):
+        part = _resize_rows(part, scale[axis], skipped[axis], kept[axis])
+        if axis == 1:  # a sum of bytes whose weights add up to 1 rounds to a byte
+            part = tf.cast(tf.round(part), tf.uint8)
+        part = tf.transpose(part, [1, 0, 2])
+    return tf.slice(part, tf.concat([start - skipped, [0]], 0), [crop, crop, 3])
+
+
+def _resize_rows(image: tf.Tensor, scale: tf.Tensor, skipped: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Resizes the first axis of an image, [H, W, 3], and returns `count` rows from `skipped` on, float32 [count, W, 3].
+
+    To the op, a row is one pixel with 3 W channels. It adds channels several at a time, but pixels one after the other.
+    """
+    height, width, channels = tf.unstack(tf.shape(image))
+    rows = tf.raw_ops.ScaleAndTranslate(
+        images=tf.reshape(image, [1, height, 1, width * channels]),
+        size=tf.stack([count, 1]),
+        scale=tf.stack([scale, 1.0]),
+        translation=tf.stack([-tf.cast(skipped, tf.float32), 0.0]),
         kernel_type="triangle",
         antialias=True,
     )
-    pixels = tf.slice(pixels[0], tf.concat([start - skipped, [0]], 0), [crop, crop, 3])
-    return tf.saturate_cast(tf.round(pixels), tf.uint8)
+    return tf.reshape(rows, [count, width, 3])
 
 
 def _has_exact_positions(size: tf.Tensor, scale: tf.Tensor, resize: int) -> tf.Tensor:
