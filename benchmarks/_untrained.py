@@ -55,7 +55,7 @@ def views(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
     def to_view(image):
         return transforms.apply(image, view, resize=_resize(size), crop=size)
 
-    return decoding.decode_each(image_bytes, to_view, [size, size, 3], **limits)[0]
+    return decoding.decode_each(image_bytes, to_view, [size, size, 3], target_side=_resize(size), **limits)[0]
 
 
 def jpegs(count: int) -> list[bytes]:

@@ -35,8 +35,9 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
     read_mask = None if source.masks is None else image_store.reader(source, masks=True)
 
     def view_of(index):
-        image = decoding.decode(read(index))
-        size = tf.cast(tf.shape(image)[:2], tf.float32)
+        encoded = read(index)
+        image = decoding.decode(encoded, target_side=resize)
+        size = tf.cast(decoding.read_size(encoded), tf.float32)  # that of the image may be a fraction of it
         has_area = tf.reduce_all(boxes[index][:, 2:] > boxes[index][:, :2], axis=-1, keepdims=True)
         whole = tf.where(has_area, transforms.boxes_into_view(boxes[index] / tf.tile(size, [2]), view), 0.0)
         clipped = tf.clip_by_value(whole, 0.0, 1.0)

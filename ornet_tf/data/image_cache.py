@@ -28,7 +28,7 @@ from ornet_tf.errors import UserError
 KINDS = ("none", "memory", "disk", "auto")
 
 # Part of the name of every file. Raise it when the pixels or the layout of the file change.
-_LAYOUT = 1
+_LAYOUT = 2
 _PART_BYTES = 16 * 2**20
 _ABANDONED_SECONDS = 3600
 # (id of a source, side, kind, folder) -> uint8 [N, side, side, 3]; an entry is removed when its source is deleted.
@@ -116,10 +116,7 @@ def _map_file(source: Source, side: int, folder: str) -> np.ndarray:
     """Writes the cache file unless it exists, and maps it to memory, uint8 [N, side, side, 3]."""
     if not folder:
         raise UserError("cache=disk needs a folder; set cache_dir to one on a local disk.")
-    name = f"-{side}-{fingerprint(source)}.rgb"
-    path, earlier = (paths.local(folder, "cache_dir") / f"{kind}{name}" for kind in ("images", "pictures"))
-    if earlier.exists():  # of an earlier version; not renamed, as the folder may be read-only
-        path = earlier
+    path = paths.local(folder, "cache_dir") / f"images-{side}-{fingerprint(source)}.rgb"
     needed = _cache_bytes(source, side)
     if path.exists() and path.stat().st_size == needed:
         logging.info("Image cache: %s.", path)

@@ -44,7 +44,7 @@ def reader(source: Source, *, masks: bool = False) -> Callable[[tf.Tensor], tf.T
 def decoder(source: Source, *, side: int) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the function from an image's index to uint8 [side, side, 3], read and decoded at each call."""
     read = reader(source)
-    return lambda index: transforms.resize_image(decoding.decode(read(index)), side)
+    return lambda index: transforms.resize_image(decoding.decode(read(index), target_side=side), side)
 
 
 class Measurements(typing.NamedTuple):

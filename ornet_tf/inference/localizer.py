@@ -116,7 +116,8 @@ class Localizer(tf.Module):
 
     def _decode_views(self, image_bytes):
         """Returns the evaluation views, float32 [N, crop, crop, 3], and the status of each file, string [N]."""
-        return decoding.decode_each(image_bytes, self._to_view, [self._crop, self._crop, 3], **self._limits)
+        shape = [self._crop, self._crop, 3]
+        return decoding.decode_each(image_bytes, self._to_view, shape, target_side=self._resize, **self._limits)
 
     def _boxes(self, activation_map, status):
         """Returns detection_boxes and num_detections."""

@@ -19,18 +19,22 @@ def view(pixels):
 def _each():
     """`decode_each` in a graph for any number of files."""
     spec = [tf.TensorSpec([None], tf.string)]
-    return tf.function(lambda files: decoding.decode_each(files, view, [SIDE, SIDE, 3]), input_signature=spec)
+    return tf.function(
+        lambda files: decoding.decode_each(files, view, [SIDE, SIDE, 3], target_side=SIDE), input_signature=spec
+    )
 
 
 @pytest.fixture(scope="module", name="alone")
 def _alone():
     in_graph = tf.function(view, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
-    return lambda file, **limits: in_graph(decoding.decode(file, **limits)).numpy()
+    return lambda file: in_graph(decoding.decode(file, target_side=SIDE)).numpy()
 
 
 @pytest.fixture(scope="module", name="good")
 def _good():
-    return broken_files.good_files(np.random.default_rng(3))
+    rng = np.random.default_rng(3)
+    large = [broken_files.encode(broken_files.image(rng, side, 160), "JPEG") for side in (80, 160, 320)]
+    return [*large, *broken_files.good_files(rng)]
 
 
 def refused():
@@ -48,6 +52,8 @@ def refused():
         jpeg[:25]: "truncated or damaged JPEG",  # no header
         jpeg[: len(jpeg) // 2]: "truncated or damaged JPEG",
         jpeg[:-2]: "truncated or damaged JPEG",
+        **{broken_files.encode(broken_files.image(rng, side, 2 * side), "JPEG")[:-2]: "truncated or damaged JPEG"
+           for side in (30, 80, 160, 320)},  # decoded at 1/1, 1/2, 1/4 and 1/8 of their size
         png[: len(png) // 2]: "truncated or damaged PNG",
         png[:-4]: "truncated or damaged PNG",
         broken_data: "truncated or damaged PNG",
@@ -178,7 +184,7 @@ def test_only_single_operations_are_instantiated_in_each_call(each):
         for node in nodes
         if node.op in ("MapDataset", "ParallelMapDatasetV2")
     ]
-    assert len(mapped) == 2
+    assert len(mapped) == 5  # the size in the header, and the pixels at four fractions of the size
     for name in mapped:
         assert len(functions[name].node_def) < 12
         assert not [node.op for node in functions[name].node_def if node.op in ("If", "While", "StatelessIf")]

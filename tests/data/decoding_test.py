@@ -108,11 +108,47 @@ def test_files_that_are_no_image_are_refused(encoded, words):
 
 
 @pytest.mark.parametrize("options", [{"kind": "JPEG"}, {"kind": "JPEG", "progressive": True}, {"kind": "PNG"}])
-def test_truncated_files_are_errors_not_grey_images(colours, encode, options):
-    encoded = encode(colours, **options)
-    decoding.decode(encoded)
+@pytest.mark.parametrize("target_side", [0, 32, 16, 8])  # whole, 1/2, 1/4 and 1/8
+def test_truncated_files_are_errors_not_grey_images(colours, encode, options, target_side):
+    encoded = encode(np.tile(colours, [4, 4, 1])[:128, :184], **options)
+    decoding.decode(encoded, target_side=target_side)
     for length in [*range(8, len(encoded), 97), *range(len(encoded) - 12, len(encoded))]:
-        assert refusal_of(encoded[:length]) == f"truncated or damaged {options['kind']}"
+        assert refusal_of(encoded[:length], target_side=target_side) == f"truncated or damaged {options['kind']}"
+
+
+@pytest.mark.parametrize(
+    "size, target_side, expected",
+    [
+        ((34, 80), 9, (34, 80)),  # half of it would be less than twice as large
+        ((36, 80), 9, (18, 40)),
+        ((80, 36), 9, (40, 18)),
+        ((37, 80), 9, (37, 80)),  # half of it would not be whole pixels
+        ((72, 100), 9, (18, 25)),
+        ((72, 102), 9, (36, 51)),
+        ((144, 160), 9, (18, 20)),
+        ((144, 164), 9, (36, 41)),
+        ((800, 1600), 9, (100, 200)),  # there is no sixteenth
+        ((800, 1600), 0, (800, 1600)),
+    ],
+)
+def test_a_jpeg_is_decoded_at_the_smallest_fraction_that_is_large_enough(encode, size, target_side, expected):
+    pixels = np.zeros((*size, 3), np.uint8)
+    for encoded, shape in ((encode(pixels, "JPEG"), expected), (encode(pixels, "PNG"), size)):
+        assert decoding.decode(encoded, target_side=target_side).shape == (*shape, 3)
+        assert decoding.read_size(tf.constant(encoded)).numpy().tolist() == list(size)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_a_fraction_of_a_jpeg_has_the_pixels_of_the_whole(encode, mode, options):
+    coarse = Image.fromarray(np.random.default_rng(6).integers(0, 256, (6, 8, 3), np.uint8))
+    encoded = encode(coarse.resize((320, 240), Image.Resampling.BICUBIC).convert(mode), "JPEG", **options)
+    whole = decoding.decode(encoded).numpy()
+    np.testing.assert_array_equal(decoding.decode(encoded, target_side=61), whole)
+    for ratio, target_side in ((2, 60), (4, 30), (8, 15)):
+        means = whole.reshape(240 // ratio, ratio, 320 // ratio, ratio, 3).mean((1, 3))
+        fraction = decoding.decode(encoded, target_side=target_side).numpy()
+        assert np.abs(fraction - means).mean() < 1 and np.abs(fraction - means).max() < 9
 
 
 def test_large_files_and_images_are_refused_before_decoding(colours, encode):
@@ -131,14 +167,18 @@ def operations(graph):
     return {node.op for nodes in [graph.node, *(f.node_def for f in graph.library.function)] for node in nodes}
 
 
-def test_no_decode_op_can_start_before_the_checks():
-    decode = decoding._decoder(file_checks.MAX_BYTES, file_checks.MAX_PIXELS)
+@pytest.mark.parametrize("target_side, decoding_op", [(0, "DecodeJpeg"), (9, "Case")])
+def test_no_decode_op_can_start_before_the_checks(target_side, decoding_op):
+    decode = decoding._decoder(file_checks.MAX_BYTES, file_checks.MAX_PIXELS, target_side)
     graph = decode.get_concrete_function().graph.as_graph_def()
-    in_branches = {node.op for function in graph.library.function for node in function.node_def}
-    assert not {name for name in in_branches if name.startswith("Decode")} - {"DecodeRaw"}
     nodes = {node.name: node for node in graph.node}
-    above, waits_for = [node.name for node in graph.node if node.op == "DecodeJpeg"], set()
+    above, waits_for = [node.name for node in graph.node if node.op.endswith(decoding_op)], set()
     assert len(above) == 1
+    # A function that a node calls gets the bytes from the inputs of the node.
+    in_branches = {branch.name for branch in nodes[above[0]].attr["branches"].list.func}
+    for function in graph.library.function:
+        decoders = {node.op for node in function.node_def if node.op.startswith("Decode")} - {"DecodeRaw"}
+        assert decoders == ({"DecodeJpeg"} if function.signature.name in in_branches else set())
     while above:
         name = above.pop()
         if name not in waits_for:

@@ -38,15 +38,18 @@ def test_evaluation_images_are_centre_crops(source, images):
 def test_evaluation_boxes_are_moved_clipped_and_padded(images, encode):
     rotated = Image.Exif()
     rotated[0x0112] = 6  # stored 40 wide and 30 high, upright 30 wide and 40 high
-    files = [encode(images[0]), encode(images[0], "JPEG", exif=rotated.tobytes()), encode(images[1])]
+    large = np.repeat(np.repeat(images[0], 8, axis=0), 8, axis=1)  # decoded at a quarter of its size
+    files = [encode(images[0]), encode(images[0], "JPEG", exif=rotated.tobytes()), encode(images[1]),
+             encode(large, "JPEG", exif=rotated.tobytes())]
     boxes = [
         np.array([[6, 10, 20, 31], [0, 0, 30, 40]], np.float32),
         np.array([[6, 10, 20, 30]], np.float32),
         np.array([[0, 0, 24, 2], [0, 0, 24, 3], [4, 5, 4.5, 5.5]], np.float32),  # the first lies left of the crop
+        np.array([[48, 80, 160, 240]], np.float32),
     ]
-    batch = evaluation(source_of(files, boxes), batch_size=3)[0]
-    found, expected, whole = batch["boxes"], np.zeros((3, 3, 4)), np.zeros((3, 3, 4))
-    for image, (height, width) in enumerate([(30, 40), (40, 30), (24, 24)]):
+    batch = evaluation(source_of(files, boxes))[0]
+    found, expected, whole = batch["boxes"], np.zeros((4, 3, 4)), np.zeros((4, 3, 4))
+    for image, (height, width) in enumerate([(30, 40), (40, 30), (24, 24), (320, 240)]):
         for row, box in enumerate(boxes[image].astype(np.float64)):
             resized = box / [height, width, height, width] * RESIZE
             whole[image, row] = (resized - (RESIZE - CROP) / 2) / CROP
@@ -58,6 +61,7 @@ def test_evaluation_boxes_are_moved_clipped_and_padded(images, encode):
     assert found[2, 0, 3] <= 0 < found[2, 0, 2] - found[2, 0, 0]
     assert not found[1, 1:].any()
     assert found[0, 1].tolist() == [0, 0, 1, 1]
+    assert np.abs(batch["image"][3] - batch["image"][1]).mean() < 20  # JPEG compression changes noise
 
 
 @pytest.mark.parametrize("resize", [RESIZE, CROP])

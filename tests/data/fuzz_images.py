@@ -71,7 +71,7 @@ class Paths:
     def alone(self, file, *, saved):
         """Decodes one file with `decoding.decode`; returns its row of numbers or None, and the reason."""
         try:
-            view = self._see(decoding.decode(file))[tf.newaxis]
+            view = self._see(decoding.decode(file, target_side=SIDE + 4))[tf.newaxis]
         except tf.errors.InvalidArgumentError as error:
             return None, decoding.refusal_reason(error)
         return (Brightness().predict(view)["activation_map"][..., 0] if saved else view)[0].numpy(), ""

@@ -60,15 +60,6 @@ def test_cached_images_equal_the_decoded_ones(files, tmp_path, monkeypatch, part
             np.testing.assert_array_equal(cached_images(source, side, kind, tmp_path / "cache"), decoded)
 
 
-def test_a_cache_file_of_an_earlier_version_is_used(files, tmp_path):
-    images, folder = [str(path) for path in files], tmp_path / "cache"
-    expected = cached_images(source_of(images), kind="disk", folder=folder)
-    path, = folder.iterdir()
-    earlier = path.rename(folder / path.name.replace("images-", "pictures-"))
-    np.testing.assert_array_equal(cached_images(source_of(images), kind="disk", folder=folder), expected)
-    assert list(folder.iterdir()) == [earlier]
-
-
 def test_images_are_decoded_once_for_a_source_and_released_with_it(files):
     source = source_of([str(path) for path in files])
     first, before = cached_images(source), len(image_cache._open_caches)

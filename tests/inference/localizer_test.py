@@ -9,6 +9,8 @@ from ornet_tf import build
 from ornet_tf.data import loading
 from ornet_tf.inference import localizer
 from ornet_tf.maps import boxes
+from tests import broken_files
+from tests.data import fuzz_images
 from tests.signatures import expect_same
 
 
@@ -138,6 +140,21 @@ def test_pixels_have_the_outputs_of_their_png(three_box_model):
     actual = three_box_model.localize_pixels(tf.constant(pixels))
     files = tf.constant([tf.io.encode_png(image).numpy() for image in pixels])
     expect_same(actual, three_box_model.localize(files))
+
+
+@pytest.mark.parametrize("scale", [1, 20])  # the view needs 36 pixels
+def test_boxes_of_a_turned_photograph_are_fractions_of_the_upright_one(scale):
+    method = fuzz_images.Brightness()
+    model = localizer.Localizer(method, ["a", "b", "c"], resize=36, crop=32, threshold=0.5, box_rule="largest")
+    top, left, bottom, right = np.multiply([6, 14, 18, 26], scale)  # a cell of the map is 4 of the 36 pixels wide
+    upright = np.zeros([36 * scale, 40 * scale, 3], np.uint8)
+    upright[top:bottom, left:right] = 255
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned by a quarter, clockwise
+    file = broken_files.encode(Image.fromarray(np.rot90(upright)), "JPEG", exif=turned.tobytes(), quality=95)
+    box = model.localize_boxes(tf.constant([file]))["detection_boxes"].numpy()[0, 0]
+    view_left, view_right = ((round(edge / 40 * 36 - 2) // 4 * 4 + 2) / 36 for edge in (14, 29))
+    np.testing.assert_allclose(box, [6 / 36, view_left, 18 / 36, view_right], atol=1e-6)
 
 
 def test_limits_are_those_of_the_config(tiny_run, files):
