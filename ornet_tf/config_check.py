@@ -61,6 +61,7 @@ def validate(config: ConfigDict) -> None:
     _check_choice(evaluation.box_rule, ("tight", "largest"), "config.evaluation.box_rule")
     _check_metrics(evaluation)
     _check_choice(config.export.threshold, ("fixed", "chosen"), "config.export.threshold")
+    _check_choice(config.export.optimize_for, ("auto", "cpu", "gpu"), "config.export.optimize_for")
     _check_positive(config.export, "config.export", "max_boxes", "max_bytes", "max_pixels")
     if config.export.max_boxes > 1 and evaluation.box_rule != "largest":
         raise UserError(

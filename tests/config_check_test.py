@@ -33,6 +33,7 @@ from tests import tiny_experiment
         ("evaluation.bootstrap_samples", -1, r"config.evaluation.bootstrap_samples: expected at least 0, got -1"),
         ("evaluation.cases", -1, r"config.evaluation.cases: expected at least 0, got -1"),
         ("export.threshold", "best", r"config.export.threshold: expected one of fixed, chosen, got 'best'"),
+        ("export.optimize_for", "tpu", r"config.export.optimize_for: expected one of auto, cpu, gpu, got 'tpu'"),
         ("export.row", "stage_nine", r"'stage_nine' is neither a phase nor a row"),
         ("export.max_boxes", 0, r"config.export.max_boxes: expected a positive number, got 0"),
         ("export.max_boxes", 3, r"max_boxes: expected 1 with .*'tight', got 3.*largest"),

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from ornet_tf import methods
 from ornet_tf.evaluation import row_metrics
+from ornet_tf.models import winograd
 from ornet_tf.models.shared_passes import SharedPasses
 
 
@@ -32,7 +33,7 @@ class DistributedRows:
           models: name -> method, for the rows and the classifier. Their weights must not change.
         """
         self.config = config
-        self._passes = SharedPasses()
+        self._passes, self._kernels = SharedPasses(), winograd.MappedKernels()
         self._strategy, self._models, self._metrics = strategy, models, row_metrics.make_metrics(config)
         self._compiled = tf.function(self._run_on_devices)
 
@@ -54,7 +55,7 @@ class DistributedRows:
     def predict_maps(self, batch: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
         """Returns row -> activation map [B, h, w, 1] for a batch, on one device; rows without a map are left out."""
         maps = {}
-        with self._passes.enable():
+        with self._passes.enable(), winograd.enable(self._kernels, in_inference=True):
             for name in self.config.evaluation.report_rows:
                 outputs = methods.predict_with_labels(self._models[name], batch["image"], batch["label"])
                 if "activation_map" in outputs:
@@ -78,7 +79,7 @@ class DistributedRows:
             key: tf.pad(value, [[0, missing]] + [[0, 0]] * (len(value.shape) - 1)) for key, value in batch.items()
         }
         outputs, used = {}, {}
-        with self._passes.enable():
+        with self._passes.enable(), winograd.enable(self._kernels, in_inference=True):
             for name, model in self._models.items():
                 # One row after the other: side by side, passes of different weights would need the memory of all rows.
                 with tf.control_dependencies(list(used.values())):

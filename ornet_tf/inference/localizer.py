@@ -1,18 +1,19 @@
 """The graph from encoded images to boxes, which prediction runs and export saves."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 from ml_collections import ConfigDict
 
 from ornet_tf import build
-from ornet_tf.compat import keras, tf_variable
+from ornet_tf.compat import tf_variable
 from ornet_tf.data import decoding, file_checks, transforms
 from ornet_tf.errors import UserError
 from ornet_tf.inference import threshold
 from ornet_tf.maps import boxes
 from ornet_tf.methods import Method, predicted_classes
+from ornet_tf.models import winograd
 from ornet_tf.models.shared_passes import SharedPasses
 from ornet_tf.runs import training_data
 
@@ -37,6 +38,7 @@ class Localizer(tf.Module):
         max_boxes: int = 1,
         max_bytes: int = file_checks.MAX_BYTES,
         max_pixels: int = file_checks.MAX_PIXELS,
+        for_cpu: bool | None = None,
     ):
         """Creates the graph's parts.
 
@@ -50,14 +52,17 @@ class Localizer(tf.Module):
           max_boxes: config.export.max_boxes, the number M of box rows.
           max_bytes: the largest file that is read.
           max_pixels: the largest height x width that is decoded.
+          for_cpu: whether convolutions take the way that is faster on CPUs; see `winograd.enable`. Both ways run on any
+            device.
         """
         super().__init__(name="localizer")
         self._method, self._passes = method, SharedPasses()
+        self._kernels, self._for_cpu = winograd.MappedKernels(), for_cpu
         # A SavedModel holds the variables that this module tracks. Keras 3 wraps each TensorFlow variable in its own.
         # Tracking the wrappers, or models that hold them, would save each variable twice, and TensorFlow Serving would
         # restore copies that no graph reads. The same holds for parts that only training needs, such as the direction
-        # of the object prior, and for parts whose passes are those of an equal part.
-        self._weights = _variables_read(self._predict, [*method.parts.values()], crop)
+        # of the object prior, for parts whose passes are those of an equal part, and for kernels that are mapped.
+        self._weights = self._variables_read(crop)
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop
         self._threshold, self._box_rule, self._max_boxes = threshold, box_rule, max_boxes
@@ -105,8 +110,18 @@ class Localizer(tf.Module):
         return _keep_rows({**boxes_and_counts, "status": status}, tf.size(image_bytes))
 
     def _predict(self, views):
-        with self._passes.enable():
+        convolutions = winograd.enable(self._kernels, for_cpu=self._for_cpu, in_inference=True)
+        with self._passes.enable(), convolutions:
             return self._method.predict(views)
+
+    def _variables_read(self, side: int) -> list[tf.Variable]:
+        """Returns TensorFlow's variables that a prediction reads."""
+        # A separate trace: the functions above are traced when they are first called or saved, and those traces are
+        # final.
+        predict = tf.function(self._predict, input_signature=[tf.TensorSpec([None, side, side, 3], tf.float32)])
+        captured = {id(tensor) for tensor in predict.get_concrete_function().captured_inputs}
+        weights = [tf_variable(weight) for part in self._method.parts.values() for weight in part.weights]
+        return [weight for weight in [*weights, *self._kernels.variables] if id(weight.handle) in captured]
 
     def _view(self) -> transforms.View:
         return transforms.evaluation_view(resize=self._resize, crop=self._crop)
@@ -156,17 +171,6 @@ class Localizer(tf.Module):
         return _keep_rows(outputs, number)
 
 
-def _variables_read(
-    predict: Callable[[tf.Tensor], Mapping[str, tf.Tensor]], parts: Sequence[keras.Model], side: int
-) -> list[tf.Variable]:
-    """Returns TensorFlow's variables, of the `parts`, that a prediction reads."""
-    # A separate trace: the functions above are traced when they are first called or saved, and those traces are final.
-    predict = tf.function(predict, input_signature=[tf.TensorSpec([None, side, side, 3], tf.float32)])
-    captured = {id(tensor) for tensor in predict.get_concrete_function().captured_inputs}
-    weights = [tf_variable(weight) for part in parts for weight in part.weights]
-    return [weight for weight in weights if id(weight.handle) in captured]
-
-
 def _pad_empty_batch(views: tf.Tensor, status: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns an empty batch padded to one black image, as oneDNN returns wrong shapes for none; others unchanged."""
     row = [1, *views.shape[1:]]
@@ -178,8 +182,20 @@ def _keep_rows(outputs: Mapping[str, tf.Tensor], number: tf.Tensor) -> dict[str,
     return {name: value[:number] for name, value in outputs.items()}
 
 
-def load(config: ConfigDict, workdir: str) -> Localizer:
+def device_to_optimize_for(config: ConfigDict) -> str:
+    """Returns config.export.optimize_for, with "auto" replaced: by "gpu" if this process has one, else by "cpu"."""
+    if config.export.optimize_for != "auto":
+        return config.export.optimize_for
+    return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+
+
+def load(config: ConfigDict, workdir: str, *, for_cpu: bool | None = None) -> Localizer:
     """Returns the localizer of config.export.row with the weights of the run in `workdir`.
+
+    Args:
+      config: the experiment.
+      workdir: the folder of its run.
+      for_cpu: see `Localizer`.
 
     Raises:
       FileNotFoundError: if `workdir` holds no trained run.
@@ -202,4 +218,5 @@ def load(config: ConfigDict, workdir: str) -> Localizer:
         threshold=threshold.decide_threshold(config, workdir),
         box_rule=config.evaluation.box_rule,
         **{key: config.export[key] for key in ("max_boxes", "max_bytes", "max_pixels")},
+        for_cpu=for_cpu,
     )

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import ornet_tf
-from ornet_tf.inference import threshold
+from ornet_tf.inference import localizer, threshold
 from ornet_tf.runs import code_version, run_folder, training_data
 
 FILE = "provenance.json"
@@ -28,6 +28,7 @@ def describe_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "threshold_chosen": threshold.explain_threshold(config, workdir),
         "box_rule": evaluation.box_rule,
         "max_boxes": config.export.max_boxes,
+        "optimized_for": localizer.device_to_optimize_for(config),
         "row": config.export.row,
         "data": {"name": config.dataset.name, **training_data.read(workdir)},
         "phases": {name: facts for name, facts in finished.items() if facts},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from ornet_tf.compat import keras
@@ -166,7 +167,7 @@ class _ScoreOfClassMaps(keras.layers.Layer):
         combined = tf.matmul(weight, kernel, transpose_b=True)  # [1, 1, c, 9]
         maps = tf.nn.conv2d(x, combined, strides=1, padding="SAME") + tf.linalg.matvec(kernel, bias)
         # This convolution with 0 and 1 shifts and adds. A single convolution from x takes twice as long on CPUs.
-        return tf.nn.conv2d(maps, tf.reshape(tf.eye(9), [3, 3, 9, 1]), strides=1, padding="SAME")
+        return tf.nn.conv2d(maps, np.eye(9, dtype=np.float32).reshape(3, 3, 9, 1), strides=1, padding="SAME")
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], 1)

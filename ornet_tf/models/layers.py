@@ -38,9 +38,9 @@ class Conv3x3(keras.layers.Conv2D):
         return {key: value for key, value in super().get_config().items() if key not in fixed}
 
     def call(self, inputs):  # noqa: D102 - of the base class
-        is_fit = not self.trainable and self.compute_dtype == "float32"
-        batch, height, width, channels = inputs.shape
-        if not (is_fit and winograd.is_faster(height, width, channels, self.filters, batch)):
+        batch, *sizes = inputs.shape
+        is_faster = winograd.is_faster(*sizes, self.filters, batch, trainable=self.trainable)
+        if not (is_faster and self.compute_dtype == "float32"):
             return super().call(inputs)
         outputs = winograd.convolve(inputs, tf_variable(self.kernel))
         if self.use_bias:
@@ -125,9 +125,7 @@ def batch_norm(name: str, **options) -> keras.layers.BatchNormalization:
 
 def conv_norm_relu(x, filters: int, name: str):
     """Applies a 3x3 convolution without bias, batch normalization and ReLU: [B, h, w, c] -> [B, h, w, filters]."""
-    x = keras.layers.Conv2D(
-        filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
-    )(x)
+    x = Conv3x3(filters, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv")(x)
     x = batch_norm(f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 

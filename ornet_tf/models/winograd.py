@@ -43,6 +43,7 @@ def _minimal_filtering() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 _FROM_PIXELS, _FROM_KERNEL, _TO_PIXELS = _minimal_filtering()
 _ROTATED = [5, 3, 4, 1, 2, 0]  # the places of 1 / p
 _state = threading.local()  # MirroredStrategy traces each replica in its own thread
+_DISABLED = (False, None, False)
 
 
 class MappedKernels:
@@ -76,28 +77,31 @@ class MappedKernels:
 
 
 @contextlib.contextmanager
-def enable(mapped: MappedKernels | None = None, *, for_cpu: bool | None = None):
+def enable(mapped: MappedKernels | None = None, *, for_cpu: bool | None = None, in_inference: bool = False):
     """Lets frozen `layers.Conv3x3` layers that are called inside use `convolve` where it is faster.
 
     Args:
       mapped: where mapped kernels are found, or added if they are missing. None maps kernels in each run: their values
         may change between runs.
       for_cpu: whether the layers will run on CPUs; on GPUs nothing is enabled. None: whether this process has no GPU.
+      in_inference: whether trainable layers count as frozen, too.
     """
     if for_cpu is None:
         for_cpu = not tf.config.list_logical_devices("GPU")
-    before = getattr(_state, "enabled", (False, None))
-    _state.enabled = for_cpu, mapped
+    before = getattr(_state, "enabled", _DISABLED)
+    _state.enabled = for_cpu, mapped, in_inference
     try:
         yield
     finally:
         _state.enabled = before
 
 
-def is_faster(height: int, width: int, channels: int, filters: int, batch: int | None = None) -> bool:
+def is_faster(
+    height: int, width: int, channels: int, filters: int, batch: int | None = None, *, trainable: bool = False
+) -> bool:
     """Returns whether `convolve` is enabled in this thread and likely to be faster than `tf.nn.conv2d`."""
-    is_enabled, _ = getattr(_state, "enabled", (False, None))
-    return is_enabled and min(channels, filters) >= MIN_CHANNELS
+    is_enabled, _, in_inference = getattr(_state, "enabled", _DISABLED)
+    return is_enabled and (in_inference or not trainable) and min(channels, filters) >= MIN_CHANNELS
 
 
 def convolve(images: tf.Tensor, kernel) -> tf.Tensor:
@@ -112,7 +116,7 @@ def convolve(images: tf.Tensor, kernel) -> tf.Tensor:
     Returns:
       float32 [B, H, W, K].
     """
-    _, mapped = getattr(_state, "enabled", (False, None))
+    _, mapped, _ = getattr(_state, "enabled", _DISABLED)
     kernel = tf.stop_gradient(kernel if mapped is None else mapped.find(kernel))
 
     @tf.custom_gradient

@@ -5,9 +5,24 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import build
+from ornet_tf import config as ornet
+from ornet_tf.compat import tf_variable
 from ornet_tf.data import loading
 from ornet_tf.evaluation import distributed_rows, measurement
+from ornet_tf.models import layers, winograd
 from tests import strategies, tiny_experiment
+
+
+def run_first_batch(config, workdir, devices=("CPU:0",)):
+    """Returns the rows, their methods and their outputs for the first batch of the test images."""
+    strategy = strategies.mirrored(*devices)
+    with strategy.scope():
+        names = dict.fromkeys(("evaluator", *config.evaluation.report_rows))
+        methods = {name: build.trained_method(config, name, workdir, 3) for name in names}
+    rows = distributed_rows.DistributedRows(config, strategy, methods)
+    batches = loading.evaluation_batches(config, loading.load_split(config, "test"))
+    _, outputs = next(rows.run_batches(batches))
+    return rows, methods, outputs
 
 
 @pytest.mark.slow
@@ -79,15 +94,10 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch():
 def test_rows_with_equal_parts_read_the_weights_of_one(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
-    batches = loading.evaluation_batches(config, loading.load_split(config, "test"))
 
     def variables_read(*rows):
         config.evaluation.report_rows = rows
-        strategy = strategies.mirrored("CPU:0")
-        with strategy.scope():
-            methods = {name: build.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
-        distributed = distributed_rows.DistributedRows(config, strategy, methods)
-        next(distributed.run_batches(batches))
+        distributed, methods, _ = run_first_batch(config, workdir)
         (trace,) = distributed._compiled._list_all_concrete_functions()
         return sum(tensor.dtype == tf.resource for tensor in trace.captured_inputs), methods
 
@@ -95,3 +105,28 @@ def test_rows_with_equal_parts_read_the_weights_of_one(tiny_run):
     assert of_one == sum(len(part.weights) for part in methods["evaluator"].parts.values())
     assert variables_read("mean_features")[0] == of_one
     assert variables_read("mean_features", "cam")[0] == of_one + 1  # CAM reads a kernel
+
+
+def test_on_cpus_all_rows_use_kernels_mapped_once(tiny_run, monkeypatch):
+    config, workdir = tiny_run
+    config = config.copy_and_resolve_references()
+    config.evaluation.update({"report_rows": ("grad_cam", "stage_two"), "own_classes": ("grad_cam", "stage_two")})
+    config.evaluation.row.grad_cam = ornet.row("grad_cam", config.evaluation.row.cam.init_from.to_dict())
+    _, _, expected = run_first_batch(config, workdir)
+    monkeypatch.setattr(winograd, "MIN_CHANNELS", 6)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
+    rows, methods, actual = run_first_batch(config, workdir, ("CPU:0", "CPU:1"))
+    for name in ("evaluator", "grad_cam", "stage_two"):
+        np.testing.assert_allclose(actual[name]["logits"], expected[name]["logits"], atol=1e-5)
+    kernels = {
+        tf_variable(layer.kernel).numpy().tobytes()
+        for method in methods.values() for part in method.parts.values() for layer in part.layers
+        if isinstance(layer, layers.Conv3x3) and min(layer.kernel.shape[2:]) >= 6
+    }
+    assert len(rows._kernels.variables) == len(kernels) > 3
+    batch = next(iter(loading.evaluation_batches(config, loading.load_split(config, "test"))))
+    maps = rows.predict_maps(batch)
+    monkeypatch.undo()
+    for name, plain in distributed_rows.DistributedRows(config, rows._strategy, methods).predict_maps(batch).items():
+        np.testing.assert_allclose(maps[name], plain, atol=1e-4)
+    assert len(rows._kernels.variables) == len(kernels)

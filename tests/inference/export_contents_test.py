@@ -1,6 +1,7 @@
 """The variables of an export, and its outputs for empty batches."""
 import base64
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import ornet_tf
 from ornet_tf import build
 from ornet_tf.data import loading
 from ornet_tf.inference import localizer, saved_model
+from ornet_tf.models import winograd
 from ornet_tf.models.variables import named_variables
 from serving import client, local_server
 from tests import tiny_prior_run
@@ -66,6 +68,29 @@ def test_only_variables_that_a_signature_reads_are_saved(exported, tiny_run):
     expected = sum(weight.shape.num_elements() * weight.dtype.size for weight in weights)
     actual = os.path.getsize(os.path.join(exported, "variables", "variables.data-00000-of-00001"))
     assert expected <= actual < expected + 30_000  # the rest is TensorFlow's record of the objects
+
+
+def test_an_export_for_cpus_holds_mapped_kernels_instead_of_kernels(exported, tiny_run, files, tmp_path, monkeypatch):
+    monkeypatch.setattr(winograd, "MIN_CHANNELS", 6)
+    config = tiny_run[0].copy_and_resolve_references()
+    config.export.optimize_for = "cpu"
+    shutil.copytree(tiny_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    path = saved_model.export(config, str(tmp_path / "run"))
+    model = tf.saved_model.load(path)
+    for name, (takes, _) in SIGNATURES.items():
+        if takes != PIXELS:
+            expected = tf.saved_model.load(exported).signatures[name](image_bytes=tf.constant(files))
+            actual = model.signatures[name](image_bytes=tf.constant(files))
+            expected.pop("activation_map_bytes", None), actual.pop("activation_map_bytes", None)  # rounded to 1/255
+            expect_same(actual, expected)
+    shapes, plain = variables_saved(path).values(), variables_saved(exported).values()
+    kernels = [shape for shape in plain if len(shape) == 4 and min(shape[2:]) >= 6]
+    assert sorted(shape for shape in shapes if shape[0] == 36) == sorted([36, *shape[2:]] for shape in kernels)
+    assert sorted(shape for shape in shapes if shape[0] != 36) == sorted(s for s in plain if s not in kernels)
+    assert len(shapes) == len(variables_read(model.signatures.values()))
+    config.export.optimize_for = "gpu"
+    path = saved_model.export(config, str(tmp_path / "run"))
+    assert sorted(variables_saved(path).values()) == sorted(plain)
 
 
 def test_an_empty_batch_gives_outputs_without_rows(exported):

@@ -48,6 +48,11 @@ def test_a_frozen_convolution_uses_winograd_where_it_is_enabled(monkeypatch, use
     assert expected.numpy().min() == 0
     with winograd.enable():
         np.testing.assert_array_equal(layer(images), expected)  # not frozen
+        assert not calls
+        with winograd.enable(in_inference=True):
+            np.testing.assert_allclose(layer(images), expected, atol=1e-4)
+        assert len(calls) == 1
+        calls.clear()
         layer.trainable = False
         assert not calls
         np.testing.assert_allclose(layer(images), expected, atol=1e-4)
