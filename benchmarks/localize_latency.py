@@ -2,14 +2,15 @@
 
 The export is a SavedModel with random weights; --config names the experiment, by default the paper's. Its signature
 `localize` runs the lower layers and the generator, and `serving_default` runs the evaluator as well. If stage one
-freezes the lower layers, the two share a pass, as in a trained run. They are compared with the forward pass of the
-evaluator, which is the whole VGG16, in one graph; with Grad-CAM at its last convolution, in one graph; and with
-Grad-CAM of tf-keras-vis. Grad-CAM returns a map, the export returns boxes. All sides get the same JPEG files and decode
-them with the same operations. Decoding is timed separately, and the columns "alone" are without its median. The sides
-run alternately in one process; each figure is the median of `--rounds` calls. The project does not require
-tf-keras-vis; its line is left out if it is not installed:
+freezes the lower layers, the two share a pass, as in a trained run. The export is made for CPUs if this machine has no
+GPU. It is compared with the forward pass of the evaluator, which is the whole VGG16, in one graph; with Grad-CAM at its
+last convolution, in one graph; with Grad-CAM of tf-keras-vis; and with the graph of `localize`, without the boxes, in
+OpenVINO. Grad-CAM and OpenVINO return a map, the export returns boxes. All sides get the same JPEG files and decode
+them with the same operations. Decoding is timed separately, and the columns "alone" are without its median. The sides run
+alternately in one process; each figure is the median of `--rounds` calls. The project requires neither tf-keras-vis nor
+OpenVINO; a line is left out if its package is not installed:
 
-  pip install tf-keras-vis
+  pip install tf-keras-vis openvino
   python -m benchmarks.localize_latency
   python -m benchmarks.localize_latency --config=configs/few_pictures.py
 """
@@ -37,6 +38,7 @@ _BATCHES = flags.DEFINE_multi_integer("batch", [1, 8], "images in a call; can be
 _ROUNDS = flags.DEFINE_integer("rounds", 15, "calls of each side", lower_bound=1)
 _OURS = ("localize", "serving_default")
 _FORWARD, _GRAD_CAM, _KERAS_VIS = "VGG16 forward pass", "Grad-CAM, one graph", "Grad-CAM, tf-keras-vis"
+_OPENVINO = "localize, OpenVINO"
 
 Side = Callable[[tf.Tensor], object]
 
@@ -91,6 +93,33 @@ def keras_vis_side(classifier: keras.Model, decode: Callable[[tf.Tensor], tf.Ten
     return {_KERAS_VIS: lambda files: grad_cam(lambda logits: tf.reduce_max(logits, axis=-1), decode(files))}
 
 
+def openvino_side(method: methods.Method, decode: Callable[[tf.Tensor], tf.Tensor], export: Side) -> dict[str, Side]:
+    """Returns the map in OpenVINO, with plain convolutions and two threads, or nothing if it is not installed.
+
+    Raises:
+      ValueError: if the map differs from that of the signature `activation_map_float`, `export`.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        print(f"No line for OpenVINO, which can't be imported ({error}): pip install openvino")
+        return {}
+    views = tf.TensorSpec([None, _SIZE.value, _SIZE.value, 3])
+    graph = tf.function(lambda views: method.predict(views)["activation_map"]).get_concrete_function(views)
+    converted = openvino.convert_model(graph)  # its outputs are all ends of the graph, also those of the evaluator
+    only_map = openvino.Model([converted.output("Identity:0")], converted.get_parameters())
+    options = {"INFERENCE_NUM_THREADS": 2, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    compiled = openvino.compile_model(only_map, "CPU", options)
+
+    def find_map(files):
+        return compiled([decode(files).numpy()])[0][..., 0]
+
+    files = tf.constant(_untrained.jpegs(1))
+    if not np.allclose(find_map(files), export(files)["activation_map"], atol=1e-3):
+        raise ValueError("Expected the same map of the export and of OpenVINO.")
+    return {_OPENVINO: find_map}
+
+
 def all_sides(folder: str) -> dict[str, Side]:
     """Returns every side as a function of image files, string [N], which returns NumPy arrays."""
     experiment = _CONFIG.value or config.default()
@@ -111,6 +140,7 @@ def all_sides(folder: str) -> dict[str, Side]:
         **{name: call(name) for name in _OURS},
         **classifier_sides(classifier),
         **keras_vis_side(classifier, decode),
+        **openvino_side(method, decode, call("activation_map_float")),
     }
 
 

@@ -96,8 +96,8 @@ def default() -> ConfigDict:
                 # On the map: "fixed" is evaluation.threshold; "chosen" is the best threshold of this row and box_rule
                 # on evaluation.threshold_split, which the evaluation has found.
                 "threshold": "fixed",
-                # Where an export is fast: on a "cpu", on a "gpu", or "auto": on what the exporting machine has. It runs on
-                # both. For CPUs it is larger: it holds kernels that are mapped by Winograd's filtering.
+                # Where an export is fast: on a "cpu", a "gpu", or "auto": on the kind that the exporting machine has.
+                # It runs on both. For CPUs it is larger: it holds kernels that are mapped by Winograd's filtering.
                 "optimize_for": "auto",
                 "max_boxes": 1,  # the most boxes of an image in an export; more than 1 need box_rule = "largest"
                 "max_bytes": file_checks.MAX_BYTES,  # of the largest image file that is read
