@@ -6,9 +6,9 @@ freezes the lower layers, the two share a pass, as in a trained run. The export 
 GPU. It is compared with the forward pass of the evaluator, which is the whole VGG16, in one graph; with Grad-CAM at its
 last convolution, in one graph; with Grad-CAM of tf-keras-vis; and with the graph of `localize`, without the boxes, in
 OpenVINO. Grad-CAM and OpenVINO return a map, the export returns boxes. All sides get the same JPEG files and decode
-them with the same operations. Decoding is timed separately, and the columns "alone" are without its median. The sides run
-alternately in one process; each figure is the median of `--rounds` calls. The project requires neither tf-keras-vis nor
-OpenVINO; a line is left out if its package is not installed:
+them with the same operations. Decoding is timed separately, and the columns "alone" are without its median. The sides
+run alternately in one process; each figure is the median of `--rounds` calls. The project requires neither tf-keras-vis
+nor OpenVINO; a line is left out if its package is not installed:
 
   pip install tf-keras-vis openvino
   python -m benchmarks.localize_latency

@@ -185,7 +185,8 @@ def image_loader(source: Source, resize: int, cache: str, cache_dir: str) -> Cal
     """
     if cache == "none":
         read = image_store.reader(source)
-        return lambda index: decoding.decode(read(index), target_side=resize)  # `transforms.apply` resizes only the view
+        # `transforms.apply` resizes only the view.
+        return lambda index: decoding.decode(read(index), target_side=resize)
     try:
         return image_cache.open_cache(source, side=resize, kind=cache, folder=cache_dir)
     except tf.errors.OpError as error:
