@@ -101,7 +101,7 @@ def build(
 
 def map_part(generator: keras.Model) -> keras.Model:
     """Returns the layers that a generator's map needs: features [B, h, w, C] -> activation map [B, h, w, 1]."""
-    return keras.Model(generator.inputs, generator.output["activation_map"], name="map")
+    return keras.Model(generator.inputs, generator.output["activation_map"], name="generator_map")
 
 
 def _heads(x, num_classes: int, logit_scale: float):
