@@ -17,10 +17,10 @@ from ml_collections import ConfigDict
 from ornet_tf import app, atomic_write
 from ornet_tf.data import loading
 from ornet_tf.evaluation import measurement, report
-from ornet_tf.inference import localize_files, saved_model
+from ornet_tf.inference import encoding, overlay, saved_model
 from ornet_tf.runs import interruption, run_folder
 from ornet_tf.training.phases import train
-from serving import client, local_server, overlay
+from serving import client, local_server
 
 
 def main(config: ConfigDict, workdir: str) -> None:
@@ -78,7 +78,8 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
     with local_server.running(base, "ornet") as url:
         detections = client.localize(url, [image])[0]
     answer = {"file": str(image), **detections.as_dict()}
-    overlay.draw(image, detections.boxes, localize_files.label(detections), os.path.join(folder, "answer.png"))
+    drawing = overlay.annotate(overlay.read(encoding.encode(image)).image, detections)
+    drawing.save(os.path.join(folder, "answer.png"))
     run_folder.write_json(os.path.join(folder, "answer.json"), answer)
     return answer
 

@@ -1,4 +1,4 @@
-"""Localizes the objects in images and folders of images: boxes as JSON, overlays as PNG.
+"""Localizes the objects in images and folders of images: boxes as JSON, and overlays.
 
   python -m ornet_tf.predict --config=configs/toybirds.py --workdir=runs/toybirds IMAGE_OR_FOLDER...
 """
@@ -17,11 +17,11 @@ from ornet_tf.inference import prediction
 
 def main(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> None:
     """Predicts and logs where the results are. Images that fail are named at the end."""
-    results, failed = prediction.predict(config, workdir, inputs)
-    logging.info("%d images: %s", len(results), os.path.join(workdir, "predictions", "predictions.json"))
+    count, failed = prediction.predict(config, workdir, inputs)
+    logging.info("%s lists the results (%d).", os.path.join(workdir, "predictions", "predictions.json"), count)
     if failed:
         details = " ".join(f"{paths.readable(path)}: {reason}" for path, reason in failed)
-        raise UserError(f"{len(failed)} of {len(results) + len(failed)} images failed. {details}")
+        raise UserError(f"{len(failed)} of {count + len(failed)} images failed. {details}")
 
 
 def start() -> None:

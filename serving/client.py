@@ -20,7 +20,7 @@ from absl import app, flags
 from ornet_tf.errors import ImageRefusedError, UserError
 from ornet_tf.inference import batches, encoding, localize_files, prediction_files
 from ornet_tf.inference.detections import Detections
-from serving import addresses, overlay
+from serving import addresses
 from serving.rest_client import RestModel
 
 
@@ -114,9 +114,7 @@ def run(
     """
     paths = prediction_files.without_overlays(paths, output_dir) if output_dir else paths
     options = {"batch_size": batch_size, "in_flight": in_flight}
-    entries = localize_files.localize_files(
-        model, paths, signature=signature, folder=output_dir, read=overlay.read, **options
-    )
+    entries = localize_files.localize_files(model, paths, signature=signature, folder=output_dir, **options)
     failed = 0
     # disable=None shows the bar only if stderr is a terminal.
     with (
@@ -139,7 +137,7 @@ def _define_flags() -> None:
         addresses.DEFAULT_URL,
         "The model: a URL without :predict, grpc://HOST:PORT/NAME, or the folder of an export.",
     )
-    flags.DEFINE_string("output_dir", "", "Folder for overlays (PNG) and predictions.json; empty for none.")
+    flags.DEFINE_string("output_dir", "", "Folder for overlays and predictions.json; empty for none.")
     flags.DEFINE_string("signature", "serving_default", "Signature to ask.")
     flags.DEFINE_float("timeout", 30, "Seconds to wait for the server.", lower_bound=0.001)
     flags.DEFINE_integer("attempts", 5, "Most attempts for one answer.", lower_bound=1)

@@ -242,5 +242,5 @@ def test_files_of_a_run_and_predictions_are_durable(tmp_path, calls):
     run_folder.write_json(str(tmp_path / "a.json"), 1)
     expect_durable(calls, tmp_path / "a.json")
     with prediction_files.writing(str(tmp_path)) as predictions:
-        predictions.add("a.jpg", {}, Image.new("RGB", (3, 3)))
+        predictions.add("a.jpg", {}, b"a JPEG")
     expect_durable(calls, tmp_path / "predictions.json")

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 from ornet_tf.errors import ImageRefusedError, UserError
 from ornet_tf.inference import encoding
@@ -35,7 +35,8 @@ def localize_each(
     batch_size: int = 8,
     in_flight: int = 4,
     max_bytes: int | None = None,
-) -> Iterator[Answer]:
+    finish: Callable[[bytes, Detections], Any] | None = None,
+) -> Iterator[Any]:
     """Yields the detections in each image, in order, or the error of that image.
 
     Files are read when their batch is sent. The images of at most `in_flight` batches and the answers of twice as many
@@ -48,6 +49,8 @@ def localize_each(
       batch_size: the largest number of images in a request; large images are sent in smaller batches.
       in_flight: the largest number of requests at once.
       max_bytes: larger files are errors and are not read; None for no limit.
+      finish: gets the file and the detections of an image, in the thread that has asked; what it returns is yielded
+        instead of the detections. This way, few files and decoded images are in memory. None yields the detections.
 
     Raises:
       UserError: if a number is below 1.
@@ -55,8 +58,8 @@ def localize_each(
     for name, value in (("batch_size", batch_size), ("in_flight", in_flight)):
         if value < 1:
             raise UserError(f"Expected {name} of at least 1, but got {value}.")
-    ask = functools.partial(_answers, model, signature=signature, max_bytes=max_bytes)
-    waiting: collections.deque[Future[list[Answer]]] = collections.deque()
+    ask = functools.partial(_answers, model, signature=signature, max_bytes=max_bytes, finish=finish)
+    waiting: collections.deque[Future[list[Any]]] = collections.deque()
     pool = ThreadPoolExecutor(in_flight, thread_name_prefix="batch")
     try:
         for batch in _batches(images, batch_size):
@@ -85,16 +88,22 @@ def _batches(images: Iterable[encoding.ImageInput], batch_size: int) -> Iterator
 
 
 def _answers(
-    model: Model, batch: Sequence[encoding.ImageInput], *, signature: str, max_bytes: int | None
-) -> list[Answer]:
-    answers: dict[int, Answer] = {}
+    model: Model,
+    batch: Sequence[encoding.ImageInput],
+    *,
+    signature: str,
+    max_bytes: int | None,
+    finish: Callable[[bytes, Detections], Any] | None,
+) -> list[Any]:
+    answers: dict[int, Any] = {}
     encoded: dict[int, bytes] = {}
     for i, image in enumerate(batch):
         try:
             encoded[i] = encoding.encode(image, max_bytes=max_bytes)
         except (OSError, TypeError, ValueError, MemoryError) as error:
             answers[i] = error
-    answers.update(zip(encoded, _ask(model, list(encoded.values()), signature)))
+    for i, answer in zip(encoded, _ask(model, list(encoded.values()), signature)):
+        answers[i] = answer if finish is None or isinstance(answer, Exception) else finish(encoded[i], answer)
     return [answers[i] for i in range(len(batch))]
 
 

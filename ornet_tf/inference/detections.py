@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import io
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,6 +14,18 @@ from ornet_tf.data.pillow_errors import UNREADABLE
 from ornet_tf.errors import UserError
 
 CLASS_OUTPUTS = ("detection_scores", "detection_classes", "detection_class_names")
+
+
+class Decoded(NamedTuple):
+    """A decoded image, upright, perhaps scaled down.
+
+    Attributes:
+      image: mode RGB.
+      size: width and height of the original image, upright, in pixels.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +40,7 @@ class Detections:
       status: "" if the image was read, else the reason, such as "truncated or damaged JPEG"; then D is 0.
       activation_map: uint8 [h, w] from the signature `activation_map`, float32 [h, w] in 0..1 from
         `activation_map_float`, else None.
+      decoded: the image as the model decoded it, if the model hands it on, so that nobody decodes it again.
     """
 
     boxes: np.ndarray
@@ -36,11 +49,12 @@ class Detections:
     class_names: tuple[str, ...] | None = None
     status: str = ""
     activation_map: np.ndarray | None = None
+    decoded: Decoded | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Returns a JSON-compatible dictionary with the first object's `box`, `score`, `class` and `class_name`.
 
-        `box` is None if there is no object. Further objects are in the list `others`. The map is left out.
+        `box` is None if there is no object. Further objects are in the list `others`. Map and image are left out.
         """
         objects = [{"box": list(map(_shortest_float, box))} for box in self.boxes]
         if self.scores is not None:

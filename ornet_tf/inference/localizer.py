@@ -89,14 +89,14 @@ class Localizer(tf.Module):
           activation_map: float32 [N, h, w] in 0..1, over the evaluation view; zeros for a file that can't be read.
         """
         views, status = self._decode_views(image_bytes)
-        return self._with_classes(views, status)
+        return self.localize_views(views, status)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image_tensor")])
     def localize_pixels(self, image_tensor):
         """Finds the objects in decoded, upright images, uint8 [N, H, W, 3]; returns what `localize` returns."""
         shape = tf.TensorSpec([self._crop, self._crop, 3], tf.float32)
-        views = tf.map_fn(self._to_view, image_tensor, fn_output_signature=shape)
-        return self._with_classes(views, tf.fill(tf.shape(image_tensor)[:1], ""))
+        views = tf.map_fn(self.to_view, image_tensor, fn_output_signature=shape)
+        return self.localize_views(views, tf.fill(tf.shape(image_tensor)[:1], ""))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def localize_boxes(self, image_bytes):
@@ -126,13 +126,18 @@ class Localizer(tf.Module):
     def _view(self) -> transforms.View:
         return transforms.evaluation_view(resize=self._resize, crop=self._crop)
 
-    def _to_view(self, image):
+    def to_view(self, image):
+        """Returns the evaluation view, float32 [crop, crop, 3], of a decoded image, uint8 [H, W, 3]."""
         return transforms.apply(image, self._view(), resize=self._resize, crop=self._crop)
 
     def _decode_views(self, image_bytes):
         """Returns the evaluation views, float32 [N, crop, crop, 3], and the status of each file, string [N]."""
         shape = [self._crop, self._crop, 3]
-        return decoding.decode_each(image_bytes, self._to_view, shape, target_side=self._resize, **self._limits)
+        return decoding.decode_each(image_bytes, self.to_view, shape, target_side=self._resize, **self._limits)
+
+    def decode(self, image_bytes):
+        """Decodes one file, scalar string, as `localize` does; see `decoding.decode`. `to_view` takes the result."""
+        return decoding.decode(image_bytes, target_side=self._resize, **self._limits)
 
     def _boxes(self, activation_map, status):
         """Returns detection_boxes and num_detections."""
@@ -150,8 +155,8 @@ class Localizer(tf.Module):
         """Returns which of the M rows of each image are detections, bool [N, M]."""
         return tf.range(self._max_boxes, dtype=tf.int64) < count[:, tf.newaxis]
 
-    def _with_classes(self, views, status):
-        """Returns the outputs of `localize`."""
+    def localize_views(self, views, status):
+        """Returns the outputs of `localize` for what `_decode_views` returns."""
         number = tf.size(status)
         views, status = _pad_empty_batch(views, status)
         predicted = self._predict(views)

@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import dataclasses
 import os
-import pathlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import tensorflow as tf
 import tqdm
 from ml_collections import ConfigDict
@@ -16,10 +15,11 @@ from PIL import Image
 from ornet_tf import paths
 from ornet_tf.data import decoding, image_files, transforms
 from ornet_tf.errors import UserError
-from ornet_tf.inference import detections, localize_files, localizer, prediction_files
+from ornet_tf.inference import detections, localize_files, localizer, overlay, prediction_files
 from ornet_tf.runs import interruption, run_folder
 
-_MAX_BATCH = 8  # the graph decodes the images of a batch side by side, up to 150 MB each
+# At most. One batch is decoded and drawn while the other one is computed.
+BATCHES = {"batch_size": 8, "in_flight": 2}
 
 
 def find_images(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
@@ -51,17 +51,15 @@ def find_images(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]
     return found, unreadable
 
 
-def predict(
-    config: ConfigDict, workdir: str, inputs: Sequence[str]
-) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    """Writes `<workdir>/predictions`: predictions.json, and a PNG overlay of each image.
+def predict(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> tuple[int, list[tuple[str, str]]]:
+    """Writes `<workdir>/predictions`: predictions.json, and an overlay of each image.
 
     They replace the results of an earlier run when the first image is finished. Each result is written at once, so it
-    remains however the program ends; see `prediction_files`.
+    remains however the program ends; see `prediction_files`. No result stays in memory.
 
     Returns:
-      One dictionary per image (see `localize_files`), and the (path, sentence) pairs of images that cannot be read or
-      drawn and of folders that cannot be read.
+      The number of images that are in predictions.json (see `localize_files` for their entries), and the (path,
+      sentence) pairs of images that cannot be read and of folders that cannot be read.
 
     Raises:
       OSError: if a result cannot be written.
@@ -69,20 +67,17 @@ def predict(
     found, unreadable = find_images(inputs)
     folder = os.path.join(workdir, "predictions")
     found = prediction_files.without_overlays(found, folder)
-    limits = {key: config.export[key] for key in ("max_bytes", "max_pixels")}
     view = transforms.evaluation_view(resize=config.input.resize, crop=config.input.crop)
     entries = localize_files.localize_files(
-        _RunModel(localizer.load(config, workdir)),
+        RunModel(localizer.load(config, workdir), config.input.crop),
         found,
         signature="localize",
         folder=folder,
-        read=functools.partial(_read, limits=limits),
         extent=transforms.boxes_out_of_view(tf.constant([[0.0, 0.0, 1.0, 1.0]]), view).numpy()[0],
-        batch_size=min(config.evaluation.batch_size, _MAX_BATCH),
-        in_flight=1,
-        max_bytes=limits["max_bytes"],
+        max_bytes=config.export.max_bytes,
+        **BATCHES | {"batch_size": min(config.evaluation.batch_size, BATCHES["batch_size"])},
     )
-    results, failed = [], []
+    failed = []
     with (
         run_folder.lock(workdir, "predictions", use="predicts there"),
         contextlib.closing(entries),
@@ -92,35 +87,55 @@ def predict(
             interruption.check()
             if "error" in entry:
                 failed.append((path, entry["error"]))
-            else:
-                results.append(entry)
             progress.update()
-    return results, failed + unreadable
+    return len(found) - len(failed), failed + unreadable
 
 
-class _RunModel:
-    """The localizer of a run as a `batches.Model`. It has the signature "localize" only."""
+class RunModel:
+    """The localizer of a run as a `batches.Model`. It has the signature "localize" only, and hands on the images.
 
-    def __init__(self, model: localizer.Localizer):
-        self._model = model
+    Files are decoded one by one in the calling threads: of the pixels of a large image, only those of the view and of
+    the overlay remain.
+    """
+
+    def __init__(self, model: localizer.Localizer, crop: int):
+        def localize(views):
+            return model.localize_views(views, tf.fill([tf.shape(views)[0]], ""))
+
+        def traced(function, *spec):
+            return tf.function(function, input_signature=[tf.TensorSpec(*spec)]).get_concrete_function()
+
+        self._decode = model.decode
+        self._size = traced(decoding.read_size, [], tf.string)
+        self._to_view = traced(model.to_view, [None, None, 3], tf.uint8)
+        self._localize = traced(localize, [None, crop, crop, 3])
 
     def localize(self, images: Sequence[bytes], *, signature: str) -> list[detections.Detections]:
         """Finds the objects in encoded images."""
         del signature
-        outputs = self._model.localize(tf.constant(images))
-        return detections.from_outputs({name: value.numpy() for name, value in outputs.items()}, len(images))
+        read = [self._read(image) for image in images]
+        views = [one[0] for one in read if not isinstance(one, str)]
+        found = iter(self._localize_views(views) if views else [])
+        return [
+            detections.Detections(np.zeros([0, 4], np.float32), status=one)
+            if isinstance(one, str)
+            else dataclasses.replace(next(found), decoded=one[1])
+            for one in read
+        ]
+
+    def _localize_views(self, views: Sequence[tf.Tensor]) -> list[detections.Detections]:
+        outputs = self._localize(tf.stack(views))
+        return detections.from_outputs({name: value.numpy() for name, value in outputs.items()}, len(views))
+
+    def _read(self, encoded: bytes) -> tuple[tf.Tensor, detections.Decoded] | str:
+        """Returns the view, and the image at the size of an overlay; or why the file can't be read."""
+        try:
+            pixels = self._decode(encoded)
+        except tf.errors.OpError as error:
+            return decoding.refusal_reason(error)
+        height, width = self._size(tf.constant(encoded)).numpy().tolist()
+        image = overlay.shrink(Image.fromarray(pixels.numpy()))
+        return self._to_view(pixels), detections.Decoded(image, (width, height))
 
     def close(self) -> None:
         """Does nothing, as there is no connection."""
-
-
-def _read(path: str, limits: Mapping[str, int]) -> Image.Image:
-    """Returns an image as the graph decodes it.
-
-    Raises:
-      OSError: if the file cannot be read or decoded.
-    """
-    try:
-        return Image.fromarray(decoding.decode(pathlib.Path(path).read_bytes(), **limits).numpy())
-    except tf.errors.OpError as error:
-        raise OSError(decoding.refusal_reason(error)) from error

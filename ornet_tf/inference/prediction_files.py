@@ -2,11 +2,14 @@
 
     predictions.jsonl     while the program runs: one line per finished image; it remains if the program is killed
     predictions.json      the same entries as a list, written at the end, also after an error or a signal
-    00000_NAME.png        the overlays
+    00000_NAME.jpg        the overlays
+
+No entry stays in memory, so the number of images is not limited by it.
 """
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -14,21 +17,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 from absl import logging
-from PIL import Image
 
 from ornet_tf import atomic_write, paths
 from ornet_tf.errors import UserError
 from ornet_tf.runs import run_folder
 
 _LIST, _LINES, _PARTIAL = "predictions.json", "predictions.jsonl", ".overlay.partial"
-_OVERLAY = re.compile(r"\d{5,}_[^/]*\.png")
+_OVERLAY = re.compile(r"\d{5,}_[^/]*\.(jpg|png)")  # earlier versions wrote PNGs
 
 
 class Predictions:
     """Writes the results of one program run; created by `writing`.
 
     Attributes:
-      entries: one dictionary per image, in order.
+      count: how many entries are written.
       path: the path of predictions.json.
     """
 
@@ -36,7 +38,7 @@ class Predictions:
         """Writes nothing yet: the first finished image replaces the results of an earlier run."""
         self._folder = folder
         self._lines: TextIO | None = None
-        self.entries: list[dict[str, Any]] = []
+        self.count = 0
         self.path = os.path.join(folder, _LIST)
 
     @property
@@ -44,13 +46,13 @@ class Predictions:
         """Whether the results of an earlier run have been replaced."""
         return self._lines is not None
 
-    def add(self, path: str, entry: dict[str, Any], overlay: Image.Image) -> dict[str, Any]:
+    def add(self, path: str, entry: dict[str, Any], overlay: bytes) -> dict[str, Any]:
         """Writes the overlay of an image, and its entry with the path of the overlay as `overlay`.
 
         Args:
           path: the path of the image.
           entry: the result, serializable as JSON.
-          overlay: an image of any size.
+          overlay: a JPEG.
 
         Returns:
           The entry that was written.
@@ -64,7 +66,8 @@ class Predictions:
         with atomic_write.explain_failures(failure, remaining):
             try:
                 os.makedirs(self._folder, exist_ok=True)
-                overlay.save(partial, "PNG")
+                with open(partial, "wb") as file:
+                    file.write(overlay)
                 self._begin()  # only now: if the first overlay can't be written, the earlier results remain
                 target = self._free_path(path)
                 os.replace(partial, target)
@@ -72,7 +75,7 @@ class Predictions:
                 self._lines.write(json.dumps(entry) + "\n")
                 self._lines.flush()
                 is_listed = True
-                self.entries.append(entry)
+                self.count += 1
             except BaseException:
                 for left in (partial, target):
                     if left and not is_listed:
@@ -89,8 +92,13 @@ class Predictions:
         self._begin()
         with contextlib.suppress(OSError):  # on a full disk, a partial line may be in the buffer
             self._lines.close()
-        run_folder.write_json(self.path, self.entries)
-        _remove(os.path.join(self._folder, _LINES))
+        path = os.path.join(self._folder, _LINES)
+        with atomic_write.open_file(self.path) as target, open(path, "rb") as lines:
+            target.write(b"[")
+            for number, line in enumerate(itertools.islice(lines, self.count)):
+                target.write((b",\n" if number else b"\n") + line.rstrip())
+            target.write(b"\n]\n")
+        _remove(path)
 
     def _begin(self) -> None:
         """Removes the files that the lists of earlier runs name, on the first call; other files remain."""
@@ -109,15 +117,17 @@ class Predictions:
         """Returns a path for an image's overlay at which no file exists."""
         stem, number = os.path.splitext(os.path.basename(path))[0], 1
         while True:
-            ending = ".png" if number == 1 else f"_{number}.png"
-            place = os.path.join(self._folder, paths.file_name(f"{len(self.entries):05d}_{stem}", ending))
+            ending = ".jpg" if number == 1 else f"_{number}.jpg"
+            place = os.path.join(self._folder, paths.file_name(f"{self.count:05d}_{stem}", ending))
             if not os.path.lexists(place):
                 return place
             number += 1
 
     def describe_remaining(self) -> str:
         """Returns the end of the message about a program that stops early: which results remain."""
-        return f"the results of the {len(self.entries)} images before it remain in {paths.readable(self._folder)}"
+        several = f"results of the {self.count} images before it remain"
+        results = "result of the image before it remains" if self.count == 1 else several
+        return f"the {results} in {paths.readable(self._folder)}"
 
 
 def without_overlays(paths: Sequence[str], folder: str) -> list[str]:
@@ -131,7 +141,7 @@ def without_overlays(paths: Sequence[str], folder: str) -> list[str]:
     if paths and not kept:
         raise UserError(f"All images are overlays in {folder}, which this run replaces; copy them elsewhere.")
     if len(kept) < len(paths):
-        logging.warning("%d overlays in %s are skipped: this run replaces them.", len(paths) - len(kept), folder)
+        logging.warning("Overlays in %s are skipped (%d): this run replaces them.", folder, len(paths) - len(kept))
     return kept
 
 

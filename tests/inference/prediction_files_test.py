@@ -6,21 +6,21 @@ import sys
 import textwrap
 
 import pytest
-from PIL import Image
 
 from ornet_tf.inference import prediction_files
 from tests import source_tree
 
-IMAGE = Image.new("RGB", (4, 3), (1, 2, 3))
+OVERLAY = b"a JPEG"
 
 
 def write(folder, *paths, then=None):
     with prediction_files.writing(str(folder)) as predictions:
         for path in paths:
-            predictions.add(path, {"file": path}, IMAGE)
+            predictions.add(path, {"file": path}, OVERLAY)
         if then:
             raise then
-    return predictions.entries
+    assert predictions.count == len(paths)
+    return listed(folder)
 
 
 def listed(folder):
@@ -35,19 +35,18 @@ def test_a_run_replaces_what_earlier_ones_wrote_and_nothing_else(tmp_path):
     write(tmp_path, "a/one.jpg", "two.jpg", "three.jpg")
     for name in ("notes.txt", "00009_mine.png", "one.png"):
         (tmp_path / name).write_text("mine")
-    assert write(tmp_path, "four.jpg") == listed(tmp_path)
-    assert names(tmp_path) == ["00000_four.png", "00009_mine.png", "notes.txt", "one.png", "predictions.json"]
-    assert listed(tmp_path) == [{"file": "four.jpg", "overlay": str(tmp_path / "00000_four.png")}]
-    with Image.open(tmp_path / "00000_four.png") as overlay:
-        assert overlay.size == (4, 3)
+    write(tmp_path, "four.jpg")
+    assert names(tmp_path) == ["00000_four.jpg", "00009_mine.png", "notes.txt", "one.png", "predictions.json"]
+    assert listed(tmp_path) == [{"file": "four.jpg", "overlay": str(tmp_path / "00000_four.jpg")}]
+    assert (tmp_path / "00000_four.jpg").read_bytes() == OVERLAY
 
 
 def test_an_overlay_never_takes_the_place_of_a_file_that_is_not_ours(tmp_path):
-    (tmp_path / "00000_a.png").write_text("mine")
-    assert [os.path.basename(entry["overlay"]) for entry in write(tmp_path, "a.jpg")] == ["00000_a_2.png"]
+    (tmp_path / "00000_a.jpg").write_text("mine")
+    assert [os.path.basename(entry["overlay"]) for entry in write(tmp_path, "a.jpg")] == ["00000_a_2.jpg"]
     write(tmp_path, "b.jpg")
-    assert names(tmp_path) == ["00000_a.png", "00000_b.png", "predictions.json"]
-    assert (tmp_path / "00000_a.png").read_text() == "mine"
+    assert names(tmp_path) == ["00000_a.jpg", "00000_b.jpg", "predictions.json"]
+    assert (tmp_path / "00000_a.jpg").read_text() == "mine"
 
 
 def test_a_list_that_names_other_files_removes_none_of_them(tmp_path):
@@ -55,17 +54,18 @@ def test_a_list_that_names_other_files_removes_none_of_them(tmp_path):
     folder.mkdir()
     (tmp_path / "00000_a.png").write_text("mine")
     (folder / "notes.png").write_text("mine")
-    places = ["../00000_a.png", "notes.png", "..", 3, None]
+    (folder / "00000_b.png").write_text("an overlay of an earlier version")
+    places = ["../00000_a.png", "notes.png", "00000_b.png", "..", 3, None]
     (folder / "predictions.json").write_text(json.dumps([{"overlay": place} for place in places] + ["x", {}]))
     write(folder, "a.jpg")
-    assert names(folder) == ["00000_a.png", "notes.png", "predictions.json"]
+    assert names(folder) == ["00000_a.jpg", "notes.png", "predictions.json"]
     assert (tmp_path / "00000_a.png").exists()
 
 
 @pytest.mark.parametrize("content", ["", "[{", "3", "{}"])
 def test_a_damaged_list_stops_nothing(tmp_path, content):
     (tmp_path / "predictions.json").write_text(content)
-    assert write(tmp_path, "a.jpg") == listed(tmp_path)
+    assert [entry["file"] for entry in write(tmp_path, "a.jpg", "b.jpg")] == ["a.jpg", "b.jpg"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
@@ -73,7 +73,7 @@ def test_whatever_ends_a_run_leaves_its_results(tmp_path, error):
     with pytest.raises(error):
         write(tmp_path, "a.jpg", "b.jpg", then=error("ended"))
     assert [entry["file"] for entry in listed(tmp_path)] == ["a.jpg", "b.jpg"]
-    assert names(tmp_path) == ["00000_a.png", "00001_b.png", "predictions.json"]
+    assert names(tmp_path) == ["00000_a.jpg", "00001_b.jpg", "predictions.json"]
 
 
 def test_a_run_that_dies_before_its_first_image_leaves_those_of_the_earlier_one(tmp_path):
@@ -81,18 +81,17 @@ def test_a_run_that_dies_before_its_first_image_leaves_those_of_the_earlier_one(
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, then=KeyboardInterrupt())
     assert listed(tmp_path) == before
-    assert names(tmp_path) == ["00000_a.png", "predictions.json"]
+    assert names(tmp_path) == ["00000_a.jpg", "predictions.json"]
 
 
 def run(folder, program):
-    """Runs a program that has `writing`, `IMAGE` and `folder`."""
+    """Runs a program that has `writing`, `add` and `folder`."""
     lines = f"""
         import os, resource, signal
-        from PIL import Image
         from ornet_tf.inference.prediction_files import writing
         folder = {str(folder)!r}
         def add(predictions, name, size=4):
-            predictions.add(name, {{"file": name}}, Image.effect_noise((size, size), 90).convert("RGB"))
+            predictions.add(name, {{"file": name}}, bytes(size))
     """
     script = textwrap.dedent(lines) + textwrap.dedent(program)
     return subprocess.run([sys.executable, "-c", script], cwd=source_tree.ROOT, capture_output=True, text=True)
@@ -107,13 +106,13 @@ def test_a_killed_run_leaves_a_line_for_each_image_and_the_next_run_replaces_the
             os.kill(os.getpid(), signal.SIGKILL)
     """)
     assert done.returncode == -9, done.stderr
-    assert names(tmp_path) == ["00000_a.png", "00001_b.png", "predictions.jsonl"]
+    assert names(tmp_path) == ["00000_a.jpg", "00001_b.jpg", "predictions.jsonl"]
     lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
     assert [line["file"] for line in lines] == ["a.jpg", "b.jpg"]
     with (tmp_path / "predictions.jsonl").open("a") as file:
         file.write('{"file": "half a li')
     write(tmp_path, "c.jpg")
-    assert names(tmp_path) == ["00000_c.png", "predictions.json"]
+    assert names(tmp_path) == ["00000_c.jpg", "predictions.json"]
 
 
 def test_a_disk_without_room_leaves_what_was_there_before(tmp_path):
@@ -121,12 +120,12 @@ def test_a_disk_without_room_leaves_what_was_there_before(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file grows beyond: the next write fails
         with writing(folder) as predictions:
             add(predictions, "a.jpg")
-            add(predictions, "b.jpg", size=300)
+            add(predictions, "b.jpg", size=300_000)
     """)
     assert "The overlay of b.jpg could not be written to " in done.stderr
-    assert f"the results of the 1 images before it remain in {tmp_path}" in done.stderr
+    assert f"the result of the image before it remains in {tmp_path}" in done.stderr
     assert [entry["file"] for entry in listed(tmp_path)] == ["a.jpg"]
-    assert names(tmp_path) == ["00000_a.png", "predictions.json"]
+    assert names(tmp_path) == ["00000_a.jpg", "predictions.json"]
 
 
 def test_a_first_overlay_that_can_not_be_written_costs_nothing_of_an_earlier_run(tmp_path):
@@ -135,10 +134,10 @@ def test_a_first_overlay_that_can_not_be_written_costs_nothing_of_an_earlier_run
     done = run(tmp_path, """
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
         with writing(folder) as predictions:
-            add(predictions, "b.jpg", size=300)
+            add(predictions, "b.jpg", size=300_000)
     """)
     assert "The overlay of b.jpg could not be written to " in done.stderr
-    assert names(tmp_path) == ["00000_a.png", "predictions.json"]
+    assert names(tmp_path) == ["00000_a.jpg", "predictions.json"]
     assert listed(tmp_path) == before
 
 
@@ -153,8 +152,8 @@ def test_names_of_any_length_and_bytes(tmp_path):
     paths = ["n" * 251 + ".png", "n" * 251 + ".jpg", "\u00e9" * 120 + ".png", odd]
     entries = write(tmp_path, *paths)
     made = [pathlib.Path(entry["overlay"]).name for entry in entries]
-    assert made[0] == "00000_" + "n" * 130 + ".png" and made[1] == "00001_" + "n" * 130 + ".png"
-    assert made[2] == "00002_" + "\u00e9" * 65 + ".png" and made[3] == "00003_caf\ufffd \ufffd.png"
+    assert made[0] == "00000_" + "n" * 130 + ".jpg" and made[1] == "00001_" + "n" * 130 + ".jpg"
+    assert made[2] == "00002_" + "\u00e9" * 65 + ".jpg" and made[3] == "00003_caf\ufffd \ufffd.jpg"
     assert set(made) < set(names(tmp_path))
     write(tmp_path, "a.jpg")
-    assert names(tmp_path) == ["00000_a.png", "predictions.json"]
+    assert names(tmp_path) == ["00000_a.jpg", "predictions.json"]

@@ -16,7 +16,7 @@ from ornet_tf.data import loading
 from ornet_tf.errors import UserError
 from ornet_tf.inference import localizer, prediction
 from ornet_tf.runs import interruption, run_folder
-from tests import source_tree
+from tests import broken_files, source_tree
 
 
 @pytest.fixture
@@ -30,9 +30,21 @@ def images(tiny_run, tmp_path):
     return tmp_path / "images"
 
 
+def list_of(workdir):
+    path = pathlib.Path(workdir) / "predictions" / "predictions.json"
+    return json.loads(path.read_text(encoding="ascii"))
+
+
+def predicted(config, workdir, inputs):
+    count, failed = prediction.predict(config, workdir, inputs)
+    results = list_of(workdir)
+    assert len(results) == count
+    return results, failed
+
+
 def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, images):
     single = images / "inner" / "0.png"
-    results, broken = prediction.predict(*tiny_run, [str(images), str(single)])
+    results, broken = predicted(*tiny_run, [str(images), str(single)])
     assert broken == []
     assert [os.path.basename(r["file"]) for r in results] == ["0.png", "1.png", "2.png", "0.png"]
     encoded = tf.constant([(images / "inner" / f"{i}.png").read_bytes() for i in (0, 1, 2, 0)])
@@ -40,20 +52,30 @@ def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, images)
     expected = model.localize(encoded)
     np.testing.assert_allclose([r["box"] for r in results], expected["detection_boxes"][:, 0], atol=1e-5)
     assert [r["class"] for r in results] == expected["detection_classes"][:, 0].numpy().tolist()
-    with open(os.path.join(tiny_run[1], "predictions", "predictions.json"), encoding="utf-8") as file:
-        assert json.load(file) == results
     for r in results:
         with Image.open(r["overlay"]) as overlay:
             assert overlay.size == (32, 32)
         np.testing.assert_allclose(r["box_pixels"], np.multiply(r["box"], 32), atol=0.06)
 
 
+def test_a_large_photograph_has_a_small_overlay_and_the_box_of_the_localizer(tiny_run, tmp_path):
+    image, exif = broken_files.image(np.random.default_rng(0), 2000, 3000), Image.Exif()
+    exif[0x0112] = 6  # the upright image is the stored one turned clockwise
+    (tmp_path / "large.jpg").write_bytes(broken_files.encode(image, "JPEG", exif=exif))
+    ((entry,), _) = predicted(*tiny_run, [str(tmp_path / "large.jpg")])
+    model = localizer.load(*tiny_run)
+    expected = model.localize(tf.constant([(tmp_path / "large.jpg").read_bytes()]))
+    np.testing.assert_allclose(entry["box"], expected["detection_boxes"][0, 0], atol=1e-5)
+    np.testing.assert_allclose(entry["box_pixels"], np.multiply(entry["box"], [3000, 2000] * 2), atol=0.06)
+    with Image.open(entry["overlay"]) as drawn:
+        assert max(drawn.size) <= 1024 and drawn.width / drawn.height == pytest.approx(2 / 3, abs=0.01)
+
+
 def test_a_broken_image_is_named_and_the_others_are_predicted(tiny_run, images):
     (images / "inner" / "1.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"1 of 3 images failed\. .*1.png: The model cannot read it: .*empty"):
         predict.main(*tiny_run, [str(images)])
-    with open(os.path.join(tiny_run[1], "predictions", "predictions.json"), encoding="utf-8") as file:
-        assert len(json.load(file)) == 2
+    assert len(list_of(tiny_run[1])) == 2
 
 
 def test_a_path_that_is_not_there_is_named(tiny_run):
@@ -72,15 +94,10 @@ def test_images_over_the_limits_of_the_config_are_broken_ones(tiny_run, images):
     config.export.max_pixels = 32 * 32 - 1
     with open(images / "small.png", "wb") as file:
         Image.new("RGB", (31, 33)).save(file)
-    results, broken = prediction.predict(config, workdir, [str(images)])
+    results, broken = predicted(config, workdir, [str(images)])
     assert [os.path.basename(result["file"]) for result in results] == ["small.png"]
     words = "32 x 32 pixels (height x width); at most 1023 are read"
     assert [why for _, why in broken] == [f"The model cannot read it: {words}."] * 3
-
-
-def list_of(workdir):
-    path = pathlib.Path(workdir) / "predictions" / "predictions.json"
-    return json.loads(path.read_text(encoding="ascii"))
 
 
 def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, images):
@@ -88,9 +105,8 @@ def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, images):
     odd = [b"caf\xe9.png", "\u9ce5.png".encode(), b"n" * 251 + b".png"]
     for name in odd:
         shutil.copy(folder / "0.png", os.fsencode(folder) + b"/" + name)
-    results, broken = prediction.predict(*tiny_run, [str(images)])
+    results, broken = predicted(*tiny_run, [str(images)])
     assert broken == [] and len(results) == 6
-    assert list_of(tiny_run[1]) == results
     found = {os.path.basename(result["file"]): result for result in results}
     assert {"caf\\xe9.png", "\u9ce5.png", "n" * 251 + ".png", "0.png"} < set(found)
     for name in set(found) - {"1.png", "2.png"}:
@@ -106,7 +122,7 @@ def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, images):
     with (folder / "large.png").open("wb") as file:
         file.truncate(10**12)  # takes no room, and would not fit into memory
     inputs = [str(folder / f"{name}.png") for name in ("0", "large", "1")]
-    results, broken = prediction.predict(*tiny_run, inputs)
+    results, broken = predicted(*tiny_run, inputs)
     assert [os.path.basename(result["file"]) for result in results] == ["0.png", "1.png"]
     words = f"Cannot read {inputs[1]}: it has 1000000000000 bytes, and at most 20000000 are read."
     assert broken == [(inputs[1], words)]
@@ -126,10 +142,10 @@ def test_two_runs_do_not_write_at_once(tiny_run, images):
 
 def test_overlays_of_an_earlier_run_are_no_input(tiny_run, images, caplog):
     image = str(images / "inner" / "0.png")
-    (earlier,), _ = prediction.predict(*tiny_run, [image])
-    results, _ = prediction.predict(*tiny_run, [earlier["overlay"], image])
+    (earlier,), _ = predicted(*tiny_run, [image])
+    results, _ = predicted(*tiny_run, [earlier["overlay"], image])
     assert [result["file"] for result in results] == [image]
-    assert "1 overlays in" in caplog.text and "are skipped: this run replaces them" in caplog.text
+    assert "predictions are skipped (1): this run replaces them." in caplog.text
     with pytest.raises(UserError, match="All images are overlays in .*predictions, which this run replaces"):
         prediction.predict(*tiny_run, [earlier["overlay"]])
 
@@ -166,7 +182,7 @@ from ornet_tf.inference import prediction_files
 add = prediction_files.Predictions.add
 def add_and_end(self, *arguments):
     entry = add(self, *arguments)
-    if len(self.entries) == 2:
+    if self.count == 2:
         os.kill(os.getpid(), signal.{number})
     return entry
 prediction_files.Predictions.add = add_and_end
@@ -175,7 +191,7 @@ predict.start()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", ["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, images, tmp_path, number):
     workdir = tmp_path / "run"
     shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions"))

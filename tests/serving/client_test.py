@@ -65,7 +65,7 @@ def test_lines_overlays_and_results(older_url, tmp_path, capsys):
     assert [answer["class_name"] for answer in answers] == ["wide", "tall"]
     assert answers[1]["box_pixels"] == [0.0, 8.0, 64.0, 16.0]
     assert "activation_map" not in answers[0]
-    assert [pathlib.Path(answer["overlay"]).name for answer in answers] == ["00000_bird.png", "00001_bird.png"]
+    assert [pathlib.Path(answer["overlay"]).name for answer in answers] == ["00000_bird.jpg", "00001_bird.jpg"]
     assert json.loads((tmp_path / "predictions.json").read_text()) == answers
     assert pathlib.Path(first).read_bytes() == before
     with Image.open(answers[1]["overlay"]) as image:
@@ -80,7 +80,7 @@ def test_images_of_no_and_of_two_objects(export_base, tmp_path, capsys):
     one, junk, both, nothing = lines(capsys)
     assert "others" not in one and [other["class_name"] for other in both["others"]] == ["green"]
     assert junk == {"file": paths[1], "error": "The model cannot read it: neither JPEG nor PNG."}
-    assert nothing == {"file": paths[3], "box": None, "overlay": str(tmp_path / "out" / "00002_nothing.png")}
+    assert nothing == {"file": paths[3], "box": None, "overlay": str(tmp_path / "out" / "00002_nothing.jpg")}
     assert run(paths[:1], export_base, signature="localize", output_dir=tmp_path / "out") == 0
     assert lines(capsys)[0].keys() == {"file", "box", "box_pixels", "overlay"}
 
@@ -88,10 +88,10 @@ def test_images_of_no_and_of_two_objects(export_base, tmp_path, capsys):
 def test_a_later_run_replaces_the_overlays_and_does_not_ask_about_them(older_url, tmp_path, capsys):
     image = tiny_export.write_image(tmp_path / "b.png", 40, 60, (10, 12, 20, 48))
     for _ in range(2):
-        paths = sorted(map(str, tmp_path.glob("*.png")))
+        paths = sorted(str(path) for path in tmp_path.iterdir() if path.suffix in (".png", ".jpg"))
         assert run(paths, older_url, output_dir=tmp_path) == 0
         (answer,) = lines(capsys)
-        assert (answer["file"], answer["overlay"]) == (image, str(tmp_path / "00000_b.png"))
+        assert (answer["file"], answer["overlay"]) == (image, str(tmp_path / "00000_b.jpg"))
 
 
 def test_failures_are_named_and_the_others_go_on(older_url, tmp_path, capsys):
