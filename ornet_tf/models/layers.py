@@ -48,16 +48,80 @@ class Conv3x3(keras.layers.Conv2D):
         return self.activation(outputs)
 
 
+class BatchNorm(keras.layers.BatchNormalization):
+    """Batch normalization that trains with TensorFlow's fused kernel, which Keras 3 does not use.
+
+    On CPUs the fused kernel is about three times as fast. The moving variance is that of Keras 3: the variance of N
+    values without the factor N / (N - 1).
+
+    Attributes:
+      is_folded: whether the convolution before the layer normalizes already; see `freeze_untrained`.
+    """
+
+    is_folded = False
+
+    def call(self, inputs, training=None):  # noqa: D102 - of the base class
+        if self.is_folded:
+            return inputs
+        is_fit = training and self.trainable and not self.synchronized and inputs.dtype == tf.float32
+        if not is_fit:
+            return super().call(inputs, training=training)
+        scale, offset = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs, scale=scale, offset=offset, mean=[], variance=[], epsilon=self.epsilon, is_training=True
+        )
+        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+        self._follow(self.moving_mean, mean)
+        self._follow(self.moving_variance, variance * ((count - 1.0) / count))
+        return outputs
+
+    def factor_and_offset(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns what each channel is multiplied by in inference, and what is then added: float32 [C] each."""
+        mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        factor = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
+        return factor, tf.convert_to_tensor(self.beta) - mean * factor
+
+    def _follow(self, moving, value):
+        moving.assign(tf.convert_to_tensor(moving) * self.momentum + value * (1.0 - self.momentum))
+
+
+class _NormalizedConv(Conv3x3):
+    """A convolution without a bias before a `BatchNorm`. If both are frozen, its kernel and a bias normalize."""
+
+    def __init__(self, filters: int, norm: BatchNorm, **options):
+        """Keeps the normalization after it, out of sight of Keras, which would count its weights twice."""
+        super().__init__(filters, use_bias=False, kernel_initializer="he_normal", **options)
+        self._norm = lambda: norm
+
+    def fold_if_frozen(self) -> None:
+        """Lets the convolution normalize if neither layer is trained and both compute in float32.
+
+        With many channels Winograd's filtering saves more. It needs the kernel itself.
+        """
+        is_frozen = not self.trainable and not self._norm().trainable and self.compute_dtype == "float32"
+        self._norm().is_folded = is_frozen and min(self.kernel.shape[-2:]) < winograd.MIN_CHANNELS
+
+    def call(self, inputs):
+        if not self._norm().is_folded:
+            return super().call(inputs)
+        factor, offset = self._norm().factor_and_offset()
+        kernel = tf.convert_to_tensor(self.kernel) * factor
+        return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, strides=1, padding="SAME"), offset)
+
+
 def freeze_untrained(model: keras.Model, trained: Iterable[tf.Variable]) -> None:
     """Freezes the layers of a model that have none of the `trained` variables.
 
     Frozen convolutions are faster, and `split_behind_frozen` finds frozen layers. Layers with statistics stay as they
-    are: batch normalization would no longer use the statistics of the batch.
+    are: batch normalization would no longer use the statistics of the batch. If it is frozen too, the convolution
+    before it normalizes.
     """
     trained = {id(variable) for variable in trained}
     for layer in model.layers:
         if layer.weights and not _statistics_of_layer(layer) and not trained.intersection(map(id, layer.weights)):
             layer.trainable = False
+        if isinstance(layer, _NormalizedConv):
+            layer.fold_if_frozen()
 
 
 def split_behind_frozen(model: keras.Model, output: Any) -> tuple[keras.Model, keras.Model] | None:
@@ -115,18 +179,15 @@ class ExampleDropout(keras.layers.Layer):
 
 
 def batch_norm(name: str, **options) -> keras.layers.BatchNormalization:
-    """Returns a batch normalization whose statistics span all replicas of the strategy in scope.
-
-    With one replica the fused form is used, which computes the same and is faster on CPUs.
-    """
+    """Returns a batch normalization whose statistics span all replicas of the strategy in scope."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=replicas > 1, name=name, **options)
+    return BatchNorm(momentum=0.9, epsilon=1e-5, synchronized=replicas > 1, name=name, **options)
 
 
 def conv_norm_relu(x, filters: int, name: str):
     """Applies a 3x3 convolution without bias, batch normalization and ReLU: [B, h, w, c] -> [B, h, w, filters]."""
-    x = Conv3x3(filters, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv")(x)
-    x = batch_norm(f"{name}_norm")(x)
+    norm = batch_norm(f"{name}_norm")
+    x = norm(_NormalizedConv(filters, norm, name=f"{name}_conv")(x))
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 

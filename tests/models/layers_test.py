@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import randomness
-from ornet_tf.compat import keras
+from ornet_tf.compat import keras, tf_variable
 from ornet_tf.models import layers, winograd
 
 
@@ -34,6 +34,56 @@ def test_conv_norm_relu_normalises_before_the_relu():
     # The ReLU of a standard normal variable has the mean 0.399, its square the mean 0.5.
     np.testing.assert_allclose(outputs.mean(axis=(0, 1, 2)), 0.399, atol=0.05)
     np.testing.assert_allclose(np.square(outputs).mean(axis=(0, 1, 2)), 0.5, atol=0.08)
+
+
+def normalized(features, gamma, beta):
+    mean, variance = tf.nn.moments(features, [0, 1, 2])
+    return tf.nn.batch_normalization(features, mean, variance, beta, gamma, 1e-5), mean, variance
+
+
+def test_batch_norm_trains_with_the_statistics_of_the_batch():
+    features = tf.random.stateless_normal([4, 5, 6, 3], [1, 2], mean=2.0, stddev=3.0)
+    weights = tf.random.stateless_normal(features.shape, [3, 4])
+    gamma, beta = tf.constant([1.0, 2.0, 3.0]), tf.constant([0.0, -1.0, 1.0])
+    norm = layers.batch_norm("norm")
+    norm.build(features.shape)
+    norm.set_weights([gamma, beta, np.zeros(3), np.ones(3)])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([features, gamma, beta])
+        outputs = norm(features, training=True)
+        expected, mean, variance = normalized(features, gamma, beta)
+        sums = [tf.reduce_sum(values * weights) for values in (outputs, expected)]
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    gradients = tape.gradient(sums[0], [features, *map(tf_variable, norm.trainable_weights)])
+    for actual, wanted in zip(gradients, tape.gradient(sums[1], [features, gamma, beta])):
+        np.testing.assert_allclose(actual, wanted, atol=1e-3)
+    np.testing.assert_allclose(norm.moving_mean, 0.1 * mean, rtol=1e-5)
+    np.testing.assert_allclose(norm.moving_variance, 0.9 + 0.1 * variance, rtol=1e-5)
+
+
+def test_a_frozen_normalization_is_folded_into_its_convolution():
+    inputs = keras.Input((6, 6, 3))
+    model = keras.Model(inputs, layers.conv_norm_relu(inputs, 5, "block"))
+    images = tf.random.stateless_normal([2, 6, 6, 3], [1, 2])
+
+    def outputs_and_gradient():
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = model(images, training=False)
+        return outputs.numpy(), tape.gradient(outputs, images).numpy()
+
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.5, 2.0, w.shape) for w in model.get_weights()])
+    layers.freeze_untrained(model, [])
+    assert not model.get_layer("block_norm").is_folded  # in training it would follow its batches
+    expected = outputs_and_gradient()
+    model.trainable = False
+    layers.freeze_untrained(model, [])
+    assert model.get_layer("block_norm").is_folded
+    for actual, wanted in zip(outputs_and_gradient(), expected):
+        np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
+    model.set_weights([np.zeros_like(w) + (w.ndim == 1) for w in model.get_weights()])  # kernel 0, the others 1
+    np.testing.assert_allclose(model(images, training=True), 1 - 1 / np.sqrt(1 + 1e-5), atol=1e-6)
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
