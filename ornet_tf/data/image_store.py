@@ -16,7 +16,12 @@ from ornet_tf.data.source import Source
 def parallel_map(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
     """Applies a function to a dataset in parallel and in order; it must not use Python control flow on tensors."""
     # Without AutoGraph, which takes a second for each program.
-    return dataset.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True)
+    # Without tuning there is one call for each core, up to 16. The thread that tunes sleeps for longer and longer, up
+    # to a minute, and can miss the signal that its iterator is deleted: the deletion then waits for it.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def reader(source: Source, *, masks: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:

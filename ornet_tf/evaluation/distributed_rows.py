@@ -12,6 +12,7 @@ from ornet_tf import methods
 from ornet_tf.evaluation import row_metrics
 from ornet_tf.models import winograd
 from ornet_tf.models.shared_passes import SharedPasses
+from ornet_tf.runs import distribution
 
 
 class DistributedRows:
@@ -48,7 +49,8 @@ class DistributedRows:
           is name -> "logits" [B, K] if a row's class depends on them; for a row with a map, name of the metric -> the
           result of its `measure`; and "is_finite" [B], whether these logits and this map are finite.
         """
-        batches = self._strategy.experimental_distribute_dataset(dataset)
+        is_plain = distribution.is_plain(self._strategy)
+        batches = dataset if is_plain else self._strategy.experimental_distribute_dataset(dataset)
         self._compiled.get_concrete_function(batches.element_spec)  # for all batch sizes: the last one may be smaller
         return map(self._run_batch, batches)
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import tensorflow as tf
 from absl import logging
@@ -53,6 +53,27 @@ def _cluster() -> dict:
             f"got {text!r} ({error})."
         ) from error
     return cluster
+
+
+def batches(strategy: tf.distribute.Strategy, make_dataset: Callable[[tf.distribute.InputContext], tf.data.Dataset]):
+    """Returns an iterator over the batches of a strategy.
+
+    Args:
+      strategy: the strategy.
+      make_dataset: returns the batches of a process, one for each of its replicas in turn.
+    """
+    if is_plain(strategy):
+        return iter(make_dataset(tf.distribute.InputContext()))
+    return iter(strategy.distribute_datasets_from_function(make_dataset))
+
+
+def is_plain(strategy: tf.distribute.Strategy) -> bool:
+    """Returns whether a strategy is a single CPU, which can read a dataset itself.
+
+    The strategy's own iterator has a second buffer, whose thread for tuning can't be turned off; see
+    `image_store.parallel_map`.
+    """
+    return strategy.num_replicas_in_sync == 1 and not tf.config.list_logical_devices("GPU")
 
 
 def worker_name(strategy: tf.distribute.Strategy) -> str:

@@ -213,7 +213,7 @@ def _batches(run: _Run, section: ConfigDict, first_step: int):
             **{key: options[key] for key in ("resize", "crop", "horizontal_flip", "cache")},
         )
 
-    return iter(run.strategy.distribute_datasets_from_function(make_dataset))
+    return distribution.batches(run.strategy, make_dataset)
 
 
 def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):

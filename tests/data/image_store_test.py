@@ -19,6 +19,12 @@ def images_of(source, function):
     return list(dataset.as_numpy_iterator())
 
 
+def test_no_thread_tunes_the_pipeline():
+    dataset = image_store.parallel_map(tf.data.Dataset.range(3), lambda index: 2 * index)
+    assert not dataset.batch(2).prefetch(1).options().autotune.enabled  # the deletion of iterators could wait for it
+    assert list(dataset.as_numpy_iterator()) == [0, 2, 4]
+
+
 @pytest.mark.parametrize("images", [["a.png", b"b"], [b"b", None], [3]])
 def test_a_source_holds_paths_or_bytes(images):
     with pytest.raises(TypeError, match="all paths .str. or all encoded files .bytes."):

@@ -19,6 +19,16 @@ from tests import strategies
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+def test_a_single_cpu_reads_its_dataset_itself_and_two_get_a_batch_each():
+    def make_dataset(context):
+        return tf.data.Dataset.range(100 * context.num_replicas_in_sync, 1000).batch(2)
+
+    assert next(distribution.batches(strategies.mirrored("CPU:0"), make_dataset)).numpy().tolist() == [100, 101]
+    two = strategies.mirrored("CPU:0", "CPU:1")
+    batches = two.experimental_local_results(next(distribution.batches(two, make_dataset)))
+    assert [batch.numpy().tolist() for batch in batches] == [[200, 201], [202, 203]]
+
+
 def free_ports(count):
     sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
     ports = [s.getsockname()[1] for s in sockets]
