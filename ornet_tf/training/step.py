@@ -89,10 +89,12 @@ class TrainingStep:
         self._differentiate, self._xla = compiled if xla else self._gradients_and_metrics, xla
         self._names: list[str] = []
         with tf.device("CPU:0"):
-            # Another thread sets it while the loop runs.
-            self._asked_to_stop = tf.Variable(False, trainable=False, name="asked_to_stop")
+            self._asked_to_stop = tf.Variable(False, trainable=False, name="asked_to_stop")  # by another thread
             self._loss_scale = LossScale(scale_loss)
         self.state, self._scale_loss = self._loss_scale.state, scale_loss  # `state` is for checkpoints
+        # Not inlined: in the loop's graph, a cycle, the pass that inserts oneDNN's operations can miss some of them.
+        apart = tf.function(self._run_step, experimental_attributes={"_noinline": True})
+        self._step = apart if distribution.is_plain(strategy) else self._run_step
         self._loop = tf.function(self._run_loop)
 
     def use_frozen_features(self, frozen_features: CachedFeatures) -> None:
@@ -131,7 +133,7 @@ class TrainingStep:
                 batch = next(iterator)
             with tf.control_dependencies(self._local_tensors(batch)):
                 waiting += tf.timestamp() - finished
-            row, flags = self._run_step(batch, first_step + index)
+            row, flags = self._step(batch, first_step + index)
             history = history.write(index, row)
             with tf.control_dependencies([row]):
                 finished = tf.timestamp()

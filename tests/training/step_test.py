@@ -34,14 +34,20 @@ def test_no_sum_of_a_step_depends_on_the_order_of_its_inputs():
     assert [n.name for n in sums if n.attr["N"].i > 2] == []
 
 
-def sums_in_optimized_graph(step, iterator):
-    """Runs a step; returns the names of its sums of more than two inputs after graph optimization."""
+def graphs_of_a_step(step, iterator):
+    """Runs a step outside of the loop, where its own graphs are collected, and returns them."""
     context.context().enable_graph_collection()
     try:
-        step.run(iterator, 0, 1)
-        graphs = context.context().export_run_metadata().function_graphs
+        with step_module._keep_sums_apart():
+            step._step(next(iterator), tf.constant(0))
+        return context.context().export_run_metadata().function_graphs
     finally:
         context.context().disable_graph_collection()
+
+
+def sums_in_optimized_graph(step, iterator):
+    """Runs a step; returns the names of its sums of more than two inputs after graph optimization."""
+    graphs = graphs_of_a_step(step, iterator)
     nodes = [n for g in graphs for n in g.post_optimization_graph.node]
     nodes += [n for g in graphs for f in g.post_optimization_graph.library.function for n in f.node_def]
     return [n.name for n in nodes if n.op == "AddN" and n.attr["N"].i > 2]
@@ -55,6 +61,16 @@ def test_the_graph_optimizer_joins_no_sums_and_its_options_are_restored(monkeypa
     monkeypatch.setattr(step_module, "_keep_sums_apart", contextlib.nullcontext)
     step, iterator, _ = make("stage_two")
     assert sums_in_optimized_graph(step, iterator) != []
+
+
+def test_onednn_computes_all_gradients_of_pooling():
+    step, iterator, _ = make("stage_two")
+    operations = {
+        node.op for graph in graphs_of_a_step(step, iterator) for part in graph.partition_graphs for node in part.node
+    }
+    if not any(operation.startswith("_Mkl") for operation in operations):
+        pytest.skip("oneDNN is off")
+    assert {operation for operation in operations if "MaxPoolGrad" in operation} == {"_MklNativeMaxPoolGrad"}
 
 
 # object_prior_training_test.py has stage one.
