@@ -83,11 +83,10 @@ class TrainingStep:
         self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
         self._statistics, self._kernels = variables.named_statistics(method.parts), winograd.MappedKernels()
         self._batch_size, self._gradient_accumulation = batch_size, gradient_accumulation
-        self._frozen_features: CachedFeatures | None = None
+        self._names, self._frozen_features = [], None
         distribution.check_replicas(strategy, batch_size, gradient_accumulation, xla=xla)
         compiled = tf.function(self._gradients_and_metrics, jit_compile=True)
         self._differentiate, self._xla = compiled if xla else self._gradients_and_metrics, xla
-        self._names: list[str] = []
         with tf.device("CPU:0"):
             self._asked_to_stop = tf.Variable(False, trainable=False, name="asked_to_stop")  # by another thread
             self._loss_scale = LossScale(scale_loss)
@@ -240,8 +239,7 @@ class TrainingStep:
 def _keep_sums_apart() -> Iterator[None]:
     """Keeps TensorFlow's graph optimizer from joining sums of two into an AddN; see `_gradients_and_metrics`.
 
-    The option is global. It is restored, so that evaluation after training in the same process gives the same numbers
-    as in a process of its own.
+    The option is global. It is restored: an evaluation that follows must give the numbers of a process of its own.
     """
     option = "arithmetic_optimization"
     before = tf.config.optimizer.get_experimental_options().get(option)
