@@ -52,8 +52,8 @@ def views(image_bytes: tf.Tensor, size: int) -> tf.Tensor:
     view = transforms.evaluation_view(resize=_resize(size), crop=size)
     limits = {"max_bytes": file_checks.MAX_BYTES, "max_pixels": file_checks.MAX_PIXELS}
 
-    def to_view(image):
-        return transforms.apply(image, view, resize=_resize(size), crop=size)
+    def to_view(image, frame):
+        return transforms.apply(image, view, resize=_resize(size), crop=size, frame=frame)
 
     return decoding.decode_each(image_bytes, to_view, [size, size, 3], target_side=_resize(size), **limits)[0]
 

@@ -38,6 +38,7 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "the experiment of a t
 _WORKDIR = flags.DEFINE_string("workdir", "", "the trained run")
 _CHILD = flags.DEFINE_integer("child", None, "`target_side` of a child process that measures memory")
 _PIXELS, _RESIZE, _CROP, _BATCH = 12_000_000, 256, 224, 8
+_WHOLE = 2**20  # a target that no image reaches at a fraction of its size
 _WAYS = {  # standard deviation of the grain in grey levels, and options of the encoder
     "enlarged": (0, {}),
     "with grain": (6, {}),
@@ -60,17 +61,17 @@ def enlarge(file: bytes, way: str) -> bytes:
     return encoded.getvalue()
 
 
-def to_view(image: tf.Tensor) -> tf.Tensor:
+def to_view(image: tf.Tensor, frame: tf.Tensor) -> tf.Tensor:
     """Returns the evaluation view of a decoded image, float32 [224, 224, 3]."""
     view = transforms.evaluation_view(resize=_RESIZE, crop=_CROP)
-    return transforms.apply(image, view, resize=_RESIZE, crop=_CROP)
+    return transforms.apply(image, view, resize=_RESIZE, crop=_CROP, frame=frame)
 
 
 def pipeline(files: Sequence[bytes], target_side: int) -> Callable[[], None]:
     """Returns the function that makes the views of the files with tf.data."""
     views = image_store.parallel_map(
         tf.data.Dataset.from_tensor_slices(list(files)),
-        lambda file: to_view(decoding.decode(file, target_side=target_side)),
+        lambda file: to_view(*decoding.decode_scaled(file, target_side=target_side)),
     )
     batches = input_pipeline.with_prefetch(views.batch(_BATCH))
     return lambda: list(batches)
@@ -92,7 +93,7 @@ def compare_speed(photographs: Sequence[bytes]) -> None:
     for way in _WAYS:
         files = [enlarge(file, way) for file in photographs]
         for name, make in (("pipeline", pipeline), ("export", export)):
-            sides = [make(files, 0), make(files, _RESIZE)]
+            sides = [make(files, _WHOLE), make(files, _RESIZE)]
             seconds: list[list[float]] = [[], []]
             for run in range(_REPEATS.value + 1):
                 for side, measured in zip(sides, seconds):
@@ -120,7 +121,7 @@ def measure_memory(photographs: Sequence[bytes], target_side: int) -> None:
 def compare_memory() -> None:
     """Prints the peaks; each is measured in a process of its own."""
     peaks = []
-    for target_side in (0, _RESIZE):
+    for target_side in (_WHOLE, _RESIZE):
         command = [sys.executable, "-m", "benchmarks.large_photographs", f"--data={_DATA.value}"]
         done = subprocess.run([*command, f"--child={target_side}"], check=True, stdout=subprocess.PIPE, text=True)
         peaks.append(int(done.stdout))
@@ -134,11 +135,11 @@ def compare_boxes() -> None:
     size, side = _CONFIG.value.input.crop, _CONFIG.value.input.resize
 
     def boxes_of(batch, target_side, noise):
-        views, status = decoding.decode_each(batch, model._to_view, [size, size, 3], target_side=target_side)
+        views, status = decoding.decode_each(batch, model.to_view, [size, size, 3], target_side=target_side)
         views += tf.cast(tf.random.uniform(tf.shape(views), -noise, noise + 1, tf.int32), tf.float32)
-        return model._with_classes(tf.clip_by_value(views, 0.0, 255.0), status)["detection_boxes"][:, 0]
+        return model.localize_views(tf.clip_by_value(views, 0.0, 255.0), status)["detection_boxes"][:, 0]
 
-    sides = {"whole": (0, 0), "fraction": (side, 0), "whole, noise of 1 grey level": (0, 1)}
+    sides = {"whole": (_WHOLE, 0), "fraction": (side, 0), "whole, noise of 1 grey level": (_WHOLE, 1)}
     graphs = {name: tf.function(boxes_of) for name in sides}
     found: dict[str, list[np.ndarray]] = {name: [] for name in sides}
     for start in range(0, len(files), _BATCH):

@@ -21,17 +21,14 @@ _DAMAGE = (  # error messages of TensorFlow's decode ops, and ours
 )
 NOT_FOUND = "file not found"  # returned by `refusal_reason`
 _RATIOS = (1, 2, 4, 8)  # a JPEG is decoded at 1/ratio of its size; libjpeg has short transforms for these
-# An image that is decoded at a fraction of its size is at least so many times as large as the resized image. With 2, a
-# pixel of an enlarged photograph, resized from 12 megapixels to 256 x 256, changes by 0.1 grey levels; with 1, by 0.4.
+# Decoded at a fraction, an image stays at least so many times as large as the resized one. When photographs of 12
+# megapixels are resized to 256 x 256, this changes their pixels by 0.14 grey levels in the mean; 1 would by 0.41.
 _MARGIN = 2
+_Pair = tuple[tf.Tensor, tf.Tensor]
 
 
 def decode(
-    encoded: tf.Tensor,
-    *,
-    target_side: int = 0,
-    max_bytes: int = file_checks.MAX_BYTES,
-    max_pixels: int = file_checks.MAX_PIXELS,
+    encoded: tf.Tensor, *, max_bytes: int = file_checks.MAX_BYTES, max_pixels: int = file_checks.MAX_PIXELS
 ) -> tf.Tensor:
     """Decodes a JPEG or PNG file.
 
@@ -40,9 +37,6 @@ def decode(
 
     Args:
       encoded: scalar string, the bytes of the file.
-      target_side: the side in pixels to which the image will be resized; 0 decodes the whole image. A large JPEG is
-        decoded at 1/2, 1/4 or 1/8 of its size: the smallest of them that divides both sides, so that no part of a pixel
-        is cut off, and leaves them at least twice as long as `target_side`. `read_size` returns the size of the whole.
       max_bytes: the largest file size that is accepted.
       max_pixels: the largest height x width in the file's header that is accepted.
 
@@ -56,7 +50,26 @@ def decode(
     """
     encoded = tf.convert_to_tensor(encoded, tf.string)
     with _explain_damage(encoded):
-        return _decoder(max_bytes, max_pixels, target_side)(encoded)
+        return _decoder(None, max_bytes=max_bytes, max_pixels=max_pixels)(encoded)[0]
+
+
+def decode_scaled(encoded: tf.Tensor, *, target_side: int, **limits: int) -> _Pair:
+    """Decodes a file as `decode` does, with the same errors, but a large JPEG at 1/2, 1/4 or 1/8 of its size.
+
+    Args:
+      encoded: scalar string, the bytes of the file.
+      target_side: the side in pixels to which the image will be resized. A JPEG is decoded at the smallest of these
+        fractions at which both sides are at least twice as long.
+      **limits: `max_bytes` and `max_pixels` of `decode`.
+
+    Returns:
+      uint8 [H, W, 3], RGB, with sides that are rounded up; and float32 [4], the frame: top, left, height and width of
+      the image within these pixels, of which those at two edges may lie partly beyond it. (0, 0, H, W) if the whole
+      image is decoded.
+    """
+    encoded = tf.convert_to_tensor(encoded, tf.string)
+    with _explain_damage(encoded):
+        return _decoder(target_side, **limits)(encoded)
 
 
 def read_size(encoded: tf.Tensor) -> tf.Tensor:
@@ -66,7 +79,7 @@ def read_size(encoded: tf.Tensor) -> tf.Tensor:
       encoded: scalar string, the bytes of the file.
 
     Returns:
-      int64 [2], height and width of the whole upright image.
+      int64 [2], height and width of the upright image, as `decode` returns it.
 
     Raises:
       tf.errors.InvalidArgumentError: if the file is refused (see `file_checks.refusal`); `refusal_reason` returns the
@@ -78,7 +91,7 @@ def read_size(encoded: tf.Tensor) -> tf.Tensor:
         return tf.where(exif.read_orientation(encoded) > 4, tf.reverse(stored, [0]), stored)
 
     with _explain_damage(encoded):
-        check = _assert_accepted(encoded, file_checks.MAX_BYTES, file_checks.MAX_PIXELS)
+        check = _assert_accepted(encoded)
     with tf.control_dependencies([check]):
         encoded = tf.identity(encoded)
     return tf.cond(file_checks.starts_with(encoded, file_checks.JPEG), jpeg_size, lambda: file_checks.png_size(encoded))
@@ -86,20 +99,20 @@ def read_size(encoded: tf.Tensor) -> tf.Tensor:
 
 def decode_each(
     encoded: tf.Tensor,
-    then: Callable[[tf.Tensor], tf.Tensor],
+    then: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     shape: Sequence[int],
     *,
-    target_side: int = 0,
+    target_side: int,
     max_bytes: int = file_checks.MAX_BYTES,
     max_pixels: int = file_checks.MAX_PIXELS,
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> _Pair:
     """Decodes several files in parallel; a file that can't be decoded affects no other file.
 
     Args:
       encoded: string [N], the bytes of the files.
-      then: maps the pixels, uint8 [H, W, 3], to a tensor of the same shape for all images.
+      then: maps pixels and frame, as `decode_scaled` returns them, to a tensor of the same shape for all images.
       shape: the shape of the output of `then`, which is float32.
-      target_side: see `decode`.
+      target_side: see `decode_scaled`.
       max_bytes: the largest file size that is accepted.
       max_pixels: the largest height x width that is accepted.
 
@@ -109,17 +122,17 @@ def decode_each(
     """
 
     def attempt(file, ratio):
-        return _attempt(functools.partial(_decode_stored, ratio=ratio), file, tf.zeros([0, 0, 3], tf.uint8))
+        return _attempt(functools.partial(_decode_at, ratio=ratio), file, tf.zeros([0, 0, 3], tf.uint8))
 
     def read(file):
         def jpeg_size(file):
             return _attempt(file_checks.jpeg_size, file, tf.constant([-1, -1], tf.int64))
 
         def decode_file():
-            pixels = _decode_scaled(file, target_side, attempt)
+            pixels, ratio = _decode_stored(file, target_side, attempt)
             return tf.cond(
                 tf.size(pixels) > 0,
-                lambda: (then(_turn_upright(pixels, file)), ""),
+                lambda: (then(*_turn_upright(pixels, ratio, file)), ""),
                 lambda: (zeros, file_checks.describe_damage(file)),
             )
 
@@ -158,17 +171,17 @@ def refusal_reason(error: Exception) -> str:
 
 
 @functools.cache
-def _decoder(max_bytes: int, max_pixels: int, target_side: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns `decode` with these limits as a function that is traced once for all graphs that call it."""
+def _decoder(target_side: int | None, **limits: int) -> Callable[[tf.Tensor], _Pair]:
+    """Returns `decode_scaled` with these limits as a function that is traced once for all graphs that call it."""
 
     # Without AutoGraph, which would search for a second and find nothing to convert.
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def decode(encoded):
-        check = _assert_accepted(encoded, max_bytes, max_pixels)
+        check = _assert_accepted(encoded, **limits)
         # Decode ops are stateless: without this dependency the runtime may start them before the check.
         with tf.control_dependencies([check]):
             encoded = tf.identity(encoded)
-        return _turn_upright(_decode_scaled(encoded, target_side, _decode_stored), encoded)
+        return _turn_upright(*_decode_stored(encoded, target_side, _decode_at), encoded)
 
     return decode
 
@@ -185,41 +198,45 @@ def _explain_damage(encoded: tf.Tensor) -> Iterator[None]:
         raise tf.errors.InvalidArgumentError(error.node_def, error.op, message) from error
 
 
-def _assert_accepted(encoded: tf.Tensor, max_bytes: int, max_pixels: int) -> tf.Operation:
+def _assert_accepted(encoded: tf.Tensor, **limits: int) -> tf.Operation:
     """Returns the operation that fails, with the reason, for a file that is refused."""
-    reason = file_checks.refusal(encoded, max_bytes=max_bytes, max_pixels=max_pixels)
+    reason = file_checks.refusal(encoded, **limits)
     return tf.debugging.Assert(tf.equal(reason, ""), [tf.strings.join([_MESSAGE, reason])])
 
 
-def _decode_scaled(
-    encoded: tf.Tensor, target_side: int, decode_at: Callable[[tf.Tensor, int], tf.Tensor]
-) -> tf.Tensor:
-    """Returns `decode_at(encoded, ratio)` of an accepted file with the ratio that suits `target_side`, see `decode`."""
+def _decode_stored(encoded: tf.Tensor, target_side: int | None, decode_at: Callable[[tf.Tensor, int], tf.Tensor]):
+    """Returns `decode_at(encoded, ratio)` of an accepted file, and the ratio: 1 if `target_side` is None."""
 
     def count_halvings():
-        size, ratios = file_checks.jpeg_size(encoded), tf.constant(_RATIOS[1:], tf.int64)[:, tf.newaxis]
-        is_possible = tf.logical_and(tf.equal(size % ratios, 0), size >= _MARGIN * target_side * ratios)
-        return tf.reduce_sum(tf.cast(tf.reduce_all(is_possible, axis=1), tf.int32))
+        sides = tf.reduce_min(file_checks.jpeg_size(encoded)) // tf.constant(_RATIOS[1:], tf.int64)
+        return tf.math.count_nonzero(sides >= _MARGIN * target_side, dtype=tf.int32)
 
-    if not target_side:
-        return decode_at(encoded, 1)
+    if target_side is None:
+        return decode_at(encoded, 1), tf.constant(1)
     halvings = tf.cond(file_checks.starts_with(encoded, file_checks.JPEG), count_halvings, lambda: tf.constant(0))
-    return tf.switch_case(halvings, [functools.partial(decode_at, encoded, ratio) for ratio in _RATIOS])
+    pixels = tf.switch_case(halvings, [functools.partial(decode_at, encoded, ratio) for ratio in _RATIOS])
+    return pixels, tf.gather(_RATIOS, halvings)
 
 
-def _decode_stored(encoded: tf.Tensor, ratio: int) -> tf.Tensor:
-    """Decodes an accepted JPEG or PNG file, a JPEG at 1/ratio of its size, without applying its orientation."""
+def _decode_at(encoded: tf.Tensor, ratio: int) -> tf.Tensor:
+    """Decodes an accepted JPEG at 1/ratio of its size, or a PNG, without applying its orientation."""
     # This op opens PNG files as well. Pillow, too, uses the accurate transform; TensorFlow's default differs from it by
     # some grey levels.
     return tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
 
-def _turn_upright(pixels: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
-    def turn():
-        return exif.turn_upright(pixels, exif.read_orientation(encoded))
+def _turn_upright(pixels: tf.Tensor, ratio: tf.Tensor, encoded: tf.Tensor) -> _Pair:
+    """Returns upright pixels and the frame, see `decode_scaled`, from stored pixels at 1/ratio of the size."""
+    sides = tf.cast(tf.shape(pixels)[:2], tf.float32)
 
-    image = tf.cond(file_checks.starts_with(encoded, file_checks.JPEG), turn, lambda: pixels)
-    return tf.ensure_shape(image, [None, None, 3])
+    def turn():
+        orientation = exif.read_orientation(encoded)
+        extent = tf.cast(file_checks.jpeg_size(encoded), tf.float32) / tf.cast(ratio, tf.float32)
+        return exif.turn_upright(pixels, orientation), exif.upright_frame(extent, sides, orientation)
+
+    is_jpeg = file_checks.starts_with(encoded, file_checks.JPEG)
+    image, frame = tf.cond(is_jpeg, turn, lambda: (pixels, tf.concat([[0.0, 0.0], sides], 0)))
+    return tf.ensure_shape(image, [None, None, 3]), frame
 
 
 def _attempt(function: Callable[[tf.Tensor], tf.Tensor], file: tf.Tensor, default: tf.Tensor) -> tf.Tensor:

@@ -36,14 +36,14 @@ def evaluation_batches(source: Source, *, batch_size: int, resize: int, crop: in
 
     def view_of(index):
         encoded = read(index)
-        image = decoding.decode(encoded, target_side=resize)
-        size = tf.cast(decoding.read_size(encoded), tf.float32)  # that of the image may be a fraction of it
+        image, frame = decoding.decode_scaled(encoded, target_side=resize)
+        size = tf.cast(decoding.read_size(encoded), tf.float32)  # the image may be decoded at a fraction of it
         has_area = tf.reduce_all(boxes[index][:, 2:] > boxes[index][:, :2], axis=-1, keepdims=True)
         whole = tf.where(has_area, transforms.boxes_into_view(boxes[index] / tf.tile(size, [2]), view), 0.0)
         clipped = tf.clip_by_value(whole, 0.0, 1.0)
         is_visible = tf.reduce_all(clipped[:, 2:] > clipped[:, :2], axis=-1, keepdims=True)
         example = {
-            "image": transforms.apply(image, view, resize=resize, crop=crop),
+            "image": transforms.apply(image, view, resize=resize, crop=crop, frame=frame),
             "label": labels[index],
             "index": index,
             "boxes": tf.where(is_visible, clipped, whole),

@@ -42,13 +42,28 @@ def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """
 
     def turn():
-        # 1: no flip, 2: left-right, 3: both, 4: up-down; 5..8 are the same after a transposition.
         transposed = tf.cond(orientation > 4, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
-        flips = (orientation - 1) % 4
-        axes = tf.boolean_mask([0, 1], tf.stack([flips >= 2, tf.logical_or(flips == 1, flips == 2)]))
-        return tf.reverse(transposed, axes)
+        return tf.reverse(transposed, tf.boolean_mask([0, 1], _flipped_axes(orientation)))
 
     return tf.cond(orientation > 1, turn, lambda: image)  # tf.reverse copies the image even without axes
+
+
+def upright_frame(extent: tf.Tensor, sides: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Returns the place of an image in its upright pixels: float32 [4], top, left, height and width.
+
+    Args:
+      extent: float32 [2], height and width of the image in stored pixels; the last of them may lie partly beyond it.
+      sides: float32 [2], height and width of the stored pixels.
+      orientation: scalar int32 in 1..8.
+    """
+    extent, beyond = (tf.where(orientation > 4, x[::-1], x) for x in (extent, sides - extent))
+    return tf.concat([tf.where(_flipped_axes(orientation), beyond, 0.0), extent], 0)
+
+
+def _flipped_axes(orientation: tf.Tensor) -> tf.Tensor:
+    """Returns whether an orientation flips up-down and left-right, after a transposition for 5..8; bool [2]."""
+    flips = (orientation - 1) % 4  # 0: no flip, 1: left-right, 2: both, 3: up-down
+    return tf.stack([flips >= 2, tf.logical_or(flips == 1, flips == 2)])
 
 
 def _exif_segment(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

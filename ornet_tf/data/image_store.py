@@ -49,7 +49,12 @@ def reader(source: Source, *, masks: bool = False) -> Callable[[tf.Tensor], tf.T
 def decoder(source: Source, *, side: int) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the function from an image's index to uint8 [side, side, 3], read and decoded at each call."""
     read = reader(source)
-    return lambda index: transforms.resize_image(decoding.decode(read(index), target_side=side), side)
+
+    def decode(index):
+        image, frame = decoding.decode_scaled(read(index), target_side=side)
+        return transforms.resize_image(image, side, frame)
+
+    return decode
 
 
 class Measurements(typing.NamedTuple):

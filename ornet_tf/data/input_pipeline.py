@@ -136,7 +136,8 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
             randomness.derive_keys(key, "view"), resize=resize, crop=crop, horizontal_flip=horizontal_flip,
             random_crop=random_crop,
         )
-        image = transforms.apply(load_image(index), view, resize=resize, crop=crop)
+        image, frame = load_image(index)
+        image = transforms.apply(image, view, resize=resize, crop=crop, frame=frame)
         return {"image": image, "mirrored": view.flip}
 
     def make_example(number):
@@ -170,8 +171,10 @@ def with_prefetch(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
-def image_loader(source: Source, resize: int, cache: str, cache_dir: str) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from an image's index to uint8 [H, W, 3]: of the original size, or cached and resized.
+def image_loader(
+    source: Source, resize: int, cache: str, cache_dir: str
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor | None]]:
+    """Returns the function from an image's index to pixels and frame, cached or of `decoding.decode_scaled`.
 
     Args:
       source: the images.
@@ -186,13 +189,14 @@ def image_loader(source: Source, resize: int, cache: str, cache_dir: str) -> Cal
     if cache == "none":
         read = image_store.reader(source)
         # `transforms.apply` resizes only the view.
-        return lambda index: decoding.decode(read(index), target_side=resize)
+        return lambda index: decoding.decode_scaled(read(index), target_side=resize)
     try:
-        return image_cache.open_cache(source, side=resize, kind=cache, folder=cache_dir)
+        cached = image_cache.open_cache(source, side=resize, kind=cache, folder=cache_dir)
     except tf.errors.OpError as error:
         if broken := image_store.measure(source).broken:
             raise UserError(_report(broken, source)) from error
         raise
+    return lambda index: (cached(index), None)
 
 
 def _report(broken: list[tuple[str, str]], source: Source) -> str:

@@ -69,7 +69,7 @@ def training_view(
     return View(start[0], start[1], side, side, flip)
 
 
-def apply(image: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:
+def apply(image: tf.Tensor, view: View, *, resize: int, crop: int, frame: tf.Tensor | None = None) -> tf.Tensor:
     """Resizes and crops an image to a view, the network's input.
 
     Args:
@@ -77,17 +77,18 @@ def apply(image: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:
       view: a view made for the same `resize` and `crop`.
       resize: side of the resized image, in pixels.
       crop: side of the result, in pixels.
+      frame: float32 [4], top, left, height and width of the image within its pixels; None for all of them.
 
     Returns:
       float32 [crop, crop, 3], whole numbers in 0..255.
     """
     start = tf.cast(tf.round(tf.stack([view.top, view.left]) * resize), tf.int32)
-    part = _part_of_resized(image, start, resize=resize, crop=crop)
+    part = _part_of_resized(image, start, resize=resize, crop=crop, frame=frame)
     part = tf.cond(view.flip, lambda: tf.reverse(part, [1]), lambda: part)
     return tf.cast(part, tf.float32)
 
 
-def resize_image(image: tf.Tensor, side: int) -> tf.Tensor:
+def resize_image(image: tf.Tensor, side: int, frame: tf.Tensor | None = None) -> tf.Tensor:
     """Resizes an image to `side` x `side` with an antialiased bilinear filter, as Pillow's BILINEAR.
 
     The result is rounded to whole grey levels as Pillow's is, so that cached images equal those resized on the fly.
@@ -95,45 +96,52 @@ def resize_image(image: tf.Tensor, side: int) -> tf.Tensor:
     Args:
       image: uint8 [H, W, 3].
       side: in pixels.
+      frame: see `apply`.
 
     Returns:
       uint8 [side, side, 3].
     """
-    return _part_of_resized(image, tf.constant([0, 0]), resize=side, crop=side)
+    return _part_of_resized(image, tf.constant([0, 0]), resize=side, crop=side, frame=frame)
 
 
-def _part_of_resized(image: tf.Tensor, start: tf.Tensor, *, resize: int, crop: int) -> tf.Tensor:
-    """Returns `resize_image(image, resize)[top:top + crop, left:left + crop]`, to the last bit.
+def _part_of_resized(
+    image: tf.Tensor, start: tf.Tensor, *, resize: int, crop: int, frame: tf.Tensor | None
+) -> tf.Tensor:
+    """Returns `resize_image(image, resize, frame)[top:top + crop, left:left + crop]`, to the last bit.
 
     Args:
       image: uint8 [H, W, 3].
       start: int32 [2], top and left in pixels of the resized image.
       resize: side of the resized image, in pixels.
       crop: side of the part, in pixels.
+      frame: see `apply`.
 
     Returns:
       uint8 [crop, crop, 3].
     """
     if image.shape.as_list() == [resize, resize, 3]:
         return tf.slice(image, tf.concat([start, [0]], 0), [crop, crop, 3])
-    size = tf.shape(image)[:2]
-    scale = resize / tf.cast(size, tf.float32)
+    if frame is None:
+        frame = tf.concat([[0.0, 0.0], tf.cast(tf.shape(image)[:2], tf.float32)], 0)
+    corner, size = frame[:2], frame[2:]
+    scale = resize / size
     # The op computes the source position of a pixel as (place + 0.5) / scale - start / scale, in float32. Along an axis
     # where this is exact, only the part is computed. Else the whole axis is computed and then cropped.
-    is_exact = _has_exact_positions(size, scale, resize)
+    is_exact = tf.logical_and(_has_exact_positions(size, scale, resize), tf.equal(corner, 0.0))
     skipped = tf.where(is_exact, start, 0)
     kept = tf.where(is_exact, crop, resize)
+    translation = -tf.cast(skipped, tf.float32) - corner * scale
     part = image
     for axis in range(2):
-        part = _resize_rows(part, scale[axis], skipped[axis], kept[axis])
+        part = _resize_rows(part, scale[axis], translation[axis], kept[axis])
         if axis == 1:  # a sum of bytes whose weights add up to 1 rounds to a byte
             part = tf.cast(tf.round(part), tf.uint8)
         part = tf.transpose(part, [1, 0, 2])
     return tf.slice(part, tf.concat([start - skipped, [0]], 0), [crop, crop, 3])
 
 
-def _resize_rows(image: tf.Tensor, scale: tf.Tensor, skipped: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """Resizes the first axis of an image, [H, W, 3], and returns `count` rows from `skipped` on, float32 [count, W, 3].
+def _resize_rows(image: tf.Tensor, scale: tf.Tensor, translation: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    """Scales and moves the first axis of an image, [H, W, 3], and returns its first rows, float32 [count, W, 3].
 
     To the op, a row is one pixel with 3 W channels. It adds channels several at a time, but pixels one after the other.
     """
@@ -142,7 +150,7 @@ def _resize_rows(image: tf.Tensor, scale: tf.Tensor, skipped: tf.Tensor, count: 
         images=tf.reshape(image, [1, height, 1, width * channels]),
         size=tf.stack([count, 1]),
         scale=tf.stack([scale, 1.0]),
-        translation=tf.stack([-tf.cast(skipped, tf.float32), 0.0]),
+        translation=tf.stack([translation, 0.0]),
         kernel_type="triangle",
         antialias=True,
     )
@@ -152,14 +160,14 @@ def _resize_rows(image: tf.Tensor, scale: tf.Tensor, skipped: tf.Tensor, count: 
 def _has_exact_positions(size: tf.Tensor, scale: tf.Tensor, resize: int) -> tf.Tensor:
     """Returns for each axis whether float32 represents all source positions of resized pixels exactly; bool [2].
 
-    The positions are multiples of size / (2 resize). They fit the 24 bits of float32 if `resize` is a power of two,
-    2 resize size <= 2^24, and the inverse of the rounded scale rounds to size / resize.
+    The positions are multiples of size / (2 resize), and sizes are multiples of 1/8. They fit the 24 bits of float32 if
+    `resize` is a power of two, 16 resize size <= 2^24, and the inverse of the rounded scale rounds to size / resize.
     """
     if resize & (resize - 1):
         return tf.constant([False, False])
     inverse = tf.cast(1.0 / tf.cast(scale, tf.float64), tf.float32)
-    is_inverse = tf.equal(inverse, tf.cast(size, tf.float32) / resize)
-    return tf.logical_and(is_inverse, size <= 2**24 // (2 * resize))
+    is_inverse = tf.equal(inverse, size / resize)
+    return tf.logical_and(is_inverse, size <= 2**24 // (16 * resize))
 
 
 def apply_to_mask(mask: tf.Tensor, view: View, *, resize: int, crop: int) -> tf.Tensor:

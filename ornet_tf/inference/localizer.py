@@ -126,9 +126,9 @@ class Localizer(tf.Module):
     def _view(self) -> transforms.View:
         return transforms.evaluation_view(resize=self._resize, crop=self._crop)
 
-    def to_view(self, image):
-        """Returns the evaluation view, float32 [crop, crop, 3], of a decoded image, uint8 [H, W, 3]."""
-        return transforms.apply(image, self._view(), resize=self._resize, crop=self._crop)
+    def to_view(self, image, frame=None):
+        """Returns the evaluation view, float32 [crop, crop, 3], of pixels and frame, see `transforms.apply`."""
+        return transforms.apply(image, self._view(), resize=self._resize, crop=self._crop, frame=frame)
 
     def _decode_views(self, image_bytes):
         """Returns the evaluation views, float32 [N, crop, crop, 3], and the status of each file, string [N]."""
@@ -136,8 +136,8 @@ class Localizer(tf.Module):
         return decoding.decode_each(image_bytes, self.to_view, shape, target_side=self._resize, **self._limits)
 
     def decode(self, image_bytes):
-        """Decodes one file, scalar string, as `localize` does; see `decoding.decode`. `to_view` takes the result."""
-        return decoding.decode(image_bytes, target_side=self._resize, **self._limits)
+        """Decodes one file, scalar string, as `localize` does; see `decoding.decode_scaled` for the result."""
+        return decoding.decode_scaled(image_bytes, target_side=self._resize, **self._limits)
 
     def _boxes(self, activation_map, status):
         """Returns detection_boxes and num_detections."""

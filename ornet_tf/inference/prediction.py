@@ -102,13 +102,14 @@ class RunModel:
         def localize(views):
             return model.localize_views(views, tf.fill([tf.shape(views)[0]], ""))
 
-        def traced(function, *spec):
-            return tf.function(function, input_signature=[tf.TensorSpec(*spec)]).get_concrete_function()
+        def traced(function, *specs):
+            signature = [tf.TensorSpec(*spec) for spec in specs]
+            return tf.function(function, input_signature=signature).get_concrete_function()
 
         self._decode = model.decode
-        self._size = traced(decoding.read_size, [], tf.string)
-        self._to_view = traced(model.to_view, [None, None, 3], tf.uint8)
-        self._localize = traced(localize, [None, crop, crop, 3])
+        self._size = traced(decoding.read_size, ([], tf.string))
+        self._to_view = traced(model.to_view, ([None, None, 3], tf.uint8), ([4], tf.float32))
+        self._localize = traced(localize, ([None, crop, crop, 3],))
 
     def localize(self, images: Sequence[bytes], *, signature: str) -> list[detections.Detections]:
         """Finds the objects in encoded images."""
@@ -130,12 +131,12 @@ class RunModel:
     def _read(self, encoded: bytes) -> tuple[tf.Tensor, detections.Decoded] | str:
         """Returns the view, and the image at the size of an overlay; or why the file can't be read."""
         try:
-            pixels = self._decode(encoded)
+            pixels, frame = self._decode(encoded)
         except tf.errors.OpError as error:
             return decoding.refusal_reason(error)
         height, width = self._size(tf.constant(encoded)).numpy().tolist()
         image = overlay.shrink(Image.fromarray(pixels.numpy()))
-        return self._to_view(pixels), detections.Decoded(image, (width, height))
+        return self._to_view(pixels, frame), detections.Decoded(image, (width, height))
 
     def close(self) -> None:
         """Does nothing, as there is no connection."""

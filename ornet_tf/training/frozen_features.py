@@ -131,7 +131,8 @@ class FrozenFeatures:
         view = transforms.evaluation_view(resize=self._resize, crop=self._crop)
 
         def load_view(index):
-            return transforms.apply(load(index), view, resize=self._resize, crop=self._crop)
+            image, frame = load(index)
+            return transforms.apply(image, view, resize=self._resize, crop=self._crop, frame=frame)
 
         kernels = winograd.MappedKernels()
 

@@ -1,4 +1,4 @@
-"""`decoding.decode_each` against `decoding.decode`: a broken file affects no other row."""
+"""`decoding.decode_each` against `decoding.decode_scaled`: a broken file affects no other row."""
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,8 +11,9 @@ from tests.data import fierce_jpegs
 SIDE = 20
 
 
-def view(pixels):
-    return transforms.apply(pixels, transforms.evaluation_view(resize=SIDE, crop=SIDE), resize=SIDE, crop=SIDE)
+def view(pixels, frame):
+    centre = transforms.evaluation_view(resize=SIDE, crop=SIDE)
+    return transforms.apply(pixels, centre, resize=SIDE, crop=SIDE, frame=frame)
 
 
 @pytest.fixture(scope="module", name="each")
@@ -26,14 +27,15 @@ def _each():
 
 @pytest.fixture(scope="module", name="alone")
 def _alone():
-    in_graph = tf.function(view, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
-    return lambda file: in_graph(decoding.decode(file, target_side=SIDE)).numpy()
+    decoded = [tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([4], tf.float32)]
+    in_graph = tf.function(view, input_signature=decoded)
+    return lambda file: in_graph(*decoding.decode_scaled(file, target_side=SIDE)).numpy()
 
 
 @pytest.fixture(scope="module", name="good")
 def _good():
     rng = np.random.default_rng(3)
-    large = [broken_files.encode(broken_files.image(rng, side, 160), "JPEG") for side in (80, 160, 320)]
+    large = [broken_files.encode(broken_files.image(rng, side, 160), "JPEG") for side in (81, 163, 320)]
     return [*large, *broken_files.good_files(rng)]
 
 
@@ -152,7 +154,7 @@ def test_limits_are_applied():
     small, large = broken_files.blank_png(30, 40), broken_files.blank_png(31, 40)
     long = broken_files.with_texts(small, 3)
     limits = {"max_pixels": 1200, "max_bytes": len(long) - 1}
-    each = tf.function(lambda files: decoding.decode_each(files, view, [SIDE, SIDE, 3], **limits))
+    each = tf.function(lambda files: decoding.decode_each(files, view, [SIDE, SIDE, 3], target_side=SIDE, **limits))
     _, status = each(tf.constant([large, small, long]))
     assert [reason.decode() for reason in status.numpy()] == [
         "31 x 40 pixels (height x width); at most 1200 are read",

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
-from ornet_tf.data import decoding, file_checks
+from ornet_tf.data import decoding, file_checks, transforms
 from tests import broken_files
 
 SIZE = (34, 47)  # height, width: neither square nor a multiple of a JPEG block
@@ -108,33 +108,41 @@ def test_files_that_are_no_image_are_refused(encoded, words):
 
 
 @pytest.mark.parametrize("options", [{"kind": "JPEG"}, {"kind": "JPEG", "progressive": True}, {"kind": "PNG"}])
-@pytest.mark.parametrize("target_side", [0, 32, 16, 8])  # whole, 1/2, 1/4 and 1/8
-def test_truncated_files_are_errors_not_grey_images(colours, encode, options, target_side):
-    encoded = encode(np.tile(colours, [4, 4, 1])[:128, :184], **options)
-    decoding.decode(encoded, target_side=target_side)
+def test_truncated_files_are_errors_not_grey_images(colours, encode, options):
+    encoded = encode(colours, **options)
+    decoding.decode(encoded)
     for length in [*range(8, len(encoded), 97), *range(len(encoded) - 12, len(encoded))]:
-        assert refusal_of(encoded[:length], target_side=target_side) == f"truncated or damaged {options['kind']}"
+        assert refusal_of(encoded[:length]) == f"truncated or damaged {options['kind']}"
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+@pytest.mark.parametrize("ratio", [2, 4, 8])
+def test_truncated_files_are_errors_at_a_fraction_of_the_size_as_well(colours, encode, options, ratio):
+    encoded, target_side = encode(np.tile(colours, [4, 4, 1]), "JPEG", **options), 64 // ratio
+    assert decoding.decode_scaled(encoded, target_side=target_side)[0].shape[0] == 136 / ratio
+    for length in [*range(8, len(encoded), 197), *range(len(encoded) - 12, len(encoded))]:
+        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+            decoding.decode_scaled(encoded[:length], target_side=target_side)
+        assert decoding.refusal_reason(caught.value) == "truncated or damaged JPEG"
 
 
 @pytest.mark.parametrize(
-    "size, target_side, expected",
+    "size, expected, frame",
     [
-        ((34, 80), 9, (34, 80)),  # half of it would be less than twice as large
-        ((36, 80), 9, (18, 40)),
-        ((80, 36), 9, (40, 18)),
-        ((37, 80), 9, (37, 80)),  # half of it would not be whole pixels
-        ((72, 100), 9, (18, 25)),
-        ((72, 102), 9, (36, 51)),
-        ((144, 160), 9, (18, 20)),
-        ((144, 164), 9, (36, 41)),
-        ((800, 1600), 9, (100, 200)),  # there is no sixteenth
-        ((800, 1600), 0, (800, 1600)),
+        ((35, 80), (35, 80), (35, 80)),  # half of it would be less than twice as large as the target
+        ((36, 80), (18, 40), (18, 40)),
+        ((80, 37), (40, 19), (40, 18.5)),
+        ((71, 145), (36, 73), (35.5, 72.5)),
+        ((75, 147), (19, 37), (18.75, 36.75)),
+        ((145, 800), (19, 100), (18.125, 100)),
+        ((800, 1600), (100, 200), (100, 200)),  # there is no sixteenth
     ],
 )
-def test_a_jpeg_is_decoded_at_the_smallest_fraction_that_is_large_enough(encode, size, target_side, expected):
+def test_a_jpeg_is_decoded_at_the_smallest_fraction_that_is_large_enough(encode, size, expected, frame):
     pixels = np.zeros((*size, 3), np.uint8)
-    for encoded, shape in ((encode(pixels, "JPEG"), expected), (encode(pixels, "PNG"), size)):
-        assert decoding.decode(encoded, target_side=target_side).shape == (*shape, 3)
+    for encoded, shape, extent in ((encode(pixels, "JPEG"), expected, frame), (encode(pixels, "PNG"), size, size)):
+        image, found = decoding.decode_scaled(encoded, target_side=9)
+        assert (image.shape, found.numpy().tolist()) == ((*shape, 3), [0, 0, *extent])
         assert decoding.read_size(tf.constant(encoded)).numpy().tolist() == list(size)
 
 
@@ -144,11 +152,25 @@ def test_a_fraction_of_a_jpeg_has_the_pixels_of_the_whole(encode, mode, options)
     coarse = Image.fromarray(np.random.default_rng(6).integers(0, 256, (6, 8, 3), np.uint8))
     encoded = encode(coarse.resize((320, 240), Image.Resampling.BICUBIC).convert(mode), "JPEG", **options)
     whole = decoding.decode(encoded).numpy()
-    np.testing.assert_array_equal(decoding.decode(encoded, target_side=61), whole)
+    np.testing.assert_array_equal(decoding.decode_scaled(encoded, target_side=61)[0], whole)
     for ratio, target_side in ((2, 60), (4, 30), (8, 15)):
         means = whole.reshape(240 // ratio, ratio, 320 // ratio, ratio, 3).mean((1, 3))
-        fraction = decoding.decode(encoded, target_side=target_side).numpy()
+        fraction = decoding.decode_scaled(encoded, target_side=target_side)[0].numpy()
         assert np.abs(fraction - means).mean() < 1 and np.abs(fraction - means).max() < 9
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_fraction_of_a_jpeg_is_resized_as_the_whole(encode, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    coarse = Image.fromarray(np.random.default_rng(6).integers(0, 256, (6, 8, 3), np.uint8))
+    encoded = encode(coarse.resize((201, 169), Image.Resampling.BICUBIC), "JPEG", exif=exif.tobytes(), quality=95)
+    expected = transforms.resize_image(decoding.decode(encoded), 10).numpy().astype(int)
+    image, frame = decoding.decode_scaled(encoded, target_side=10)
+    assert set(image.shape) == {22, 26, 3}
+    assert np.abs(transforms.resize_image(image, 10, frame).numpy() - expected).max() <= 4
+    # Without the frame, the rows and columns that lie partly beyond the image shift it.
+    assert np.abs(transforms.resize_image(image, 10).numpy() - expected).max() > 8
 
 
 def test_large_files_and_images_are_refused_before_decoding(colours, encode):
@@ -167,9 +189,9 @@ def operations(graph):
     return {node.op for nodes in [graph.node, *(f.node_def for f in graph.library.function)] for node in nodes}
 
 
-@pytest.mark.parametrize("target_side, decoding_op", [(0, "DecodeJpeg"), (9, "Case")])
+@pytest.mark.parametrize("target_side, decoding_op", [(None, "DecodeJpeg"), (9, "Case")])
 def test_no_decode_op_can_start_before_the_checks(target_side, decoding_op):
-    decode = decoding._decoder(file_checks.MAX_BYTES, file_checks.MAX_PIXELS, target_side)
+    decode = decoding._decoder(target_side)
     graph = decode.get_concrete_function().graph.as_graph_def()
     nodes = {node.name: node for node in graph.node}
     above, waits_for = [node.name for node in graph.node if node.op.endswith(decoding_op)], set()

@@ -38,18 +38,18 @@ def test_evaluation_images_are_centre_crops(source, images):
 def test_evaluation_boxes_are_moved_clipped_and_padded(images, encode):
     rotated = Image.Exif()
     rotated[0x0112] = 6  # stored 40 wide and 30 high, upright 30 wide and 40 high
-    large = np.repeat(np.repeat(images[0], 8, axis=0), 8, axis=1)  # decoded at a quarter of its size
+    large = np.repeat(np.repeat(images[0], 9, axis=0), 9, axis=1)  # decoded at a quarter of its size
     files = [encode(images[0]), encode(images[0], "JPEG", exif=rotated.tobytes()), encode(images[1]),
              encode(large, "JPEG", exif=rotated.tobytes())]
     boxes = [
         np.array([[6, 10, 20, 31], [0, 0, 30, 40]], np.float32),
         np.array([[6, 10, 20, 30]], np.float32),
         np.array([[0, 0, 24, 2], [0, 0, 24, 3], [4, 5, 4.5, 5.5]], np.float32),  # the first lies left of the crop
-        np.array([[48, 80, 160, 240]], np.float32),
+        np.array([[54, 90, 180, 270]], np.float32),
     ]
     batch = evaluation(source_of(files, boxes))[0]
     found, expected, whole = batch["boxes"], np.zeros((4, 3, 4)), np.zeros((4, 3, 4))
-    for image, (height, width) in enumerate([(30, 40), (40, 30), (24, 24), (320, 240)]):
+    for image, (height, width) in enumerate([(30, 40), (40, 30), (24, 24), (360, 270)]):
         for row, box in enumerate(boxes[image].astype(np.float64)):
             resized = box / [height, width, height, width] * RESIZE
             whole[image, row] = (resized - (RESIZE - CROP) / 2) / CROP

@@ -65,16 +65,6 @@ def test_exif_orientation_is_undone(colours, encode, orientation, order):
     np.testing.assert_array_equal(decoding.decode(encoded).numpy(), decoded)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_jpeg_decoded_at_a_fraction_of_its_size_is_turned(encode, orientation):
-    encoded = encode(np.random.default_rng(2).integers(0, 256, (92, 124, 3), np.uint8), "JPEG")
-    stored = Image.fromarray(decoding.decode(encoded, target_side=11).numpy())
-    assert stored.size == (31, 23)
-    stored.getexif()[0x0112] = orientation
-    turned = decoding.decode(with_exif(encoded, exif_data(orientation)), target_side=11).numpy()
-    np.testing.assert_array_equal(turned, np.asarray(ImageOps.exif_transpose(stored)))
-
-
 @pytest.mark.parametrize(
     "data, expected",
     [

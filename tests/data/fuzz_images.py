@@ -1,7 +1,7 @@
 """Sends broken images among good ones through the graph of an export, in a subprocess that is monitored.
 
 A broken image must affect no other row: no crash, no hang, no growing memory. The rows of good images stay the same to
-the last bit; those of broken images hold zeros and a reason. Both agree with `decoding.decode`.
+the last bit; those of broken images hold zeros and a reason. Both agree with `decoding.decode_scaled`.
 
   python -m tests.data.fuzz_images --cases=10000
 """
@@ -57,7 +57,8 @@ class Paths:
         )
         saved_model._save(model, {}, folder)
         self._loaded = tf.saved_model.load(folder)
-        self._see = tf.function(model._to_view, input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
+        decoded = [tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([4], tf.float32)]
+        self._see = tf.function(model.to_view, input_signature=decoded)
         self._of_graph = tf.function(model._decode_views, input_signature=[tf.TensorSpec([None], tf.string)])
 
     def answer(self, files, *, saved):
@@ -69,9 +70,9 @@ class Paths:
         return values.numpy(), status.numpy()
 
     def alone(self, file, *, saved):
-        """Decodes one file with `decoding.decode`; returns its row of numbers or None, and the reason."""
+        """Decodes one file with `decoding.decode_scaled`; returns its row of numbers or None, and the reason."""
         try:
-            view = self._see(decoding.decode(file, target_side=SIDE + 4))[tf.newaxis]
+            view = self._see(*decoding.decode_scaled(file, target_side=SIDE + 4))[tf.newaxis]
         except tf.errors.InvalidArgumentError as error:
             return None, decoding.refusal_reason(error)
         return (Brightness().predict(view)["activation_map"][..., 0] if saved else view)[0].numpy(), ""
