@@ -16,6 +16,8 @@ import tensorflow as tf
 
 # Measured with 128 and 256 channels (benchmarks/README.md); with fewer, transforming tiles takes a larger share.
 MIN_CHANNELS = 128
+# Matrix products with fewer rows wait for the mapped kernels, which are 4 times as large as the kernels.
+MIN_TILES = 16
 
 _TILE, _STEP = 6, 4
 _TILES_AT_ONCE = 196
@@ -59,6 +61,7 @@ class MappedKernels:
         self.variables: list[tf.Variable] = []
         self._by_digest: dict[bytes, tf.Variable] = {}
 
+    @tf.autograph.experimental.do_not_convert  # which would warn about the thread
     def find(self, kernel) -> tf.Variable:
         """Returns the mapped kernel of an eager tensor or variable [3, 3, C, K]; later changes to it have no effect."""
         # A new thread has no graph that is being traced, and no replica, which would have to wait for the others.
@@ -101,7 +104,10 @@ def is_faster(
 ) -> bool:
     """Returns whether `convolve` is enabled in this thread and likely to be faster than `tf.nn.conv2d`."""
     is_enabled, _, in_inference = getattr(_state, "enabled", _DISABLED)
-    return is_enabled and (in_inference or not trainable) and min(channels, filters) >= MIN_CHANNELS
+    if not is_enabled or trainable and not in_inference:
+        return False
+    tiles = (batch or 1) * _round_up(height) * _round_up(width) // _STEP**2
+    return min(channels, filters) >= MIN_CHANNELS and tiles >= MIN_TILES
 
 
 def convolve(images: tf.Tensor, kernel) -> tf.Tensor:

@@ -114,6 +114,7 @@ def test_on_cpus_all_rows_use_kernels_mapped_once(tiny_run, monkeypatch):
     config.evaluation.row.grad_cam = ornet.row("grad_cam", config.evaluation.row.cam.init_from.to_dict())
     _, _, expected = run_first_batch(config, workdir)
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 6)
+    monkeypatch.setattr(winograd, "MIN_TILES", 1)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
     rows, methods, actual = run_first_batch(config, workdir, ("CPU:0", "CPU:1"))
     for name in ("evaluator", "grad_cam", "stage_two"):

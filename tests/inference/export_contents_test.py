@@ -72,6 +72,7 @@ def test_only_variables_that_a_signature_reads_are_saved(exported, tiny_run):
 
 def test_an_export_for_cpus_holds_mapped_kernels_instead_of_kernels(exported, tiny_run, files, tmp_path, monkeypatch):
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 6)
+    monkeypatch.setattr(winograd, "MIN_TILES", 1)
     config = tiny_run[0].copy_and_resolve_references()
     config.export.optimize_for = "cpu"
     shutil.copytree(tiny_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("export"))

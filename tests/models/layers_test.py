@@ -93,7 +93,7 @@ def test_a_frozen_convolution_uses_winograd_where_it_is_enabled(monkeypatch, use
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
     monkeypatch.setattr(winograd, "convolve", lambda *a: calls.append(1) or convolve(*a))
     layer = layers.Conv3x3(128, use_bias=use_bias, activation="relu", bias_initializer="ones")
-    images = tf.random.stateless_normal([2, 6, 6, 128], [1, 2])
+    images = tf.random.stateless_normal([2, 12, 12, 128], [1, 2])
     expected = layer(images)
     assert expected.numpy().min() == 0
     with winograd.enable():
@@ -166,7 +166,7 @@ def test_a_convolution_can_be_rebuilt_from_its_config():
 def test_a_frozen_convolution_of_low_precision_does_not_use_winograd():
     layer = layers.Conv3x3(128, dtype="mixed_bfloat16")
     layer.trainable = False
-    images = tf.random.stateless_normal([2, 6, 6, 128], [1, 2])
+    images = tf.random.stateless_normal([2, 12, 12, 128], [1, 2])
     expected = layer(images)
     with winograd.enable():
         np.testing.assert_array_equal(layer(images), expected)

@@ -70,6 +70,8 @@ def test_it_is_faster_if_enabled_with_many_channels_and_without_a_gpu(monkeypatc
         assert winograd.is_faster(56, 56, 128, 512)
         assert not winograd.is_faster(56, 56, 64, 512)
         assert not winograd.is_faster(56, 56, 512, 64)
+        assert not winograd.is_faster(7, 7, 512, 512)
+        assert winograd.is_faster(7, 7, 512, 512, 8)
         with winograd.enable(for_cpu=False):
             assert not winograd.is_faster(28, 28, 512, 512)
     assert not winograd.is_faster(28, 28, 512, 512)
