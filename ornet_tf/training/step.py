@@ -81,7 +81,7 @@ class TrainingStep:
         self._variables = [v for _, members in optimizers for v in members]
         paths = {id(v): path for path, v in method.trainable_variables.items()}
         self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
-        self._statistics, self._kernels = variables.named_statistics(method.parts), winograd.MappedKernels()
+        self._statistics, self._kernels = variables.named_statistics(method.parts), winograd.MappedKernels(for_gradients=True)
         self._batch_size, self._gradient_accumulation = batch_size, gradient_accumulation
         self._names, self._frozen_features = [], None
         distribution.check_replicas(strategy, batch_size, gradient_accumulation, xla=xla)

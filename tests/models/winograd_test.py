@@ -17,13 +17,16 @@ def on_the_cpu():
         yield
 
 
+@pytest.mark.parametrize("mapped", [
+    None, winograd.MappedKernels(), winograd.MappedKernels(for_gradients=True)
+], ids=["unmapped", "mapped", "mapped_for_gradients"])
 @pytest.mark.parametrize(("height", "width", "channels", "filters"), SHAPES)
-def test_outputs_and_gradients_are_those_of_conv2d(height, width, channels, filters):
+def test_outputs_and_gradients_are_those_of_conv2d(height, width, channels, filters, mapped):
     images, kernel = random_tensor(3, height, width, channels), random_tensor(3, 3, channels, filters)
     upstream = random_tensor(3, height, width, filters)
     results, gradients = [], []
     for convolve in (winograd.convolve, lambda x, k: tf.nn.conv2d(x, k, 1, "SAME")):
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, winograd.enable(mapped):
             tape.watch(images)
             outputs = convolve(images, kernel)
         results.append(outputs)
@@ -32,12 +35,17 @@ def test_outputs_and_gradients_are_those_of_conv2d(height, width, channels, filt
     np.testing.assert_allclose(gradients[0], gradients[1], atol=2e-5 * np.abs(gradients[1]).max())
 
 
-@pytest.mark.parametrize(("count", "tiles"), [(6, 8), (6, 1), (5, 8)])  # groups of 2, of 1, and a single group
-def test_large_images_are_filtered_in_groups(monkeypatch, count, tiles):
-    images, kernel = random_tensor(count, 8, 7, 3), random_tensor(3, 3, 3, 2)
-    expected = winograd.convolve(images, kernel)
+@pytest.mark.parametrize("batch", ["static", "dynamic"])
+@pytest.mark.parametrize(("count", "height", "tiles"), [
+    (6, 8, 8), (5, 8, 8), (3, 8, 1), (1, 16, 4), (3, 7, 1)  # 2 images, then 1 at the end, strips of 1 and 2 rows, 1 image
+])
+def test_large_batches_are_filtered_in_groups(monkeypatch, batch, count, height, tiles):
+    images, kernel = random_tensor(count, height, 7, 3), random_tensor(3, 3, 3, 256)
+    expected = tf.nn.conv2d(images, kernel, 1, "SAME")
     monkeypatch.setattr(winograd, "_TILES_AT_ONCE", tiles)
-    np.testing.assert_allclose(tf.function(winograd.convolve)(images, kernel), expected, atol=1e-5)
+    shape = [count if batch == "static" else None, height, 7, 3]
+    convolve = tf.function(lambda images: winograd.convolve(images, kernel), input_signature=[tf.TensorSpec(shape)])
+    np.testing.assert_allclose(convolve(images), expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_the_kernel_gets_no_gradient():
@@ -135,4 +143,4 @@ def test_a_saved_graph_needs_only_mapped_kernels(tmp_path):
     outputs = loaded.signatures["serving_default"](images=images)["outputs"]
     np.testing.assert_array_equal(outputs, convolve(images)["outputs"])
     saved = tf.train.list_variables(str(tmp_path / "variables" / "variables"))
-    assert [shape for name, shape in saved if "VARIABLE_VALUE" in name] == [[36, 4, 5]]
+    assert [shape for name, shape in saved if "VARIABLE_VALUE" in name] == [[36, 1, 4, 5]]
