@@ -55,7 +55,7 @@ class MappedKernels:
     """
 
     def __init__(self, *, for_gradients: bool = False):
-        """Starts without kernels; `convolve` adds them inside `enable(mapped)`, those for gradients with the gradient."""
+        """Starts without kernels; `convolve` adds them inside `enable(mapped)`, those for gradients in the gradient."""
         self.for_gradients = for_gradients
         self.variables: list[tf.Variable] = []
         self._by_digest: dict[bytes, tf.Variable] = {}

@@ -81,7 +81,8 @@ class TrainingStep:
         self._variables = [v for _, members in optimizers for v in members]
         paths = {id(v): path for path, v in method.trainable_variables.items()}
         self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
-        self._statistics, self._kernels = variables.named_statistics(method.parts), winograd.MappedKernels(for_gradients=True)
+        self._statistics = variables.named_statistics(method.parts)
+        self._kernels = winograd.MappedKernels(for_gradients=True)
         self._batch_size, self._gradient_accumulation = batch_size, gradient_accumulation
         self._names, self._frozen_features = [], None
         distribution.check_replicas(strategy, batch_size, gradient_accumulation, xla=xla)
@@ -191,9 +192,8 @@ class TrainingStep:
             outputs = {**batch, **self._method.forward(batch, training=True)}
             total, terms = self._objective(outputs, step)
             scaled = total * scale if self._scale_loss else total
-        # Variables without influence on a loss get zeros. Gradients of a tensor that is used several times are summed
-        # in pairs: AddN, which a tape would use, starts with any input that it may overwrite, so the rounding of three
-        # inputs would differ from run to run.
+        # Variables without influence get zeros. Gradients of a tensor that is used several times are summed in pairs: a
+        # tape's AddN starts with any input that it may overwrite, so the rounding of three would differ between runs.
         gradients = tf.gradients(
             scaled, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO,
             aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,

@@ -37,7 +37,8 @@ def test_outputs_and_gradients_are_those_of_conv2d(height, width, channels, filt
 
 @pytest.mark.parametrize("batch", ["static", "dynamic"])
 @pytest.mark.parametrize(("count", "height", "tiles"), [
-    (6, 8, 8), (5, 8, 8), (3, 8, 1), (1, 16, 4), (3, 7, 1)  # 2 images, then 1 at the end, strips of 1 and 2 rows, 1 image
+    # Two images; then one at the end; strips of one and of two rows; one image.
+    (6, 8, 8), (5, 8, 8), (3, 8, 1), (1, 16, 4), (3, 7, 1)
 ])
 def test_large_batches_are_filtered_in_groups(monkeypatch, batch, count, height, tiles):
     images, kernel = random_tensor(count, height, 7, 3), random_tensor(3, 3, 3, 256)
