@@ -148,7 +148,7 @@ def test_importing_defines_only_the_flags_of_app():
 
 def test_only_compat_imports_keras_and_the_addons_and_it_stays_small():
     expect_none(violations(keras_imports, source_tree.modules(), {"ornet_tf/compat.py"}))
-    assert len(source_tree.text("ornet_tf/compat.py").splitlines()) <= 45
+    assert len(source_tree.text("ornet_tf/compat.py").splitlines()) <= 65
 
 
 def test_only_plugins_name_plugins():

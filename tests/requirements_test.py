@@ -8,7 +8,7 @@ from tests import source_tree
 
 # tensorflow-datasets imports importlib-resources; ruff and import-linter are programs, pytest-xdist extends pytest.
 NOT_IMPORTED = {"importlib-resources", "import-linter", "ruff", "pytest-xdist"}
-PEERS = {"torch", "tf-keras-vis"}  # benchmarks ask their users to install these
+PEERS = {"onnxruntime", "openvino", "tf-keras-vis", "tf2onnx", "torch"}  # benchmarks ask their users to install these
 # Not required by the package: of the other stack, or of the extras `grpc` and `opencv` in pyproject.toml.
 OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio", "opencv-python-headless"}
 # Packages of modules that may not be installed.

@@ -240,8 +240,7 @@ def test_reading_errors_have_short_reasons(tmp_path):
 
 
 def test_the_size_of_the_header_is_that_of_the_decoded_image():
-    rng = np.random.default_rng(11)
-    files = broken_files.good_files(rng)
+    files = broken_files.good_files(np.random.default_rng(11))
     sizes = [decoding.read_size(tf.constant(file)).numpy().tolist() for file in files]
     assert sizes == [list(decode_in_graph(file).shape[:2]) for file in files]
     assert len({tuple(size) for size in sizes}) > 20
