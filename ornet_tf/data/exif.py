@@ -56,7 +56,7 @@ def upright_frame(extent: tf.Tensor, sides: tf.Tensor, orientation: tf.Tensor) -
       sides: float32 [2], height and width of the stored pixels.
       orientation: scalar int32 in 1..8.
     """
-    extent, beyond = (tf.where(orientation > 4, x[::-1], x) for x in (extent, sides - extent))
+    extent, beyond = (tf.where(orientation > 4, tf.reverse(x, [0]), x) for x in (extent, sides - extent))
     return tf.concat([tf.where(_flipped_axes(orientation), beyond, 0.0), extent], 0)
 
 
