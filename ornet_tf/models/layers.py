@@ -85,8 +85,11 @@ class BatchNorm(keras.layers.BatchNormalization):
         moving.assign(tf.convert_to_tensor(moving) * self.momentum + value * (1.0 - self.momentum))
 
 
-class _NormalizedConv(Conv3x3):
-    """A convolution without a bias before a `BatchNorm`. If both are frozen, its kernel and a bias normalize."""
+class NormalizedConv(Conv3x3):
+    """A convolution without a bias before a `BatchNorm`. If both are frozen, its kernel and a bias normalize.
+
+    Keras 2 names the operation after the class, and TensorFlow allows no underscore at the start of such a name.
+    """
 
     def __init__(self, filters: int, norm: BatchNorm, **options):
         """Keeps the normalization after it, out of sight of Keras, which would count its weights twice."""
@@ -101,7 +104,7 @@ class _NormalizedConv(Conv3x3):
         is_frozen = not self.trainable and not self._norm().trainable and self.compute_dtype == "float32"
         self._norm().is_folded = is_frozen and min(self.kernel.shape[-2:]) < winograd.MIN_CHANNELS
 
-    def call(self, inputs):
+    def call(self, inputs):  # noqa: D102 - of the base class
         if not self._norm().is_folded:
             return super().call(inputs)
         factor, offset = self._norm().factor_and_offset()
@@ -120,7 +123,7 @@ def freeze_untrained(model: keras.Model, trained: Iterable[tf.Variable]) -> None
     for layer in model.layers:
         if layer.weights and not _statistics_of_layer(layer) and not trained.intersection(map(id, layer.weights)):
             layer.trainable = False
-        if isinstance(layer, _NormalizedConv):
+        if isinstance(layer, NormalizedConv):
             layer.fold_if_frozen()
 
 
@@ -187,7 +190,7 @@ def batch_norm(name: str, **options) -> keras.layers.BatchNormalization:
 def conv_norm_relu(x, filters: int, name: str):
     """Applies a 3x3 convolution without bias, batch normalization and ReLU: [B, h, w, c] -> [B, h, w, filters]."""
     norm = batch_norm(f"{name}_norm")
-    x = norm(_NormalizedConv(filters, norm, name=f"{name}_conv")(x))
+    x = norm(NormalizedConv(filters, norm, name=f"{name}_conv")(x))
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
