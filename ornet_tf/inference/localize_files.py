@@ -59,7 +59,7 @@ def localize_files(
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.closing(answers))
         results = stack.enter_context(prediction_files.writing(folder)) if folder else None
-        for path, answer in zip(paths, answers):
+        for path, answer in zip(paths, answers, strict=True):
             result = _Result(_error(answer)) if isinstance(answer, Exception) else answer
             entry = {"file": readable(path), **result.entry}
             if results is not None and "error" not in entry:

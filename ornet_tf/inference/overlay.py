@@ -42,24 +42,38 @@ def _read(encoded: bytes) -> Decoded:
     turn = orientation.read_orientation(io.BytesIO(encoded))
     with Image.open(io.BytesIO(encoded)) as image:
         size = image.size[::-1] if turn > 4 else image.size
-        factor = _factor(image)
+        factor = _factor(image.size)
         image.draft(None, tuple(max(1, side // factor) for side in image.size))  # affects JPEG files only
         image.load()
         image.info = {}  # damaged metadata would be copied and keep the overlay from being written
         if image.mode.startswith("I"):  # Pillow clips 16-bit grey values instead of scaling them
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         image = image if image.mode == "RGB" else image.convert("RGB")
-        return Decoded(orientation.turn_upright(shrink(image), turn), size)
+        return Decoded(orientation.turn_upright(_reduce(image, _factor(image.size)), turn), size)
 
 
-def shrink(image: Image.Image) -> Image.Image:
-    """Returns an image scaled down by a whole number to at most `MAX_SIDE`; the same object if it is not larger."""
-    factor = _factor(image)
+def shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image | None:
+    """Scales an image down, by a whole number, to the size of its overlay.
+
+    Args:
+      image: the image, possibly decoded at a fraction of its size.
+      size: width and height of the whole image.
+
+    Returns:
+      The same object if it is small enough; None if it is smaller than the overlay.
+    """
+    factor = _factor(size)
+    if max(image.size) * factor < max(size):
+        return None
+    return _reduce(image, _factor(image.size))
+
+
+def _reduce(image: Image.Image, factor: int) -> Image.Image:
     return image.reduce(factor) if factor > 1 else image
 
 
-def _factor(image: Image.Image) -> int:
-    return -(-max(image.size) // MAX_SIDE)
+def _factor(size: tuple[int, int]) -> int:
+    return -(-max(size) // MAX_SIDE)
 
 
 def annotate(image: Image.Image, detections: Detections, extent: Sequence[float] | None = None) -> Image.Image:

@@ -83,7 +83,7 @@ def predict(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> tuple[in
         contextlib.closing(entries),
         tqdm.tqdm(total=len(found), desc="predict", unit="image", mininterval=1, dynamic_ncols=True) as progress,
     ):
-        for path, entry in zip(found, entries):
+        for path, entry in zip(found, entries, strict=True):  # strict: to the end, where predictions.json is written
             interruption.check()
             if "error" in entry:
                 failed.append((path, entry["error"]))
@@ -114,7 +114,7 @@ class RunModel:
     def localize(self, images: Sequence[bytes], *, signature: str) -> list[detections.Detections]:
         """Finds the objects in encoded images."""
         del signature
-        read = [self._read(image) for image in images]
+        read = [self._try_to_read(image) for image in images]
         views = [one[0] for one in read if not isinstance(one, str)]
         found = iter(self._localize_views(views) if views else [])
         return [
@@ -128,15 +128,20 @@ class RunModel:
         outputs = self._localize(tf.stack(views))
         return detections.from_outputs({name: value.numpy() for name, value in outputs.items()}, len(views))
 
-    def _read(self, encoded: bytes) -> tuple[tf.Tensor, detections.Decoded] | str:
-        """Returns the view, and the image at the size of an overlay; or why the file can't be read."""
+    def _try_to_read(self, encoded: bytes) -> tuple[tf.Tensor, detections.Decoded | None] | str:
+        """Returns the view, and the image for the overlay; or why the file can't be read."""
         try:
-            pixels, frame = self._decode(encoded)
+            return self._read(encoded)
+        except MemoryError:
+            return "it needs more memory than there is"
         except tf.errors.OpError as error:
             return decoding.refusal_reason(error)
-        height, width = self._size(tf.constant(encoded)).numpy().tolist()
-        image = overlay.shrink(Image.fromarray(pixels.numpy()))
-        return self._to_view(pixels, frame), detections.Decoded(image, (width, height))
+
+    def _read(self, encoded: bytes) -> tuple[tf.Tensor, detections.Decoded | None]:
+        pixels, frame = self._decode(encoded)
+        size = tuple(self._size(tf.constant(encoded)).numpy()[::-1].tolist())
+        image = overlay.shrink(Image.fromarray(pixels.numpy()), size)
+        return self._to_view(pixels, frame), None if image is None else detections.Decoded(image, size)
 
     def close(self) -> None:
         """Does nothing, as there is no connection."""

@@ -4,7 +4,7 @@
     predictions.json      the same entries as a list, written at the end, also after an error or a signal
     00000_NAME.jpg        the overlays
 
-No entry stays in memory, so the number of images is not limited by it.
+No entry of a run stays in memory, so the number of images is not limited by it.
 """
 from __future__ import annotations
 

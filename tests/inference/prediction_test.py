@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import pathlib
@@ -14,7 +15,7 @@ from PIL import Image
 from ornet_tf import predict
 from ornet_tf.data import loading
 from ornet_tf.errors import UserError
-from ornet_tf.inference import localizer, prediction
+from ornet_tf.inference import localizer, overlay, prediction, prediction_files
 from ornet_tf.runs import interruption, run_folder
 from tests import broken_files, source_tree
 
@@ -42,9 +43,11 @@ def predicted(config, workdir, inputs):
     return results, failed
 
 
-def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, images):
+def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, images, caplog):
     single = images / "inner" / "0.png"
+    caplog.set_level("INFO")
     results, broken = predicted(*tiny_run, [str(images), str(single)])
+    assert "Stopped early" not in caplog.text
     assert broken == []
     assert [os.path.basename(r["file"]) for r in results] == ["0.png", "1.png", "2.png", "0.png"]
     encoded = tf.constant([(images / "inner" / f"{i}.png").read_bytes() for i in (0, 1, 2, 0)])
@@ -53,8 +56,8 @@ def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, images)
     np.testing.assert_allclose([r["box"] for r in results], expected["detection_boxes"][:, 0], atol=1e-5)
     assert [r["class"] for r in results] == expected["detection_classes"][:, 0].numpy().tolist()
     for r in results:
-        with Image.open(r["overlay"]) as overlay:
-            assert overlay.size == (32, 32)
+        with Image.open(r["overlay"]) as drawn:
+            assert drawn.size == (32, 32)
         np.testing.assert_allclose(r["box_pixels"], np.multiply(r["box"], 32), atol=0.06)
 
 
@@ -69,6 +72,50 @@ def test_a_large_photograph_has_a_small_overlay_and_the_box_of_the_localizer(tin
     np.testing.assert_allclose(entry["box_pixels"], np.multiply(entry["box"], [3000, 2000] * 2), atol=0.06)
     with Image.open(entry["overlay"]) as drawn:
         assert max(drawn.size) <= 1024 and drawn.width / drawn.height == pytest.approx(2 / 3, abs=0.01)
+
+
+@pytest.mark.parametrize("sides", [(500, 375), (1024, 1024), (1500, 600), (4032, 3024)])
+def test_an_overlay_has_the_size_of_that_of_the_client(tiny_run, tmp_path, sides):
+    path = tmp_path / "image.jpg"
+    path.write_bytes(broken_files.encode(Image.new("RGB", sides), "JPEG"))
+    ((entry,), _) = predicted(*tiny_run, [str(path)])
+    expected = overlay.read(path.read_bytes()).image.size
+    with Image.open(entry["overlay"]) as drawn:
+        assert drawn.size == pytest.approx(expected, abs=1)
+
+
+def test_a_list_that_can_not_be_written_is_an_error(tiny_run, images, monkeypatch):
+    def refuse(predictions):
+        predictions._lines.close()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(prediction_files.Predictions, "finish", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        prediction.predict(*tiny_run, [str(images)])
+
+
+def test_the_list_of_an_earlier_run_goes_even_if_all_images_fail(tiny_run, images):
+    assert len(predicted(*tiny_run, [str(images)])[0]) == 3
+    for path in images.rglob("*.png"):
+        path.write_bytes(b"no image")
+    results, failed = predicted(*tiny_run, [str(images)])
+    assert (results, len(failed)) == ([], 3)
+
+
+def test_an_image_that_needs_too_much_memory_affects_no_other(tiny_run, images, monkeypatch):
+    shrink, calls = overlay.shrink, []
+
+    def shrink_unless_second(image, size):
+        calls.append(size)
+        if len(calls) == 2:
+            raise MemoryError
+        return shrink(image, size)
+
+    monkeypatch.setattr(overlay, "shrink", shrink_unless_second)
+    results, failed = predicted(*tiny_run, [str(images)])
+    assert len(results) == 2 and [reason for _, reason in failed] == [
+        "The model cannot read it: it needs more memory than there is."
+    ]
 
 
 def test_a_broken_image_is_named_and_the_others_are_predicted(tiny_run, images):
