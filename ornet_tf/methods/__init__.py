@@ -73,8 +73,9 @@ def check_ranges(method: Callable[..., Any], options: Mapping[str, Any]) -> None
 class Method(typing.Protocol):
     """The interface of a method. Training, evaluation, prediction and export use nothing else of it.
 
-    A method checks the values of its options before it calls a builder; see `check_ranges`. In inference it
-    calls the parts of its backbone by `shared_passes.call`, so that equal parts of several methods run once.
+    A method checks the values of its options before it calls a builder; see `check_ranges`. In inference it calls a
+    part of its backbone by `shared_passes.call` where another method may call an equal part with the same input: the
+    part then runs once.
 
     A method may also have:
 

@@ -101,7 +101,8 @@ class NormalizedConv(Conv3x3):
 
         With many channels Winograd's filtering saves more. It needs the kernel itself.
         """
-        is_frozen = not self.trainable and not self._norm().trainable and self.compute_dtype == "float32"
+        layers = (self, self._norm())
+        is_frozen = not any(layer.trainable or layer.compute_dtype != "float32" for layer in layers)
         self._norm().is_folded = is_frozen and min(self.kernel.shape[-2:]) < winograd.MIN_CHANNELS
 
     def call(self, inputs):  # noqa: D102 - of the base class

@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import hashlib
 import threading
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -41,7 +42,6 @@ def _minimal_filtering() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 _FROM_PIXELS, _FROM_KERNEL, _TO_PIXELS = (np.kron(matrix, matrix) for matrix in _minimal_filtering())  # both axes
 _state = threading.local()  # MirroredStrategy traces each replica in its own thread
-_DISABLED = (False, None, False)
 
 
 class MappedKernels:
@@ -78,6 +78,18 @@ class MappedKernels:
         return self._by_digest[digest]
 
 
+class _Mode(typing.NamedTuple):
+    """Where `convolve` is used, with the arguments of `enable`."""
+
+    for_cpu: bool = False
+    mapped: MappedKernels | None = None
+    in_inference: bool = False
+
+
+def _mode() -> _Mode:
+    return getattr(_state, "mode", _Mode())
+
+
 @contextlib.contextmanager
 def enable(mapped: MappedKernels | None = None, *, for_cpu: bool | None = None, in_inference: bool = False):
     """Lets frozen `layers.Conv3x3` layers that are called inside use `convolve` where it is faster.
@@ -90,20 +102,20 @@ def enable(mapped: MappedKernels | None = None, *, for_cpu: bool | None = None, 
     """
     if for_cpu is None:
         for_cpu = not tf.config.list_logical_devices("GPU")
-    before = getattr(_state, "enabled", _DISABLED)
-    _state.enabled = for_cpu, mapped, in_inference
+    before = _mode()
+    _state.mode = _Mode(for_cpu, mapped, in_inference)
     try:
         yield
     finally:
-        _state.enabled = before
+        _state.mode = before
 
 
 def is_faster(
     height: int, width: int, channels: int, filters: int, batch: int | None = None, *, trainable: bool = False
 ) -> bool:
     """Returns whether `convolve` is enabled in this thread and likely to be faster than `tf.nn.conv2d`."""
-    is_enabled, _, in_inference = getattr(_state, "enabled", _DISABLED)
-    if not is_enabled or trainable and not in_inference:
+    mode = _mode()
+    if not mode.for_cpu or trainable and not mode.in_inference:
         return False
     tiles = (batch or 1) * _round_up(height) * _round_up(width) // _STEP**2
     return min(channels, filters) >= MIN_CHANNELS and tiles >= MIN_TILES
@@ -121,8 +133,7 @@ def convolve(images: tf.Tensor, kernel) -> tf.Tensor:
     Returns:
       float32 [B, H, W, K].
     """
-    _, mapped, _ = getattr(_state, "enabled", _DISABLED)
-
+    mapped = _mode().mapped
     if mapped is None:
         kernel = tf.stop_gradient(kernel)
     else:

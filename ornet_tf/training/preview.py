@@ -13,7 +13,8 @@ from ornet_tf.models import winograd
 class Preview:
     """Runs a method on fixed images in inference mode, but with erasing and masking, always with the same keys."""
 
-    def __init__(self, method: Method, images: np.ndarray, *, threshold: float, box_rule: str):
+    def __init__(self, method: Method, images: np.ndarray, *, threshold: float, box_rule: str,
+                 kernels: winograd.MappedKernels):
         """Stores the images.
 
         Args:
@@ -21,6 +22,7 @@ class Preview:
           images: float32 [B, H, W, 3] in 0..255; B may be 0.
           threshold: the threshold of the boxes on the map.
           box_rule: one of `boxes.RULES`.
+          kernels: the mapped kernels of the training step, which the preview shares.
         """
         self.images = images
         indices = tf.range(len(images), dtype=tf.int64)
@@ -28,7 +30,7 @@ class Preview:
 
         @tf.function
         def compute(batch):
-            with winograd.enable():  # as in a training step
+            with winograd.enable(kernels):  # as in a training step
                 outputs = method.forward(batch, training=False)
             if "activation_map" not in outputs:
                 return {}

@@ -44,7 +44,7 @@ class StepResults(typing.NamedTuple):
 
 
 class TrainingStep:
-    """The training steps of one phase."""
+    """The training steps of one phase; `kernels` are the frozen kernels that they have mapped."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class TrainingStep:
         paths = {id(v): path for path, v in method.trainable_variables.items()}
         self._parts = [paths[id(v)].split("/")[0] for v in self._variables]
         self._statistics = variables.named_statistics(method.parts)
-        self._kernels = winograd.MappedKernels(for_gradients=True)
+        self.kernels = winograd.MappedKernels(for_gradients=True)
         self._batch_size, self._gradient_accumulation = batch_size, gradient_accumulation
         self._names, self._frozen_features = [], None
         distribution.check_replicas(strategy, batch_size, gradient_accumulation, xla=xla)
@@ -187,7 +187,7 @@ class TrainingStep:
         return total
 
     def _gradients_and_metrics(self, batch, step, scale):
-        convolutions = contextlib.nullcontext() if self._xla else winograd.enable(self._kernels)
+        convolutions = contextlib.nullcontext() if self._xla else winograd.enable(self.kernels)
         with randomness.examples(batch["key"]), convolutions:
             outputs = {**batch, **self._method.forward(batch, training=True)}
             total, terms = self._objective(outputs, step)

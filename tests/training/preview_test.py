@@ -4,6 +4,7 @@ import pytest
 from ornet_tf import build
 from ornet_tf.compat import keras
 from ornet_tf.models.variables import named_variables
+from ornet_tf.models.winograd import MappedKernels
 from ornet_tf.training.preview import Preview
 from tests import tiny_experiment
 
@@ -13,7 +14,7 @@ def make(phase, images):
     config.phase.stage_two.options.erasing_options = {"side": (1.0, 1.0), "candidate_threshold": (1.0, 1.0)}
     keras.utils.set_random_seed(0)
     method = build.build_method(config, config.phase[phase], 3)
-    return method, Preview(method, images, threshold=0.5, box_rule="tight")
+    return method, Preview(method, images, threshold=0.5, box_rule="tight", kernels=MappedKernels())
 
 
 def images(count):
