@@ -70,7 +70,7 @@ def default() -> ConfigDict:
                 # Where decoded, resized training images are cached: "memory", "disk", "none", or "auto": in memory if
                 # they need at most a quarter of the free memory.
                 "cache": "auto",
-                "cache_dir": "",  # for "disk"; "" for the folder `cache` in the workdir
+                "cache_dir": "",  # of "disk" and of cached features; "" for the folder `cache` in the workdir
                 "broken_images": "stop",  # or "skip": leave them out and log a warning
             },
             "backbone": {"name": "vgg16", "options": {"split": "block2_pool", "weights": "imagenet", "head": "gap"}},

@@ -16,9 +16,10 @@ from ornet_tf.data.source import Source
 def parallel_map(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
     """Applies a function to a dataset in parallel and in order; it must not use Python control flow on tensors."""
     # Without AutoGraph, which takes a second for each program.
-    dataset = dataset.map(tf.autograph.experimental.do_not_convert(function), tf.data.AUTOTUNE, deterministic=True)
-    # Without tuning there is one call for each core, up to 16. The thread that tunes sleeps for longer and longer, up
-    # to a minute, and can miss the signal that its iterator is deleted: the deletion then waits for it.
+    function = tf.autograph.experimental.do_not_convert(function)
+    dataset = dataset.map(function, os.cpu_count(), deterministic=True)
+    # Without tuning: the thread that tunes sleeps for longer and longer, up to a minute, and can miss the signal that
+    # its iterator is deleted. The deletion then waits for it.
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)

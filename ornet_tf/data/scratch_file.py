@@ -1,6 +1,7 @@
 """Arrays in scratch files: as large as the disk allows, with little memory, and gone when the process ends."""
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import pathlib
@@ -43,8 +44,7 @@ class ScratchArray:
             pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as file:
                 # Reserved now: a full disk would end the process by a signal when a page is written.
-                reserve = getattr(os, "posix_fallocate", lambda number, _, size: os.truncate(number, size))
-                reserve(file.fileno(), 0, size)
+                getattr(os, "posix_fallocate", _resize_if_it_fits)(file.fileno(), 0, size)
                 self._pages = mmap.mmap(file.fileno(), size)
         self.array = np.frombuffer(self._pages, dtype, count=count).reshape(shape)
         self.tensor = main_memory.as_tensor(self.array)
@@ -53,3 +53,11 @@ class ScratchArray:
         """Unmaps all pages from the process; those that are used again are mapped or read again."""
         self._pages.madvise(mmap.MADV_DONTNEED)
 
+
+
+def _resize_if_it_fits(number: int, _: int, size: int) -> None:
+    """Sets the size of an open file, where the system can't reserve its space."""
+    free = os.fstatvfs(number)
+    if size > free.f_bavail * free.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.truncate(number, size)

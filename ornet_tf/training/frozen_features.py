@@ -1,7 +1,8 @@
 """Computes the features of frozen parts once for all phases of a run and caches them in scratch files.
 
 This needs few views per image: one, or two with the mirror image, if crops are not random or the crop is the whole
-resized image. Feature maps are stored with 16 bits a value; float16 rounds them by at most 1/2048 of their value.
+resized image. Feature maps are stored with 16 bits a value; float16 rounds values above 6e-5
+by at most 1/2048 of their value.
 """
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from ornet_tf.data import image_cache, image_store, input_pipeline, transforms
 from ornet_tf.data.scratch_file import ScratchArray
@@ -142,13 +144,16 @@ class FrozenFeatures:
             return {name: _for_storage(tf.stack([view[name] for view in views], axis=1)) for name in digests}
 
         batches = image_store.parallel_map(tf.data.Dataset.range(len(self._source)), load_view).batch(_BATCH)
+        names = ", ".join(digests)
+        logging.info("Computing %s of %d views of %d images.", names, self._views, len(self._source))
         start = 0
         for batch in input_pipeline.with_prefetch(batches):
             for name, values in compute(batch).items():
                 if not bool(tf.reduce_all(tf.math.is_finite(values))):
                     raise UserError(
                         f"cache_frozen_features: expected finite values of {name} below 65,504, the largest float16; "
-                        "got larger ones or NaN. Set cache_frozen_features to False."
+                        "got larger ones or NaN. Are the weights finite, and those of this backbone? If so, train anew "
+                        "without cache_frozen_features, and with precision = 'float32' or 'bfloat16'."
                     )
                 if digests[name] not in self._tables:
                     self._tables[digests[name]] = ScratchArray(
@@ -156,7 +161,7 @@ class FrozenFeatures:
                         values.dtype.as_numpy_dtype,
                         folder=self._folder,
                         what=f"cache_frozen_features: {name} of all images",
-                        remedy="with another input.cache_dir or without cache_frozen_features",
+                        remedy="with another config.input.cache_dir",
                     )
                 self._tables[digests[name]].array[start : start + len(batch)] = values.numpy()
                 self._tables[digests[name]].release_memory()

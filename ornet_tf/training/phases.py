@@ -6,14 +6,14 @@ import gc
 import os
 import typing
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import build
+from ornet_tf import build, paths
 from ornet_tf.compat import keras
 from ornet_tf.data import input_pipeline, loading
 from ornet_tf.data.source import Source
@@ -102,7 +102,8 @@ def _frozen_features(config: ConfigDict, workdir: str, source: Source) -> Frozen
 
 
 def _cache_dir(config: ConfigDict, workdir: str) -> str:
-    return config.input.cache_dir or os.path.join(workdir, "cache")
+    given = config.input.cache_dir
+    return os.fspath(paths.local(given, "config.input.cache_dir")) if given else os.path.join(workdir, "cache")
 
 
 def _claim(config: ConfigDict, workdir: str, strategy: tf.distribute.Strategy, name: str, allow_changes: bool) -> dict:
@@ -160,7 +161,10 @@ def _train_phase(run: _Run, name: str, settings: dict) -> dict:
     loop = PhaseLoop(
         training_step,
         saved,
-        Preview(method, _fixed_images(config, source), threshold=options.threshold, box_rule=options.box_rule),
+        Preview(
+            method, _fixed_images(config, source), threshold=options.threshold, box_rule=options.box_rule,
+            kernels=training_step.kernels,
+        ),
         name=name,
         steps=steps,
         batch_size=section.batch_size,
@@ -173,8 +177,9 @@ def _train_phase(run: _Run, name: str, settings: dict) -> dict:
     if step == 0:
         checkpoints.load_parts(method.parts, section.init_from, run.workdir)
     if section.cache_frozen_features:
-        is_last = not any(config.phase[later].cache_frozen_features for later in _phases_after(config, name))
-        training_step.use_frozen_features(run.features.of(method, keep_all=not is_last))
+        following = config.phase_order[config.phase_order.index(name) + 1 :][:1]
+        keep_all = any(config.phase[later].cache_frozen_features for later in following)
+        training_step.use_frozen_features(run.features.of(method, keep_all=keep_all))
     # Without the random ids of other phases, so that equal configurations and seeds give equal summaries.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}
     phase_summaries = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()
@@ -190,10 +195,6 @@ def _fixed_images(config: ConfigDict, source: Source) -> np.ndarray:
         return np.zeros([0, crop, crop, 3], np.float32)
     chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
     return np.concatenate([batch["image"] for batch in loading.evaluation_batches(config, chosen).as_numpy_iterator()])
-
-
-def _phases_after(config: ConfigDict, name: str) -> Sequence[str]:
-    return config.phase_order[config.phase_order.index(name) + 1 :]
 
 
 def _batches(run: _Run, section: ConfigDict, first_step: int):

@@ -52,3 +52,10 @@ def test_a_full_disk_and_a_folder_that_cannot_be_made_are_named(tmp_path, monkey
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     with pytest.raises(OSError, match="No space left on device. Free some space .* again, elsewhere"):
         ScratchArray((1,), np.uint8, folder=str(tmp_path), **WORDS)
+
+
+def test_a_disk_that_is_too_small_is_named_where_space_can_not_be_reserved(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate")
+    assert ScratchArray((3,), np.uint8, folder=str(tmp_path), **WORDS).array.tolist() == [0, 0, 0]
+    with pytest.raises(OSError, match="No space left on device"):
+        ScratchArray((2**60,), np.uint8, folder=str(tmp_path), **WORDS)

@@ -232,5 +232,5 @@ def test_a_full_disk_is_named_before_features_are_computed(tmp_path, monkeypatch
 
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     _, method, source = make()
-    with pytest.raises(OSError, match="low_level_features of all images .* No space left .*another input.cache_dir"):
+    with pytest.raises(OSError, match="low_level_features of all images .* No space .*another config.input.cache_dir"):
         FrozenFeatures(source, **VIEWS, cache_dir=str(tmp_path)).of(method)
