@@ -32,7 +32,7 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             "gradient_accumulation": 1,
             # The compute precision. float16 uses loss scaling. Weights, maps, losses and boxes are always float32.
             "precision": "float32",  # or "bfloat16", "float16"
-            "random_crop": True,  # False: the crop is the centre of the resized image
+            "random_crop": True,  # False: the evaluation view
             # Whether the features of frozen parts are computed once and cached on the disk; not with random crops.
             "cache_frozen_features": False,
             "xla": False,  # XLA compiles the forward and backward pass; one device only; draws other random numbers
@@ -65,7 +65,10 @@ def default() -> ConfigDict:
             "dataset": {"name": "image_folder", "options": {}},
             "input": {
                 "resize": 256,  # pixels, of both sides; the aspect ratio is not kept
-                "crop": 224,  # pixels; centred in evaluation
+                "crop": 224,  # pixels
+                # What evaluation, prediction and exports see, and training without random crops: the "centre_crop" of
+                # the resized image (paper), or the "whole" image, resized to the size of the crop.
+                "evaluation_view": "centre_crop",
                 "horizontal_flip": True,
                 # Where decoded, resized training images are cached: "memory", "disk", "none", or "auto": in memory if
                 # they need at most a quarter of the free memory.
@@ -133,6 +136,7 @@ def _evaluation() -> ConfigDict:
             # "wsol_v2" (need OpenCV) and "pxap" (needs masks) are those of wsolevaluation.
             "metrics": ("corloc",),
             "metric_options": {  # interval: the step of the grid of thresholds from 0 to below 1
+                "corloc": {"frame": "view"},  # or "image": the ground truth is not clipped to the view
                 "wsol_v1": {"interval": 0.001},
                 "wsol_v2": {"interval": 0.001},
                 "pxap": {"interval": 0.001},

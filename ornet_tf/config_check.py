@@ -42,6 +42,7 @@ def validate(config: ConfigDict) -> None:
         raise UserError(
             f"config.input.crop: expected at most resize = {config.input.resize}, got {config.input.crop}."
         )
+    _check_choice(config.input.evaluation_view, ("centre_crop", "whole"), "config.input.evaluation_view")
     _check_choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
     _check_choice(config.input.cache, image_cache.KINDS, "config.input.cache")
     if config.input.cache_dir:  # "": a folder of the run

@@ -13,6 +13,7 @@ from tests import tiny_experiment
         ("dataset.options.classes_count", 3, r"config.dataset.options.classes_count: unknown option"),
         ("input.crop", 99, r"config.input.crop: expected at most resize = 36, got 99"),
         ("input.resize", 0, r"config.input.resize: expected a positive number, got 0"),
+        ("input.evaluation_view", "all", r"input.evaluation_view: expected one of centre_crop, whole, got 'all'"),
         ("input.broken_images", "ignore", r"config.input.broken_images: expected one of stop, skip, got 'ignore'"),
         ("phase_order", ("evaluator", "stage_three"), r"config.phase_order: no config.phase.stage_three"),
         ("phase_order", ("stage_two",), r"init_from.*earlier phase \(none\)"),

@@ -45,8 +45,17 @@ def load_checked(config: ConfigDict, split: str, records: dict[str, dict] | None
     )
 
 
+def view_sizes(config: ConfigDict, *, random_crop: bool = False) -> dict[str, int]:
+    """Returns "resize" and "crop" in pixels: those of the evaluation view, or of random crops for training.
+
+    Both are equal if the view is the whole image.
+    """
+    crop, is_whole = config.input.crop, config.input.evaluation_view == "whole"
+    return {"resize": crop if is_whole and not random_crop else config.input.resize, "crop": crop}
+
+
 def evaluation_batches(config: ConfigDict, source: Source) -> tf.data.Dataset:
     """Returns the batches of `source` in the evaluation view, see `evaluation_pipeline.evaluation_batches`."""
     return evaluation_pipeline.evaluation_batches(
-        source, batch_size=config.evaluation.batch_size, resize=config.input.resize, crop=config.input.crop
+        source, batch_size=config.evaluation.batch_size, **view_sizes(config)
     )

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from ornet_tf import build
 from ornet_tf.compat import tf_variable
-from ornet_tf.data import decoding, file_checks, transforms
+from ornet_tf.data import decoding, file_checks, loading, transforms
 from ornet_tf.errors import UserError
 from ornet_tf.inference import threshold
 from ornet_tf.maps import boxes
@@ -218,8 +218,7 @@ def load(config: ConfigDict, workdir: str, *, for_cpu: bool | None = None) -> Lo
     return Localizer(
         method,
         class_names,
-        resize=config.input.resize,
-        crop=config.input.crop,
+        **loading.view_sizes(config),
         threshold=threshold.decide_threshold(config, workdir),
         box_rule=config.evaluation.box_rule,
         **{key: config.export[key] for key in ("max_boxes", "max_bytes", "max_pixels")},

@@ -90,6 +90,9 @@ def cells(figures: Mapping[str, Any], threshold_split: str) -> dict[str, str]:
         return format_figure(figures[key], figures.get(f"{key}_interval"))
 
     line = {f"CorLoc at {figures['threshold']:g}": cell("corloc")}
+    by_iou = figures["corloc_by_iou"]
+    line["with IoU 0.7"] = format_figure(by_iou and by_iou["0.7"])
+    line["mean IoU"] = "-" if by_iou is None else f"{figures['mean_iou']:.3f}"
     if threshold_split:
         chosen = f"{cell('corloc_at_chosen_threshold')} ({figures['threshold_chosen']})"
         line[f"at the threshold chosen on {threshold_split}"] = chosen

@@ -30,7 +30,10 @@ _NEED_BOXES = (
     "locerr_top5_best_on_evaluated_data",
     "corloc_by_threshold",
     "corloc_spread",
+    "corloc_by_iou",
+    "mean_iou",
 )
+_IOUS = (0.3, 0.5, 0.7)  # of `corloc_by_iou`, whose mean is that of MaxBoxAccV2
 
 
 class LocalizationResults(typing.NamedTuple):
@@ -153,6 +156,9 @@ class LocalizationMetrics:
             figures[f"corloc{suffix}"] = float(corloc[index])
             for name, is_right in is_in_top.items():
                 figures[f"locerr_{name}{suffix}"] = _percent(~(right[:, index] & is_right[has_boxes]))
+        ious = results.ious[has_boxes, self._fixed]
+        figures["corloc_by_iou"] = {f"{least:g}": _percent(self._is_right(ious, least)) for least in _IOUS}
+        figures["mean_iou"] = float(np.mean(ious))
         figures["best_threshold_on_evaluated_data"] = float(self._thresholds[best])
         figures["corloc_by_threshold"] = corloc.tolist()
         if self._in_range.any():
@@ -168,10 +174,13 @@ class LocalizationMetrics:
         if not self._ranks or not sum(len(ranks) for ranks in self._ranks):
             raise RuntimeError("No image has been measured yet; call update first.")
         ious, ranks = np.concatenate(self._ious), np.concatenate(self._ranks)
-        # Boxes are float32, so an IoU of exactly the threshold can be computed as slightly more.
-        least = self._iou_threshold + (_SAME_IOU if self._more_than else 0.0)
-        right = ious >= least  # False without ground truth
+        right = self._is_right(ious, self._iou_threshold)
         return LocalizationResults(ious, right, ranks, ranks < 1, ranks < min(5, self._classes))
+
+    def _is_right(self, ious: np.ndarray, least: float) -> np.ndarray:
+        """Returns whether IoUs are large enough; False for NaN, which stands for no ground truth."""
+        # Boxes are float32, so an IoU of exactly the threshold can be computed as slightly more.
+        return ious >= least + (_SAME_IOU if self._more_than else 0.0)
 
 
 def _check_shape(name: str, value, shape: list) -> np.ndarray:

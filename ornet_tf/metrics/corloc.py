@@ -1,15 +1,20 @@
 """This project's metric: boxes with half-open edges in the evaluation view, for both rules of `boxes.RULES`.
 
 A pixel is on if the map, at its own resolution, is above the threshold. Boxes end at the far edge of their last pixels,
-the ground truth is clipped to the view, and an IoU of exactly `iou_threshold` is enough.
+and an IoU of exactly `iou_threshold` is enough. The ground truth is clipped to the view, as in the paper's protocol, or
+whole. A box of the view is compared with the whole ground truth in the frame of the original image.
 """
 from __future__ import annotations
 
 import tensorflow as tf
 
+from ornet_tf.errors import UserError
 from ornet_tf.maps import boxes
 from ornet_tf.metrics import Settings, _localization
 from ornet_tf.metrics._localization_metrics import THRESHOLDS
+
+# An IoU does not depend on the frame's origin and scale, so whole boxes can stay in fractions of the view.
+_TRUTH = {"view": "boxes", "image": "whole_boxes"}
 
 
 class Metric:
@@ -18,8 +23,20 @@ class Metric:
     titles = {"tight": "tight box of all pixels above the threshold", "largest": "largest connected component"}
     needs_masks = False
 
-    def __init__(self, settings: Settings):
-        """Uses `threshold`, `iou_threshold`, `components` and `bootstrap` of the settings."""
+    def __init__(self, settings: Settings, *, frame: str = "view"):
+        """Uses `threshold`, `iou_threshold`, `components` and `bootstrap` of the settings.
+
+        Args:
+          settings: the settings.
+          frame: "view": the ground truth is clipped to the evaluation view, so that what the crop hides does not
+            count. "image": it is the whole box in the original image.
+
+        Raises:
+          UserError: if `frame` is something else.
+        """
+        if frame not in _TRUTH:
+            raise UserError(f"frame: expected one of {', '.join(_TRUTH)}, got {frame!r}.")
+        self._truth = _TRUTH[frame]
         self._thresholds = sorted({*THRESHOLDS, settings.threshold})
         self._components = settings.components
         self._rules = {rule: _localization.Accumulator(settings, thresholds=self._thresholds) for rule in boxes.RULES}
@@ -35,7 +52,7 @@ class Metric:
     def update(self, measured, truth):
         """Adds a batch."""
         for rule, accumulator in self._rules.items():
-            accumulator.update(measured[rule], truth["boxes"], truth)
+            accumulator.update(measured[rule], truth[self._truth], truth)
 
     def summary(self, chosen_on=None):
         """Returns the figures of each rule."""

@@ -192,7 +192,7 @@ def _evaluate_once(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "phases": {name: run_folder.run_id(workdir, name) for name in config.phase_order},
         "seed": config.seed,
         **{key: _json_values(config)[key] for key in ("evaluation", "dataset", "backbone")},
-        "input": {key: config.input[key] for key in ("resize", "crop")},
+        "input": {key: config.input[key] for key in ("resize", "crop", "evaluation_view")},
     }
     record, result = (os.path.join(workdir, "evaluation", name) for name in (_MADE_OF, "result.json"))
     if os.path.exists(record) and os.path.exists(result) and run_folder.read_json(record) == made_of:

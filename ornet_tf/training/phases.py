@@ -97,7 +97,7 @@ def _check_replicas(config: ConfigDict, strategy: tf.distribute.Strategy) -> Non
 
 
 def _frozen_features(config: ConfigDict, workdir: str, source: Source) -> FrozenFeatures:
-    views = {key: config.input[key] for key in ("resize", "crop", "horizontal_flip", "cache")}
+    views = {**loading.view_sizes(config), **{key: config.input[key] for key in ("horizontal_flip", "cache")}}
     return FrozenFeatures(source, cache_dir=_cache_dir(config, workdir), **views)
 
 
@@ -211,7 +211,8 @@ def _batches(run: _Run, section: ConfigDict, first_step: int):
             random_crop=section.random_crop,
             share=input_pipeline.Share(context.input_pipeline_id * local, local, context.num_replicas_in_sync),
             cache_dir=_cache_dir(run.config, run.workdir),
-            **{key: options[key] for key in ("resize", "crop", "horizontal_flip", "cache")},
+            **loading.view_sizes(run.config, random_crop=section.random_crop),
+            **{key: options[key] for key in ("horizontal_flip", "cache")},
         )
 
     return distribution.batches(run.strategy, make_dataset)

@@ -40,6 +40,20 @@ def _files(tiny_run):
 BROKEN = {1: b"neither JPEG nor PNG", 4: b"truncated or damaged PNG"}
 
 
+def test_a_model_that_sees_the_whole_image_can_find_its_edges(tiny_run):
+    config, workdir = tiny_run
+    config = config.copy_and_resolve_references()
+    config.evaluation.threshold = 0.0  # the whole view
+    files = tf.constant(list(loading.load_split(config, "test").images)[:2])
+    found = {}
+    for view in ("centre_crop", "whole"):
+        config.input.evaluation_view = view
+        model = localizer.load(config, workdir)
+        found[view] = model.localize(files)["detection_boxes"][0, 0].numpy()
+    np.testing.assert_allclose(found["centre_crop"], [2 / 36, 2 / 36, 34 / 36, 34 / 36], atol=1e-6)
+    np.testing.assert_array_equal(found["whole"], [0, 0, 1, 1])
+
+
 def test_boxes_and_classes_are_those_of_evaluation(model, tiny_run):
     config, workdir = tiny_run
     source = loading.load_split(config, "test")

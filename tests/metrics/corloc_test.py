@@ -1,8 +1,10 @@
 """The metric of this project with both box rules; localization_metrics_test.py checks the figures."""
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from ornet_tf import registry
+from ornet_tf.errors import UserError
 from ornet_tf.metrics import Bootstrap, Settings
 
 
@@ -20,3 +22,25 @@ def test_each_rule_has_its_own_boxes_and_an_iou_of_exactly_a_half_is_enough():
              for rule, columns in lines.items()}
     assert boxes == {"tight": [0, 2, 6, 8], "largest": [2, 2, 6, 4]}
     assert lines["largest"]["iou"][0] == 0.5 and lines["largest"]["right"][0] == 1
+
+
+def test_in_the_frame_of_the_image_the_ground_truth_is_whole():
+    one = np.ones([1, 4, 4, 1], np.float32)
+    truth = {
+        "boxes": np.float32([[[0, 0, 1, 1]]]),  # the crop hides half of the object
+        "whole_boxes": np.float32([[[0, 0, 1, 2]]]),
+        "label": np.array([1]),
+        "logits": np.eye(2)[[1]],
+    }
+    found = {}
+    for frame in ("view", "image"):
+        metric = registry.find("metrics", "corloc")(Settings(bootstrap=Bootstrap(0)), frame=frame)
+        boxes = metric.measure(tf.constant(one), {})
+        metric.update({key: value.numpy() for key, value in boxes.items()}, truth)
+        found[frame] = metric.summary()["largest"]["mean_iou"]
+    assert found == {"view": 1.0, "image": 0.5}
+
+
+def test_an_unknown_frame_is_refused():
+    with pytest.raises(UserError, match="frame: expected one of view, image, got 'crop'"):
+        registry.find("metrics", "corloc")(Settings(), frame="crop")

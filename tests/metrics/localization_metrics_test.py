@@ -58,6 +58,8 @@ def test_the_summary_of_the_worked_example():
         "locerr_top5_best_on_evaluated_data": 25.0,
         "corloc_spread": 0.0,
         "corloc_spread_range": [0.5, 0.75],
+        "corloc_by_iou": {"0.3": 50.0, "0.5": 50.0, "0.7": 25.0},  # the IoUs are 1, 0.5, 0.25, 0.25
+        "mean_iou": 0.5,
     }
     assert json.loads(json.dumps(summary)) == summary
 
