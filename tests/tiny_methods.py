@@ -1,6 +1,7 @@
 """Builders and batches for tests of methods without training: images of 16 pixels, 3 classes."""
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 from ornet_tf import randomness, registry
@@ -25,3 +26,38 @@ def images(count=4):
 def batch():
     """Returns a training batch of 4 examples."""
     return {"image": images(), "label": tf.constant([0, 1, 2, 0]), "key": KEYS}
+
+
+def normalized(count=4):
+    """Returns the images as the backbone normalizes them."""
+    return images(count) / 64.0 - 2.0
+
+
+def conv_maps_and_gradients(method, classes):
+    """Returns the maps of block3_1_conv [4, 4, 4, 6] and, of each example alone, its logit's gradients: arrays.
+
+    Args:
+      method: has the parts `lower` and `upper` of `BUILDERS`.
+      classes: integers [4], the class of each example's logit.
+    """
+    upper = method.parts["upper"]
+    maps = upper.get_layer("block3_1_conv")(method.parts["lower"](normalized()))
+    gradients = []
+    for one, label in zip(tf.split(maps, len(maps)), classes):  # through the layers that follow
+        with tf.GradientTape() as tape:
+            tape.watch(one)
+            x = upper.get_layer("block3_1_norm")(one, training=False)
+            x = upper.get_layer("gap")(upper.get_layer("block3_1_relu")(x))
+            logit = upper.get_layer("predictions")(x)[0, int(label)]
+        gradients.append(tape.gradient(logit, one).numpy()[0])
+    return maps.numpy(), np.stack(gradients)
+
+
+def predict_after_saving(method, folder):
+    """Returns the outputs of `predict` for the images, by a SavedModel of the method."""
+    module = tf.Module()
+    module.parts = list(method.parts.values())
+    module.predict = tf.function(method.predict, input_signature=[tf.TensorSpec([None, 16, 16, 3])])
+    tf.saved_model.save(module, str(folder))
+    loaded = tf.saved_model.load(str(folder))
+    return loaded.predict(images())

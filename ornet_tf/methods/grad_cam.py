@@ -40,8 +40,19 @@ class Method(ClassifierMap):
             tape.watch(features)
             outputs = self._observed(features, training=False)
             classes = predicted_classes(outputs["logits"]) if classes is None else classes
-            chosen = tf.reduce_sum(tf.gather(outputs["logits"], classes, axis=1, batch_dims=1))
-        gradients = tape.gradient(chosen, outputs["maps"])
+            chosen = tf.gather(outputs["logits"], classes, axis=1, batch_dims=1)  # [B]
+        gradients = tape.gradient(chosen, outputs["maps"])  # of the sum
+        activation_map = self._enlarge_and_rescale(self.combine(outputs["maps"], gradients, chosen))
+        return {"activation_map": activation_map, "logits": outputs["logits"]}
+
+    def combine(self, maps, gradients, logits):
+        """Returns the map [B, h', w', 1] before it is enlarged.
+
+        Args:
+          maps: the layer's feature maps, [B, h', w', D].
+          gradients: the gradient of each example's logit with respect to them, [B, h', w', D].
+          logits: of the classes of the maps, [B].
+        """
+        del logits
         weights = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)  # Eq. 1: [B, 1, 1, D]
-        saliency = tf.nn.relu(tf.reduce_sum(weights * outputs["maps"], axis=-1, keepdims=True))  # Eq. 2
-        return {"activation_map": self._enlarge_and_rescale(saliency), "logits": outputs["logits"]}
+        return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1, keepdims=True))  # Eq. 2

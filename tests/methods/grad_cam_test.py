@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.maps.rescale import rescale
-from tests.tiny_methods import BUILDERS, images
+from tests.tiny_methods import BUILDERS, conv_maps_and_gradients, images, normalized, predict_after_saving
 
 build = registry.find("methods", "grad_cam")
 
@@ -16,10 +16,6 @@ def by_definition(maps, gradients, grid):
     weights = gradients.mean(axis=(1, 2), keepdims=True)
     raw = np.maximum((weights * maps).sum(axis=3, keepdims=True), 0)
     return rescale(tf.image.resize(raw, grid)).numpy()
-
-
-def normalized():
-    return images() / 64.0 - 2.0
 
 
 def test_with_global_average_pooling_the_map_is_cam():
@@ -37,19 +33,11 @@ def test_with_global_average_pooling_the_map_is_cam():
 
 def test_a_layer_of_upper_gets_the_gradient_of_each_examples_own_logit():
     method = build(BUILDERS, layer="block3_1_conv")
-    upper = method.parts["upper"]
-    maps = upper.get_layer("block3_1_conv")(method.parts["lower"](normalized()))
-    gradients = []
-    for one in tf.split(maps, len(maps)):  # each example alone, through the layers that follow
-        with tf.GradientTape() as tape:
-            tape.watch(one)
-            x = upper.get_layer("block3_1_norm")(one, training=False)
-            x = upper.get_layer("gap")(upper.get_layer("block3_1_relu")(x))
-            logit = tf.reduce_max(upper.get_layer("predictions")(x))
-        gradients.append(tape.gradient(logit, one).numpy()[0])
-    expected = by_definition(maps.numpy(), np.stack(gradients), method.parts["lower"].output_shape[1:3])
+    found = method.predict(images())
+    maps, gradients = conv_maps_and_gradients(method, found["logits"].numpy().argmax(axis=1))
+    expected = by_definition(maps, gradients, method.parts["lower"].output_shape[1:3])
     assert expected.max() == 1
-    np.testing.assert_allclose(method.predict(images())["activation_map"], expected, atol=1e-4)
+    np.testing.assert_allclose(found["activation_map"], expected, atol=1e-4)
 
 
 def test_a_fully_connected_head_works():
@@ -71,11 +59,6 @@ def test_a_layer_without_feature_maps_is_refused():
 @pytest.mark.parametrize("layer", ["", "block3_1_conv"])
 def test_a_saved_model_computes_the_same_map(layer, tmp_path):
     method = build(BUILDERS, layer=layer)
-    module = tf.Module()
-    module.parts = list(method.parts.values())
-    module.predict = tf.function(method.predict, input_signature=[tf.TensorSpec([None, 16, 16, 3])])
-    tf.saved_model.save(module, str(tmp_path))
-    loaded = tf.saved_model.load(str(tmp_path))
-    found = loaded.predict(images())
+    found = predict_after_saving(method, tmp_path)
     for name, value in method.predict(images()).items():
         np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
