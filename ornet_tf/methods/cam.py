@@ -30,6 +30,9 @@ class Method(ClassifierMap):
     def saliency(self, outputs, classes):
         """Returns the weighted sum for the classes, [B, h', w', 1]; evidence against a class is negative."""
         features = outputs["features"]
-        kernel = tf.cast(tf.convert_to_tensor(self._dense.kernel), features.dtype)
-        weights = tf.gather(kernel, classes, axis=1)  # [D, B]
-        return tf.einsum("bhwd,db->bhw", features, weights)[..., tf.newaxis]
+        weights = tf.cast(self.class_weights(classes), features.dtype)
+        return tf.einsum("bhwd,bd->bhw", features, weights)[..., tf.newaxis]
+
+    def class_weights(self, classes):
+        """Returns the dense layer's weights for classes, integer [B], as float32 [B, D]."""
+        return tf.transpose(tf.gather(tf.convert_to_tensor(self._dense.kernel), classes, axis=1))
