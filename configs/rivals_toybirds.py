@@ -3,10 +3,11 @@
   python -m ornet_tf.train --config=configs/rivals_toybirds.py --workdir=runs/rivals_toybirds
   python -m ornet_tf.evaluate --config=configs/rivals_toybirds.py --workdir=runs/rivals_toybirds
 
-This configuration adds Grad-CAM and the classifiers of Hide-and-Seek, ADL and ACoL to configs/toybirds.py, which trains
-evaluator, stage one and stage two. The classifiers have the evaluator's schedule. CAM and Grad-CAM use the evaluator.
-The class errors of the rivals' rows are those of their own classifiers, as in the paper. All other rows have the class
-errors of the evaluator.
+This configuration adds Grad-CAM, BagCAMs, PC1 and the classifiers of Hide-and-Seek, ADL and ACoL to
+configs/toybirds.py, which trains evaluator, stage one and stage two. The classifiers have the evaluator's schedule.
+CAM, Grad-CAM, BagCAMs and PC1 use the evaluator and need no training. BagCAMs reads the features that the last block
+gets. The class errors of the rivals' rows are those of their own classifiers, as in the paper. All other rows have the
+class errors of the evaluator.
 
 It takes 6 minutes more than configs/toybirds.py on 2 shared cores of an Intel Xeon. CorLoc on 1,000 test images with
 the largest component, seed 0, at the threshold 0.5 and at the best one: CAM 11.5 and 23.5, Grad-CAM 11.5 and 22.7,
@@ -36,22 +37,26 @@ def get_config() -> ConfigDict:
             },
         },
     }
-    return with_rivals(config, {name: {**schedule, **fields} for name, fields in rivals.items()})
+    phases = {name: {**schedule, **fields} for name, fields in rivals.items()}
+    return with_rivals(config, phases, bag_cams_layer="block3_pool")
 
 
-def with_rivals(config: ConfigDict, rivals: dict[str, dict]) -> ConfigDict:
-    """Adds Grad-CAM and the rivals to an experiment and returns it.
+def with_rivals(config: ConfigDict, rivals: dict[str, dict], *, bag_cams_layer: str) -> ConfigDict:
+    """Adds Grad-CAM, BagCAMs, PC1 and the rivals to an experiment and returns it.
 
     Args:
       config: the experiment, which is changed.
       rivals: name of the method -> fields of its phase; each gets a phase and an evaluated row.
+      bag_cams_layer: the layer of the evaluator's upper part that BagCAMs reads.
     """
     for name, fields in rivals.items():
         config.phase[name] = ornet.phase(name, **fields)
     config.phase_order = ("evaluator", *rivals, "stage_one", "stage_two")
     evaluator = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
     config.evaluation.row.grad_cam = ornet.row("grad_cam", evaluator)
-    untrained = ("centre_box", "mean_features", "cam", "grad_cam")
+    config.evaluation.row.bag_cams = ornet.row("bag_cams", evaluator, layer=bag_cams_layer)
+    config.evaluation.row.pc1 = ornet.row("pc1", evaluator)
+    untrained = ("centre_box", "mean_features", "cam", "grad_cam", "bag_cams", "pc1")
     config.evaluation.report_rows = (*untrained, *rivals, "stage_one", "stage_two")
     config.evaluation.own_classes = tuple(rivals)
     return config

@@ -19,7 +19,7 @@ from ornet_tf.training.phases import train
 from tests import tiny_rivals
 
 RIVALS = ("hide_and_seek", "adl", "acol")
-ROWS = ("centre_box", "mean_features", "cam", "grad_cam", *RIVALS, "stage_one", "stage_two")
+ROWS = ("centre_box", "mean_features", "cam", "grad_cam", "bag_cams", "pc1", *RIVALS, "stage_one", "stage_two")
 
 
 @pytest.fixture(scope="module", name="run")
@@ -73,7 +73,7 @@ def test_own_classes_of_a_row_without_logits_are_refused(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["grad_cam", "adl"])
+@pytest.mark.parametrize("name", ["grad_cam", "bag_cams", "pc1", "adl"])
 def test_the_export_of_a_rival_has_the_same_outputs_as_prediction(run, name):
     config = run[0].copy_and_resolve_references()
     config.export.row = name
@@ -93,9 +93,10 @@ def test_the_export_of_a_rival_has_the_same_outputs_as_prediction(run, name):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # sessions are deprecated
-def test_grad_cam_runs_in_a_session_as_in_tensorflow_serving(run):
+@pytest.mark.parametrize("name", ["grad_cam", "bag_cams", "pc1"])
+def test_gradients_and_eigenvectors_run_in_a_session_as_in_tensorflow_serving(run, name):
     config = run[0].copy_and_resolve_references()
-    config.export.row = "grad_cam"
+    config.export.row = name
     files = list(loading.load_split(config, "test").images[:3])
     model = localizer.load(config, run[1])
     expected = model.localize(tf.constant(files))
