@@ -15,8 +15,9 @@ class Method(grad_cam.Method):
 
       P[i] = sum over c of max(0, mean over m of (1 + g[m, c] Z[m, c]) g[i, c] Z[i, c])
 
-    At the last layer this is close to CAM with the positive weights only. The authors gain most at layers before it,
-    see the option `layer` of Grad-CAM. The equation is the one that their program computes, with two differences:
+    Before global average pooling this is close to CAM with the positive weights only. The authors gain most at layers
+    before that, see the option `layer` of Grad-CAM. The equation was read from the authors' program and has not been
+    compared with those of the paper. There are two differences to the program:
 
     * The program lets only positive gradients pass backwards through ReLU layers. Here gradients are plain.
     * A logit below 0 has no logarithm. Here it counts with its absolute value, so that evidence for the class stays

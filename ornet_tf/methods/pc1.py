@@ -11,7 +11,7 @@ class Method(cam.Method):
     """Replaces CAM's sum over the weighted feature maps by their first principal component; needs a `gap` head.
 
     The features are those of CAM: each of the D last feature maps, times the dense layer's weight for the class. All
-    steps use one image only, as the authors' program does:
+    steps use one image only. They were read from the authors' program and have not been compared with the paper's text:
 
     1. Each weighted map is scaled to 0..1, so that of a class weight only the sign is left. Constant maps, which have
        no such scale, are left out.
