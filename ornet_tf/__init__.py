@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # important messages of the 
 
 __version__ = "0.1.0"
 
-# `python -m ornet_tf.NAME` imports TensorFlow for seconds before the program's own first line. A signal in that time is
+# `python -m ornet_tf.NAME` imports TensorFlow for seconds before `app.run` listens to signals. A signal in that time is
 # handled here. While Python locates the program, sys.argv[0] is "-m". Other programs keep their signal handlers.
 if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].startswith(f"{__name__}."):
     from ornet_tf.runs import interruption

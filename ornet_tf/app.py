@@ -1,21 +1,20 @@
-"""The shared entry point of all programs: the flags --config and --workdir, logging, seeds, devices, errors."""
+"""The shared entry point of all programs: the flags --config and --workdir, logging, errors.
+
+TensorFlow, whose import takes seconds, is imported when the flags are parsed. So `main` of a program imports its own
+work itself.
+"""
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
-import tensorflow as tf
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from ornet_tf import paths, registry
-from ornet_tf.compat import keras
-from ornet_tf.config_check import validate
-from ornet_tf.data import decoding
 from ornet_tf.errors import UserError
 from ornet_tf.runs import interruption
 
@@ -31,14 +30,6 @@ WORKDIR = flags.DEFINE_string("workdir", None, "The folder of the run, with its 
 _CONFIG_FLAGS = ("--config", "-config")
 # Raised by ml_collections for a mistyped --config.a.b=value.
 _NAME_ERRORS = (AttributeError, LookupError, TypeError, ValueError)
-
-# TensorFlow's errors about damaged records and about hosts that do not answer.
-_ENVIRONMENT_ERRORS = (
-    tf.errors.DataLossError, tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError,
-    tf.errors.CancelledError,
-)
-# The ends of TensorFlow's messages that pass on an error of the system: "runs/x; No such file or directory".
-_SYSTEM_MESSAGES = tuple(f"; {os.strerror(number)}" for number in errno.errorcode)
 
 
 def run(
@@ -68,23 +59,27 @@ def run(
         # TensorFlow logs two timings for each checkpoint, at the level of our messages.
         logging.get_absl_handler().addFilter(lambda record: record.module != "functional_saver")
         try:
+            config = _CONFIG.value
+            hasattr(config, "seed")  # raises the error of a missing file
+            values = {name: _value(flag) for name, flag in options.items()}
+        except (UserError, OSError) as error:
+            _fail(str(error))
+        # Late, as importing TensorFlow takes seconds. A signal in that time ends the program at once.
+        from ornet_tf import program
+
+        try:
             with interruption.listen(when_ended):
-                values = {name: _value(flag) for name, flag in options.items()}
-                config = _CONFIG.value
-                validate(config)
-                prepare(config)
+                program.prepare(config)
                 main(config, **values, **({arguments: argv[1:]} if arguments else {}))
         except interruption.Interrupted as ended:
             logging.debug("The error in full:", exc_info=True)
             sys.stderr.write(f"\n{ended}\n")
             sys.exit(interruption.EXIT_CODE)
         except Exception as error:
-            message = user_message(error)
+            message = program.user_message(error)
             if not message:
                 raise
-            logging.debug("The error in full:", exc_info=True)
-            sys.stderr.write(f"Error: {message}\n")
-            sys.exit(1)
+            _fail(message)
 
     flags.mark_flags_as_required([_CONFIG.name, *(flag.name for flag in options.values() if flag is WORKDIR)])
     # --help lists the key flags of the started module.
@@ -102,25 +97,11 @@ def _value(flag: flags.FlagHolder) -> Any:
     return os.fspath(paths.local(flag.value, f"--{flag.name}")) if flag is WORKDIR else flag.value
 
 
-def user_message(error: Exception) -> str:
-    """Returns the message for the user about an error, or "" if the error is a bug of this code.
-
-    Errors of the system and of TensorFlow can be about a full disk, a missing file, too little memory or a host that
-    does not answer. TensorFlow's other errors, such as those about shapes, are bugs.
-    """
-    while hasattr(error, "ag_error_metadata") and isinstance(error.__context__, UserError):
-        error = error.__context__  # the original: AutoGraph adds lines of code to the message
-    if isinstance(error, (UserError, OSError)):
-        return str(error)
-    if isinstance(error, tf.errors.OpError):
-        if decoding.is_refusal(error):
-            reason = decoding.refusal_reason(error)
-            return f"An image can't be used: {reason}. It has changed since the images were checked."
-        if isinstance(error, tf.errors.ResourceExhaustedError):
-            return f"Not enough memory or disk space: {error.message}"
-        if isinstance(error, _ENVIRONMENT_ERRORS) or error.message.endswith(_SYSTEM_MESSAGES):
-            return error.message
-    return ""
+def _fail(message: str) -> NoReturn:
+    """Ends the program with one sentence about the error that is handled."""
+    logging.debug("The error in full:", exc_info=True)
+    sys.stderr.write(f"Error: {message}\n")
+    sys.exit(1)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -128,17 +109,14 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         return app.parse_flags_with_usage(argv)
     except OSError as error:  # the --config file is missing
-        sys.stderr.write(f"Error: {error}\n")
-        sys.exit(1)
+        _fail(str(error))
     except _NAME_ERRORS:
         argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
         config = _read_config_file(argv)
         message = explain_unknown_option(argv, config) if config else ""
         if not message:  # the --config file itself fails
             raise
-        logging.debug("The error in full:", exc_info=True)
-        sys.stderr.write(f"Error: {message}\n")
-        sys.exit(1)
+        _fail(message)
 
 
 def _read_config_file(argv: list[str]) -> ConfigDict:
@@ -191,17 +169,3 @@ def use_installed_config(argv: list[str]) -> list[str]:
             argument = f"{flag}={locate(path)}"
         arguments.append(argument)
     return arguments
-
-
-def prepare(config: ConfigDict) -> None:
-    """Seeds all random number generators and logs versions and devices."""
-    keras.utils.set_random_seed(config.seed)
-    for device in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(device, True)
-    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
-    # Physical devices: listing logical ones would start TensorFlow, and a started process can't join a cluster.
-    devices = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
-    logging.info(
-        "TensorFlow %s, Keras %s, %s (TF_ENABLE_ONEDNN_OPTS=%s).",
-        tf.__version__, keras.__version__, ", ".join(d.name for d in devices), onednn,
-    )

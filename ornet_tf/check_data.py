@@ -15,7 +15,6 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from ornet_tf import app
-from ornet_tf.data import check_report
 from ornet_tf.data.source import SPLITS
 
 
@@ -38,6 +37,8 @@ def start() -> None:
 
 def main(config: ConfigDict, *, split: str | None, duplicates: bool, headers_only: bool, json: bool) -> None:
     """Writes the report and exits with status 1 if there are problems."""
+    from ornet_tf.data import check_report  # late, as importing TensorFlow takes seconds
+
     splits = [split] if split else SPLITS
     report = check_report.check_splits(config, splits, duplicates=duplicates, headers_only=headers_only)
     sys.stdout.write(json_text.dumps(report, indent=2) + "\n" if json else check_report.as_text(report))

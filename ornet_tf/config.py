@@ -5,8 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ornet_tf import renamed
-from ornet_tf.data import file_checks
+from ornet_tf import data, renamed
 from ornet_tf.errors import UserError
 
 
@@ -103,8 +102,8 @@ def default() -> ConfigDict:
                 # It runs on both. For CPUs it is larger: it holds kernels that are mapped by Winograd's filtering.
                 "optimize_for": "auto",
                 "max_boxes": 1,  # the most boxes of an image in an export; more than 1 need box_rule = "largest"
-                "max_bytes": file_checks.MAX_BYTES,  # of the largest image file that is read
-                "max_pixels": file_checks.MAX_PIXELS,  # height x width of the largest image that is decoded
+                "max_bytes": data.MAX_BYTES,  # of the largest image file that is read
+                "max_pixels": data.MAX_PIXELS,  # height x width of the largest image that is decoded
             },
         }
     )

@@ -15,21 +15,18 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from ornet_tf import app, atomic_write
-from ornet_tf.data import loading
-from ornet_tf.evaluation import measurement, report
-from ornet_tf.inference import encoding, overlay, saved_model
 from ornet_tf.runs import interruption, run_folder
-from ornet_tf.training.phases import train
-from serving import client, local_server
 
 
 def main(config: ConfigDict, workdir: str) -> None:
     """Runs every step that is not finished yet and logs the results."""
+    from ornet_tf.evaluation import report  # late, as importing TensorFlow takes seconds
+    from ornet_tf.training.phases import train
+
     started = time.time()
     train(config, workdir)
     result, answer = _evaluate_and_ask(config, workdir)
-    table = report.table(result)
-    logging.info("%s\nThe server's answer for a held-out image: %s", table, json.dumps(answer))
+    logging.info("%s\nThe server's answer for a held-out image: %s", report.table(result), json.dumps(answer))
     logging.info(
         "Done in %.0f s. Results:\n  %s  the table\n  %s  image, map, box (red) and ground truth (green)\n"
         "  %s  the answer over REST\n  %s  the SavedModel\n  tensorboard --logdir=%s",
@@ -44,6 +41,9 @@ def main(config: ConfigDict, workdir: str) -> None:
 
 def _evaluate_and_ask(config: ConfigDict, workdir: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the evaluation result and the server's answer; reuses those of the same phases and options."""
+    from ornet_tf.evaluation import measurement
+    from ornet_tf.inference import saved_model
+
     path = os.path.join(workdir, "demo.json")
     made_of = {
         "phases": {name: run_folder.run_id(workdir, name) for name in config.phase_order},
@@ -67,19 +67,21 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
       The answer: file, box [ymin, xmin, ymax, xmax] in fractions of the upright image, score, class and class_name.
       If no object was found, box is None and the later entries are missing.
     """
-    source = loading.load_source(config, config.evaluation.split).select([0])
+    from ornet_tf.data import loading
+    from ornet_tf.inference import encoding, overlay
+    from serving import client, local_server
+
+    image = loading.load_source(config, config.evaluation.split).select([0]).images[0]
     with atomic_write.explain_failures(f"{folder} could not be created"):
         os.makedirs(folder, exist_ok=True)
-    image = source.images[0]
     if isinstance(image, bytes):
-        image = os.path.join(folder, "held_out.png")
+        encoded, image = image, os.path.join(folder, "held_out.png")
         with atomic_write.open_file(image) as file:
-            file.write(source.images[0])
+            file.write(encoded)
     with local_server.running(base, "ornet") as url:
         detections = client.localize(url, [image])[0]
     answer = {"file": str(image), **detections.as_dict()}
-    drawing = overlay.annotate(overlay.read(encoding.encode(image)).image, detections)
-    drawing.save(os.path.join(folder, "answer.png"))
+    overlay.annotate(overlay.read(encoding.encode(image)).image, detections).save(os.path.join(folder, "answer.png"))
     run_folder.write_json(os.path.join(folder, "answer.json"), answer)
     return answer
 

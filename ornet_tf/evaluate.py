@@ -10,11 +10,12 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from ornet_tf import app
-from ornet_tf.evaluation import measurement, report
 
 
 def main(config: ConfigDict, workdir: str) -> None:
     """Evaluates and logs the table and the folder of the results."""
+    from ornet_tf.evaluation import measurement, report  # late, as importing TensorFlow takes seconds
+
     result = measurement.evaluate(config, workdir)
     logging.info("%s\nAll results are in %s", report.table(result), os.path.join(workdir, "evaluation"))
 

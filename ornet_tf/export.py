@@ -10,11 +10,12 @@ from absl import flags, logging
 from ml_collections import ConfigDict
 
 from ornet_tf import app
-from ornet_tf.inference import saved_model
 
 
 def main(config: ConfigDict, workdir: str, *, keep: int | None) -> None:
     """Exports and logs the folder of the export."""
+    from ornet_tf.inference import saved_model  # late, as importing TensorFlow takes seconds
+
     path = saved_model.export(config, workdir, keep=keep)
     base = os.path.dirname(path)
     logging.info("Exported to %s. Serve it: python -m serving.local_server --model_base_path=%s", path, base)

@@ -12,11 +12,12 @@ from ml_collections import ConfigDict
 
 from ornet_tf import app, paths
 from ornet_tf.errors import UserError
-from ornet_tf.inference import prediction
 
 
 def main(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> None:
     """Predicts and logs where the results are. Images that fail are named at the end."""
+    from ornet_tf.inference import prediction  # late, as importing TensorFlow takes seconds
+
     count, failed = prediction.predict(config, workdir, inputs)
     logging.info("%s lists the results (%d).", os.path.join(workdir, "predictions", "predictions.json"), count)
     if failed:

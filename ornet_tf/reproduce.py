@@ -15,13 +15,13 @@ from ml_collections import ConfigDict
 
 from ornet_tf import app, registry
 from ornet_tf.errors import UserError
-from ornet_tf.reproduction import make_studies
-from ornet_tf.reproduction.study import LEFT_OUT
 from ornet_tf.runs import interruption
 
 
 def main(config: ConfigDict, workdir: str, *, what: Sequence[str], seeds: Sequence[str] | None) -> None:
     """Makes the studies and logs the path of the report."""
+    from ornet_tf.reproduction import make_studies  # late, as importing TensorFlow takes seconds
+
     names, numbers = parse_studies(what), parse_seeds(seeds, config.seed)
     path = make_studies.make_studies(config, workdir, names, numbers)
     logging.info("All results are in %s. Open %s in a browser.", os.path.dirname(path), path)
@@ -33,6 +33,8 @@ def parse_studies(what: Sequence[str]) -> list[str]:
     Raises:
       UserError: if there is no such study. For a table or figure of the paper that is left out, the message says why.
     """
+    from ornet_tf.reproduction.study import LEFT_OUT  # late, as in `main`
+
     known = registry.choices("studies")
     if list(what) == ["all"]:
         return known

@@ -9,11 +9,12 @@ from ml_collections import ConfigDict
 
 from ornet_tf import app
 from ornet_tf.runs import interruption
-from ornet_tf.training import phases
 
 
 def main(config: ConfigDict, workdir: str, *, allow_changed_settings: bool, profile: bool) -> None:
     """Trains every phase of the configuration that is not finished."""
+    from ornet_tf.training import phases  # late, as importing TensorFlow takes seconds
+
     phases.train(config, workdir, allow_changed_settings=allow_changed_settings, profile=profile)
     logging.info("All phases are trained. TensorBoard: tensorboard --logdir=%s", workdir)
 

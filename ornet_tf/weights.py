@@ -12,11 +12,12 @@ from ml_collections import ConfigDict
 
 from ornet_tf import app
 from ornet_tf.errors import UserError
-from ornet_tf.training import weights_file
 
 
 def main(config: ConfigDict, workdir: str, arguments: Sequence[str]) -> None:
     """Packs or unpacks, as the first of the two arguments says; the second is the file."""
+    from ornet_tf.training import weights_file  # late, as importing TensorFlow takes seconds
+
     actions = {"pack": weights_file.pack, "unpack": weights_file.unpack}
     if len(arguments) != 2 or arguments[0] not in actions:
         raise UserError(f"Expected the arguments 'pack FILE' or 'unpack FILE', got {' '.join(arguments)!r}.")

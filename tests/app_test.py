@@ -1,27 +1,15 @@
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
-import tensorflow as tf
 
-from ornet_tf import app, errors
-from tests import forked_programs, tiny_experiment
+from ornet_tf import app
+from tests import forked_programs, source_tree, tiny_experiment
 
 ROOT = pathlib.Path(__file__).parent.parent
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 WRONG_COMMAND_LINES = [
@@ -57,6 +45,43 @@ def test_a_wrong_command_line_fails_with_one_sentence():
         assert message in output
         if message.startswith("Error"):
             assert "Traceback" not in output
+
+
+MODULES = [
+    path.removesuffix(".py").removesuffix("/__main__").replace("/", ".")
+    for path in source_tree.modules("ornet_tf", "serving")
+    if '\nif __name__ == "__main__":' in source_tree.text(path)
+]
+TINY = ["--config=tests/tiny_experiment.py", "--workdir=x"]
+ANSWERED_AT_ONCE = [
+    *([program, "--help"] for program in MODULES),
+    *([program, "--no_such_flag=1"] for program in MODULES),
+    ["ornet_tf.train", TINY[0]],
+    ["ornet_tf.train", TINY[1]],
+    ["ornet_tf.train", *TINY, "extra"],
+    ["ornet_tf.train", *TINY, "--workdir="],
+    ["ornet_tf.train", *TINY, "--config.phase.stage_two.epoch=3"],
+    ["ornet_tf.train", *TINY, "--config.seed=x"],
+    ["ornet_tf.train", "--config=tests/none.py", TINY[1]],
+    ["ornet_tf.train", "--config=configs/toybirds.py", TINY[1], "--config.nope=1"],
+    ["ornet_tf.export", *TINY, "--keep=0"],
+    ["ornet_tf.reproduce", *TINY],
+    ["ornet_tf.check_data", TINY[0], "--split=x"],
+    ["ornet_tf.datasets", "x"],
+]
+
+
+@pytest.mark.slow
+def test_what_is_wrong_with_the_flags_is_answered_without_importing_tensorflow():
+    for arguments in ANSWERED_AT_ONCE:
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", *arguments],
+            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        )
+        assert done.returncode != 0, arguments
+        assert re.search(r"\| +absl\n", done.stderr)
+        assert not re.search(r"\| +(tensorflow|keras)\n", done.stderr), arguments
+        assert "Traceback" not in done.stderr, arguments
 
 
 PROGRAMS = [
@@ -113,45 +138,6 @@ def test_a_user_error_is_one_sentence_and_a_bug_shows_its_traceback(tmp_path):
     assert bug.returncode == 1
     assert "Traceback" in bug.stderr
     assert bug.stderr.splitlines()[-1].startswith("ValueError: invalid literal")
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (errors.UserError("Expected a."), "Expected a."),
-        (errors.NotFiniteError("loss = nan"), "loss = nan"),
-        (errors.MissingPackageError("pip install it"), "pip install it"),
-        (FileNotFoundError(2, "No such file or directory", "x.txt"), "[Errno 2] No such file or directory: 'x.txt'"),
-        (tf.errors.NotFoundError(None, None, "x.txt; No such file or directory"), "x.txt; No such file or directory"),
-        (tf.errors.FailedPreconditionError(None, None, "runs; Is a directory"), "runs; Is a directory"),
-        (tf.errors.NotFoundError(None, None, "No registered 'Conv2D' OpKernel for 'GPU' devices"), ""),
-        (tf.errors.FailedPreconditionError(None, None, "Could not find variable x"), ""),
-        (tf.errors.UnavailableError(None, None, "Connection reset by peer"), "Connection reset by peer"),
-        (tf.errors.ResourceExhaustedError(None, None, "OOM"), "Not enough memory or disk space: OOM"),
-        (
-            tf.errors.InvalidArgumentError(None, None, "assertion failed: [Not a readable image: an empty file]"),
-            "An image can't be used: an empty file. It has changed since the images were checked.",
-        ),
-        (tf.errors.InvalidArgumentError(None, None, "Incompatible shapes: [2] vs. [3]"), ""),
-        (ValueError("too many values to unpack"), ""),
-        (TypeError("f() takes 1 positional argument"), ""),
-        (KeyError("a"), ""),
-    ],
-)
-def test_user_errors_have_a_message_and_bugs_have_none(error, message):
-    assert app.user_message(error) == message
-
-
-@pytest.mark.parametrize(("kind", "message"), [(errors.UserError, "Expected a."), (ValueError, "")])
-def test_an_error_of_a_graph_s_python_code_keeps_its_message(kind, message):
-    def fails(x):
-        if x > 0:  # for AutoGraph to convert
-            raise kind("Expected a.")
-        return x
-
-    with pytest.raises(kind) as error:
-        tf.function(fails)(tf.constant(1.0))
-    assert app.user_message(error.value) == message
 
 
 @pytest.mark.parametrize(

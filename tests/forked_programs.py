@@ -59,7 +59,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     # What all programs import, once.
-    from ornet_tf import app, build  # noqa: F401
+    from ornet_tf import app, build, program  # noqa: F401
     from ornet_tf.training import phases  # noqa: F401
 
     main()

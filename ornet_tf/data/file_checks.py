@@ -10,10 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from ornet_tf.data import jpeg_segments
-
-MAX_BYTES = 20_000_000
-MAX_PIXELS = 50_000_000
+from ornet_tf.data import MAX_BYTES, MAX_PIXELS, jpeg_segments
 
 JPEG = b"\xff\xd8\xff"
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -141,8 +141,10 @@ def send_signal(number, line, *arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", interruption.SIGNALS)
-def test_a_program_that_is_still_importing_exits_with_one_sentence(number, tmp_path):
-    status, rest = send_signal(number, " absl.logging\n", "ornet_tf.train", f"--workdir={tmp_path}")
+@pytest.mark.parametrize("module", ["absl.logging", "tensorflow.python.framework.dtypes"])
+def test_a_program_that_is_still_importing_exits_with_one_sentence(number, module, tmp_path):
+    flags = ["--config=tests/tiny_experiment.py", f"--workdir={tmp_path}"]
+    status, rest = send_signal(number, f" {module}\n", "ornet_tf.train", *flags)
     assert status == interruption.EXIT_CODE, rest
     assert rest.endswith(f"\nStopped by {signal.Signals(number).name}; run the same command again.\n")
     assert "Traceback" not in rest
@@ -153,9 +155,9 @@ def test_a_program_that_is_still_importing_exits_with_one_sentence(number, tmp_p
     ("number", "program", "line", "then"),
     [
         (signal.SIGINT, "train", "toybirds: made 12 images", interruption.RESUMES),
-        (signal.SIGTERM, "predict", " app.py:", "same command"),
-        (signal.SIGTERM, "evaluate", " app.py:", interruption.STARTS_OVER),
-        (signal.SIGINT, "export", " app.py:", interruption.STARTS_OVER),
+        (signal.SIGTERM, "predict", " program.py:", "same command"),
+        (signal.SIGTERM, "evaluate", " program.py:", interruption.STARTS_OVER),
+        (signal.SIGINT, "export", " program.py:", interruption.STARTS_OVER),
     ],
 )
 def test_a_program_outside_a_loop_exits_with_one_sentence(number, program, line, then, tiny_run, tmp_path):
