@@ -209,7 +209,9 @@ def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, images
             os.chmod(path, 0o777)
         (folder / "locked").chmod(0)
         flags = ["--config=tests/tiny_experiment.py", f"--workdir={folder / 'run'}"]
-        program = "import os; from ornet_tf import predict; os.geteuid() or os.setuid(65534); predict.start()"
+        # Another user may be unable to read what `predict` imports late.
+        imports = "import os; from ornet_tf import predict, program; from ornet_tf.inference import prediction"
+        program = f"{imports}; os.geteuid() or os.setuid(65534); predict.start()"
         done = subprocess.run(
             [sys.executable, "-c", program, *flags, name],
             cwd=source_tree.ROOT, capture_output=True, text=True, timeout=120, check=False,
