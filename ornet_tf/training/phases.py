@@ -157,14 +157,11 @@ def _train_phase(run: _Run, name: str, settings: dict) -> dict:
         state=training_step.state,
         is_chief=is_chief,
     )
-    options = config.evaluation
+    boxes = {key: config.evaluation[key] for key in ("threshold", "box_rule")}
     loop = PhaseLoop(
         training_step,
         saved,
-        Preview(
-            method, _fixed_images(config, source), threshold=options.threshold, box_rule=options.box_rule,
-            kernels=training_step.kernels,
-        ),
+        Preview(method, _fixed_images(config, source), kernels=training_step.kernels, **boxes),
         name=name,
         steps=steps,
         batch_size=section.batch_size,

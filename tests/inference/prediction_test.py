@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import pathlib
@@ -13,44 +12,21 @@ import tensorflow as tf
 from PIL import Image
 
 from ornet_tf import predict
-from ornet_tf.data import loading
 from ornet_tf.errors import UserError
-from ornet_tf.inference import localizer, overlay, prediction, prediction_files
+from ornet_tf.inference import localizer, prediction
 from ornet_tf.runs import interruption, run_folder
-from tests import broken_files, source_tree
+from tests import source_tree
+from tests.inference.predicted import list_of, predicted
 
 
-@pytest.fixture
-def images(tiny_run, tmp_path):
-    source = loading.load_split(tiny_run[0], "test")
-    folder = tmp_path / "images" / "inner"
-    folder.mkdir(parents=True)
-    for index in range(3):
-        (folder / f"{index}.png").write_bytes(source.images[index])
-    (folder / "notes.txt").write_text("no image")
-    return tmp_path / "images"
-
-
-def list_of(workdir):
-    path = pathlib.Path(workdir) / "predictions" / "predictions.json"
-    return json.loads(path.read_text(encoding="ascii"))
-
-
-def predicted(config, workdir, inputs):
-    count, failed = prediction.predict(config, workdir, inputs)
-    results = list_of(workdir)
-    assert len(results) == count
-    return results, failed
-
-
-def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, images, caplog):
-    single = images / "inner" / "0.png"
+def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, image_folder, caplog):
+    single = image_folder / "inner" / "0.png"
     caplog.set_level("INFO")
-    results, broken = predicted(*tiny_run, [str(images), str(single)])
+    results, broken = predicted(*tiny_run, [str(image_folder), str(single)])
     assert "Stopped early" not in caplog.text
     assert broken == []
     assert [os.path.basename(r["file"]) for r in results] == ["0.png", "1.png", "2.png", "0.png"]
-    encoded = tf.constant([(images / "inner" / f"{i}.png").read_bytes() for i in (0, 1, 2, 0)])
+    encoded = tf.constant([(image_folder / "inner" / f"{i}.png").read_bytes() for i in (0, 1, 2, 0)])
     model = localizer.load(*tiny_run)
     expected = model.localize(encoded)
     np.testing.assert_allclose([r["box"] for r in results], expected["detection_boxes"][:, 0], atol=1e-5)
@@ -61,67 +37,10 @@ def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, images,
         np.testing.assert_allclose(r["box_pixels"], np.multiply(r["box"], 32), atol=0.06)
 
 
-def test_a_large_photograph_has_a_small_overlay_and_the_box_of_the_localizer(tiny_run, tmp_path):
-    image, exif = broken_files.image(np.random.default_rng(0), 2000, 3000), Image.Exif()
-    exif[0x0112] = 6  # the upright image is the stored one turned clockwise
-    (tmp_path / "large.jpg").write_bytes(broken_files.encode(image, "JPEG", exif=exif))
-    ((entry,), _) = predicted(*tiny_run, [str(tmp_path / "large.jpg")])
-    model = localizer.load(*tiny_run)
-    expected = model.localize(tf.constant([(tmp_path / "large.jpg").read_bytes()]))
-    np.testing.assert_allclose(entry["box"], expected["detection_boxes"][0, 0], atol=1e-5)
-    np.testing.assert_allclose(entry["box_pixels"], np.multiply(entry["box"], [3000, 2000] * 2), atol=0.06)
-    with Image.open(entry["overlay"]) as drawn:
-        assert max(drawn.size) <= 1024 and drawn.width / drawn.height == pytest.approx(2 / 3, abs=0.01)
-
-
-@pytest.mark.parametrize("sides", [(500, 375), (1024, 1024), (1500, 600), (4032, 3024)])
-def test_an_overlay_has_the_size_of_that_of_the_client(tiny_run, tmp_path, sides):
-    path = tmp_path / "image.jpg"
-    path.write_bytes(broken_files.encode(Image.new("RGB", sides), "JPEG"))
-    ((entry,), _) = predicted(*tiny_run, [str(path)])
-    expected = overlay.read(path.read_bytes()).image.size
-    with Image.open(entry["overlay"]) as drawn:
-        assert drawn.size == pytest.approx(expected, abs=1)
-
-
-def test_a_list_that_can_not_be_written_is_an_error(tiny_run, images, monkeypatch):
-    def refuse(predictions):
-        predictions._lines.close()
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(prediction_files.Predictions, "finish", refuse)
-    with pytest.raises(OSError, match="No space left"):
-        prediction.predict(*tiny_run, [str(images)])
-
-
-def test_the_list_of_an_earlier_run_goes_even_if_all_images_fail(tiny_run, images):
-    assert len(predicted(*tiny_run, [str(images)])[0]) == 3
-    for path in images.rglob("*.png"):
-        path.write_bytes(b"no image")
-    results, failed = predicted(*tiny_run, [str(images)])
-    assert (results, len(failed)) == ([], 3)
-
-
-def test_an_image_that_needs_too_much_memory_affects_no_other(tiny_run, images, monkeypatch):
-    shrink, calls = overlay.shrink, []
-
-    def shrink_unless_second(image, size):
-        calls.append(size)
-        if len(calls) == 2:
-            raise MemoryError
-        return shrink(image, size)
-
-    monkeypatch.setattr(overlay, "shrink", shrink_unless_second)
-    results, failed = predicted(*tiny_run, [str(images)])
-    assert len(results) == 2 and [reason for _, reason in failed] == [
-        "The model cannot read it: it needs more memory than there is."
-    ]
-
-
-def test_a_broken_image_is_named_and_the_others_are_predicted(tiny_run, images):
-    (images / "inner" / "1.png").write_bytes(b"")
+def test_a_broken_image_is_named_and_the_others_are_predicted(tiny_run, image_folder):
+    (image_folder / "inner" / "1.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"1 of 3 images failed\. .*1.png: The model cannot read it: .*empty"):
-        predict.main(*tiny_run, [str(images)])
+        predict.main(*tiny_run, [str(image_folder)])
     assert len(list_of(tiny_run[1])) == 2
 
 
@@ -135,24 +54,24 @@ def test_no_image_at_all_is_an_error(tiny_run, tmp_path):
         prediction.predict(*tiny_run, [str(tmp_path)])
 
 
-def test_images_over_the_limits_of_the_config_are_broken_ones(tiny_run, images):
+def test_images_over_the_limits_of_the_config_are_broken_ones(tiny_run, image_folder):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     config.export.max_pixels = 32 * 32 - 1
-    with open(images / "small.png", "wb") as file:
+    with open(image_folder / "small.png", "wb") as file:
         Image.new("RGB", (31, 33)).save(file)
-    results, broken = predicted(config, workdir, [str(images)])
+    results, broken = predicted(config, workdir, [str(image_folder)])
     assert [os.path.basename(result["file"]) for result in results] == ["small.png"]
     words = "32 x 32 pixels (height x width); at most 1023 are read"
     assert [why for _, why in broken] == [f"The model cannot read it: {words}."] * 3
 
 
-def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, images):
-    folder = images / "inner"
+def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, image_folder):
+    folder = image_folder / "inner"
     odd = [b"caf\xe9.png", "\u9ce5.png".encode(), b"n" * 251 + b".png"]
     for name in odd:
         shutil.copy(folder / "0.png", os.fsencode(folder) + b"/" + name)
-    results, broken = predicted(*tiny_run, [str(images)])
+    results, broken = predicted(*tiny_run, [str(image_folder)])
     assert broken == [] and len(results) == 6
     found = {os.path.basename(result["file"]): result for result in results}
     assert {"caf\\xe9.png", "\u9ce5.png", "n" * 251 + ".png", "0.png"} < set(found)
@@ -161,11 +80,11 @@ def test_names_of_any_length_and_bytes_cost_nothing(tiny_run, images):
         assert os.path.isfile(found[name]["overlay"])
     os.truncate(os.fsencode(folder) + b"/caf\xe9.png", 100)
     with pytest.raises(ValueError, match=r"1 of 6 images .*/caf\\xe9.png: .*: truncated or damaged PNG"):
-        predict.main(*tiny_run, [str(images)])
+        predict.main(*tiny_run, [str(image_folder)])
 
 
-def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, images):
-    folder = images / "inner"
+def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, image_folder):
+    folder = image_folder / "inner"
     with (folder / "large.png").open("wb") as file:
         file.truncate(10**12)  # takes no room, and would not fit into memory
     inputs = [str(folder / f"{name}.png") for name in ("0", "large", "1")]
@@ -180,15 +99,15 @@ def test_files_that_can_not_be_read_cost_themselves_only(tiny_run, images):
         assert prediction.predict(*tiny_run, inputs)[1] == [(inputs[1], words)]
 
 
-def test_two_runs_do_not_write_at_once(tiny_run, images):
+def test_two_runs_do_not_write_at_once(tiny_run, image_folder):
     config, workdir = tiny_run
     said = "is in use: process .* predicts there"
     with run_folder.lock(workdir, "predictions"), pytest.raises(UserError, match=said):
-        prediction.predict(config, workdir, [str(images)])
+        prediction.predict(config, workdir, [str(image_folder)])
 
 
-def test_overlays_of_an_earlier_run_are_no_input(tiny_run, images, caplog):
-    image = str(images / "inner" / "0.png")
+def test_overlays_of_an_earlier_run_are_no_input(tiny_run, image_folder, caplog):
+    image = str(image_folder / "inner" / "0.png")
     (earlier,), _ = predicted(*tiny_run, [image])
     results, _ = predicted(*tiny_run, [earlier["overlay"], image])
     assert [result["file"] for result in results] == [image]
@@ -197,13 +116,13 @@ def test_overlays_of_an_earlier_run_are_no_input(tiny_run, images, caplog):
         prediction.predict(*tiny_run, [earlier["overlay"]])
 
 
-def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, images, tmp_path):
+def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, image_folder, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions", "evaluation"))
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users altogether
         folder = pathlib.Path(name)
         for place in (folder, folder / "locked"):
-            shutil.copytree(images, place / "images")
+            shutil.copytree(image_folder, place / "images")
         shutil.move(workdir, folder / "run")
         for path in (folder, *folder.rglob("*")):
             os.chmod(path, 0o777)
@@ -241,12 +160,12 @@ predict.start()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGKILL"])
-def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, images, tmp_path, number):
+def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, image_folder, tmp_path, number):
     workdir = tmp_path / "run"
     shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions"))
     flags = ["--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(number=number), *flags, str(images)],
+        [sys.executable, "-c", PROGRAM.format(number=number), *flags, str(image_folder)],
         cwd=source_tree.ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     if number == "SIGKILL":
