@@ -12,12 +12,13 @@ from ornet_tf.compat import keras, tf_variable
 from ornet_tf.errors import UserError
 from ornet_tf.models import winograd
 
-# The RGB means of ImageNet, which VGG16's released weights expect to be subtracted (Simonyan and Zisserman, ICLR 2015).
+# The RGB means of ImageNet, which the released weights of VGG16 (Simonyan and Zisserman, ICLR 2015) and ResNet50 expect
+# to be subtracted.
 IMAGENET_MEAN_RGB = (123.68, 116.779, 103.939)
 
 
 class CaffeNormalization(keras.layers.Layer):
-    """Maps RGB 0..255 to BGR minus the ImageNet mean, the input that VGG16's released weights were trained on."""
+    """Maps RGB 0..255 to BGR minus the ImageNet mean, the input of the released weights of VGG16 and ResNet50."""
 
     def call(self, inputs):  # noqa: D102 - of the base class
         return inputs[..., ::-1] - tf.constant(IMAGENET_MEAN_RGB[::-1], inputs.dtype)
@@ -140,7 +141,8 @@ def split_behind_frozen(model: keras.Model, output: Any) -> tuple[keras.Model, k
     """
     frozen = []
     for layer in (layer for layer in model.layers if not _is_input(layer)):
-        if layer.trainable_weights or _statistics_of_layer(layer) or getattr(layer, "rate", 0):  # of dropout
+        follows_batches = layer.trainable and _statistics_of_layer(layer)  # frozen normalization runs as in inference
+        if layer.trainable_weights or follows_batches or getattr(layer, "rate", 0):  # of dropout
             break
         frozen.append(layer)
     for layer in reversed(frozen):
@@ -182,10 +184,10 @@ class ExampleDropout(keras.layers.Layer):
         return input_shape
 
 
-def batch_norm(name: str, **options) -> keras.layers.BatchNormalization:
+def batch_norm(name: str, *, momentum: float = 0.9, epsilon: float = 1e-5, **options) -> BatchNorm:
     """Returns a batch normalization whose statistics span all replicas of the strategy in scope."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return BatchNorm(momentum=0.9, epsilon=1e-5, synchronized=replicas > 1, name=name, **options)
+    return BatchNorm(momentum=momentum, epsilon=epsilon, synchronized=replicas > 1, name=name, **options)
 
 
 def conv_norm_relu(x, filters: int, name: str):

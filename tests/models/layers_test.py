@@ -138,6 +138,7 @@ def chain(*rest, skip=False):
         ([layers.ExampleDropout(0.0, name="none"), keras.layers.Dense(5)], "none"),
         ([layers.ExampleDropout(0.5), keras.layers.Dense(5)], "gap"),
         ([layers.batch_norm("norm")], "gap"),
+        ([layers.batch_norm("frozen", trainable=False), keras.layers.Dense(5)], "frozen"),
     ],
 )
 def test_a_model_is_split_at_the_deepest_tensor_that_training_leaves(rest, deepest):
