@@ -3,10 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import h5py
-
-from ornet_tf import paths
-from ornet_tf.backbones import Backbone
+from ornet_tf.backbones import Backbone, _keras_applications
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from ornet_tf.models.layers import CaffeNormalization, Conv3x3, ExampleDropout
@@ -83,7 +80,9 @@ def build(
     upper = keras.Model(upper_inputs, {"features": last_conv, "logits": logits}, name="upper")
     pretrained = frozenset()
     if weights is not None:
-        pretrained = _load(weights, (lower, upper), full=head == "fully_connected", image_size=image_size)
+        pretrained = _keras_applications.copy_weights(
+            "VGG16", weights, (lower, upper), include_top=head == "fully_connected"
+        )
     return Backbone(normalize, lower, upper, pretrained)
 
 
@@ -94,39 +93,3 @@ def _layers(pools: Sequence[str]) -> Iterator[keras.layers.Layer]:
             yield Conv3x3(filters, activation="relu", name=f"block{block}_conv{index}")
         if f"block{block}_pool" in pools:
             yield keras.layers.MaxPooling2D(2, name=f"block{block}_pool")
-
-
-def _load(weights: str, parts, *, full: bool, image_size: int) -> frozenset[str]:
-    """Copies weights layer by layer from the Keras Applications model and returns the names of these layers.
-
-    fc1, fc2 and the 1000-class layer are copied if the file has them and their shapes agree (224 pixels, 1000 classes).
-    """
-    if weights == "imagenet":
-        include_top = full
-    else:
-        path = paths.local(weights, "weights")
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"weights: expected 'imagenet', None or the path of a VGG16 weights file; {weights!r} is no file."
-            )
-        weights = str(path)
-        with h5py.File(weights, "r") as file:
-            include_top = "fc1" in file
-    shape = None if include_top else (image_size, image_size, 3)
-    try:
-        source = keras.applications.VGG16(include_top=include_top, weights=weights, input_shape=shape)
-    except Exception as error:  # without a network Keras raises a plain Exception
-        if weights != "imagenet":
-            raise
-        raise OSError(
-            f"weights: VGG16's ImageNet weights can't be downloaded ({str(error).splitlines()[0]}). Download the file "
-            "on a machine with a network, and pass it by --config.backbone.options.weights=FILE."
-        ) from error
-    values_by_name = {layer.name: layer.get_weights() for layer in source.layers}
-    copied = set()
-    for layer in (layer for part in parts for layer in part.layers):
-        values = values_by_name.get(layer.name)
-        if values and [v.shape for v in values] == [tuple(w.shape) for w in layer.weights]:
-            layer.set_weights(values)
-            copied.add(layer.name)
-    return frozenset(copied)
