@@ -67,6 +67,8 @@ class Method(cam.Method):
           builders: see `Builders`.
           after: names of the backbone's layers that a dropout layer follows. None for all pooling layers of `upper` and
             the last feature map. For VGG16 split after block2_pool these are the paper's pool3, pool4 and conv5_3.
+            For ResNet50, whose `upper` has no pooling layer, wsolevaluation uses conv4_block1_out, conv5_block1_out and
+            conv5_block3_out.
           drop_rate: probability of the drop mask, 0..1; 0.75 in the paper.
           gamma: threshold of the drop mask as a share of the highest attention, 0..1; 0.8 in the paper for VGG16.
 

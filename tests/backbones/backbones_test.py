@@ -12,12 +12,14 @@ from ornet_tf import registry
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from tests import source_tree
+from tests.backbones import keras_layout
 
 SMALL = {"image_size": 32, "num_classes": 5}
+PRETRAINED = {"vgg16": "VGG16", "resnet50": "ResNet50"}
 
 
 def build(name, **options):
-    fixed = {"weights": None} if name == "vgg16" else {}
+    fixed = {"weights": None} if name in PRETRAINED else {}
     return registry.find("backbones", name)(**{**SMALL, **fixed, **options})
 
 
@@ -35,7 +37,7 @@ def test_every_backbone_maps_pixels_to_features_and_logits(name):
 
 @pytest.mark.parametrize("name", registry.choices("backbones"))
 def test_an_unknown_split_is_refused(name):
-    with pytest.raises(ValueError, match="split: .*block1_pool, .*'block9_pool'"):
+    with pytest.raises(ValueError, match="split: expected one of .*block.*, .*'block9_pool'"):
         build(name, split="block9_pool")
 
 
@@ -70,10 +72,8 @@ def test_vgg16_has_the_papers_56x56x128_low_level_features():
 
 def test_vgg16_computes_what_keras_applications_computes(tmp_path):
     reference = keras.applications.VGG16(include_top=False, weights=None, input_shape=(64, 64, 3))
-    path = str(tmp_path / "notop.weights.h5")
-    reference.save_weights(path)
     layer_file = str(tmp_path / "layers.h5")
-    write_keras_layout(reference, layer_file)
+    keras_layout.write(reference, layer_file)
     backbone = build("vgg16", image_size=64, weights=layer_file)
     images = tf.random.stateless_uniform([1, 64, 64, 3], [1, 2], 0.0, 255.0)
     expected = keras.Model(reference.input, reference.get_layer("block5_conv3").output)(
@@ -85,22 +85,6 @@ def test_vgg16_computes_what_keras_applications_computes(tmp_path):
     assert np.all(build("vgg16").upper.get_layer("predictions").kernel)
 
 
-def write_keras_layout(model, path):
-    """Writes weights in the layout of the released VGG16 file: a group per layer with its weight names."""
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
-        file.attrs["backend"] = b"tensorflow"
-        file.attrs["keras_version"] = b"2.0"
-        for layer in model.layers:
-            group = file.create_group(layer.name)
-            names = [f"{layer.name}_{kind}_1:0".encode() for kind in ("W", "b")[: len(layer.weights)]]
-            group.attrs["weight_names"] = names
-            for name, value in zip(names, layer.get_weights()):
-                group[name.decode()] = value
-
-
 def test_vgg16_with_the_original_head():
     backbone = build("vgg16", head="fully_connected", split="block5_pool")
     assert [layer.name for layer in backbone.upper.layers if layer.name.startswith(("fc", "pred"))] == [
@@ -109,13 +93,14 @@ def test_vgg16_with_the_original_head():
     assert backbone.upper(tf.zeros([1, 1, 1, 512]))["logits"].shape == (1, 5)
 
 
-def test_vgg16_refuses_weights_that_are_no_file():
-    with pytest.raises(FileNotFoundError, match="^weights: .*'nowhere.h5'"):
-        build("vgg16", weights="nowhere.h5")
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_weights_that_are_no_file_are_refused(name):
+    with pytest.raises(FileNotFoundError, match=f"^weights: .*a {PRETRAINED[name]} weights file; 'nowhere.h5'"):
+        build(name, weights="nowhere.h5")
 
 
 @pytest.mark.parametrize("weights", ["", " ", "gs://bucket/vgg16.h5"])
-def test_vgg16_refuses_weights_that_are_no_local_path(weights):
+def test_weights_that_are_no_local_path_are_refused(weights):
     with pytest.raises(UserError, match="^weights: "):
         build("vgg16", weights=weights)
 
@@ -132,13 +117,14 @@ def test_vgg16_expands_the_home_folder_in_weights(monkeypatch, tmp_path):
         )
 
 
-def test_vgg16_without_a_network_explains_how_to_pass_a_weights_file(tmp_path):
+def test_without_a_network_a_message_explains_how_to_pass_a_weights_file(tmp_path):
     program = """
-        from ornet_tf.backbones import vgg16
-        try:
-            vgg16.build(image_size=32, num_classes=3)
-        except OSError as error:
-            print("message:", error)
+        from ornet_tf.backbones import resnet50, vgg16
+        for backbone in (vgg16, resnet50):
+            try:
+                backbone.build(image_size=32, num_classes=3)
+            except OSError as error:
+                print("message:", error)
     """
     nowhere = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
     env = {**os.environ, **nowhere, "HOME": str(tmp_path), "KERAS_HOME": str(tmp_path), "no_proxy": "", "NO_PROXY": ""}
@@ -146,8 +132,9 @@ def test_vgg16_without_a_network_explains_how_to_pass_a_weights_file(tmp_path):
         [sys.executable, "-c", textwrap.dedent(program)], cwd=source_tree.ROOT, env=env, capture_output=True,
         text=True, check=True, timeout=120,
     )
-    assert "message: weights: VGG16's ImageNet weights" in done.stdout
-    assert "--config.backbone.options.weights=FILE" in done.stdout
+    for name in PRETRAINED.values():
+        assert f"message: weights: {name}'s ImageNet weights" in done.stdout
+    assert done.stdout.count("--config.backbone.options.weights=FILE") == 2
 
 
 def test_the_released_weights_can_be_loaded():
