@@ -41,7 +41,8 @@ def build(
       if the split is block5_pool.
 
     Raises:
-      UserError: for a wrong split, head or size, or if `weights` is an empty string or a URL.
+      UserError: for a wrong split, head or size, or if `weights` is an empty string, a URL or the file
+        of another model.
       FileNotFoundError: if `weights` is neither a name nor a file.
       OSError: if the weights of `imagenet` can't be downloaded.
     """
