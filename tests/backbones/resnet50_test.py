@@ -130,6 +130,7 @@ def test_the_weights_of_another_model_are_refused(tmp_path):
 
 def test_frozen_convolutions_use_winograd(file, monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
+    monkeypatch.setattr(winograd, "MIN_TILES", 16)
     calls, convolve = [], winograd.convolve
     monkeypatch.setattr(winograd, "convolve", lambda *a: calls.append(1) or convolve(*a))
     backbone = build(weights=file)

@@ -91,6 +91,7 @@ def test_a_frozen_convolution_uses_winograd_where_it_is_enabled(monkeypatch, use
     calls = []
     convolve = winograd.convolve
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
+    monkeypatch.setattr(winograd, "MIN_TILES", 16)
     monkeypatch.setattr(winograd, "convolve", lambda *a: calls.append(1) or convolve(*a))
     layer = layers.Conv3x3(128, use_bias=use_bias, activation="relu", bias_initializer="ones")
     images = tf.random.stateless_normal([2, 12, 12, 128], [1, 2])
