@@ -27,7 +27,7 @@ def _has_avx512() -> bool:
 MIN_CHANNELS = 128
 # Matrix products with fewer rows wait for the mapped kernels, which are 4 times as large as the kernels. Without
 # AVX-512, oneDNN even copies these before it multiplies.
-MIN_TILES = 16 if _has_avx512() else 196
+MIN_TILES = 16 if _has_avx512() else 392
 
 _state = threading.local()  # MirroredStrategy traces each replica in its own thread
 
