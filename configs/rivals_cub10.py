@@ -10,9 +10,9 @@ BagCAMs reads the features that the last block gets. The evaluator trains its de
 the features, so they train block5 as well. The class errors of the rivals' rows are those of their own classifiers, as
 in the paper. All other rows have the class errors of the evaluator.
 
-The three trained rivals take 22 minutes on 2 shared cores of an Intel Xeon, in addition to the 10 minutes of
-configs/cub10.py. Best CorLoc with the largest component, seed 0: CAM 40.7, Grad-CAM 43.1, Hide-and-Seek 30.9, ADL 47.2,
-ACoL 41.5; stage two 94.3 (docs/results.md).
+The three trained rivals take 22 minutes on 2 shared cores of an Intel Xeon, besides the time of configs/cub10.py.
+Best CorLoc with the largest component, seed 0: CAM 40.7, Grad-CAM 43.1, Hide-and-Seek 30.9, ADL 47.2, ACoL 41.5;
+stage two 94.3 (docs/results.md).
 """
 from ml_collections import ConfigDict
 
