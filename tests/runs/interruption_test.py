@@ -154,7 +154,7 @@ def test_a_program_that_is_still_importing_exits_with_one_sentence(number, modul
 @pytest.mark.parametrize(
     ("number", "program", "line", "then"),
     [
-        (signal.SIGINT, "train", "toybirds: made 12 images", interruption.RESUMES),
+        (signal.SIGINT, "train", " program.py:", interruption.RESUMES),
         (signal.SIGTERM, "predict", " program.py:", "same command"),
         (signal.SIGTERM, "evaluate", " program.py:", interruption.STARTS_OVER),
         (signal.SIGINT, "export", " program.py:", interruption.STARTS_OVER),

@@ -17,6 +17,7 @@ from tests.training.tiny_steps import TWO, assert_close, make, train
 @pytest.mark.slow
 def test_a_step_with_winograd_convolutions_is_close_to_one_without(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [])
+    monkeypatch.setattr(winograd, "MIN_TILES", 16)
     first, second = (train("stage_two", backbone="vgg16") for _ in range(2))
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 10**6)
     plain = train("stage_two", backbone="vgg16")
