@@ -43,11 +43,15 @@ def hint(name: Any, known: Container[str]) -> str:
 
 
 def update_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Returns the content of a phase's settings.json with the current names. Names that users choose are not changed.
+    """Returns the content of a phase's settings.json with the current names and options.
+
+    Names that users choose are not changed. An option that the version did not have gets the value it would have had.
 
     Runs with an object prior of versions before the section `object_prior` can't be resumed.
     """
     settings = dict(settings)
+    if isinstance(settings.get("input"), dict):
+        settings["input"] = {"evaluation_view": "centre_crop", **settings["input"]}
     if isinstance(settings.get("generator"), dict):
         settings["generator"] = _rename_keys(settings["generator"], "map_gain")
     if not isinstance(settings.get("phase"), dict):

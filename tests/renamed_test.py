@@ -56,6 +56,7 @@ def test_an_old_field_of_a_phase_is_answered_with_its_new_name():
 
 OLD = {
     "dataset": {"name": "image_folder", "options": {"root": "pictures"}},
+    "input": {"resize": 256},
     "generator": {"map_gain": 2.0},
     "starts_from": {"protocols": "an id"},
     "phase": {
@@ -68,6 +69,7 @@ OLD = {
 }
 NEW = {
     "dataset": {"name": "image_folder", "options": {"root": "pictures"}},
+    "input": {"resize": 256, "evaluation_view": "centre_crop"},  # which runs had before the option
     "generator": {"logit_scale": 2.0},
     "starts_from": {"protocols": "an id"},
     "phase": {
