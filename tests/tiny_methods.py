@@ -15,6 +15,11 @@ BUILDERS = Builders(
     generator=functools.partial(generator.build, num_classes=3, base_width=4, depth=1),
     object_prior=functools.partial(object_prior.ObjectPrior, threshold=0.4, low_level_weight=0.5),
 )
+FULLY_CONNECTED = BUILDERS._replace(  # for images of 32 pixels
+    backbone=functools.partial(
+        registry.find("backbones", "vgg16"), image_size=32, num_classes=3, weights=None, head="fully_connected"
+    )
+)
 KEYS = randomness.key(1, tf.constant(0, tf.int64), tf.range(4, dtype=tf.int64))
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import pathlib
 import tempfile
 
 import numpy as np
 
-from ornet_tf import atomic_write
+from ornet_tf import atomic_write, paths
 from ornet_tf.data import main_memory
 
 
@@ -41,8 +40,9 @@ class ScratchArray:
         size = max(count * np.dtype(dtype).itemsize, 1)
         failure = f"{what} ({size / 2**30:.2f} GiB) could not be written to {folder}"
         with atomic_write.explain_failures(failure, f", {remedy}"):
-            pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder) as file:
+            place = paths.local(folder, "cache_dir")
+            place.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=place) as file:
                 # Reserved now: a full disk would end the process by a signal when a page is written.
                 getattr(os, "posix_fallocate", _resize_if_it_fits)(file.fileno(), 0, size)
                 self._pages = mmap.mmap(file.fileno(), size)
@@ -52,7 +52,6 @@ class ScratchArray:
     def release_memory(self) -> None:
         """Unmaps all pages from the process; those that are used again are mapped or read again."""
         self._pages.madvise(mmap.MADV_DONTNEED)
-
 
 
 def _resize_if_it_fits(number: int, _: int, size: int) -> None:

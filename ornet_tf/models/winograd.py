@@ -103,7 +103,8 @@ def is_faster(
 ) -> bool:
     """Returns whether `convolve` is enabled in this thread and likely to be faster than `tf.nn.conv2d`.
 
-    If the number of images is not known yet, None, `convolve` decides it for each batch.
+    If the number of images is not known yet, None, `convolve` decides it for each batch, except inside
+    `enable` for gradients or without mapped kernels: there it counts as large.
     """
     mode = _mode()
     if not mode.for_cpu or trainable and not mode.in_inference:

@@ -1,8 +1,8 @@
 """Computes the features of frozen parts once for all phases of a run and caches them in scratch files.
 
 This needs few views per image: one, or two with the mirror image, if crops are not random or the crop is the whole
-resized image. Feature maps are stored with 16 bits a value; float16 rounds values above 6e-5
-by at most 1/2048 of their value.
+resized image. Feature maps are stored with 16 bits a value; float16 rounds values above
+6e-5 by at most 1/2048 of their value.
 """
 from __future__ import annotations
 

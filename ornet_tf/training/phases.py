@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import build, paths
+from ornet_tf import build
 from ornet_tf.compat import keras
 from ornet_tf.data import input_pipeline, loading
 from ornet_tf.data.source import Source
@@ -102,8 +102,7 @@ def _frozen_features(config: ConfigDict, workdir: str, source: Source) -> Frozen
 
 
 def _cache_dir(config: ConfigDict, workdir: str) -> str:
-    given = config.input.cache_dir
-    return os.fspath(paths.local(given, "config.input.cache_dir")) if given else os.path.join(workdir, "cache")
+    return config.input.cache_dir or os.path.join(workdir, "cache")
 
 
 def _claim(config: ConfigDict, workdir: str, strategy: tf.distribute.Strategy, name: str, allow_changes: bool) -> dict:
@@ -174,8 +173,9 @@ def _train_phase(run: _Run, name: str, settings: dict) -> dict:
     if step == 0:
         checkpoints.load_parts(method.parts, section.init_from, run.workdir)
     if section.cache_frozen_features:
-        following = config.phase_order[config.phase_order.index(name) + 1 :][:1]
-        keep_all = any(config.phase[later].cache_frozen_features for later in following)
+        later = config.phase_order[config.phase_order.index(name) + 1 :]
+        # For the next phase only: a phase in between that caches nothing may train what is frozen here.
+        keep_all = bool(later) and config.phase[later[0]].cache_frozen_features
         training_step.use_frozen_features(run.features.of(method, keep_all=keep_all))
     # Without the random ids of other phases, so that equal configurations and seeds give equal summaries.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}

@@ -59,3 +59,9 @@ def test_a_disk_that_is_too_small_is_named_where_space_can_not_be_reserved(tmp_p
     assert ScratchArray((3,), np.uint8, folder=str(tmp_path), **WORDS).array.tolist() == [0, 0, 0]
     with pytest.raises(OSError, match="No space left on device"):
         ScratchArray((2**60,), np.uint8, folder=str(tmp_path), **WORDS)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ScratchArray((1,), np.uint8, folder="~/cache", **WORDS)
+    assert (tmp_path / "cache").is_dir()

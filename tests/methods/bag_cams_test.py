@@ -1,5 +1,3 @@
-import functools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +5,14 @@ import tensorflow as tf
 from ornet_tf import registry
 from ornet_tf.maps.rescale import rescale
 from ornet_tf.methods import predict_with_labels
-from tests.tiny_methods import BUILDERS, conv_maps_and_gradients, images, normalized, predict_after_saving
+from tests.tiny_methods import (
+    BUILDERS,
+    FULLY_CONNECTED,
+    conv_maps_and_gradients,
+    images,
+    normalized,
+    predict_after_saving,
+)
 
 build = registry.find("methods", "bag_cams")
 
@@ -80,10 +85,7 @@ def test_a_logit_of_0_and_constant_images_give_finite_maps():
 
 
 def test_a_fully_connected_head_works():
-    vgg16 = functools.partial(
-        registry.find("backbones", "vgg16"), image_size=32, num_classes=3, weights=None, head="fully_connected"
-    )
-    outputs = build(BUILDERS._replace(backbone=vgg16)).predict(tf.image.resize(images(2), [32, 32]))
+    outputs = build(FULLY_CONNECTED).predict(tf.image.resize(images(2), [32, 32]))
     assert outputs["activation_map"].shape == (2, 8, 8, 1)
     assert outputs["activation_map"].numpy().max() == 1
 
