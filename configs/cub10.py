@@ -17,7 +17,6 @@ import os
 from ml_collections import ConfigDict
 
 from configs import few_pictures
-from ornet_tf import config as ornet
 
 
 def get_config() -> ConfigDict:
@@ -31,8 +30,6 @@ def get_config() -> ConfigDict:
     )
     config.input.cache = "memory"
     config.backbone.options.weights = os.environ.get("ORNET_VGG16", "imagenet")
-    # A sanity row: the scores from which the pseudo masks are made.
-    parts = {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"}
-    config.evaluation.row.object_prior = ornet.row("object_prior_scores", parts)
+    # With a further sanity row: the scores from which the pseudo masks are made.
     config.evaluation.report_rows = ("centre_box", "mean_features", "object_prior", "cam", "stage_one", "stage_two")
     return config

@@ -95,8 +95,8 @@ def default() -> ConfigDict:
             "evaluation": _evaluation(),
             "export": {
                 "row": "stage_two",  # the row that predict and export use
-                # On the map: "fixed" is evaluation.threshold; "chosen" is the best threshold of this row and box_rule
-                # on evaluation.threshold_split, which the evaluation has found.
+                # On the map: "fixed" is evaluation.threshold; "chosen" is the threshold that the evaluation has chosen
+                # for this row and box_rule on evaluation.threshold_split, by evaluation.threshold_boxes.
                 "threshold": "fixed",
                 # Where an export is fast: on a "cpu", a "gpu", or "auto": on the kind that the exporting machine has.
                 # It runs on both. For CPUs it is larger: it holds kernels that are mapped by Winograd's filtering.
@@ -114,6 +114,9 @@ def _evaluation() -> ConfigDict:
         {
             "split": "test",
             "threshold_split": "",  # each row's best threshold is found on this split; "" for none
+            # The boxes of threshold_split that "chosen" thresholds fit: "ground_truth", or a row with an object prior,
+            # such as "object_prior", for the boxes of its pseudo masks, which need no annotation.
+            "threshold_boxes": "ground_truth",
             "batch_size": 64,
             "classifier": "evaluator",  # the row whose logits, for the whole image, give the class in every row
             "own_classes": (),  # except for these rows: their own logits give the class
@@ -126,6 +129,10 @@ def _evaluation() -> ConfigDict:
                 "cam": row("cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
                 "cam_true_label": row(  # as in wsolevaluation
                     "cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}, classes="label"
+                ),
+                "object_prior": row(  # of a stage one with the option `object_prior`
+                    "object_prior_scores",
+                    {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"},
                 ),
             },
             "threshold": 0.5,  # on the activation map

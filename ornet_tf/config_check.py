@@ -39,9 +39,7 @@ def validate(config: ConfigDict) -> None:
     _check_plugin("backbones", config.backbone, "config.backbone", given=("image_size", "num_classes"))
     _check_positive(config.input, "config.input", "resize", "crop")
     if config.input.crop > config.input.resize:
-        raise UserError(
-            f"config.input.crop: expected at most resize = {config.input.resize}, got {config.input.crop}."
-        )
+        raise UserError(f"config.input.crop: expected at most resize = {config.input.resize}, got {config.input.crop}.")
     _check_choice(config.input.evaluation_view, ("centre_crop", "whole"), "config.input.evaluation_view")
     _check_choice(config.input.broken_images, input_pipeline.BROKEN_IMAGES, "config.input.broken_images")
     _check_choice(config.input.cache, image_cache.KINDS, "config.input.cache")
@@ -97,6 +95,20 @@ def _check_phases_and_rows(config: ConfigDict) -> None:
         elif name not in phases:
             choices = ", ".join([*phases, *evaluation.row])
             raise UserError(f"config.evaluation: {name!r} is neither a phase nor a row; choose from {choices}.")
+    if evaluation.threshold_boxes != "ground_truth":
+        _check_pseudo_boxes(config, evaluation.threshold_boxes, phases)
+
+
+def _check_pseudo_boxes(config: ConfigDict, name: str, phases: list[str]) -> None:
+    where, row = "config.evaluation.threshold_boxes", config.evaluation.row.get(name)
+    if row is not None:
+        _check_method(config, row, f"config.evaluation.row.{name}", phases)
+    if row is None or not hasattr(registry.find("methods", row.method), "pseudo_masks"):
+        raise UserError(f"{where}: expected 'ground_truth' or a row with pseudo masks ('object_prior'), got {name!r}.")
+    if not any(config.phase[phase].options.get("object_prior") for phase in phases):
+        raise UserError(f"{where}: expected 'ground_truth', as no phase has an object prior, got {name!r}.")
+    if not config.evaluation.threshold_split:
+        raise UserError(f"{where}: expected config.evaluation.threshold_split to name a split for {name!r}, got ''.")
 
 
 def _subsections(sections: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any, str]]:

@@ -3,7 +3,7 @@ from ml_collections import ConfigDict
 
 from ornet_tf.config_check import validate
 from ornet_tf.errors import UserError
-from tests import tiny_experiment
+from tests import tiny_experiment, tiny_prior
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,9 @@ from tests import tiny_experiment
         ("evaluation.metric_options.wsol_v1", {"intervall": 1}, r"wsol_v1.intervall: unknown option.*'interval'"),
         ("evaluation.metric_options.wsol", {}, r"no plug-in 'wsol' in metrics"),
         ("evaluation.bootstrap_samples", -1, r"config.evaluation.bootstrap_samples: expected at least 0, got -1"),
+        ("evaluation.threshold_boxes", "pseudo", r"threshold_boxes: expected 'ground_truth' or a row .* got 'pseudo'"),
+        ("evaluation.threshold_boxes", "cam", r"evaluation.threshold_boxes: expected 'ground_truth' or .* got 'cam'"),
+        ("evaluation.threshold_boxes", "object_prior", r"threshold_boxes: .* no phase has an object prior, got 'obj"),
         ("evaluation.cases", -1, r"config.evaluation.cases: expected at least 0, got -1"),
         ("export.threshold", "best", r"config.export.threshold: expected one of fixed, chosen, got 'best'"),
         ("export.optimize_for", "tpu", r"config.export.optimize_for: expected one of auto, cpu, gpu, got 'tpu'"),
@@ -134,3 +137,12 @@ def test_several_boxes_are_allowed_with_the_rule_largest():
     config.evaluation.box_rule = "largest"
     config.export.max_boxes = 3
     validate(config)
+
+
+def test_pseudo_boxes_need_images_to_choose_thresholds_on():
+    config = tiny_prior.get_config()
+    config.evaluation.threshold_boxes = "object_prior"
+    validate(config)
+    config.evaluation.threshold_split = ""
+    with pytest.raises(UserError, match="threshold_boxes: expected config.evaluation.threshold_split to name a split"):
+        validate(config)

@@ -26,8 +26,6 @@ def get_config(cache_frozen_features: bool = False) -> ConfigDict:
         stage_two.options.object_prior = True
         stage_two.init_from.direction = "stage_one.direction"
         stage_two.losses.pseudo_mask = config.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")
-        parts = {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"}
-        experiment.evaluation.row.object_prior = config.row("object_prior_scores", parts)
         experiment.evaluation.report_rows = (*experiment.evaluation.report_rows, "object_prior")
     config_check.validate(experiment)
     return experiment

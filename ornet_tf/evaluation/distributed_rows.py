@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from ornet_tf import methods
 from ornet_tf.evaluation import row_metrics
+from ornet_tf.maps import boxes
 from ornet_tf.models import winograd
 from ornet_tf.models.shared_passes import SharedPasses
 from ornet_tf.runs import distribution
@@ -31,7 +32,8 @@ class DistributedRows:
         Args:
           config: the whole configuration.
           strategy: the devices. Every image is counted once, including those of a smaller last batch.
-          models: name -> method, for the rows and the classifier. Their weights must not change.
+          models: name -> method, for the rows, the classifier and config.evaluation.threshold_boxes. Their weights must
+            not change.
         """
         self.config = config
         self._passes, self._kernels = SharedPasses(), winograd.MappedKernels()
@@ -47,7 +49,8 @@ class DistributedRows:
         Returns:
           An iterator over (truth, outputs) of each batch, as arrays. "truth" is the batch without its images. "outputs"
           is name -> "logits" [B, K] if a row's class depends on them; for a row with a map, name of the metric -> the
-          result of its `measure`; and "is_finite" [B], whether these logits and this map are finite.
+          result of its `measure`; and "is_finite" [B], whether these logits and this map are finite. The row of
+          config.evaluation.threshold_boxes also has "pseudo_boxes" [B, 1, 4], see `metrics.Metric.update`.
         """
         is_plain = distribution.is_plain(self._strategy)
         batches = dataset if is_plain else self._strategy.experimental_distribute_dataset(dataset)
@@ -88,6 +91,8 @@ class DistributedRows:
                     predicted = methods.predict_with_labels(model, batch["image"], batch["label"])
                 used = {key: value for key, value in predicted.items() if self._is_used(name, key)}
                 outputs[name] = self._measure(used, batch)
+                if name == self.config.evaluation.threshold_boxes:
+                    outputs[name]["pseudo_boxes"] = _pseudo_boxes(model.pseudo_masks(batch["image"]))
         return tf.nest.map_structure(lambda value: value[:count], outputs)
 
     def _is_used(self, name, output) -> bool:
@@ -111,3 +116,9 @@ class DistributedRows:
     def _gather(self, value: Any) -> np.ndarray:
         """Concatenates the results of all devices."""
         return np.concatenate([part.numpy() for part in self._strategy.experimental_local_results(value)])
+
+
+def _pseudo_boxes(masks: tf.Tensor) -> tf.Tensor:
+    """Returns the boxes of pseudo masks [B, h, w, 1] in fractions of the view, [B, 1, 4]; zeros for an empty mask."""
+    is_empty = tf.reduce_all(masks < 0.5, axis=[1, 2])  # [B, 1]
+    return tf.where(is_empty[..., tf.newaxis], 0.0, boxes.find_boxes(masks, [0.5]))

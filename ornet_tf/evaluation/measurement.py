@@ -20,12 +20,16 @@ from ornet_tf.runs import distribution, run_folder
 
 Measured = Mapping[str, Mapping[str, metrics.Metric]]  # row -> name of the metric -> metric
 
+# Options in result.json.
+_STORED = ("split", "threshold", "threshold_split", "threshold_boxes", "iou_threshold", "box_rule")
+
 
 def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     """Evaluates every row on config.evaluation.split and writes `<workdir>/evaluation`.
 
     If config.evaluation.threshold_split is set, each row's thresholds are chosen on that split, and the figures at
-    these thresholds are reported as well.
+    these thresholds are reported as well. If config.evaluation.threshold_boxes is a row, thresholds are also chosen by
+    its pseudo boxes, so the split needs no boxes. Both choices are reported side by side.
 
     Returns:
       The content of result.json. Its "rows" is row -> title -> figures, with the `titles` of the metrics.
@@ -40,15 +44,15 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     trained_on = {split: held_out.check(checked, split, workdir) for split, checked in splits.items()}
     source = splits[options.split].source
     strategy = distribution.local_strategy()
+    names = dict.fromkeys((options.classifier, *options.report_rows))
+    if options.threshold_boxes != "ground_truth":
+        names[options.threshold_boxes] = None
     with strategy.scope():
-        models = {
-            name: build.trained_method(config, name, workdir, len(source.class_names))
-            for name in dict.fromkeys((options.classifier, *options.report_rows))
-        }
+        models = {name: build.trained_method(config, name, workdir, len(source.class_names)) for name in names}
     rows = DistributedRows(config, strategy, models)
     chosen = {}
     if options.threshold_split:
-        other = measure(rows, splits[options.threshold_split].source, options.threshold_split)
+        other = measure(rows, splits[options.threshold_split].source, options.threshold_split, with_pseudo_boxes=True)
         chosen = {row: {name: m.summary() for name, m in by_metric.items()} for row, by_metric in other.items()}
     measured = measure(rows, source, options.split, bootstrap_samples=options.bootstrap_samples)
     summaries = {
@@ -56,7 +60,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
         for row, by_metric in measured.items()
     }
     result = {
-        **{key: options[key] for key in ("split", "threshold", "threshold_split", "iou_threshold", "box_rule")},
+        **{key: options[key] for key in _STORED},
         "components": "addons" if addons_components.use_addons(options.components) else "native",
         "images": len(source),
         "images_trained_on": trained_on,
@@ -83,7 +87,9 @@ def _group_by_title(summaries: Mapping[str, Mapping[str, Mapping[str, Any]]]) ->
     }
 
 
-def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samples: int = 0) -> Measured:
+def measure(
+    rows: DistributedRows, source: Source, split: str, *, bootstrap_samples: int = 0, with_pseudo_boxes: bool = False
+) -> Measured:
     """Measures every row on a split.
 
     A row's logits are those of config.evaluation.classifier for the whole image, or the row's own logits if
@@ -94,6 +100,7 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
       source: the images.
       split: the name of the split.
       bootstrap_samples: the number of bootstrap samples for intervals; 0 for none.
+      with_pseudo_boxes: whether metrics also get the pseudo boxes of config.evaluation.threshold_boxes, if it is a row.
 
     Raises:
       UserError: if a row with own classes, or the classifier, has no logits.
@@ -108,6 +115,8 @@ def measure(rows: DistributedRows, source: Source, split: str, *, bootstrap_samp
         for truth, outputs in batches:
             for name in outputs:
                 _check_finite(name, outputs[name].pop("is_finite"), [source.names[i] for i in truth["index"]])
+            if with_pseudo_boxes and options.threshold_boxes in outputs:
+                truth["pseudo_boxes"] = outputs[options.threshold_boxes]["pseudo_boxes"]
             for name in options.report_rows:
                 logits = _logits(outputs, name if name in options.own_classes else options.classifier)
                 for metric_name, metric in all_metrics[name].items():

@@ -87,6 +87,7 @@ class Method(typing.Protocol):
     * `unused_weights`, a set of "part/layer/kind": weights that do not influence its outputs.
     * `prior`, its object prior, or None; see `ornet_tf.models.object_prior`. The features that the prior is learned
       from must come from weights that do not change.
+    * `pseudo_masks(images) -> float32 [B, h, w, 1]`, 1 on the object and 0 elsewhere: those of its object prior.
 
     Attributes:
       parts: name -> functional model. Checkpoints store the parts, and phases take parts from earlier phases.

@@ -20,3 +20,8 @@ class Method(ClassifierMap):
         low_level = self._low_level_features(images)
         outputs = shared_passes.call(self._upper, low_level)
         return {"activation_map": self.prior.scores(low_level, outputs["features"]), "logits": outputs["logits"]}
+
+    def pseudo_masks(self, images):
+        """Returns the pseudo masks that are cut from the scores; see `ObjectPrior.pseudo_masks`."""
+        low_level = self._low_level_features(images)
+        return self.prior.pseudo_masks(low_level, shared_passes.call(self._upper, low_level)["features"])

@@ -64,16 +64,21 @@ class Metric(typing.Protocol):
         """
 
     def update(self, measured: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> None:
-        """Adds the output of `measure` for a batch; `truth` also has "label" int [B] and "logits" float [B, K]."""
+        """Adds the output of `measure` for a batch; `truth` also has "label" int [B] and "logits" float [B, K].
+
+        If thresholds are chosen on these images without ground truth, `truth` has "pseudo_boxes" float32 [B, 1, 4] as
+        well: the boxes of the object prior's pseudo masks, zeros for an empty mask. No other figure depends on them.
+        """
 
     def summary(self, chosen_on: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
         """Returns name of `titles` -> figures, in percent and ready for JSON.
 
         The figures include "images", the number of all images, and the other counts that `describe_count` uses:
-        "images_with_boxes" and "images_out_of_view", or "images_with_object".
+        "images_with_boxes", "images_with_pseudo_boxes" and "images_out_of_view", or "images_with_object".
 
         Args:
-          chosen_on: the row's summary on another split; the figures at its best thresholds are added.
+          chosen_on: the row's summary on another split; the figures at its best thresholds are added, and apart from
+            them those at the thresholds that are the best with pseudo boxes.
 
         Raises:
           RuntimeError: if there was no update.
@@ -119,6 +124,8 @@ def describe_count(figures: Mapping[str, Any], split: str) -> str:
             f"{boxed} with a box: localization is measured on these" if boxed else
             "none with a box: localization is not measured"
         )
+    if "images_with_pseudo_boxes" in figures:
+        notes.append(f"{figures['images_with_pseudo_boxes'] or 'none'} with a pseudo box of the object prior")
     if outside := figures.get("images_out_of_view", 0):
         notes.append(f"{outside} with no box in the evaluation view, which count as missed")
     if figures.get("images_with_object", images) < images:

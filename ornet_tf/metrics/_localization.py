@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 
 from ornet_tf.metrics import Settings, _failure_kinds, format_figure, is_out_of_view
-from ornet_tf.metrics._localization_metrics import LocalizationMetrics
+from ornet_tf.metrics._localization_metrics import LocalizationMetrics, best_ious
+
+# A figure of the split that thresholds are chosen on -> the names of this threshold and of the CorLoc at it elsewhere.
+# Pseudo boxes have their own names, so that such a threshold is never taken for one that was chosen on ground truth.
+_CHOSEN = {
+    "best_threshold_on_evaluated_data": ("threshold_chosen", "corloc_at_chosen_threshold"),
+    "best_threshold_on_pseudo_boxes": (
+        "threshold_chosen_on_pseudo_boxes",
+        "corloc_at_threshold_chosen_on_pseudo_boxes",
+    ),
+}
 
 
 class Accumulator:
@@ -19,8 +29,10 @@ class Accumulator:
             threshold=settings.threshold, iou_threshold=settings.iou_threshold, **options
         )
         self._bootstrap = settings.bootstrap
-        self._fixed = int(np.argmin(np.abs(np.asarray(options["thresholds"]) - settings.threshold)))
+        self._thresholds = np.asarray(options["thresholds"])
+        self._fixed = int(np.argmin(np.abs(self._thresholds - settings.threshold)))
         self._boxes = []
+        self._pseudo_ious = []
         self._coverage_and_precision = []
         self._out_of_view = 0
 
@@ -34,6 +46,8 @@ class Accumulator:
         """
         self._out_of_view += int(np.sum(is_out_of_view(truth["boxes"])))
         self._metrics.update(boxes, ground_truth, truth["logits"], truth["label"])
+        if "pseudo_boxes" in truth:
+            self._pseudo_ious.append(best_ious(boxes, truth["pseudo_boxes"]))
         fixed = boxes[:, self._fixed]
         self._boxes.append(fixed)
         self._coverage_and_precision.append(_failure_kinds.coverage_and_precision(fixed, ground_truth))
@@ -42,9 +56,10 @@ class Accumulator:
         """Returns the figures of `LocalizationMetrics.summary`, with intervals.
 
         `..._interval` are the ends of a figure's interval. For a figure at the best threshold, each sample chooses its
-        own best threshold. `chosen_on` adds `threshold_chosen` and the figure at that threshold.
+        own best threshold. `chosen_on` adds `threshold_chosen` and the figure at that threshold, and the same for
+        pseudo boxes (see `_best_on_pseudo_boxes`) if it was measured with them.
         """
-        figures = {**self._metrics.summary(), "images_out_of_view": self._out_of_view}
+        figures = {**self._metrics.summary(), "images_out_of_view": self._out_of_view, **self._best_on_pseudo_boxes()}
         results = self._metrics.results()
         has_truth = ~np.isnan(results.ious[:, 0])
         both_right = results.right[:, self._fixed] & results.top1
@@ -58,15 +73,30 @@ class Accumulator:
                 figures["locerr_top1_interval"] = interval(100 - 100 * sums[:, 1] / counted)
                 figures["corloc_interval"] = interval(corloc[:, self._fixed])
                 figures["corloc_best_on_evaluated_data_interval"] = interval(np.max(corloc, axis=1))
-        if chosen_on is not None:
-            chosen = chosen_on["best_threshold_on_evaluated_data"]
-            figures["threshold_chosen"], figures["corloc_at_chosen_threshold"] = chosen, None
+        for key, (name, corloc_name) in _CHOSEN.items():
+            if key not in (chosen_on or {}):
+                continue
+            chosen = figures[name] = chosen_on[key]
+            figures[corloc_name] = None
             if chosen is not None and best is not None:
                 index = figures["thresholds"].index(chosen)
-                figures["corloc_at_chosen_threshold"] = figures["corloc_by_threshold"][index]
+                figures[corloc_name] = figures["corloc_by_threshold"][index]
                 if sums is not None:
-                    figures["corloc_at_chosen_threshold_interval"] = interval(corloc[:, index])
+                    figures[f"{corloc_name}_interval"] = interval(corloc[:, index])
         return figures
+
+    def _best_on_pseudo_boxes(self) -> dict[str, Any]:
+        """Returns the threshold with the highest mean IoU with the pseudo boxes; nothing without pseudo boxes.
+
+        The threshold with the highest CorLoc would lose more. A row that has learned from pseudo masks is right for
+        them at most thresholds, so that CorLoc can't tell these thresholds apart.
+        """
+        if not self._pseudo_ious:
+            return {}
+        ious = np.concatenate(self._pseudo_ious)
+        ious = ious[~np.isnan(ious[:, 0])]
+        best = float(self._thresholds[np.argmax(np.mean(ious, axis=0))]) if len(ious) else None
+        return {"images_with_pseudo_boxes": len(ious), "best_threshold_on_pseudo_boxes": best}
 
     def per_image(self) -> dict[str, np.ndarray]:
         """Returns the columns of all images, for the box at the fixed threshold.
@@ -94,8 +124,9 @@ def cells(figures: Mapping[str, Any], threshold_split: str) -> dict[str, str]:
     line["with IoU 0.7"] = format_figure(by_iou and by_iou["0.7"])
     line["mean IoU"] = "-" if by_iou is None else f"{figures['mean_iou']:.3f}"
     if threshold_split:
-        chosen = f"{cell('corloc_at_chosen_threshold')} ({figures['threshold_chosen']})"
-        line[f"at the threshold chosen on {threshold_split}"] = chosen
+        for on, (threshold, corloc) in zip(("", "pseudo boxes of the object prior for "), _CHOSEN.values()):
+            if threshold in figures:
+                line[f"at the threshold chosen on {on}{threshold_split}"] = f"{cell(corloc)} ({figures[threshold]})"
     best = f"{cell('corloc_best_on_evaluated_data')} ({figures['best_threshold_on_evaluated_data']})"
     line["best (threshold chosen on these images)"] = best
     line["spread {:g}-{:g}".format(*figures["corloc_spread_range"])] = cell("corloc_spread")

@@ -121,7 +121,7 @@ class LocalizationMetrics:
         if count and not 0 <= labels.min() <= labels.max() < logits.shape[1]:
             raise ValueError(f"labels must lie in 0..{logits.shape[1] - 1}, got {labels.min()}..{labels.max()}.")
         self._classes = logits.shape[1]
-        self._ious.append(_best_ious(boxes, ground_truth))
+        self._ious.append(best_ious(boxes, ground_truth))
         self._ranks.append(_ranks(logits, labels))
 
     def summary(self) -> dict:
@@ -200,8 +200,8 @@ def _check_finite(name: str, value, shape: list) -> np.ndarray:
     return value
 
 
-def _best_ious(boxes: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
-    """Returns the IoU with the best ground truth, float64 [B, T]; NaN for images without ground truth."""
+def best_ious(boxes: np.ndarray, ground_truth: np.ndarray) -> np.ndarray:
+    """Returns the IoU of boxes [B, T, 4] with the best ground truth [B, M, 4], [B, T]; NaN without ground truth."""
     is_real = np.all(ground_truth[..., 2:] > ground_truth[..., :2], axis=-1)  # [B, M]
     ious = np.asarray(iou(boxes[:, :, np.newaxis], ground_truth[:, np.newaxis]))  # [B, T, M]
     best = np.max(np.where(is_real[:, np.newaxis], ious, 0.0), axis=-1, initial=0.0)

@@ -166,7 +166,7 @@ class Trainer:
 
     def _with_rows(self, config: ConfigDict, rows: tuple[str, ...]) -> ConfigDict:
         config = config.copy_and_resolve_references()
-        config.evaluation.report_rows = rows
+        config.evaluation.update({"report_rows": rows, "threshold_boxes": "ground_truth"})
         config.evaluation.own_classes = tuple(row for row in config.evaluation.own_classes if row in rows)
         return config
 

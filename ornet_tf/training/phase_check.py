@@ -36,7 +36,8 @@ def check(config: ConfigDict, source: Source) -> None:
             raise UserError(f"{where}.xla: expected False, got True: XLA can't compile pseudo masks.")
         origins.add_phase(name, method, section.init_from, trained, where=where)
     evaluation = config.evaluation
-    for name in dict.fromkeys((*evaluation.report_rows, evaluation.classifier, config.export.row)):
+    used = (*evaluation.report_rows, evaluation.classifier, evaluation.threshold_boxes, config.export.row)
+    for name in dict.fromkeys(used):
         row = evaluation.row.get(name)
         # A study may train only some of the experiment's phases; rows of other phases are not checked.
         if row is not None and {*checkpoints.source_phases(row.init_from)} <= {*config.phase_order}:

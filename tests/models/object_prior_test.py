@@ -117,6 +117,8 @@ def test_object_prior_scores_are_those_behind_the_pseudo_masks_of_stage_one():
         part.set_weights(stage_one.parts[name].get_weights())
     regions = object_prior.largest_region(method.predict(images())["activation_map"], 0.4)
     np.testing.assert_array_equal(trained["pseudo_mask"], regions)
+    for _ in range(2):  # the first call must not change the direction
+        np.testing.assert_array_equal(method.pseudo_masks(images()), regions)
     assert 0.02 < np.mean(regions) < 0.98
 
 
