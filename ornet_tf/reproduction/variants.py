@@ -166,7 +166,8 @@ class Trainer:
 
     def _with_rows(self, config: ConfigDict, rows: tuple[str, ...]) -> ConfigDict:
         config = config.copy_and_resolve_references()
-        config.evaluation.update({"report_rows": rows, "threshold_boxes": "ground_truth"})
+        config.evaluation.report_rows = rows
+        config.evaluation.threshold_boxes = "ground_truth"  # a variant may lack the row that has the pseudo boxes
         config.evaluation.own_classes = tuple(row for row in config.evaluation.own_classes if row in rows)
         return config
 

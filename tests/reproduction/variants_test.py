@@ -2,7 +2,7 @@ import pytest
 
 from ornet_tf.reproduction import variants
 from ornet_tf.reproduction.study import REMOVED
-from tests import tiny_experiment
+from tests import tiny_experiment, tiny_prior
 
 AREA = "phase.stage_two.losses.area"
 
@@ -46,3 +46,12 @@ def test_a_classifier_row_or_variant_that_cannot_be_used_is_refused_before_train
             trainer().check([{}], [row])
     with pytest.raises(ValueError, match="area.plugin: .*'volume'"):
         trainer().check([{f"{AREA}.plugin": "volume"}], [])
+
+
+def test_a_variant_may_lack_the_object_prior_that_thresholds_are_chosen_with():
+    config = tiny_prior.get_config()
+    config.phase_order = ("evaluator", "stage_one")
+    config.evaluation.threshold_boxes = "object_prior"
+    config.export.row = "stage_one"
+    without = {"phase.stage_one.options.object_prior": False, "phase.stage_one.losses.pseudo_mask": REMOVED}
+    variants.Trainer(config, "nowhere", "stage_one").check([{}, without], ["cam"])

@@ -33,6 +33,13 @@ def test_an_error_in_any_phase_is_found_before_training(path, value, message):
         phase_check.check(config, loading.load_split(config, "train"))
 
 
+def test_the_row_whose_pseudo_boxes_are_used_is_checked():
+    config = tiny_experiment.get_config()
+    config.evaluation.threshold_boxes = "object_prior"
+    with pytest.raises(UserError, match="row.object_prior.init_from.direction = .stage_one.direction.: .* stage_one"):
+        phase_check.check(config, loading.load_source(config, "train"))
+
+
 def test_xla_is_refused_with_an_object_prior():
     config = tiny_experiment.get_config()
     with config.unlocked():
