@@ -88,8 +88,8 @@ class Accumulator:
     def _best_on_pseudo_boxes(self) -> dict[str, Any]:
         """Returns the threshold with the highest mean IoU with the pseudo boxes; nothing without pseudo boxes.
 
-        The threshold with the highest CorLoc would lose more. A row that has learned from pseudo masks is right for
-        them at most thresholds, so that CorLoc can't tell these thresholds apart.
+        The mean IoU decides, not CorLoc: a row that has learned from pseudo masks has nearly full CorLoc with them at
+        many thresholds, so that chance would choose among these. benchmarks/cub10/README.md compares both.
         """
         if not self._pseudo_ious:
             return {}
