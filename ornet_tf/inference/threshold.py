@@ -69,7 +69,7 @@ def explain_threshold(config: ConfigDict, workdir: str) -> str:
     text = "set in the config (config.evaluation.threshold)"
     if config.export.threshold == "chosen":
         text = f"the best threshold {where[_key(config)]} (config.export.threshold)"
-        del best[_key(config)]
+        best.pop(_key(config), None)
     elif split is None:
         text += "; not compared with other thresholds, as these weights were not evaluated"
     elif not best:
