@@ -1,4 +1,4 @@
-"""Draws the images of toybirds: background, distractors and bird, from a random stream for each image.
+"""Draws the images of toybirds: background, distractors and birds, from random streams for each image.
 
 Lengths are in units of 1/64 of the image's side. The module `_toybirds_shapes` defines canvases and planes.
 """
@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ornet_tf.datasets import _toybirds_poses as poses
 from ornet_tf.datasets import _toybirds_shapes as shapes
 
 # Part of the name of every cache file. Raise it when the images or the layout of the file change.
-VERSION = 1
+VERSION = 2
 
 BODY, HEAD = 1, 2
 DISTRACTOR_DISC_SHARE = 0.35
 INNER_RADIUS = 0.58
-OVERHANG = 1.0
 PALETTE = ((222, 48, 44), (250, 228, 120), (44, 78, 206), (40, 32, 48), (70, 200, 150))
 
 # The quantities that the uniform random numbers of a bird and of a distractor determine, in the order of the numbers.
@@ -42,23 +42,7 @@ class Style(NamedTuple):
     body_noise_probability: float
     body_hue_deviation: float
     distractor_count: int
-
-
-class _Pose(NamedTuple):
-    """The geometry of B birds, each field float64 [B, 1, 1]; the body's axis points to the head."""
-
-    centre_y: np.ndarray
-    centre_x: np.ndarray
-    cosine: np.ndarray
-    sine: np.ndarray
-    length: np.ndarray
-    width: np.ndarray
-    head_y: np.ndarray
-    head_x: np.ndarray
-    head_radius: np.ndarray
-    tail: np.ndarray
-    tail_width: np.ndarray
-    tail_bend: np.ndarray
+    birds: tuple[int, int] = (1, 1)
 
 
 def palette(num_classes: int) -> np.ndarray:
@@ -90,21 +74,28 @@ def draw(seed: int, stream: int, indices: Sequence[int], labels: np.ndarray, sty
       style: the options.
 
     Returns:
-      uint8 [B, S, S, 3] images and uint8 [B, S, S] masks (0 background, BODY with tail, HEAD).
+      uint8 [B, S, S, 3] images, uint8 [B, S, S] masks (0 background, BODY with tail, HEAD), and uint8 [B, S, S], the
+      number of the bird that a pixel belongs to, counted from 1; 0 for the background.
     """
     numbers = [_draw_numbers(seed, stream, index, style.distractor_count) for index in indices]
     bird, hue_error, noise, clutter = (np.stack(part) for part in zip(*numbers))
     bird = _by_name(_BIRD, bird)
+    later = [_draw_later_numbers(seed, stream, index, style.birds) for index in indices]
+    count, *later = (np.stack(part) for part in zip(*later))
     texture, canvas = shapes.noise(noise, bird["contrast"], style.image_size)
     for i in range(style.distractor_count):
         _draw_distractor(canvas, _by_name(_DISTRACTOR, clutter[:, i]), palette(style.num_classes))
-    pose = _make_pose(bird)
+    labels = np.asarray(labels)
+    pose = poses.make_pose(bird, poses.size_in_flock(count))
     coverage = _coverage(pose, style.image_size)
-    _draw_bird(canvas, bird, hue_error, coverage, np.asarray(labels), style)
+    _draw_bird(canvas, bird, hue_error, coverage, labels, style)
+    masks = _mask(coverage)
+    owners = (masks > 0).astype(np.uint8)
+    _draw_later_birds(canvas, masks, owners, pose, count, later, labels, style)
     canvas += texture
     canvas += 0.5
     images = np.clip(canvas, 0.0, 255.0, out=canvas).astype(np.uint8).transpose(0, 1, 3, 2)
-    return np.ascontiguousarray(images), _mask(coverage)
+    return np.ascontiguousarray(images), masks, owners
 
 
 def _draw_numbers(seed: int, stream: int, index: int, distractor_count: int):
@@ -116,35 +107,40 @@ def _draw_numbers(seed: int, stream: int, index: int, distractor_count: int):
     return bird, hue_error, noise, rng.random((distractor_count, len(_DISTRACTOR)))
 
 
+def _draw_later_numbers(seed: int, stream: int, index: int, birds: tuple[int, int]):
+    """Draws the number of birds, and the random numbers of all but the first, from a stream of their own."""
+    low, high = birds
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, int(index), 1)))
+    count = rng.integers(low, high + 1)
+    looks = rng.random((high - 1, len(_BIRD) + 1))
+    return count, looks, rng.random((high - 1, poses.PLACES, 2)), rng.standard_normal(high - 1)
+
+
+def _draw_later_birds(canvas, masks, owners, first: poses.Pose, count, numbers, labels, style: Style) -> None:
+    """Draws all birds but the first on the canvas, the masks and the owners of pixels, each over the earlier ones."""
+    looks, places, hue_errors = numbers
+    earlier = [first]
+    for i in range(style.birds[1] - 1):
+        chosen = np.flatnonzero(count > i + 1)
+        bird, size = _by_name(_BIRD, looks[:, i, :-1]), poses.size_in_flock(count)
+        pose = poses.choose_place(bird, places[:, i], looks[:, i, -1], size, earlier)
+        earlier.append(pose)
+        bird = {name: values[chosen] for name, values in bird.items()}
+        coverage = _coverage(poses.Pose(*(field[chosen] for field in pose)), style.image_size)
+        part = canvas[chosen]
+        _draw_bird(part, bird, hue_errors[chosen, i], coverage, labels[chosen], style)
+        canvas[chosen] = part
+        mask = _mask(coverage)
+        masks[chosen] = np.where(mask > 0, mask, masks[chosen])
+        owners[chosen] = np.where(mask > 0, np.uint8(i + 2), owners[chosen])
+
+
 def _by_name(names: Sequence[str], numbers: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the columns of [B, len(names)] by their names, [B] each."""
     return dict(zip(names, numbers.T))
 
 
-def _make_pose(u: Mapping[str, np.ndarray]) -> _Pose:
-    """Converts uniform random numbers to poses that extend beyond the image by no more than OVERHANG."""
-    angle, turn = 2 * np.pi * u["angle"], 0.7 * u["head_turn"] - 0.35
-    cosine, sine = np.cos(angle), np.sin(angle)
-    length, width, radius = 13 + 3 * u["length"], 7.5 + 2.5 * u["width"], 5 + 1.3 * u["head_radius"]
-    tail, tail_width, bend = 9 + 4 * u["tail"], 1.7 + 0.7 * u["tail_width"], 6 * u["tail_bend"] - 3
-    reach = length + 0.45 * radius
-    along, across = reach * np.cos(turn), 0.7 * reach * np.sin(turn)
-    head = (along * sine + across * cosine, along * cosine - across * sine)
-    tip = (-(length + tail) * sine + bend * cosine, -(length + tail) * cosine - bend * sine)
-    half = (np.hypot(length * sine, width * cosine), np.hypot(length * cosine, width * sine))
-    low = [np.minimum(np.minimum(h - radius, t - tail_width), -e) for h, t, e in zip(head, tip, half)]
-    high = [np.maximum(np.maximum(h + radius, t + tail_width), e) for h, t, e in zip(head, tip, half)]
-    room = shapes.SIDE + 2 * OVERHANG
-    scale = np.minimum(0.75 + 0.5 * u["scale"], room / np.maximum(high[0] - low[0], high[1] - low[1]))
-    centre = [
-        -OVERHANG - scale * start + place * (room - scale * (end - start))
-        for start, end, place in zip(low, high, (u["y"], u["x"]))
-    ]
-    scaled = (scale * v for v in (length, width, *head, radius, tail, tail_width, bend))
-    return _Pose(*(v[:, None, None] for v in (*centre, cosine, sine, *scaled)))
-
-
-def _coverage(pose: _Pose, image_size: int):
+def _coverage(pose: poses.Pose, image_size: int):
     """Returns the coverage of tail, body, head and the head's inner disc, and the body's squared elliptic radius."""
     y, x, pixel = shapes.grid(image_size)
     body, square = shapes.ellipse(*pose[:6], image_size)

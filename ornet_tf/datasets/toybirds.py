@@ -18,7 +18,7 @@ import pathlib
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ CLASS_NAMES = (
     "Ribbon Roller",
 )
 SMALLEST_IMAGE = 32
+MOST_BIRDS = 8
 # The errors of reading a truncated, overwritten or foreign file.
 _CACHE_ERRORS = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
@@ -55,6 +56,7 @@ def load(
     body_noise_probability: float = 0.25,
     body_hue_deviation: float = 16.0,
     distractor_count: int = 7,
+    birds: Sequence[int] = (1, 1),
     cache_dir: str | None = None,
 ) -> Source:
     """Makes one split.
@@ -74,11 +76,13 @@ def load(
       body_noise_probability: the probability that a body has the hue of a random class.
       body_hue_deviation: standard deviation of the hue around the mean of its class, in degrees.
       distractor_count: the number of ellipses behind the bird.
+      birds: the lowest and the highest number of birds in an image, 1 to 8; all are of the image's class. Several birds
+        are smaller. Half of the later ones stand next to another bird, which they may touch but hardly hide.
       cache_dir: a folder for a cache file of each split and set of options; None or "" for no cache.
 
     Returns:
-      The images as PNG files (bytes), uint8 [image_size, image_size, 3] each; except for 'train', a tight box and a
-      mask of each image.
+      The images as PNG files (bytes), uint8 [image_size, image_size, 3] each; except for 'train', the tight box of the
+      visible part of each bird, and a mask of each image.
 
     Raises:
       OSError: if the cache file can't be written.
@@ -95,7 +99,7 @@ def load(
     files = np.split(arrays["encoded"], np.cumsum(arrays["sizes"])[:-1])
     boxes, masks = None, None
     if split != "train":
-        boxes = list(arrays["boxes"][:, None].astype(np.float32))
+        boxes = np.split(arrays["boxes"].astype(np.float32), np.cumsum(arrays["box_counts"])[:-1])
         inside = np.unpackbits(arrays["masks"], axis=1, count=image_size**2).reshape([count, image_size, image_size])
         masks = [_png(255 * mask) for mask in inside]
     return Source(
@@ -120,6 +124,11 @@ def _check_options(options: Mapping[str, Any]) -> tuple[int, drawing.Style]:
     highest = {"head_blank_probability": 1, "body_noise_probability": 1, "body_hue_deviation": 180}
     for name, high in highest.items():
         _check_number(name, options[name], 0, high, float, "a number")
+    birds = options["birds"]
+    if not isinstance(birds, Sequence) or isinstance(birds, str) or len(birds) != 2:
+        raise UserError(f"toybirds: expected birds to be two integers, the lowest and highest number, got {birds!r}.")
+    _check_number("birds[0]", birds[0], 1, MOST_BIRDS, operator.index, "an integer")
+    _check_number("birds[1]", birds[1], birds[0], MOST_BIRDS, operator.index, "an integer")
     return options[f"{options['split']}_count"], drawing.Style(*(options[name] for name in drawing.Style._fields))
 
 
@@ -148,18 +157,24 @@ def _split_into_blocks(count: int, image_size: int) -> Iterator[np.ndarray]:
 
 
 def _draw_split(split: str, seed: int, count: int, style: drawing.Style) -> dict[str, np.ndarray]:
-    """Draws a split: the concatenated PNG files, their sizes in bytes, the boxes, and the masks with a bit a pixel."""
+    """Draws a split: the PNG files, their sizes in bytes, the boxes, their counts, and the masks with a bit a pixel.
+
+    Files and boxes of all images are concatenated.
+    """
     started = time.perf_counter()
 
     def draw_block(block):
-        images, drawn = drawing.draw(seed, SPLITS.index(split), block, _labels(block, style.num_classes), style)
-        masks = np.packbits((drawn > 0).reshape([len(block), -1]), axis=1)
-        return [_png(image) for image in images], _tight_boxes(drawn > 0), masks
+        images, _, owners = drawing.draw(seed, SPLITS.index(split), block, _labels(block, style.num_classes), style)
+        masks = np.packbits((owners > 0).reshape([len(block), -1]), axis=1)
+        counts = owners.max((1, 2)).astype(np.int64)
+        inside = owners[:, None] == np.arange(1, counts.max() + 1)[:, None, None]
+        boxes = _tight_boxes(inside[np.arange(counts.max()) < counts[:, None]])
+        return [_png(image) for image in images], boxes, counts, masks
 
     # NumPy and Pillow compute without Python's global lock.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         blocks = list(pool.map(draw_block, _split_into_blocks(count, style.image_size)))
-    files, boxes, masks = zip(*blocks)
+    files, boxes, counts, masks = zip(*blocks)
     files = list(itertools.chain.from_iterable(files))
     seconds = time.perf_counter() - started
     logging.info("toybirds: made %d images for %s in %.1f s (%.0f/s).", count, split, seconds, count / seconds)
@@ -167,6 +182,7 @@ def _draw_split(split: str, seed: int, count: int, style: drawing.Style) -> dict
         "encoded": np.frombuffer(b"".join(files), np.uint8),
         "sizes": np.array([len(file) for file in files], np.int64),
         "boxes": np.concatenate(boxes),
+        "box_counts": np.concatenate(counts),
         "masks": np.concatenate(masks),
     }
 
@@ -189,7 +205,7 @@ def _tight_boxes(inside: np.ndarray) -> np.ndarray:
 def _cache_name(split: str, seed: int, count: int, style: drawing.Style) -> str:
     """Returns a file name that depends on everything that the content depends on."""
     key = {"version": drawing.VERSION, "seed": int(seed), "count": int(count)}
-    key.update((name, float(value)) for name, value in style._asdict().items())
+    key.update((name, np.asarray(value, float).tolist()) for name, value in style._asdict().items())
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return f"toybirds-{split}-{digest}.npz"
 
@@ -200,11 +216,11 @@ def _read_cache(path: pathlib.Path | None, count: int, image_size: int) -> dict[
         return None
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in ("encoded", "sizes", "boxes", "masks")}
+            arrays = {name: stored[name] for name in ("encoded", "sizes", "boxes", "box_counts", "masks")}
         shapes = {name: array.shape for name, array in arrays.items()}
         mask_bytes = (image_size**2 + 7) // 8
-        expected = {"encoded": (arrays["sizes"].sum(),), "sizes": (count,), "boxes": (count, 4)}
-        if shapes != {**expected, "masks": (count, mask_bytes)}:
+        expected = {"encoded": (arrays["sizes"].sum(),), "sizes": (count,), "boxes": (arrays["box_counts"].sum(), 4)}
+        if shapes != {**expected, "box_counts": (count,), "masks": (count, mask_bytes)}:
             raise ValueError(f"it holds arrays of shapes {shapes} for {count} images")
         return arrays
     except _CACHE_ERRORS as error:

@@ -131,12 +131,44 @@ def test_every_option_has_its_own_cache_file(tmp_path):
     changes = [
         {}, {"seed": 1}, {"image_size": 65}, {"num_classes": 7}, {"test_count": 3}, {"head_blank_probability": 0.5},
         {"body_noise_probability": 0.5}, {"body_hue_deviation": 15.5}, {"distractor_count": 6},
+        {"birds": (1, 2)}, {"birds": (2, 2)},
     ]  # fmt: skip
     for change in changes:
         toybirds.load("test", cache_dir=str(tmp_path), **{"test_count": 2, **change})
     assert len(list(tmp_path.iterdir())) == len(changes)
     toybirds.load("test", cache_dir=str(tmp_path), test_count=2, train_count=5, validation_count=6)
     assert len(list(tmp_path.iterdir())) == len(changes)
+
+
+@pytest.mark.parametrize("size", [64, 33])
+def test_several_birds_have_a_box_each_around_their_visible_parts(size):
+    source = toybirds.load("test", test_count=90, image_size=size, birds=(2, 4))
+    style = drawing.Style(size, 6, 0.25, 0.25, 16.0, 7, birds=(2, 4))
+    images, masks, owners = drawing.draw(0, SPLITS.index("test"), np.arange(90), source.labels, style)
+    np.testing.assert_array_equal(_images(source), images)
+    assert {len(boxes) for boxes in source.boxes} == {2, 3, 4}
+    for boxes, owner in zip(source.boxes, owners):
+        assert boxes.dtype == np.float32
+        assert boxes.tolist() == [_loop_box(owner == i + 1) for i in range(owner.max())]
+    np.testing.assert_array_equal(masks > 0, owners > 0)
+    stored = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in source.masks])
+    np.testing.assert_array_equal(stored, 255 * (masks > 0))
+
+
+def test_sources_with_several_birds_are_cached_and_do_not_depend_on_counts(tmp_path):
+    options = {"birds": (1, 3), "cache_dir": str(tmp_path)}
+    new, cached = (toybirds.load("test", test_count=12, **options) for _ in range(2))
+    longer = toybirds.load("test", test_count=20, **options).select(range(12))
+    for other in (cached, longer):
+        assert [boxes.tolist() for boxes in other.boxes] == [boxes.tolist() for boxes in new.boxes]
+        assert list(other.images) == list(new.images) and list(other.masks) == list(new.masks)
+
+
+def test_images_with_one_bird_do_not_depend_on_the_highest_number():
+    one, several = (toybirds.load("test", test_count=30, birds=birds) for birds in ((1, 1), (1, 2)))
+    alone = [i for i, boxes in enumerate(several.boxes) if len(boxes) == 1]
+    assert 5 < len(alone) < 25
+    assert [one.images[i] for i in alone] == [several.images[i] for i in alone]
 
 
 def _flip_a_byte(content):
@@ -199,6 +231,12 @@ def test_a_damaged_cache_is_made_again_with_a_warning(tmp_path, caplog, damage):
         ({"body_noise_probability": float("nan")}, ValueError, ["body_noise_probability", "from 0 to 1", "nan"]),
         ({"body_hue_deviation": -1}, ValueError, ["body_hue_deviation", "from 0 to 180", "-1"]),
         ({"distractor_count": -1}, ValueError, ["distractor_count", "at least 0", "-1"]),
+        ({"birds": 2}, UserError, ["birds", "two integers", "2"]),
+        ({"birds": (1, 2, 3)}, UserError, ["birds", "two integers", "(1, 2, 3)"]),
+        ({"birds": "12"}, UserError, ["birds", "two integers", "'12'"]),
+        ({"birds": (0, 2)}, UserError, ["birds[0]", "an integer from 1 to 8", "0"]),
+        ({"birds": (3, 2)}, UserError, ["birds[1]", "an integer from 3 to 8", "2"]),
+        ({"birds": (1, 9)}, UserError, ["birds[1]", "an integer from 1 to 8", "9"]),
     ],
 )
 def test_wrong_options_are_named(options, error, words):
