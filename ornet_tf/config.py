@@ -139,10 +139,12 @@ def _evaluation() -> ConfigDict:
             "iou_threshold": 0.5,
             "box_rule": "tight",  # around all pixels above the threshold (the authors'), or the "largest" component
             # Files of ornet_tf/metrics: "corloc" is this project's metric, "ornet" the authors' code's; "wsol_v1",
-            # "wsol_v2" (need OpenCV) and "pxap" (needs masks) are those of wsolevaluation.
+            # "wsol_v2" (need OpenCV) and "pxap" (needs masks) are those of wsolevaluation. "several_boxes" is for
+            # images with several objects.
             "metrics": ("corloc",),
             "metric_options": {  # interval: the step of the grid of thresholds from 0 to below 1
                 "corloc": {"frame": "view"},  # or "image": the ground truth is not clipped to the view
+                "several_boxes": {"max_boxes": 5, "frame": "view"},
                 "wsol_v1": {"interval": 0.001},
                 "wsol_v2": {"interval": 0.001},
                 "pxap": {"interval": 0.001},

@@ -5,6 +5,7 @@ with an on pixel is row i, ymax is (i + 1) / h.
 """
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -74,15 +75,33 @@ def find_largest_boxes(activation_map: tf.Tensor, threshold: float, *, max_boxes
       float32 [B, M, 4], zeros in rows without a box, and int64 [B], the number of boxes of each map, 1..M. If no pixel
       is on, the only box is the whole map.
     """
+    boxes, count = find_largest_boxes_by_threshold(activation_map, [threshold], max_boxes=max_boxes)
+    return boxes[:, 0], count[:, 0]
+
+
+def find_largest_boxes_by_threshold(
+    activation_map: tf.Tensor, thresholds: tf.Tensor, *, max_boxes: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns `find_largest_boxes` at several thresholds.
+
+    Args:
+      activation_map: float32 [B, h, w, 1] or [B, h, w].
+      thresholds: float32 [T], in any order.
+      max_boxes: M, the largest number of boxes of a map.
+
+    Returns:
+      float32 [B, T, M, 4] and int64 [B, T].
+    """
     maps = _prepare_maps(activation_map)
-    levels = tf.cast(maps > threshold, tf.int32)
-    extents = components.ranked_extents(levels, tf.constant(1), max_components=max_boxes)[:, 0]
+    thresholds = tf.convert_to_tensor(thresholds, tf.float32)
+    find = functools.partial(components.ranked_extents, max_components=max_boxes)
+    extents = _largest_extents(maps, thresholds, find)
     has_component = extents[..., 2] >= extents[..., 0]
     boxes = tf.where(has_component[..., tf.newaxis], _extents_to_boxes(extents, maps), 0.0)
     whole_map = tf.constant([[0.0, 0.0, 1.0, 1.0]] + [[0.0] * 4] * (max_boxes - 1))
-    boxes = tf.where(has_component[:, :1, tf.newaxis], boxes, whole_map)
-    count = tf.maximum(tf.reduce_sum(tf.cast(has_component, tf.int64), axis=1), 1)
-    return tf.ensure_shape(boxes, [maps.shape[0], max_boxes, 4]), count
+    boxes = tf.where(has_component[..., :1, tf.newaxis], boxes, whole_map)
+    count = tf.maximum(tf.reduce_sum(tf.cast(has_component, tf.int64), axis=-1), 1)
+    return tf.ensure_shape(boxes, [maps.shape[0], thresholds.shape[0], max_boxes, 4]), count
 
 
 def _prepare_maps(activation_map) -> tf.Tensor:
@@ -142,7 +161,7 @@ def _first_and_last_above(maxima: tf.Tensor, thresholds: tf.Tensor):
 
 
 def _largest_extents(maps: tf.Tensor, thresholds: tf.Tensor, find: Callable[..., tf.Tensor]) -> tf.Tensor:
-    """Returns the extents of the largest component, int32 [B, T, 4], for thresholds in any order."""
+    """Returns the extents that `find` computes from levels, int32 [B, T, ...], for thresholds in any order."""
     ascending = tf.sort(thresholds)
     levels = tf.reshape(tf.searchsorted(ascending, tf.reshape(maps, [-1])), tf.shape(maps))
     extents = find(levels, tf.size(ascending))

@@ -8,6 +8,7 @@ are computed by one matrix product.
 from __future__ import annotations
 
 import typing
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -41,17 +42,20 @@ class Bootstrap(typing.NamedTuple):
             return None
         count = len(values)
         flat = values.reshape([count, -1])
+        sums = []
+        for times in self.draws(count):
+            parts = [slice(first, first + _MAX_IMAGES) for first in range(0, count, _MAX_IMAGES)]
+            sums.append(sum(times[:, part].astype(np.float64) @ flat[part].astype(np.float64) for part in parts))
+        return np.concatenate(sums).reshape([self.samples, *values.shape[1:]])
+
+    def draws(self, count: int) -> Iterator[np.ndarray]:
+        """Yields how often each of `count` images is in each sample: int64 [n, count], for n samples at a time."""
         rng = np.random.default_rng(self.seed)
-        sums = np.zeros([self.samples, flat.shape[1]])
         size = max(1, _MAX_DRAWS // count)
         for start in range(0, self.samples, size):
             rows = min(size, self.samples - start)
             drawn = rng.integers(0, count, [rows, count]) + count * np.arange(rows)[:, np.newaxis]
-            times = np.bincount(drawn.ravel(), minlength=rows * count).reshape([rows, count])
-            for first in range(0, count, _MAX_IMAGES):
-                part = slice(first, first + _MAX_IMAGES)
-                sums[start : start + rows] += times[:, part].astype(np.float64) @ flat[part].astype(np.float64)
-        return sums.reshape([self.samples, *values.shape[1:]])
+            yield np.bincount(drawn.ravel(), minlength=rows * count).reshape([rows, count])
 
     def interval(self, figures: np.ndarray) -> list[float]:
         """Returns the lower and upper end of the interval for the figures of all samples, [samples]."""

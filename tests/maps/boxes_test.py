@@ -145,14 +145,10 @@ def test_a_saved_model_gives_the_same_boxes_without_python_ops(rule, tmp_path):
     assert "Max" in ops or "UnsortedSegmentMin" in ops
 
 
-def largest_box_finder(max_boxes):
-    def find(maps):
-        return boxes.find_largest_boxes(maps, 0.5, max_boxes=max_boxes)
-
-    return tf.function(find, input_signature=[MAP])
-
-
-FIND_LARGEST_BOXES = {max_boxes: largest_box_finder(max_boxes) for max_boxes in (1, 2, 4)}
+FIND_LARGEST_BOXES = {
+    count: tf.function(lambda m, count=count: boxes.find_largest_boxes(m, 0.5, max_boxes=count), input_signature=[MAP])
+    for count in (1, 2, 4)
+}
 
 
 @pytest.mark.parametrize("max_boxes", FIND_LARGEST_BOXES)
@@ -170,6 +166,14 @@ def test_the_largest_boxes_are_those_of_the_largest_components(max_boxes, height
         assert count == max(1, (extents[:, 0] >= 0).sum())
         np.testing.assert_allclose(box, expected, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(found[:, 0], FIND_BOXES["largest"](maps, [0.5])[:, 0])
+
+
+def test_the_largest_boxes_by_threshold_are_those_at_each_threshold():
+    maps, thresholds = smooth_maps(np.random.default_rng(5), 12, 9, 11, 1), [0.7, 0.3, 2.0]
+    found = boxes.find_largest_boxes_by_threshold(maps, thresholds, max_boxes=3)
+    for i, threshold in enumerate(thresholds):
+        for values, expected in zip(found, boxes.find_largest_boxes(maps, threshold, max_boxes=3)):
+            np.testing.assert_array_equal(values[:, i], expected)
 
 
 def test_the_largest_boxes_of_maps_with_nan_plateaus_or_no_on_pixel():
