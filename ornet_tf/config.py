@@ -144,7 +144,7 @@ def _evaluation() -> ConfigDict:
             "metrics": ("corloc",),
             "metric_options": {  # interval: the step of the grid of thresholds from 0 to below 1
                 "corloc": {"frame": "view"},  # or "image": the ground truth is not clipped to the view
-                "several_boxes": {"max_boxes": 5, "frame": "view"},
+                "several_boxes": {"max_boxes": 5, "split": False, "frame": "view"},
                 "wsol_v1": {"interval": 0.001},
                 "wsol_v2": {"interval": 0.001},
                 "pxap": {"interval": 0.001},

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from ornet_tf.maps import addons_components, components
+from ornet_tf.maps import addons_components, components, parts
 
 RULES = ("tight", "largest")
 
@@ -61,26 +61,29 @@ def find_boxes(
     return tf.ensure_shape(boxes, [maps.shape[0], thresholds.shape[0], 4])
 
 
-def find_largest_boxes(activation_map: tf.Tensor, threshold: float, *, max_boxes: int) -> tuple[tf.Tensor, tf.Tensor]:
+def find_largest_boxes(
+    activation_map: tf.Tensor, threshold: float, *, max_boxes: int, split: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the boxes of the largest 8-connected components of on pixels in each map, the largest first.
 
-    The first box is the one that `find_boxes` returns with the rule "largest".
+    Without `split`, the first box is the one that `find_boxes` returns with the rule "largest".
 
     Args:
       activation_map: float32 [B, h, w, 1] or [B, h, w].
       threshold: pixels above it are on.
       max_boxes: M, the largest number of boxes of a map.
+      split: whether the boxes are those of the largest parts of components instead, see `parts.label_parts`.
 
     Returns:
       float32 [B, M, 4], zeros in rows without a box, and int64 [B], the number of boxes of each map, 1..M. If no pixel
       is on, the only box is the whole map.
     """
-    boxes, count = find_largest_boxes_by_threshold(activation_map, [threshold], max_boxes=max_boxes)
+    boxes, count = find_largest_boxes_by_threshold(activation_map, [threshold], max_boxes=max_boxes, split=split)
     return boxes[:, 0], count[:, 0]
 
 
 def find_largest_boxes_by_threshold(
-    activation_map: tf.Tensor, thresholds: tf.Tensor, *, max_boxes: int
+    activation_map: tf.Tensor, thresholds: tf.Tensor, *, max_boxes: int, split: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns `find_largest_boxes` at several thresholds.
 
@@ -88,14 +91,18 @@ def find_largest_boxes_by_threshold(
       activation_map: float32 [B, h, w, 1] or [B, h, w].
       thresholds: float32 [T], in any order.
       max_boxes: M, the largest number of boxes of a map.
+      split: see `find_largest_boxes`.
 
     Returns:
       float32 [B, T, M, 4] and int64 [B, T].
     """
     maps = _prepare_maps(activation_map)
     thresholds = tf.convert_to_tensor(thresholds, tf.float32)
-    find = functools.partial(components.ranked_extents, max_components=max_boxes)
-    extents = _largest_extents(maps, thresholds, find)
+    if split:
+        extents = _part_extents(maps, thresholds, max_boxes)
+    else:
+        find = functools.partial(components.ranked_extents, max_components=max_boxes)
+        extents = _largest_extents(maps, thresholds, find)
     has_component = extents[..., 2] >= extents[..., 0]
     boxes = tf.where(has_component[..., tf.newaxis], _extents_to_boxes(extents, maps), 0.0)
     whole_map = tf.constant([[0.0, 0.0, 1.0, 1.0]] + [[0.0] * 4] * (max_boxes - 1))
@@ -166,3 +173,12 @@ def _largest_extents(maps: tf.Tensor, thresholds: tf.Tensor, find: Callable[...,
     levels = tf.reshape(tf.searchsorted(ascending, tf.reshape(maps, [-1])), tf.shape(maps))
     extents = find(levels, tf.size(ascending))
     return tf.gather(extents, tf.searchsorted(ascending, thresholds), axis=1)
+
+
+def _part_extents(maps: tf.Tensor, thresholds: tf.Tensor, max_boxes: int) -> tf.Tensor:
+    """Returns the extents of the largest parts, int32 [B, T, max_boxes, 4]."""
+    batch, height, width = tf.unstack(tf.shape(maps))
+    count = tf.size(thresholds)
+    is_on = tf.reshape(maps[:, tf.newaxis] > thresholds[:, tf.newaxis, tf.newaxis], [-1, height, width])
+    labels = parts.label_parts(tf.repeat(maps, count, axis=0), is_on)
+    return tf.reshape(parts.ranked_extents(labels, max_parts=max_boxes), [batch, count, max_boxes, 4])

@@ -1,13 +1,14 @@
 """Recall and average precision of several boxes in each image: for images with several objects.
 
-The boxes of an image are those of its largest components, see `boxes.find_largest_boxes`, ranked by
-`box_scores.contrast`. In this order, each box matches the true box with the highest IoU among those that no box has
-matched yet, if the IoU is at least `iou_threshold`. So of several boxes on one object only one is right.
+The boxes of an image are those of its largest components, or of the largest parts of components, see
+`boxes.find_largest_boxes`, ranked by `box_scores.contrast`. In this order, each box matches the true box with the
+highest IoU among those that no box has matched yet, if the IoU is at least `iou_threshold`. So of several boxes on one
+object only one is right.
 
 Recall is the share of all true boxes that are matched. Average precision is the area below the curve of precision over
 recall, whose points are the scores of all images' boxes; the precision at a recall is the highest one at this or a
 higher recall, as in PASCAL VOC since 2010. Equal scores are one point. Classes do not count. Beside them stands the
-recall of the largest component alone, which in images with N objects is at most 1 / N.
+recall of the largest box alone, which in images with N objects is at most 1 / N.
 
 Images without true boxes are left out. A true box outside of the view can't be matched, but counts.
 """
@@ -29,15 +30,16 @@ _BEST = ("best_threshold_on_evaluated_data", "average_precision_best_on_evaluate
 class Metric:
     """Recall and average precision at the fixed threshold, at 0.05, 0.1 ... 0.95, and at a chosen one."""
 
-    titles = {"several": "several boxes in an image: the largest connected components"}
+    titles = {"several": "several boxes in an image"}
     needs_masks = False
 
-    def __init__(self, settings: Settings, *, max_boxes: int = 5, frame: str = "view"):
+    def __init__(self, settings: Settings, *, max_boxes: int = 5, split: bool = False, frame: str = "view"):
         """Uses `threshold`, `iou_threshold` and `bootstrap` of the settings.
 
         Args:
           settings: the settings.
           max_boxes: M, the largest number of boxes of an image.
+          split: whether components are split into parts, see `parts.label_parts`, which takes longer.
           frame: "view" or "image", as for the metric `corloc`.
 
         Raises:
@@ -47,7 +49,8 @@ class Metric:
             raise UserError(f"frame: expected one of {', '.join(_TRUTH)}, got {frame!r}.")
         if max_boxes < 1:
             raise UserError(f"max_boxes: expected at least 1, got {max_boxes!r}.")
-        self._truth, self._max_boxes, self._settings = _TRUTH[frame], max_boxes, settings
+        self._truth, self._settings = _TRUTH[frame], settings
+        self._max_boxes, self._split = max_boxes, split
         self._thresholds = sorted({*THRESHOLDS, settings.threshold})
         self._fixed = self._thresholds.index(settings.threshold)
         self._results, self._out_of_view = [], 0
@@ -58,12 +61,14 @@ class Metric:
         Returns:
           scores: float32 [B, T, M] in descending order, -1 for boxes that an image does not have.
           is_right: bool [B, T, M], whether the box of this score matches a true box.
-          is_largest_right: bool [B, T], whether the box of the largest component matches one.
+          is_largest_right: bool [B, T], whether the largest box matches one.
           iou: float64 [B, T], the mean over the true boxes of the IoU with the best box; NaN without true boxes.
           true_boxes: int32 [B], their number.
         """
         thresholds = tf.constant(self._thresholds, tf.float32)
-        found, count = boxes.find_largest_boxes_by_threshold(activation_map, thresholds, max_boxes=self._max_boxes)
+        found, count = boxes.find_largest_boxes_by_threshold(
+            activation_map, thresholds, max_boxes=self._max_boxes, split=self._split
+        )
         shape = tf.shape(found)[:3]
         scores = box_scores.contrast(activation_map, tf.reshape(found, [shape[0], -1, 4]))
         is_box = tf.range(self._max_boxes, dtype=count.dtype) < count[..., tf.newaxis]
@@ -100,6 +105,7 @@ class Metric:
             "images_out_of_view": self._out_of_view,
             "true_boxes": int(results["true_boxes"].sum()),
             "max_boxes": self._max_boxes,
+            "split": self._split,
             "iou_threshold": float(self._settings.iou_threshold),
             "threshold": float(self._settings.threshold),
             "thresholds": [float(threshold) for threshold in self._thresholds],

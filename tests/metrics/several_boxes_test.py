@@ -68,6 +68,14 @@ def test_all_objects_are_found_by_several_boxes_and_one_by_the_largest():
     assert figures_of((one, true), max_boxes=1)[0]["recall"] == pytest.approx(100 / 3)
 
 
+def test_objects_that_touch_are_found_if_components_are_split():
+    one = draw((1, 1, 6, 5, 1.0), (3, 5, 4, 6, 0.6), (1, 6, 6, 10, 1.0))
+    true = [[1, 1, 6, 5], [1, 6, 6, 10]]
+    assert figures_of((one, true))[0]["recall"] == 0.0
+    figures = figures_of((one, true), split=True)[0]
+    assert (figures["recall"], figures["split"]) == (100.0, True)
+
+
 def test_each_true_box_is_matched_once_and_the_next_best_one_is_taken():
     # Both components have an IoU of at least 0.5 with the first true box, the second one only with it.
     one = draw((0, 0, 4, 6, 1.0), (5, 0, 9, 6, 0.6))
