@@ -67,6 +67,11 @@ def validate(config: ConfigDict) -> None:
             f"config.export.max_boxes: expected 1 with config.evaluation.box_rule = {evaluation.box_rule!r}, got "
             f"{config.export.max_boxes}. Set box_rule to 'largest' for several boxes."
         )
+    if config.export.split_boxes and config.export.max_boxes == 1:
+        raise UserError(
+            "config.export.split_boxes: expected False with config.export.max_boxes = 1, got True. Set max_boxes to "
+            "the largest number of boxes of an image."
+        )
     if evaluation.components != "auto":  # which is always valid; importing the addons takes seconds
         try:
             addons_components.use_addons(evaluation.components)

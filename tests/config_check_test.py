@@ -40,6 +40,7 @@ from tests import tiny_experiment, tiny_prior
         ("export.optimize_for", "tpu", r"config.export.optimize_for: expected one of auto, cpu, gpu, got 'tpu'"),
         ("export.row", "stage_nine", r"'stage_nine' is neither a phase nor a row"),
         ("export.max_boxes", 0, r"config.export.max_boxes: expected a positive number, got 0"),
+        ("export.split_boxes", True, r"split_boxes: expected False with config.export.max_boxes = 1, got True"),
         ("export.max_boxes", 3, r"max_boxes: expected 1 with .*'tight', got 3.*largest"),
         ("export.max_bytes", 0, r"config.export.max_bytes: expected a positive number, got 0"),
         ("input.resiz", 64, r"config.input.resiz: unknown option; choose from .* Did you mean 'resize'"),
@@ -135,7 +136,7 @@ def test_a_wrong_option_is_refused_with_its_path(path, value, message):
 def test_several_boxes_are_allowed_with_the_rule_largest():
     config = tiny_experiment.get_config()
     config.evaluation.box_rule = "largest"
-    config.export.max_boxes = 3
+    config.export.update({"max_boxes": 3, "split_boxes": True})
     validate(config)
 
 

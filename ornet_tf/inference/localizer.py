@@ -36,6 +36,7 @@ class Localizer(tf.Module):
         threshold: float,
         box_rule: str,
         max_boxes: int = 1,
+        split_boxes: bool = False,
         max_bytes: int = file_checks.MAX_BYTES,
         max_pixels: int = file_checks.MAX_PIXELS,
         for_cpu: bool | None = None,
@@ -50,6 +51,7 @@ class Localizer(tf.Module):
           threshold: on the activation map, 0..1.
           box_rule: config.evaluation.box_rule; used if `max_boxes` is 1.
           max_boxes: config.export.max_boxes, the number M of box rows.
+          split_boxes: config.export.split_boxes; used if `max_boxes` is more than 1.
           max_bytes: the largest file that is read.
           max_pixels: the largest height x width that is decoded.
           for_cpu: whether convolutions take the way that is faster on CPUs; see `winograd.enable`. Both ways run on any
@@ -65,7 +67,8 @@ class Localizer(tf.Module):
         self._weights = self._variables_read(crop)
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop
-        self._threshold, self._box_rule, self._max_boxes = threshold, box_rule, max_boxes
+        self._threshold, self._box_rule = threshold, box_rule
+        self._max_boxes, self._split_boxes = max_boxes, split_boxes
         self._limits = {"max_bytes": max_bytes, "max_pixels": max_pixels}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
@@ -80,7 +83,7 @@ class Localizer(tf.Module):
 
         Returns:
           detection_boxes: float32 [N, M, 4], [ymin, xmin, ymax, xmax] in fractions of the upright original image; for
-            M > 1 those of the largest components, the largest first.
+            M > 1 those of the largest components or their parts, the largest first.
           detection_scores: float32 [N, M], the probability of the class.
           detection_classes: int64 [N, M], the label, counted from 0.
           detection_class_names: string [N, M].
@@ -142,7 +145,9 @@ class Localizer(tf.Module):
     def _boxes(self, activation_map, status):
         """Returns detection_boxes and num_detections."""
         if self._max_boxes > 1:
-            in_view, count = boxes.find_largest_boxes(activation_map, self._threshold, max_boxes=self._max_boxes)
+            in_view, count = boxes.find_largest_boxes(
+                activation_map, self._threshold, max_boxes=self._max_boxes, split=self._split_boxes
+            )
         else:
             in_view = boxes.find_boxes(activation_map, tf.constant([self._threshold]), rule=self._box_rule)
             count = tf.ones_like(status, tf.int64)
@@ -221,6 +226,6 @@ def load(config: ConfigDict, workdir: str, *, for_cpu: bool | None = None) -> Lo
         **loading.view_sizes(config),
         threshold=threshold.decide_threshold(config, workdir),
         box_rule=config.evaluation.box_rule,
-        **{key: config.export[key] for key in ("max_boxes", "max_bytes", "max_pixels")},
+        **{key: config.export[key] for key in ("max_boxes", "split_boxes", "max_bytes", "max_pixels")},
         for_cpu=for_cpu,
     )

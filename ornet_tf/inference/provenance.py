@@ -28,6 +28,7 @@ def describe_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "threshold_chosen": threshold.explain_threshold(config, workdir),
         "box_rule": evaluation.box_rule,
         "max_boxes": config.export.max_boxes,
+        "split_boxes": config.export.split_boxes,
         "optimized_for": localizer.device_to_optimize_for(config),
         "row": config.export.row,
         "data": {"name": config.dataset.name, **training_data.read(workdir)},

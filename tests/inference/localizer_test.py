@@ -144,6 +144,17 @@ def test_several_boxes_are_those_of_the_components_and_unused_rows_are_padded(th
             assert padding not in values[is_used]
 
 
+def test_boxes_of_parts_are_those_of_split_components(tiny_run, files):
+    config = tiny_run[0].copy_and_resolve_references()
+    config.evaluation.update({"box_rule": "largest", "threshold": 0.3})
+    config.export.update({"max_boxes": 4, "split_boxes": True})
+    outputs = localizer.load(config, tiny_run[1]).localize(tf.constant([files[0], files[2]]))
+    in_view, count = boxes.find_largest_boxes(outputs["activation_map"], 0.3, max_boxes=4, split=True)
+    np.testing.assert_array_equal(outputs["num_detections"], count)
+    expected = np.where(np.arange(4)[:, np.newaxis] < count[:, np.newaxis, np.newaxis], (in_view * 32 + 2) / 36, 0)
+    np.testing.assert_allclose(outputs["detection_boxes"], expected, atol=1e-5)
+
+
 def test_localize_boxes_finds_the_boxes_of_localize(model, three_box_model, files):
     for each in (model, three_box_model):
         expected, actual = each.localize(tf.constant(files)), each.localize_boxes(tf.constant(files))
