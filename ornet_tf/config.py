@@ -102,7 +102,7 @@ def default() -> ConfigDict:
                 # It runs on both. For CPUs it is larger: it holds kernels that are mapped by Winograd's filtering.
                 "optimize_for": "auto",
                 "max_boxes": 1,  # the most boxes of an image in an export; more than 1 need box_rule = "largest"
-                "split_boxes": False,  # whether components are split where objects touch; needs max_boxes > 1
+                "split_boxes": False,  # whether components are split where objects touch; needs box_rule = "largest"
                 "max_bytes": data.MAX_BYTES,  # of the largest image file that is read
                 "max_pixels": data.MAX_PIXELS,  # height x width of the largest image that is decoded
             },

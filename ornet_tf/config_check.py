@@ -62,15 +62,11 @@ def validate(config: ConfigDict) -> None:
     _check_choice(config.export.threshold, ("fixed", "chosen"), "config.export.threshold")
     _check_choice(config.export.optimize_for, ("auto", "cpu", "gpu"), "config.export.optimize_for")
     _check_positive(config.export, "config.export", "max_boxes", "max_bytes", "max_pixels")
-    if config.export.max_boxes > 1 and evaluation.box_rule != "largest":
+    max_boxes, split_boxes = config.export.max_boxes, config.export.split_boxes
+    if evaluation.box_rule != "largest" and (max_boxes > 1 or split_boxes):
         raise UserError(
-            f"config.export.max_boxes: expected 1 with config.evaluation.box_rule = {evaluation.box_rule!r}, got "
-            f"{config.export.max_boxes}. Set box_rule to 'largest' for several boxes."
-        )
-    if config.export.split_boxes and config.export.max_boxes == 1:
-        raise UserError(
-            "config.export.split_boxes: expected False with config.export.max_boxes = 1, got True. Set max_boxes to "
-            "the largest number of boxes of an image."
+            f"config.export: expected max_boxes = 1 and split_boxes = False with config.evaluation.box_rule = "
+            f"{evaluation.box_rule!r}, got {max_boxes} and {split_boxes}. Set box_rule to 'largest' for several boxes."
         )
     if evaluation.components != "auto":  # which is always valid; importing the addons takes seconds
         try:

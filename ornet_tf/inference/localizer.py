@@ -49,9 +49,9 @@ class Localizer(tf.Module):
           resize: config.input.resize, in pixels.
           crop: config.input.crop, in pixels.
           threshold: on the activation map, 0..1.
-          box_rule: config.evaluation.box_rule; used if `max_boxes` is 1.
+          box_rule: config.evaluation.box_rule; used if `max_boxes` is 1 and `split_boxes` is False.
           max_boxes: config.export.max_boxes, the number M of box rows.
-          split_boxes: config.export.split_boxes; used if `max_boxes` is more than 1.
+          split_boxes: config.export.split_boxes.
           max_bytes: the largest file that is read.
           max_pixels: the largest height x width that is decoded.
           for_cpu: whether convolutions take the way that is faster on CPUs; see `winograd.enable`. Both ways run on any
@@ -144,7 +144,7 @@ class Localizer(tf.Module):
 
     def _boxes(self, activation_map, status):
         """Returns detection_boxes and num_detections."""
-        if self._max_boxes > 1:
+        if self._max_boxes > 1 or self._split_boxes:
             in_view, count = boxes.find_largest_boxes(
                 activation_map, self._threshold, max_boxes=self._max_boxes, split=self._split_boxes
             )
