@@ -79,8 +79,9 @@ def default() -> ConfigDict:
             "generator": {"base_width": 64, "depth": 3, "growth": 2.0, "logit_scale": 1.0},
             # For methods with the option `object_prior`, which learn from pseudo masks; see models/object_prior.py.
             "object_prior": {
-                "threshold": 0.3,  # on the scores, 0..1: the largest region above it is the pseudo mask
-                "low_level_weight": 0.5,  # of the low-level features in the scores; the last features have weight 1
+                # On the scores, 0..1: the largest region above it, refined along edges, is the pseudo mask. "auto" is
+                # the threshold whose regions separate the colours of the training images best.
+                "threshold": "auto",
             },
             # The phases to train, in order: names of config.phase.
             "phase_order": ("evaluator", "stage_one", "stage_two"),

@@ -13,7 +13,7 @@ BUILDERS = Builders(
         registry.find("backbones", "vgg_small"), image_size=16, num_classes=3, blocks=((4,), (4,), (6,))
     ),
     generator=functools.partial(generator.build, num_classes=3, base_width=4, depth=1),
-    object_prior=functools.partial(object_prior.ObjectPrior, threshold=0.4, low_level_weight=0.5),
+    object_prior=functools.partial(object_prior.ObjectPrior, threshold=0.4),
 )
 FULLY_CONNECTED = BUILDERS._replace(  # for images of 32 pixels
     backbone=functools.partial(
@@ -31,6 +31,12 @@ def images(count=4):
 def batch():
     """Returns a training batch of 4 examples."""
     return {"image": images(), "label": tf.constant([0, 1, 2, 0]), "key": KEYS}
+
+
+def randomize_weights(part, seed=0):
+    """Gives a part of a method normally distributed weights."""
+    rng = np.random.default_rng(seed)
+    part.set_weights([rng.normal(size=weight.shape).astype(np.float32) for weight in part.weights])
 
 
 def normalized(count=4):

@@ -92,7 +92,7 @@ class DistributedRows:
                 used = {key: value for key, value in predicted.items() if self._is_used(name, key)}
                 outputs[name] = self._measure(used, batch)
                 if name == self.config.evaluation.threshold_boxes:
-                    outputs[name]["pseudo_boxes"] = _pseudo_boxes(model.pseudo_masks(batch["image"]))
+                    outputs[name]["pseudo_boxes"] = _pseudo_boxes(model.pseudo_masks(batch["image"], batch["label"]))
         return tf.nest.map_structure(lambda value: value[:count], outputs)
 
     def _is_used(self, name, output) -> bool:

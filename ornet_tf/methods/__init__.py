@@ -82,12 +82,11 @@ class Method(typing.Protocol):
     * `frozen_features() -> list of FrozenFeature`, the outputs of frozen layers whose input is the unchanged image. If
       they are cached, `forward` gets them in the batch. It is called when the variables to train are known; see
       `layers.freeze_untrained`.
-    * `can_be_compiled`, False if XLA can't compile the method.
     * `predict_with_labels(images, labels)`, if its map can be that of the true label; see the function of this name.
     * `unused_weights`, a set of "part/layer/kind": weights that do not influence its outputs.
     * `prior`, its object prior, or None; see `ornet_tf.models.object_prior`. The features that the prior is learned
       from must come from weights that do not change.
-    * `pseudo_masks(images) -> float32 [B, h, w, 1]`, 1 on the object and 0 elsewhere: those of its object prior.
+    * `pseudo_masks(images, labels) -> float32 [B, S, S, 1]`, 1 on the object, 0 elsewhere: those of its prior.
 
     Attributes:
       parts: name -> functional model. Checkpoints store the parts, and phases take parts from earlier phases.

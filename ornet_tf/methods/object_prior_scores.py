@@ -1,27 +1,37 @@
 """A sanity row: the object prior's scores, which a method that learns from their pseudo masks should beat."""
 from __future__ import annotations
 
-from ornet_tf.methods import Builders, ClassifierMap
+from ornet_tf.methods import Builders, ClassifierMap, predicted_classes
 from ornet_tf.models import shared_passes
 
 
 class Method(ClassifierMap):
     """Returns the scores of the object prior that `stage_one` has learned, as the activation map. Not in the paper."""
 
-    def __init__(self, builders: Builders):
-        """Builds the parts `lower`, `upper` and `direction`; the last one is to be loaded from stage one."""
-        super().__init__(builders)
+    def __init__(self, builders: Builders, *, classes: str = "predicted"):
+        """Builds the parts `lower`, `upper` and `direction`; the last one is to be loaded from stage one.
+
+        Args:
+          builders: see `Builders`.
+          classes: see `ClassifierMap`.
+
+        Raises:
+          UserError: if `classes` is neither "predicted" nor "label".
+        """
+        super().__init__(builders, classes=classes)
         self.prior = builders.object_prior(self._lower, self._upper)
         self.parts["direction"] = self.prior.direction
 
     def predict_for_classes(self, images, classes=None):
-        """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K]; the classes are ignored."""
-        del classes
+        """Returns "activation_map" [B, h, w, 1], rescaled to 0..1, and "logits" [B, K]; see `ClassifierMap`."""
         low_level = self._low_level_features(images)
         outputs = shared_passes.call(self._upper, low_level)
-        return {"activation_map": self.prior.scores(low_level, outputs["features"]), "logits": outputs["logits"]}
+        classes = predicted_classes(outputs["logits"]) if classes is None else classes
+        scores = self.prior.scores(low_level, outputs["features"], classes)
+        return {"activation_map": scores, "logits": outputs["logits"]}
 
-    def pseudo_masks(self, images):
-        """Returns the pseudo masks that are cut from the scores; see `ObjectPrior.pseudo_masks`."""
+    def pseudo_masks(self, images, labels):
+        """Returns the pseudo masks of labelled images, see `ObjectPrior.pseudo_masks`."""
         low_level = self._low_level_features(images)
-        return self.prior.pseudo_masks(low_level, shared_passes.call(self._upper, low_level)["features"])
+        last = shared_passes.call(self._upper, low_level)["features"]
+        return self.prior.pseudo_masks(low_level, last, labels, images)

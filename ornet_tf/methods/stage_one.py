@@ -14,7 +14,7 @@ from ornet_tf.models.variables import named_variables
 class Method:
     """Computes the map generator(lower(image)) and classifies upper(lower(image) · map) (Eq. 1-6).
 
-    The options `object_prior` and `background`, which are not in the paper, add outputs for losses in training.
+    The options `object_prior` and `background`, which are not in the paper, add targets for losses in training.
     """
 
     def __init__(
@@ -30,11 +30,12 @@ class Method:
         Args:
           builders: see `Builders`.
           freeze_lower: whether `lower` keeps its start weights. `cache_frozen_features` needs it.
-          object_prior: whether training also returns the pseudo mask, the target of a `pseudo_mask_agreement` loss (see
+          object_prior: whether training batches have a "pseudo_mask", the target of a `pseudo_mask_agreement` loss (see
             `ornet_tf.models.object_prior` and config.object_prior). The prior needs features of objects: use ImageNet's
             weights and a deep split. The features must not change: set `freeze_lower`, and leave `upper` out of the
-            phase's `trainable`; the moving statistics of its batch normalization are kept as well. The method then has
-            a further part `direction`, which learns what the last features of objects have in common.
+            phase's `trainable`; the moving statistics of its batch normalization are kept as well. Pseudo masks are
+            computed once, before the first step, so the phase needs `cache_frozen_features`. The method then has a
+            further part `direction`, which is learned from all images before the masks are computed.
           background: whether training also returns how strong the last features are where the map is off, for a
             `background_suppression` loss.
 
@@ -54,15 +55,13 @@ class Method:
             self.parts["direction"] = self.prior.direction
         if freeze_lower:
             self.frozen_features = functools.partial(frozen_features, self._extractor, self.prior)
-        self.can_be_compiled = self.prior is None  # connected components need dynamic shapes
         self.trainable_variables = named_variables(self.parts)
 
     def forward(self, batch, *, training):
         """Returns "activation_map", "class_maps", "generator_logits" (Eq. 4) and the gated features' "logits" [B, K].
 
-        In training, an object prior adds "pseudo_mask" [B, h, w, 1]. `background` adds "background_activation" and
-        "whole_activation" [B]: the mean of `upper`'s "features" for the low-level features times 1 - map, and for the
-        whole low-level features.
+        In training, `background` adds "background_activation" and "whole_activation" [B]: the mean of `upper`'s
+        "features" for the low-level features times 1 - map, and for the whole low-level features.
         """
         features = self._extractor.extract(batch, training=training)  # [B, h, w, C]
         outputs = self._generator(features, training=training)
@@ -74,11 +73,8 @@ class Method:
             # With a prior, `upper` runs in inference mode: its moving statistics must not change the prior's features.
             "logits": self._upper(features * gate, training=training and self.prior is None)["logits"],
         }
-        if training and (self.prior is not None or self._background):
-            # In inference mode: the moving statistics of `upper` are those of the gated features only.
-            whole = batch.get("last_features")
-            whole = self._upper(features, training=False)["features"] if whole is None else whole
-            outputs.update(self._loss_targets(features, gate, whole))
+        if training and self._background:
+            outputs.update(self._loss_targets(batch, features, gate))
         return outputs
 
     def predict(self, images):
@@ -88,14 +84,14 @@ class Method:
         gated = features * tf.cast(activation_map, features.dtype)
         return {"activation_map": activation_map, "logits": self._upper(gated, training=False)["logits"]}
 
-    def _loss_targets(self, features, gate, whole):
-        """Returns the outputs of the options `object_prior` and `background`."""
-        targets = {}
-        if self.prior is not None:
-            targets["pseudo_mask"] = self.prior.pseudo_masks(features, whole)
-        if self._background:
-            background = self._upper(features * (1.0 - gate), training=False)["features"]
-            # The mean over all channels, not the activation of the label: class weights from few images are unreliable.
-            for name, last in (("background_activation", background), ("whole_activation", whole)):
-                targets[name] = tf.reduce_mean(tf.cast(tf.nn.relu(last), tf.float32), axis=[1, 2, 3])
-        return targets
+    def _loss_targets(self, batch, features, gate):
+        """Returns the outputs of the option `background`."""
+        # In inference mode: the moving statistics of `upper` are those of the gated features only.
+        whole = batch.get("last_features")
+        whole = self._upper(features, training=False)["features"] if whole is None else whole
+        background = self._upper(features * (1.0 - gate), training=False)["features"]
+        # The mean over all channels, not the activation of the label: class weights from few images are unreliable.
+        return {
+            name: tf.reduce_mean(tf.cast(tf.nn.relu(last), tf.float32), axis=[1, 2, 3])
+            for name, last in (("background_activation", background), ("whole_activation", whole))
+        }

@@ -41,9 +41,10 @@ class Method:
             authors' released code uses nearest. Bilinear has a deterministic gradient on GPUs.
           teacher: whether training also returns the evaluator's logits for the image without the erased pixels, the
             target of an `agreement` loss; not in the paper.
-          object_prior: whether training also returns the pseudo mask, the target of a `pseudo_mask_agreement` loss,
+          object_prior: whether training batches have a "pseudo_mask", the target of a `pseudo_mask_agreement` loss,
             which keeps the map near what stage one has learned; not in the paper. The method then has a further part
-            `direction`, that of stage one; `lower` and `evaluator_upper` must be those that it was learned with.
+            `direction`, that of stage one; `lower` and `evaluator_upper` must be those that it was learned with. The
+            phase needs `cache_frozen_features`.
 
         Raises:
           UserError: if an option is out of range.
@@ -71,7 +72,6 @@ class Method:
         self.prior = builders.object_prior(lower, self._evaluator_upper) if object_prior else None
         if self.prior is not None:
             self.parts["direction"] = self.prior.direction
-        self.can_be_compiled = self.prior is None  # connected components need dynamic shapes
         for name, part in self.parts.items():
             part.trainable = name == "generator"
         # Stage two has no loss on the auxiliary head.
@@ -84,8 +84,7 @@ class Method:
     def forward(self, batch, *, training):
         """Returns "activation_map", "erased_map", "class_maps", "masked_image" [B, H, W, 3] and "evaluator_logits".
 
-        The map is erased if the batch has a "key". In training, `teacher` adds "teacher_logits" and an object prior
-        adds "pseudo_mask" [B, h, w, 1].
+        The map is erased if the batch has a "key". In training, `teacher` adds "teacher_logits".
         """
         pixels = shared_passes.call(self._normalize, batch["image"])
         features = self._extractor.extract(batch, training=False)
@@ -104,10 +103,6 @@ class Method:
         if training and self._teacher:
             kept = tf.cast(tf.equal(erased_map, activation_map), pixels.dtype)
             outputs["teacher_logits"] = self._evaluate(pixels * self._enlarge(kept, pixels))
-        if training and self.prior is not None:
-            last = batch.get("last_features")
-            last = self._evaluator_upper(features, training=False)["features"] if last is None else last
-            outputs["pseudo_mask"] = self.prior.pseudo_masks(features, last)
         return outputs
 
     def frozen_features(self):

@@ -2,132 +2,53 @@
 
 Features of a network trained on ImageNet are strong on objects of any class. In addition, the objects of a set of
 images share features that their surroundings lack. Deep descriptor transforming (Wei et al., Pattern Recognition
-2019) therefore takes the first principal component of the features. This prior differs in two ways: features are
-scaled to unit length, so that a few strong ones do not dominate; and the direction lies between the first principal
-component and the direction in which features grow strong.
+2019) therefore takes the first principal component of the features. This prior differs in four ways:
 
-The scores say how well each position fits that direction. A pseudo mask is the largest region of scores above a
-threshold; a generator can learn from it with the loss `pseudo_mask_agreement`.
+* Features are scaled to unit length, so that a few strong ones do not dominate.
+* The common direction lies between the first principal component and the direction in which features grow strong.
+* Two layers are read: the classifier's last features, and its low-level features, which are finer.
+* Labels are used. The common directions tell objects from surroundings roughly; then each class gets directions of its
+  own, the difference between the mean feature of its objects and that of their surroundings.
+
+The scores say how well each position fits the directions of a class. A pseudo mask is the largest region of scores
+above a threshold, refined along the edges of the image; a generator can learn from it with the loss
+`pseudo_mask_agreement`. benchmarks/whole_objects/README.md compares the choices.
 """
 from __future__ import annotations
 
-import math
 import numbers
+from collections.abc import Callable, Iterable
 
+import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from ornet_tf.maps import components
-from ornet_tf.maps.rescale import rescale
+from ornet_tf.maps.refinement import refine
+from ornet_tf.models.object_directions import learn, object_directions
 from ornet_tf.models.variables import named_variables
 
-# Iterations of the power method. 0 would leave the direction in which features grow strong, many would reach the first
-# principal component. benchmarks/cub10/README.md compares both with the values between.
-_ITERATIONS = 2
+# A cell of the map belongs to the object if the refined mask covers this share of it. Boxes end at the edges of cells;
+# with half of the cell, they would be too small.
+_COVERED = 0.4
+# Candidates of the threshold "auto". Below them regions are mostly surroundings, above them parts of objects.
+_THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+
+# Returns low-level features, last features, labels (int32 [B]) and images, float32 [B, H, W, 3] in 0..255, in batches.
+Batches = Callable[[], Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]]
 
 
-def object_direction(shape: tuple[int | None, ...]) -> keras.Model:
-    """Returns a model that projects each position's feature onto the direction of objects.
-
-    Called with `training=True`, it first adds the features of all replicas to its sums. All features ever added count
-    alike, so the weights that they come from must not change.
-
-    Args:
-      shape: [h, w, C] of the features.
-
-    Returns:
-      A model: features [B, h, w, C] -> projection float32 [B, h, w, 1] in -2..2, above 0 on the objects' side of the
-      mean feature.
-    """
-    features = keras.Input(shape, name="features")
-    return keras.Model(features, _ObjectDirection(dtype="float32", name="moments")(features), name="direction")
-
-
-class _ObjectDirection(keras.layers.Layer):
-    """Sums the outer products of rows (x, s, 1): x is a feature of unit length, s its channel mean before scaling."""
-
-    def build(self, input_shape):
-        size = input_shape[-1] + 2
-        self.sums = self.add_weight(name="sums", shape=(size, size), initializer="zeros", trainable=False)
-        super().build(input_shape)
-
-    @property
-    def statistics(self):
-        """The variables that training changes without gradients; see `ornet_tf.models.layers.statistics`."""
-        return [self.sums]
-
-    def call(self, inputs, training=None):
-        unit = tf.math.divide_no_nan(inputs, tf.norm(inputs, axis=-1, keepdims=True))
-        if training:
-            strength = tf.reduce_mean(inputs, axis=-1, keepdims=True)
-            self._add_to_sums(tf.concat([unit, strength, tf.ones_like(strength)], axis=-1))
-        mean, direction = self._mean_and_direction()
-        return tf.reduce_sum((unit - mean) * direction, axis=-1, keepdims=True)
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], 1)
-
-    def _add_to_sums(self, rows):
-        rows = tf.reshape(rows, [-1, rows.shape[-1]])
-        products = tf.matmul(rows, rows, transpose_a=True)
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            products = context.all_reduce(tf.distribute.ReduceOp.SUM, products)
-        self.sums.assign_add(products)
-
-    def _mean_and_direction(self):
-        """Returns the mean feature [C] and the direction [C] of length 1; zeros before any feature was added."""
-        sums = tf.convert_to_tensor(self.sums)
-        means = tf.math.divide_no_nan(sums, sums[-1, -1])
-        mean = means[:-2, -1]
-        covariance = means[:-2, :-2] - mean[:, tf.newaxis] * mean
-        # The start, the covariance with strength, also fixes the sign: a covariance matrix has no negative eigenvalues.
-        direction = _scale_to_unit_length(means[:-2, -2] - mean * means[-2, -1])
-        for _ in range(_ITERATIONS):
-            direction = _scale_to_unit_length(tf.linalg.matvec(covariance, direction))
-        return mean, direction
-
-
-def _scale_to_unit_length(vector: tf.Tensor) -> tf.Tensor:
-    return tf.math.divide_no_nan(vector, tf.norm(vector))
-
-
-def scores(low_level: tf.Tensor, projection: tf.Tensor, *, low_level_weight: float) -> tf.Tensor:
-    """Returns how likely each position belongs to the object.
-
-    The projection of the last features tells objects from their surroundings; the finer low-level features show where
-    the object ends.
-
-    Args:
-      low_level: floating point [B, h, w, C], the low-level features, which are the input of the classifier's upper
-        part.
-      projection: float32 [B, h', w', 1], the output of `object_direction` for the classifier's last features. It is
-        enlarged to h x w bilinearly, cut off below 0 and rescaled.
-      low_level_weight: weight of the rescaled channel mean of `low_level`; the projection has weight 1. With 0 the
-        scores depend on the projection alone.
-
-    Returns:
-      float32 [B, h, w, 1] in 0..1.
-    """
-    total = rescale(tf.nn.relu(tf.image.resize(projection, tf.shape(low_level)[1:3])))
-    if not low_level_weight:
-        return total
-    mean = tf.reduce_mean(tf.cast(low_level, tf.float32), axis=-1, keepdims=True)
-    return rescale(total + low_level_weight * rescale(mean))
-
-
-def check_options(*, threshold: float, low_level_weight: float) -> None:
+def check_options(*, threshold: float | str) -> None:
     """Checks the section `object_prior` of a configuration.
 
     Raises:
-      UserError: if a number is out of range.
+      UserError: if the threshold is neither "auto" nor a number in its range.
     """
-    if not isinstance(threshold, numbers.Real) or not 0 <= threshold < 1:
-        raise UserError(f"config.object_prior.threshold: expected at least 0 and below 1, got {threshold!r}.")
-    if not isinstance(low_level_weight, numbers.Real) or not 0 <= low_level_weight < math.inf:
+    if threshold != "auto" and (not isinstance(threshold, numbers.Real) or not 0 <= threshold < 1):
         raise UserError(
-            f"config.object_prior.low_level_weight: expected a number of at least 0, got {low_level_weight!r}."
+            f"config.object_prior.threshold: expected 'auto', or at least 0 and below 1, got {threshold!r}."
         )
 
 
@@ -152,57 +73,112 @@ def largest_region(maps: tf.Tensor, threshold: float) -> tf.Tensor:
     return tf.reshape(tf.cast(tf.equal(flat, largest), tf.float32), tf.shape(maps))
 
 
+def shrink_mask(mask: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Returns a mask at a map's resolution: 1 in the cells that the mask covers by at least `_COVERED`, 0 elsewhere.
+
+    Args:
+      mask: float32 [B, S, S, 1], 0 or 1.
+      height: of the map, in cells.
+      width: of the map, in cells.
+
+    Returns:
+      float32 [B, height, width, 1].
+    """
+    covered = tf.image.resize(mask, [height, width], antialias=True)
+    return tf.cast(covered >= _COVERED, tf.float32)
+
+
 class ObjectPrior:
     """The object prior of a method: the scores of a classifier's features, and the pseudo masks made from them.
 
     Attributes:
-      direction: the model of `object_direction`, a part of the method.
-      learns: whether training adds features to `direction`.
+      direction: the model of `object_directions`, a part of the method.
+      learns: whether a phase learns `direction` before its first step.
       upper: the classifier's upper part up to its last features: low-level features -> last features.
       inputs: "lower/layer/kind" and "upper/layer/kind" -> the variables that the features depend on. They must not
-        change, in this phase or a later one: all features that are added to `direction` count alike.
+        change, in this phase or a later one: the directions fit these features only.
     """
 
-    def __init__(
-        self,
-        lower: keras.Model,
-        upper: keras.Model,
-        *,
-        learns: bool = False,
-        threshold: float,
-        low_level_weight: float,
-    ):
+    def __init__(self, lower: keras.Model, upper: keras.Model, *, learns: bool = False, threshold: float | str):
         """Builds `direction` for the features of a classifier.
 
         Args:
           lower: the classifier's lower part.
           upper: its upper part.
-          learns: whether `pseudo_masks` adds the features that it gets to `direction`.
-          threshold: on the scores, at least 0 and below 1; the pseudo mask is their largest region above it.
-          low_level_weight: see `scores`.
+          learns: see the attribute.
+          threshold: on the scores, at least 0 and below 1; the pseudo mask is their largest region above it, refined.
+            "auto" chooses it from the images, see `learn`.
 
         Raises:
-          UserError: if a number is out of range.
+          UserError: if the threshold is something else.
         """
-        check_options(threshold=threshold, low_level_weight=low_level_weight)
-        self.learns, self._threshold, self._low_level_weight = learns, threshold, low_level_weight
-        self.direction = object_direction(upper.output["features"].shape[1:])
-        self.upper = keras.Model(upper.inputs, upper.output["features"])
+        check_options(threshold=threshold)
+        self.learns, self._threshold = learns, threshold
+        last, num_classes = upper.output["features"], upper.output["logits"].shape[-1]
+        self.direction = object_directions(upper.input_shape[1:], last.shape[1:], num_classes)
+        self.upper = keras.Model(upper.inputs, last)
         self.inputs = named_variables({"lower": lower, "upper": self.upper}, trainable_only=False)
 
-    def scores(self, low_level: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-        """Returns the scores of images, float32 [B, h, w, 1] in 0..1; see the function `scores`.
+    def scores(self, low_level: tf.Tensor, last: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        """Returns how likely each position belongs to an object of the class, float32 [B, h, w, 1] in 0..1.
 
         Args:
           low_level: floating point [B, h, w, C], the input of the classifier's upper part.
           last: floating point [B, h', w', D], the "features" that the upper part returns for it.
+          classes: int32 [B].
         """
-        return scores(low_level, self.direction(last, training=False), low_level_weight=self._low_level_weight)
+        return self._outputs(low_level, last, classes)["scores"]
 
-    def pseudo_masks(self, low_level: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-        """Returns the pseudo masks of training images, float32 [B, h, w, 1]: 1 on the object, 0 elsewhere.
+    def pseudo_masks(self, low_level: tf.Tensor, last: tf.Tensor, classes: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+        """Returns the pseudo masks of images, float32 [B, S, S, 1]: 1 on the object, 0 elsewhere; see `refine` for S.
 
-        If the prior `learns`, the features are added to `direction` first. The arguments are those of `scores`.
+        Args:
+          low_level: see `scores`.
+          last: see `scores`.
+          classes: see `scores`.
+          images: float32 [B, H, W, 3] in 0..255.
         """
-        projection = self.direction(last, training=self.learns)
-        return largest_region(scores(low_level, projection, low_level_weight=self._low_level_weight), self._threshold)
+        region = largest_region(self._outputs(low_level, last, classes)["excess"], 0.0)
+        refined = refine(region, images)
+        # Between many colours a small region can dissolve; it then stays as it was.
+        is_empty = tf.reduce_max(refined, axis=[1, 2, 3], keepdims=True) <= 0.5
+        region = tf.image.resize(region, tf.shape(refined)[1:3], method="nearest")
+        return largest_region(tf.where(is_empty, region, refined), 0.5)
+
+    def learn(self, batches: Batches) -> None:
+        """Learns the directions from all images, see `object_directions.learn`, and chooses the threshold.
+
+        A threshold "auto" is the one of `_THRESHOLDS` whose regions separate the colours of images best: it has the
+        largest mean variance of colour between region and rest (Otsu's criterion, on other values than it cuts).
+
+        Args:
+          batches: returns an iterable over the features, labels and images of all images; images are float32
+            [B, H, W, 3] in 0..255. It is called three times.
+        """
+        learn(self.direction, lambda: (batch[:3] for batch in batches()))
+        threshold = self._threshold
+        if threshold == "auto":
+            total = sum(self._colour_variances(*batch).numpy() for batch in batches())
+            threshold = _THRESHOLDS[int(np.argmax(total))]
+            shares = ", ".join(f"{t:g}: {value:.3f}" for t, value in zip(_THRESHOLDS, total / max(total)))
+            logging.info(
+                "config.object_prior.threshold: %g separates the colours of the images best (%s).", threshold, shares
+            )
+        self.direction.get_layer("scores").set_weights([np.float32(threshold)])
+
+    def _outputs(self, low_level, last, classes):
+        return self.direction([low_level, last, tf.cast(classes, tf.int32)], training=False)
+
+    @tf.function(reduce_retracing=True)
+    def _colour_variances(self, low_level, last, classes, images):
+        """Sums for each threshold the variance of colour between region and rest over the images: float32 [T]."""
+        scores = self.scores(low_level, last, classes)
+        colours = tf.image.resize(images, tf.shape(scores)[1:3], antialias=True)
+        total = []
+        for threshold in _THRESHOLDS:
+            region = largest_region(scores, threshold)
+            share = tf.reduce_mean(region, axis=[1, 2])  # [B, 1]
+            inside = tf.math.divide_no_nan(tf.reduce_mean(colours * region, axis=[1, 2]), share)
+            outside = tf.math.divide_no_nan(tf.reduce_mean(colours * (1.0 - region), axis=[1, 2]), 1.0 - share)
+            total.append(tf.reduce_sum(share * (1.0 - share) * (inside - outside) ** 2))
+        return tf.stack(total)

@@ -67,6 +67,16 @@ class CachedFeatures:
             found = {name: tf.gather_nd(table.tensor, position) for name, table in self._tables.items()}
         return {name: tf.cast(values, self._dtypes[name]) for name, values in found.items()}
 
+    def read(self, start: int, stop: int) -> dict[str, tf.Tensor]:
+        """Returns the features of the images start..stop-1 by name, [stop - start, V, ...]."""
+        with tf.device("/CPU:0"):
+            found = {name: table.tensor[start:stop] for name, table in self._tables.items()}
+        return {name: tf.cast(values, self._dtypes[name]) for name, values in found.items()}
+
+    def with_table(self, name: str, table: ScratchArray, dtype: tf.DType) -> CachedFeatures:
+        """Returns these features and those of another table; see the constructor."""
+        return CachedFeatures({**self._tables, name: table}, {**self._dtypes, name: dtype})
+
     def release_memory(self) -> None:
         """Unmaps the parts of the scratch files that were read; see `ScratchArray.release_memory`."""
         for table in self._tables.values():
@@ -74,7 +84,11 @@ class CachedFeatures:
 
 
 class FrozenFeatures:
-    """The cached features of a run. Phases whose frozen parts have equal weights share them."""
+    """The cached features of a run. Phases whose frozen parts have equal weights share them.
+
+    Attributes:
+      folder: the folder of the scratch files.
+    """
 
     def __init__(
         self,
@@ -98,7 +112,7 @@ class FrozenFeatures:
         """
         self._source, self._resize, self._crop = source, resize, crop
         self._views = 2 if horizontal_flip else 1
-        self._cache, self._folder = cache, cache_dir
+        self._cache, self.folder = cache, cache_dir
         self._tables: dict[str, ScratchArray] = {}  # digest of the weights -> features
 
     def of(self, method: Method, *, keep_all: bool = False) -> CachedFeatures:
@@ -126,16 +140,21 @@ class FrozenFeatures:
             {feature.name: tf.as_dtype(feature.model.output.dtype) for feature in read},
         )
 
-    def _compute(self, chain: list[FrozenFeature], digests: Mapping[str, str]) -> None:
-        """Computes the features named in `digests` for all views of all images, in one pass."""
+    def images(self) -> tf.data.Dataset:
+        """Returns the evaluation views of all images, in order and in batches: float32 [b, H, W, 3] in 0..255."""
         cache = image_cache.choose_kind(self._cache, self._source, side=self._resize)
-        load = input_pipeline.image_loader(self._source, self._resize, cache, self._folder)
+        load = input_pipeline.image_loader(self._source, self._resize, cache, self.folder)
         view = transforms.evaluation_view(resize=self._resize, crop=self._crop)
 
         def load_view(index):
             image, frame = load(index)
             return transforms.apply(image, view, resize=self._resize, crop=self._crop, frame=frame)
 
+        dataset = image_store.parallel_map(tf.data.Dataset.range(len(self._source)), load_view)
+        return input_pipeline.with_prefetch(dataset.batch(_BATCH))
+
+    def _compute(self, chain: list[FrozenFeature], digests: Mapping[str, str]) -> None:
+        """Computes the features named in `digests` for all views of all images, in one pass."""
         kernels = winograd.MappedKernels()
 
         @tf.function(reduce_retracing=True)
@@ -143,11 +162,10 @@ class FrozenFeatures:
             views = [_features(chain, view, kernels) for view in (images, tf.reverse(images, [2]))[: self._views]]
             return {name: _for_storage(tf.stack([view[name] for view in views], axis=1)) for name in digests}
 
-        batches = image_store.parallel_map(tf.data.Dataset.range(len(self._source)), load_view).batch(_BATCH)
         names = ", ".join(digests)
         logging.info("Computing %s of %d views of %d images.", names, self._views, len(self._source))
         start = 0
-        for batch in input_pipeline.with_prefetch(batches):
+        for batch in self.images():
             for name, values in compute(batch).items():
                 if not bool(tf.reduce_all(tf.math.is_finite(values))):
                     raise UserError(
@@ -159,7 +177,7 @@ class FrozenFeatures:
                     self._tables[digests[name]] = ScratchArray(
                         (len(self._source), *values.shape[1:]),
                         values.dtype.as_numpy_dtype,
-                        folder=self._folder,
+                        folder=self.folder,
                         what=f"cache_frozen_features: {name} of all images",
                         remedy="with another config.input.cache_dir",
                     )

@@ -32,8 +32,11 @@ def check(config: ConfigDict, source: Source) -> None:
             )
         if section.cache_frozen_features:
             frozen_features.check_method(method, where=f"{where}.")
-        if section.xla and not getattr(method, "can_be_compiled", True):
-            raise UserError(f"{where}.xla: expected False, got True: XLA can't compile pseudo masks.")
+        elif getattr(method, "prior", None) is not None:
+            raise UserError(
+                f"{where}.options.object_prior: expected cache_frozen_features = True, got False. Pseudo masks are "
+                f"computed once, from cached features: set {where}.cache_frozen_features and random_crop = False."
+            )
         origins.add_phase(name, method, section.init_from, trained, where=where)
     evaluation = config.evaluation
     used = (*evaluation.report_rows, evaluation.classifier, evaluation.threshold_boxes, config.export.row)

@@ -8,7 +8,6 @@ import typing
 import zlib
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
@@ -20,11 +19,11 @@ from ornet_tf.data.source import Source
 from ornet_tf.errors import UserError
 from ornet_tf.models import layers
 from ornet_tf.runs import checkpoints, code_version, distribution, interruption, run_folder
-from ornet_tf.training import phase_check, training_images
+from ornet_tf.training import phase_check, pseudo_masks, training_images
 from ornet_tf.training.frozen_features import FrozenFeatures
 from ornet_tf.training.loop import PhaseLoop
 from ornet_tf.training.optimizers import make_optimizers, make_schedule
-from ornet_tf.training.preview import Preview
+from ornet_tf.training.preview import Preview, fixed_images
 from ornet_tf.training.step import TrainingStep
 from ornet_tf.training.summaries import PhaseSummaries
 
@@ -160,7 +159,7 @@ def _train_phase(run: _Run, name: str, settings: dict) -> dict:
     loop = PhaseLoop(
         training_step,
         saved,
-        Preview(method, _fixed_images(config, source), kernels=training_step.kernels, **boxes),
+        Preview(method, fixed_images(config, source), kernels=training_step.kernels, **boxes),
         name=name,
         steps=steps,
         batch_size=section.batch_size,
@@ -176,22 +175,17 @@ def _train_phase(run: _Run, name: str, settings: dict) -> dict:
         later = config.phase_order[config.phase_order.index(name) + 1 :]
         # For the next phase only: a phase in between that caches nothing may train what is frozen here.
         keep_all = bool(later) and config.phase[later[0]].cache_frozen_features
-        training_step.use_frozen_features(run.features.of(method, keep_all=keep_all))
+        cached = run.features.of(method, keep_all=keep_all)
+        if getattr(method, "prior", None) is not None:
+            learn = method.prior.learns and step == 0
+            cached = pseudo_masks.add(cached, run.features, method.prior, source.labels, learn=learn)
+        training_step.use_frozen_features(cached)
     # Without the random ids of other phases, so that equal configurations and seeds give equal summaries.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}
     phase_summaries = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()
     with phase_summaries as summaries:
         loop.run(_batches(run, section, step), summaries, run.signals, first_step=step)
     return loop.report_speed()
-
-
-def _fixed_images(config: ConfigDict, source: Source) -> np.ndarray:
-    """Returns evenly spaced images of the training split, cropped as in evaluation: float32 [n, C, C, 3] in 0..255."""
-    count, crop = min(config.training.summary_images, len(source)), config.input.crop
-    if not count:
-        return np.zeros([0, crop, crop, 3], np.float32)
-    chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
-    return np.concatenate([batch["image"] for batch in loading.evaluation_batches(config, chosen).as_numpy_iterator()])
 
 
 def _batches(run: _Run, section: ConfigDict, first_step: int):

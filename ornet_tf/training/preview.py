@@ -3,8 +3,11 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from ornet_tf import randomness
+from ornet_tf.data import loading
+from ornet_tf.data.source import Source
 from ornet_tf.maps import boxes
 from ornet_tf.methods import Method
 from ornet_tf.models import winograd
@@ -52,3 +55,12 @@ class Preview:
         if not len(self.images):
             return {}
         return {key: value.numpy() for key, value in self._compute(self._batch).items()}
+
+
+def fixed_images(config: ConfigDict, source: Source) -> np.ndarray:
+    """Returns evenly spaced images of the training split, cropped as in evaluation: float32 [n, C, C, 3] in 0..255."""
+    count, crop = min(config.training.summary_images, len(source)), config.input.crop
+    if not count:
+        return np.zeros([0, crop, crop, 3], np.float32)
+    chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
+    return np.concatenate([batch["image"] for batch in loading.evaluation_batches(config, chosen).as_numpy_iterator()])

@@ -20,7 +20,7 @@ BUILDERS = Builders(
         registry.find("backbones", "resnet50"), image_size=64, num_classes=3, weights=None, output_stride=8
     ),
     generator=functools.partial(generator.build, num_classes=3, base_width=4, depth=1),
-    object_prior=functools.partial(object_prior.ObjectPrior, threshold=0.4, low_level_weight=0.5),
+    object_prior=functools.partial(object_prior.ObjectPrior, threshold=0.4),
 )
 
 

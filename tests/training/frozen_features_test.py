@@ -76,22 +76,18 @@ class SwappedViews(CachedFeatures):
         return super().lookup(index, tf.logical_not(mirrored))
 
 
-def train(workdir, evaluator="", cached=True):
+def train(workdir, evaluator="", **options):
     """Trains the phases; the evaluator, which caches nothing, is taken from another run if one is named."""
     if evaluator:
         shutil.copytree(evaluator, workdir, ignore=shutil.ignore_patterns("stage_*", "tensorboard"))
-    phases.train(tiny_prior.get_config(cached), str(workdir))
+    phases.train(tiny_prior.get_config(**options), str(workdir))
 
 
 def read_weights(workdir):
-    """Returns the weights of a run as one vector."""
-    weights = []
-    for name in ("evaluator", "stage_one", "stage_two"):
-        parts = build.trained_method(tiny_prior.get_config(), name, str(workdir), 3).parts
-        direction = parts.pop("direction", None)
-        weights += [values for part in parts.values() for values in part.get_weights()]
-        # Means instead of sums, which are over all positions.
-        weights += [values / values[-1, -1] for values in (direction.get_weights() if direction else ())]
+    """Returns the weights of a run without an object prior as one vector."""
+    config = tiny_prior.get_config(object_prior=False)
+    methods = [build.trained_method(config, name, str(workdir), 3) for name in ("evaluator", "stage_one", "stage_two")]
+    weights = [values for method in methods for part in method.parts.values() for values in part.get_weights()]
     return np.concatenate([values.ravel() for values in weights])
 
 
@@ -118,13 +114,14 @@ def test_phases_with_the_same_frozen_weights_share_one_pass_over_the_images(cach
 
 @pytest.mark.slow
 def test_a_run_with_cached_features_ends_like_one_without(cached_run, tmp_path, monkeypatch):
-    cached, _ = cached_run
-    train(tmp_path / "plain", evaluator=cached, cached=False)
+    of_prior, _ = cached_run
+    train(tmp_path / "cached", evaluator=of_prior, object_prior=False)
+    train(tmp_path / "plain", evaluator=of_prior, object_prior=False, cache_frozen_features=False)
     expected = read_weights(tmp_path / "plain")
     monkeypatch.setattr(frozen_features, "CachedFeatures", SwappedViews)
-    train(tmp_path / "faulty", evaluator=cached)
+    train(tmp_path / "faulty", evaluator=of_prior, object_prior=False)
     # Rounding may move the weights; a faulty cache must move them much further.
-    distance, faulty = (np.linalg.norm(read_weights(run) - expected) for run in (cached, tmp_path / "faulty"))
+    distance, faulty = (np.linalg.norm(read_weights(tmp_path / run) - expected) for run in ("cached", "faulty"))
     assert distance < faulty / 10, (distance, faulty)
 
 

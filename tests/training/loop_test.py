@@ -124,9 +124,9 @@ def test_a_loss_that_is_not_finite_stops_the_phase_and_is_not_saved(tmp_path):
 
 def test_statistics_that_are_not_finite_stop_the_phase(tmp_path):
     stored = StoredCheckpoints()
-    message = r"Phase phase, step 3: direction/moments/sums is not finite\. .*float16"
+    message = r"Phase phase, step 3: direction/scores/threshold is not finite\. .*float16"
     with pytest.raises(NotFiniteError, match=message):
-        run(make(CountingStep(not_finite=["direction/moments/sums"]), stored), tmp_path)
+        run(make(CountingStep(not_finite=["direction/scores/threshold"]), stored), tmp_path)
     assert stored.saved == []
 
 

@@ -3,7 +3,7 @@ import pytest
 from ornet_tf.data import loading
 from ornet_tf.errors import UserError
 from ornet_tf.training import phase_check
-from tests import tiny_experiment
+from tests import tiny_experiment, tiny_prior
 
 
 def test_a_phase_can_start_from_any_earlier_phase():
@@ -40,13 +40,10 @@ def test_the_row_whose_pseudo_boxes_are_used_is_checked():
         phase_check.check(config, loading.load_source(config, "train"))
 
 
-def test_xla_is_refused_with_an_object_prior():
-    config = tiny_experiment.get_config()
-    with config.unlocked():
-        config.phase.stage_one.options.update({"freeze_lower": True, "object_prior": True})
-    config.phase.stage_one.update({"xla": True, "trainable": ("generator/",)})
-    config.phase.stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
-    with pytest.raises(ValueError, match="config.phase.stage_one.xla: expected False, got True"):
+def test_an_object_prior_needs_cached_features():
+    config = tiny_prior.get_config()
+    config.phase.stage_two.cache_frozen_features = False
+    with pytest.raises(UserError, match="stage_two.options.object_prior: expected cache_frozen_features = True, got F"):
         phase_check.check(config, loading.load_source(config, "train"))
 
 

@@ -74,8 +74,7 @@ def test_onednn_computes_all_gradients_of_pooling():
     assert {operation for operation in operations if "MaxPoolGrad" in operation} == {"_MklNativeMaxPoolGrad"}
 
 
-# object_prior_training_test.py has stage one.
-@pytest.mark.parametrize("phase", ["evaluator", "stage_two", pytest.param("adl", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("phase", ["evaluator", "stage_one", "stage_two", pytest.param("adl", marks=pytest.mark.slow)])
 def test_two_replicas_have_the_gradients_of_one(phase):
     one, weights, moments = train(phase)
     two, other_weights, other_moments = train(phase, TWO)
@@ -156,6 +155,18 @@ def test_the_loss_scale_doubles_after_enough_finite_steps():
     step.run(iterator, 0, 1)
     assert step.state["loss_scale"].numpy() == 16.0
     assert step.state["good_steps"].numpy() == 0
+
+
+def test_statistics_that_are_not_finite_stop_the_loop_at_their_step():
+    step, iterator, variables = make("evaluator", TWO)
+    assert step.run(iterator, 0, 2).not_finite == []
+    (name,) = [name for name in variables if name.startswith("lower/block1_1_norm/moving_variance")]
+    variables[name].assign(variables[name] * np.float32(np.inf))  # training does not read it
+    done = step.run(iterator, 2, 5)
+    assert len(done.values) == 1
+    assert np.isfinite(done.values).all()
+    assert done.not_finite == [name]
+    assert not done.stopped
 
 
 @pytest.mark.parametrize("options", [{}, {"precision": "float16", "scale_loss": True}])

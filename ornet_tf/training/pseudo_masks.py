@@ -1,0 +1,67 @@
+"""Computes the pseudo masks of all training images before the first step of a phase, and caches them."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from ornet_tf.data.scratch_file import ScratchArray
+from ornet_tf.models.object_prior import ObjectPrior, shrink_mask
+from ornet_tf.training.frozen_features import CachedFeatures, FrozenFeatures
+
+
+def add(
+    cached: CachedFeatures, features: FrozenFeatures, prior: ObjectPrior, labels: np.ndarray, *, learn: bool
+) -> CachedFeatures:
+    """Returns a phase's cached features with "pseudo_mask", float32 [b, h, w, 1], of each view of each image.
+
+    Args:
+      cached: the features of the phase, with "low_level_features" and "last_features".
+      features: the features of the run, for their images.
+      prior: the object prior of the phase.
+      labels: integer [N], the label of each image.
+      learn: whether to learn the directions of the prior first; else they are those of its part `direction`.
+
+    Raises:
+      OSError: if the disk has too little space.
+    """
+    labels = labels.astype(np.int32)
+
+    def batches() -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """Yields the features of all views, the labels and the images of all images."""
+        start = 0
+        for images in features.images():
+            stop = start + len(images)
+            found = cached.read(start, stop)
+            yield found["low_level_features"], found["last_features"], tf.constant(labels[start:stop]), images
+            cached.release_memory()
+            start = stop
+
+    if learn:
+        logging.info("Learning the object prior from %d images.", len(labels))
+        prior.learn(lambda: ((low[:, 0], last[:, 0], label, images) for low, last, label, images in batches()))
+
+    @tf.function(reduce_retracing=True)
+    def compute(low_level, last, classes, images):
+        masks = []
+        for view in range(low_level.shape[1]):
+            pixels = tf.reverse(images, [2]) if view else images
+            mask = prior.pseudo_masks(low_level[:, view], last[:, view], classes, pixels)
+            masks.append(shrink_mask(mask, *low_level.shape[2:4]))
+        return tf.cast(tf.stack(masks, axis=1), tf.uint8)
+
+    logging.info("Computing the pseudo masks of %d images.", len(labels))
+    table, start = None, 0
+    for batch in batches():
+        masks = compute(*batch).numpy()
+        if table is None:
+            shape = (len(labels), *masks.shape[1:])
+            table = ScratchArray(
+                shape, np.uint8, folder=features.folder, what="object_prior: the pseudo masks of all images",
+                remedy="with another config.input.cache_dir",
+            )
+        table.array[start : start + len(masks)] = masks
+        start += len(masks)
+    return cached.with_table("pseudo_mask", table, tf.float32)

@@ -1,0 +1,81 @@
+"""The pseudo masks of a phase, and the object prior that it learns before its first step."""
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ornet_tf import build
+from ornet_tf.data import input_pipeline, loading
+from ornet_tf.models.object_prior import ObjectPrior, shrink_mask
+from ornet_tf.models.variables import named_variables
+from ornet_tf.training import phases, pseudo_masks
+from ornet_tf.training.frozen_features import FrozenFeatures
+from tests import tiny_prior
+
+VIEWS = {"resize": 37, "crop": 32, "horizontal_flip": True}
+
+
+def compute(workdir, *, learn):
+    """Returns stage one's method, the training images, and their cached features with pseudo masks."""
+    config = tiny_prior.get_config()
+    source = loading.load_source(config, "train")
+    method = build.build_method(config, config.phase.stage_one, 3)
+    features = FrozenFeatures(source, **VIEWS, cache_dir=str(workdir))
+    cached = pseudo_masks.add(features.of(method), features, method.prior, source.labels, learn=learn)
+    return method, source, cached
+
+
+def test_each_view_has_the_pseudo_mask_of_its_label(tmp_path):
+    method, source, cached = compute(tmp_path, learn=True)
+    on, lookup = [], tf.function(cached.lookup)
+    for batch in input_pipeline.training_batches(source, batch_size=8, seed=0, random_crop=False, **VIEWS).take(6):
+        found = lookup(batch["index"], batch["mirrored"])["pseudo_mask"]
+        low, last = (found for found in (lookup(batch["index"], batch["mirrored"])[name]
+                                         for name in ("low_level_features", "last_features")))
+        masks = method.prior.pseudo_masks(low, last, batch["label"], batch["image"])
+        expected = shrink_mask(masks, *low.shape[1:3])
+        assert found.dtype == tf.float32
+        assert np.mean(found != expected) < 0.01  # rounding may move a score over the threshold
+        on.append(np.mean(found))
+    assert 0.02 < np.mean(on) < 0.98
+
+
+def test_learning_passes_over_all_images_once_and_sets_the_part(tmp_path, monkeypatch):
+    before = compute(tmp_path, learn=False)[0].parts["direction"].get_weights()
+    assert not any(np.any(values) for values in before)
+    labels, learn = [], ObjectPrior.learn
+
+    def watched(self, batches):
+        labels.extend(np.concatenate([batch[2] for batch in batches()]).tolist())
+        learn(self, batches)
+
+    monkeypatch.setattr(ObjectPrior, "learn", watched)
+    method, source, _ = compute(tmp_path, learn=True)
+    assert labels == source.labels.tolist()
+    assert all(np.any(values) for values in method.parts["direction"].get_weights())
+
+
+@pytest.mark.slow
+def test_a_run_learns_the_prior_once_and_trains_only_the_generator(tmp_path, monkeypatch):
+    learned, learn = [], ObjectPrior.learn
+
+    def watched(self, batches):
+        learn(self, batches)
+        learned.append(self.direction.get_weights())
+
+    monkeypatch.setattr(ObjectPrior, "learn", watched)
+    config = tiny_prior.get_config()
+    phases.train(config, str(tmp_path))
+    (expected,) = learned
+    parts = {name: build.trained_method(config, name, str(tmp_path), 3).parts for name in config.phase_order}
+    for stage in ("stage_one", "stage_two"):
+        for values, wanted in zip(parts[stage]["direction"].get_weights(), expected):
+            np.testing.assert_array_equal(values, wanted)
+    for name in ("lower", "upper"):  # moving statistics included
+        first, second = (named_variables({name: parts[phase][name]}, trainable_only=False)
+                         for phase in ("evaluator", "stage_one"))
+        for key in first:
+            np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+    # Without the finished phases, with the prior of stage one's checkpoint.
+    (tmp_path / "stage_one" / "finished.json").unlink()
+    phases.train(config, str(tmp_path), allow_changed_settings=True)
+    assert len(learned) == 1
