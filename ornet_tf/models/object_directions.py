@@ -34,9 +34,9 @@ def object_directions(
       num_classes: K.
 
     Returns:
-      A model: [low-level features [B, h, w, C], last features [B, h', w', D], classes int32 [B]] -> {"scores": float32
-      [B, h, w, 1] in 0..1 (see `combine`), "excess": the scores less the threshold of pseudo masks}. Before `learn` all
-      are 0.
+      A model: [low-level features [B, h, w, C], last features [B, h', w', D], classes int32 [B]] -> scores, float32
+      [B, h, w, 1] in 0..1: the result of `combine`, stretched so that the layer's threshold becomes 0.5. Before `learn`
+      all are 0.
     """
     low_level = keras.Input(low_level_shape, name="low_level_features")
     last = keras.Input(last_shape, name="last_features")
@@ -45,8 +45,8 @@ def object_directions(
         _ClassDirections(num_classes, dtype="float32", name=name)([features, classes])
         for name, features in (("low_level", low_level), ("last", last))
     ]
-    scores, excess = _Scores(dtype="float32", name="scores")(projections)
-    return keras.Model([low_level, last, classes], {"scores": scores, "excess": excess}, name="direction")
+    scores = _Scores(dtype="float32", name="scores")(projections)
+    return keras.Model([low_level, last, classes], scores, name="direction")
 
 
 class _ClassDirections(keras.layers.Layer):
@@ -82,10 +82,10 @@ class _ClassDirections(keras.layers.Layer):
 
 
 class _Scores(keras.layers.Layer):
-    """Combines the projections of both layers; returns the scores, and the scores less the threshold."""
+    """Combines the projections of both layers, and stretches the result so that the threshold becomes 0.5."""
 
     def build(self, input_shape):
-        self.threshold = self.add_weight(name="threshold", shape=(), initializer="zeros", trainable=False)
+        self.threshold = self.add_weight(name="threshold", shape=(), initializer=_half, trainable=False)
         super().build(input_shape)
 
     @property
@@ -94,11 +94,18 @@ class _Scores(keras.layers.Layer):
         return [self.threshold]
 
     def call(self, inputs):
-        scores = combine(*inputs)
-        return scores, scores - tf.convert_to_tensor(self.threshold)
+        combined, threshold = combine(*inputs), tf.convert_to_tensor(self.threshold)
+        below = 0.5 * tf.math.divide_no_nan(combined, threshold)
+        above = 0.5 + 0.5 * (combined - threshold) / (1.0 - threshold)
+        return tf.where(combined > threshold, above, below)
 
     def compute_output_shape(self, input_shape):
-        return input_shape[0], input_shape[0]
+        return input_shape[0]
+
+
+def _half(shape, dtype=None):
+    """An initializer: with this threshold nothing is stretched."""
+    return tf.fill(shape, tf.constant(0.5, dtype or tf.float32))
 
 
 def _scale_to_unit_length(features: tf.Tensor) -> tf.Tensor:

@@ -122,12 +122,14 @@ class ObjectPrior:
     def scores(self, low_level: tf.Tensor, last: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
         """Returns how likely each position belongs to an object of the class, float32 [B, h, w, 1] in 0..1.
 
+        The threshold of pseudo masks is 0.5: whatever the option is, the scores are stretched to that.
+
         Args:
           low_level: floating point [B, h, w, C], the input of the classifier's upper part.
           last: floating point [B, h', w', D], the "features" that the upper part returns for it.
           classes: int32 [B].
         """
-        return self._outputs(low_level, last, classes)["scores"]
+        return self.direction([low_level, last, tf.cast(classes, tf.int32)], training=False)
 
     def pseudo_masks(self, low_level: tf.Tensor, last: tf.Tensor, classes: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         """Returns the pseudo masks of images, float32 [B, S, S, 1]: 1 on the object, 0 elsewhere; see `refine` for S.
@@ -138,7 +140,7 @@ class ObjectPrior:
           classes: see `scores`.
           images: float32 [B, H, W, 3] in 0..255.
         """
-        region = largest_region(self._outputs(low_level, last, classes)["excess"], 0.0)
+        region = largest_region(self.scores(low_level, last, classes), 0.5)
         refined = refine(region, images)
         # Between many colours a small region can dissolve; it then stays as it was.
         is_empty = tf.reduce_max(refined, axis=[1, 2, 3], keepdims=True) <= 0.5
@@ -156,18 +158,16 @@ class ObjectPrior:
             [B, H, W, 3] in 0..255. It is called three times.
         """
         learn(self.direction, lambda: (batch[:3] for batch in batches()))
-        threshold = self._threshold
+        threshold, layer = self._threshold, self.direction.get_layer("scores")
         if threshold == "auto":
+            layer.set_weights([np.float32(0.5)])  # scores that are not stretched
             total = sum(self._colour_variances(*batch).numpy() for batch in batches())
             threshold = _THRESHOLDS[int(np.argmax(total))]
             shares = ", ".join(f"{t:g}: {value:.3f}" for t, value in zip(_THRESHOLDS, total / max(total)))
             logging.info(
                 "config.object_prior.threshold: %g separates the colours of the images best (%s).", threshold, shares
             )
-        self.direction.get_layer("scores").set_weights([np.float32(threshold)])
-
-    def _outputs(self, low_level, last, classes):
-        return self.direction([low_level, last, tf.cast(classes, tf.int32)], training=False)
+        layer.set_weights([np.float32(threshold)])
 
     @tf.function(reduce_retracing=True)
     def _colour_variances(self, low_level, last, classes, images):

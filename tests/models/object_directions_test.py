@@ -63,11 +63,11 @@ def test_the_directions_are_the_shrunk_differences_of_weighted_means():
 def test_the_scores_are_those_of_the_class_and_0_before_learning():
     model = object_directions.object_directions((8, 8, 5), (4, 4, 7), 3)
     classes = tf.constant([0, 1, 2, 2, 1])
-    outputs = model([LOW, LAST, classes])
-    np.testing.assert_array_equal(outputs["scores"], np.zeros([5, 8, 8, 1]))
+    np.testing.assert_array_equal(model([LOW, LAST, classes]), np.zeros([5, 8, 8, 1]))
     rng = np.random.default_rng(0)
-    model.set_weights([rng.normal(size=weight.shape).astype(np.float32) for weight in model.weights])
-    outputs = model([LOW, LAST, classes])
+    for name in ("low_level", "last"):
+        weights = model.get_layer(name).get_weights()
+        model.get_layer(name).set_weights([rng.normal(size=values.shape).astype(np.float32) for values in weights])
     projections = []
     for name, features in (("low_level", LOW), ("last", LAST)):
         directions, offsets = model.get_layer(name).get_weights()
@@ -76,9 +76,10 @@ def test_the_scores_are_those_of_the_class_and_0_before_learning():
         projections.append(np.maximum(found[..., np.newaxis], 0))
     low, last = projections
     expected = rescaled(rescaled(tf.image.resize(last, [8, 8]).numpy()) + rescaled(low))
-    np.testing.assert_allclose(outputs["scores"], expected, atol=1e-4)
-    (threshold,) = model.get_layer("scores").get_weights()
-    np.testing.assert_allclose(outputs["excess"], expected - threshold, atol=1e-4)
+    np.testing.assert_allclose(model([LOW, LAST, classes]), expected, atol=1e-4)
+    model.get_layer("scores").set_weights([np.float32(0.2)])  # is stretched to 0.5
+    stretched = np.interp(expected, [0.0, 0.2, 1.0], [0.0, 0.5, 1.0])
+    np.testing.assert_allclose(model([LOW, LAST, classes]), stretched, atol=1e-4)
 
 
 def test_a_class_has_a_direction_where_classes_contradict_each_other():
