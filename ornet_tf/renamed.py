@@ -23,8 +23,6 @@ NAMES = {
 # Options that have moved to the section object_prior.
 MOVED = {
     "seed_threshold": "object_prior = True and config.object_prior.threshold",
-    "seed_low_level_weight": "config.object_prior.low_level_weight",
-    "low_level_weight": "config.object_prior.low_level_weight",
 }
 
 
