@@ -1,1 +1,1 @@
-"""Activation maps: connected components, boxes, drawings."""
+"""Activation maps: refinement, connected components, boxes, drawings."""

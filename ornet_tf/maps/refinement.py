@@ -35,26 +35,28 @@ def refine(activation_map: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """Refines activation maps along the edges of their images.
 
     Image and map are resized to half the image's sides. An odd side is rounded up; its last row or column is not
-    averaged with another one. XLA can compile this function. Its time and memory are in `benchmarks/README.md`.
+    averaged with another one. XLA can compile this function. It is meant for inference: nothing saves the memory that
+    gradients would need.
 
     Args:
       activation_map: floating point [B, h, w, 1] in 0..1, of any resolution; B may be 0.
       images: float32 [B, H, W, 3] in 0..255. H and W must be static.
 
     Returns:
-      float32 [B, ceil(H / 2), ceil(W / 2), 1] in 0..1, without a gradient. NaN in a map stays, and spreads.
+      float32 [B, ceil(H / 2), ceil(W / 2), 1] in 0..1. NaN in a map stays, and spreads.
 
     Raises:
       ValueError: if an image has another shape, an unknown side, or a side of fewer than 15 pixels.
     """
+    images = tf.convert_to_tensor(images)
     if not images.shape.is_compatible_with([None, None, None, 3]) or None in images.shape[1:].as_list():
         raise ValueError(f"images must have the shape [B, H, W, 3] with static H and W, got {images.shape}.")
     if min(images.shape[1:3]) < 2 * _MARGIN - 1:
         raise ValueError(f"images must have at least {2 * _MARGIN - 1} pixels on each side, got {images.shape}.")
     # The mean of 2 x 2 pixels: XLA can't compile TensorFlow's resizing with antialiasing.
-    pixels = tf.nn.avg_pool2d(tf.stop_gradient(images), ksize=2, strides=2, padding="SAME")
+    pixels = tf.nn.avg_pool2d(images, ksize=2, strides=2, padding="SAME")
     height, width = pixels.shape[1:3]
-    values = tf.image.resize(tf.stop_gradient(tf.cast(activation_map, tf.float32)), [height, width])
+    values = tf.image.resize(tf.cast(activation_map, tf.float32), [height, width])
     weights = tf.unstack(_neighbour_weights(tf.transpose(pixels, [3, 0, 1, 2])))  # 32 of [B, height, width]
 
     def spread(i, values):

@@ -6,6 +6,7 @@ import functools
 import tensorflow as tf
 
 from ornet_tf.errors import UserError
+from ornet_tf.maps import refinement
 from ornet_tf.methods import Builders, FeatureExtractor, frozen_features
 from ornet_tf.models import generator
 from ornet_tf.models.variables import named_variables
@@ -24,6 +25,7 @@ class Method:
         freeze_lower: bool = False,
         object_prior: bool = False,
         background: bool = False,
+        refine: bool = False,
     ):
         """Builds the parts `lower`, `generator` and `upper`.
 
@@ -38,13 +40,15 @@ class Method:
             further part `direction`, which is learned from all images before the masks are computed.
           background: whether training also returns how strong the last features are where the map is off, for a
             `background_suppression` loss.
+          refine: whether the map of a prediction is refined along the image's edges, at half the image's resolution
+            (see `ornet_tf.maps.refinement`); not in the paper. Training and the logits use the map as it is.
 
         Raises:
           UserError: if an option is out of range.
         """
         if object_prior and not freeze_lower:
             raise UserError("object_prior: expected freeze_lower = True, got False; the features must not change.")
-        self._background = background
+        self._background, self._refine = background, refine
         normalize, lower, self._upper, _ = builders.backbone()
         self._extractor = FeatureExtractor(normalize, lower, frozen=freeze_lower)
         self._generator = builders.generator(lower.output_shape[1:])
@@ -78,11 +82,13 @@ class Method:
         return outputs
 
     def predict(self, images):
-        """Returns "activation_map" [B, h, w, 1] and the "logits" [B, K] of the gated features."""
+        """Returns "activation_map" [B, h, w, 1], refined or not, and the "logits" [B, K] of the gated features."""
         features = self._extractor.extract({"image": images}, training=False)
         activation_map = self._map(features, training=False)
         gated = features * tf.cast(activation_map, features.dtype)
-        return {"activation_map": activation_map, "logits": self._upper(gated, training=False)["logits"]}
+        logits = self._upper(gated, training=False)["logits"]
+        activation_map = refinement.refine(activation_map, images) if self._refine else activation_map
+        return {"activation_map": activation_map, "logits": logits}
 
     def _loss_targets(self, batch, features, gate):
         """Returns the outputs of the option `background`."""

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.errors import UserError
+from ornet_tf.maps import refinement
 from ornet_tf.methods import Builders, FeatureExtractor, frozen_features
 from ornet_tf.models import generator, shared_passes
 from ornet_tf.models.variables import named_variables
@@ -30,6 +31,7 @@ class Method:
         upsampling: str = "bilinear",
         teacher: bool = False,
         object_prior: bool = False,
+        refine: bool = False,
     ):
         """Builds the parts `lower`, `generator`, `evaluator_lower` and `evaluator_upper`.
 
@@ -45,6 +47,8 @@ class Method:
             which keeps the map near what stage one has learned; not in the paper. The method then has a further part
             `direction`, that of stage one; `lower` and `evaluator_upper` must be those that it was learned with. The
             phase needs `cache_frozen_features`.
+          refine: whether the map of a prediction is refined along the image's edges, at half the image's resolution
+            (see `ornet_tf.maps.refinement`); not in the paper. Training uses the map as it is.
 
         Raises:
           UserError: if an option is out of range.
@@ -57,7 +61,7 @@ class Method:
             self._erase = registry.find("erasing", erasing, where="erasing")
             registry.check_options(self._erase, self._erasing_options, where="erasing_options")
         self._upsampling = upsampling
-        self._teacher = teacher
+        self._teacher, self._refine = teacher, refine
         self._normalize, lower, _, _ = builders.backbone()
         self._extractor = FeatureExtractor(self._normalize, lower, frozen=True)
         self._generator = builders.generator(lower.output_shape[1:])
@@ -112,6 +116,7 @@ class Method:
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] for the whole image."""
         activation_map = self._map(self._extractor.extract({"image": images}, training=False), training=False)
+        activation_map = refinement.refine(activation_map, images) if self._refine else activation_map
         return {"activation_map": activation_map, "logits": self._evaluate(shared_passes.call(self._normalize, images))}
 
     def _enlarge(self, activation_map, pixels):

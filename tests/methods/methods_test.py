@@ -7,6 +7,7 @@ import tensorflow as tf
 from ornet_tf import randomness, registry
 from ornet_tf.compat import keras, variable_path
 from ornet_tf.errors import UserError
+from ornet_tf.maps import refinement
 from ornet_tf.maps.rescale import rescale
 from ornet_tf.methods import Builders, predict_with_labels, predicted_classes
 from tests.tiny_methods import BUILDERS, batch, images, randomize_weights
@@ -78,6 +79,20 @@ def test_stage_one_returns_the_background_activation():
 def test_stage_one_refuses_a_prior_on_trained_features():
     with pytest.raises(UserError, match="object_prior: expected freeze_lower = True"):
         registry.find("methods", "stage_one")(BUILDERS, object_prior=True)
+
+
+@pytest.mark.parametrize("name", ["stage_one", "stage_two", "object_prior_scores"])
+def test_predictions_are_refined_and_training_is_not(name):
+    plain, refining = make(name), registry.find("methods", name)(BUILDERS, refine=True)
+    for part, model in refining.parts.items():
+        model.set_weights(plain.parts[part].get_weights())
+    expected, found = plain.predict(images()), refining.predict(images())
+    assert found["activation_map"].shape == (4, 8, 8, 1)
+    np.testing.assert_array_equal(found["activation_map"], refinement.refine(expected["activation_map"], images()))
+    np.testing.assert_array_equal(found["logits"], expected["logits"])
+    if refining.trainable_variables:
+        forward = refining.forward({"image": images()}, training=False)
+        np.testing.assert_array_equal(forward["activation_map"], expected["activation_map"])
 
 
 def test_of_equal_logits_the_first_class_is_predicted():
