@@ -3,8 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
-# In two processes: most tests use one core, and each process takes some 2 GB of memory.
-TEST := pytest -q --numprocesses=2 --dist=loadfile
+# In two processes: most tests use one core, and each process takes some 2 GB of memory. tests/conftest.py orders files.
+TEST := pytest -q --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 INSTALL := -m pip install --disable-pip-version-check --requirement
 
 ADDONS_VENV := .venv-addons

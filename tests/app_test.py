@@ -1,4 +1,3 @@
-import os
 import pathlib
 import re
 import subprocess
@@ -108,8 +107,6 @@ def test_help_lists_the_flags_of_the_program_and_names_the_file_with_the_options
 
 
 PROGRAM = """
-import sys
-import tensorflow as tf
 from ornet_tf import app, errors
 
 def fails(config, workdir):
@@ -120,24 +117,20 @@ app.run(fails, options={{"workdir": app.WORKDIR}})
 
 
 def fail(tmp_path, statement):
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM.format(statement=statement))
-    return subprocess.run(
-        [sys.executable, str(program), "--config=tests/tiny_experiment.py", f"--workdir={tmp_path}"],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
-    )
+    flags = ["--config=tests/tiny_experiment.py", f"--workdir={tmp_path}"]
+    return forked_programs.run_source(PROGRAM.format(statement=statement), *flags)
 
 
 @pytest.mark.slow
 def test_a_user_error_is_one_sentence_and_a_bug_shows_its_traceback(tmp_path):
-    user_error = fail(tmp_path, "raise errors.UserError('Expected a, got b; do c.')")
-    assert user_error.returncode == 1
-    assert user_error.stderr.splitlines()[-1] == "Error: Expected a, got b; do c."
-    assert "Traceback" not in user_error.stderr
-    bug = fail(tmp_path, "int('no number')")
-    assert bug.returncode == 1
-    assert "Traceback" in bug.stderr
-    assert bug.stderr.splitlines()[-1].startswith("ValueError: invalid literal")
+    status, text = fail(tmp_path, "raise errors.UserError('Expected a, got b; do c.')")
+    assert status == 1
+    assert text.splitlines()[-1] == "Error: Expected a, got b; do c."
+    assert "Traceback" not in text
+    status, text = fail(tmp_path, "int('no number')")
+    assert status == 1
+    assert "Traceback" in text
+    assert text.splitlines()[-1].startswith("ValueError: invalid literal")
 
 
 @pytest.mark.parametrize(

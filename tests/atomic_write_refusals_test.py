@@ -1,13 +1,11 @@
 """Messages of `ornet_tf.atomic_write` about TensorFlow's errors, and paths that it does not replace."""
 import os
-import subprocess
-import sys
-import textwrap
 
 import pytest
 import tensorflow as tf
 
 from ornet_tf import atomic_write
+from tests import forked_programs
 
 
 def test_the_message_of_the_system_replaces_that_of_tensorflow(tmp_path):
@@ -24,10 +22,8 @@ def test_the_message_of_the_system_replaces_that_of_tensorflow(tmp_path):
         except OSError as error:
             print(error)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=120, capture_output=True, text=True
-    )
-    assert done.stdout.startswith("It failed: File too large. Raise the limit of file sizes (ulimit -f)")
+    status, text = forked_programs.run_source(program)
+    assert status == 0 and "It failed: File too large. Raise the limit of file sizes (ulimit -f)" in text
 
 
 def test_tensorflow_s_own_message_is_kept_without_operation_names():

@@ -15,6 +15,12 @@ def pytest_configure():
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+def pytest_collection_modifyitems(items):
+    """Moves files with slow tests to the front: a long file that starts last would keep a single process busy."""
+    long_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long_files)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _seeded():
     """Seeds random numbers for each test file, so that running the file again reproduces a failure."""
@@ -46,6 +52,14 @@ def tiny_run(tmp_path_factory):
     workdir = str(tmp_path_factory.mktemp("tiny_run"))
     train(config, workdir)
     return config, workdir
+
+
+@pytest.fixture(scope="session")
+def exported(tiny_run):
+    """The folder of an export of the tiny run, which tests only read."""
+    from ornet_tf.inference import saved_model
+
+    return saved_model.export(*tiny_run)
 
 
 @pytest.fixture(scope="session")

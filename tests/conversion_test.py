@@ -4,14 +4,8 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import build
-from ornet_tf.inference import saved_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-
-
-@pytest.fixture(scope="module", name="exported")
-def _exported(tiny_run):
-    return saved_model.export(*tiny_run)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from tests import source_tree
 
-TEST = "pytest -q --numprocesses=2 --dist=loadfile"
+TEST = "pytest -q --numprocesses=2 --dist=loadfile --no-loadscope-reorder"
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 STAND_IN = """#!/bin/sh

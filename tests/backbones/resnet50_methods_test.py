@@ -25,9 +25,8 @@ BUILDERS = Builders(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("phase", ("evaluator", "adl"))  # the run below trains both stages
-def test_a_step_of_each_phase_changes_the_weights(phase):
-    step, iterator, variables = tiny_steps.make(phase, backbone="resnet50")
+def test_a_step_of_adl_changes_the_weights():  # the run below trains the other phases
+    step, iterator, variables = tiny_steps.make("adl", backbone="resnet50")
     before = {name: np.asarray(variable).copy() for name, variable in variables.items()}
     done = step.run(iterator, 0, 1)
     assert np.isfinite(done.values).all() and not done.not_finite

@@ -3,8 +3,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 import textwrap
 import unicodedata
@@ -14,7 +12,7 @@ import pytest
 from ornet_tf.data import image_files
 from ornet_tf.datasets import image_folder, imagenet, reid
 from ornet_tf.inference import prediction
-from tests import source_tree
+from tests import forked_programs
 
 FOUND = ["ape/1.jpg", "ape/2.JPEG", "ape/deep/er/3.PnG", "bee/4.jpg", "linked/5.jpg", "linked/sub/6.jpg", "bee/7.jpg"]
 SKIPPED = [
@@ -193,12 +191,9 @@ def as_another_user(folder, program):
         os.chdir(sys.argv[1])
         os.geteuid() or os.setuid(65534)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(before) + textwrap.dedent(program), str(folder)],
-        cwd=source_tree.ROOT, check=False, timeout=120, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    status, text = forked_programs.run_source(textwrap.dedent(before) + textwrap.dedent(program), str(folder))
+    assert status == 0, text
+    return text
 
 
 def test_an_unreadable_folder_does_not_stop_the_search(locked):

@@ -1,8 +1,5 @@
 """Masks that are missing, broken, empty or of another size: the report on them, and metrics that need masks."""
 import json
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,8 +9,8 @@ from ornet_tf import config as ornet
 from ornet_tf.data import check_report, loading, masks
 from ornet_tf.evaluation import measurement
 from ornet_tf.training import training_images
+from tests import forked_programs
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (20, 30)  # height, width
 NAMES = [f"001.Wren/{letter}.jpg" for letter in "abcdef"]
 
@@ -138,7 +135,7 @@ def test_the_program_reports_unusable_masks_without_a_traceback(spoiled, tmp_pat
         "from tests.data.masks_test import config_of\n\ndef get_config():\n"
         f"  return config_of({str(spoiled)!r}, 'pxap')\n"
     )
-    command = [sys.executable, "-m", "ornet_tf.evaluate", f"--config={config}", f"--workdir={tmp_path / 'run'}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "Error: 3 of 6 masks" in done.stderr
+    command = ["ornet_tf.evaluate", f"--config={config}", f"--workdir={tmp_path / 'run'}"]
+    ((status, text),) = forked_programs.run([command])
+    assert status == 1 and "Traceback" not in text
+    assert "Error: 3 of 6 masks" in text

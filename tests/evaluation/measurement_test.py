@@ -3,8 +3,6 @@ import dataclasses
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,7 +15,7 @@ from ornet_tf.datasets import toybirds
 from ornet_tf.errors import NotFiniteError
 from ornet_tf.evaluation import distributed_rows, measurement, report
 from ornet_tf.maps import addons_components, boxes, components
-from tests import source_tree, strategies, tiny_experiment
+from tests import forked_programs, strategies, tiny_experiment
 
 ROWS = ["centre_box", "mean_features", "cam", "stage_one", "stage_two"]
 
@@ -31,11 +29,10 @@ def result(tiny_run):
 @pytest.mark.slow
 def test_the_program_causes_no_retracing_warning(tiny_run, tmp_path):
     workdir = shutil.copytree(tiny_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("export"))
-    command = [sys.executable, "-m", "ornet_tf.evaluate", "--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
-    command.append("--config.evaluation.gallery_images=2")
-    done = subprocess.run(command, cwd=source_tree.ROOT, capture_output=True, text=True, check=True, timeout=600)
-    assert "All results are in" in done.stderr
-    assert "retracing" not in done.stderr and "Traceback" not in done.stderr
+    command = ["ornet_tf.evaluate", "--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
+    ((status, text),) = forked_programs.run([[*command, "--config.evaluation.gallery_images=2"]])
+    assert status == 0 and "All results are in" in text
+    assert "retracing" not in text and "Traceback" not in text
 
 
 def test_every_row_is_evaluated_on_every_image_with_both_box_rules(result):

@@ -3,8 +3,6 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,14 +12,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from ornet_tf.data import loading
 from ornet_tf.inference import localizer, provenance, saved_model, warm_up
 from ornet_tf.runs import training_data
+from tests import forked_programs
 from tests.signatures import SIGNATURES, expect_same
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def exported(tiny_run):
-    return saved_model.export(*tiny_run)
 
 
 def test_versions_count_up_and_no_partial_folder_is_left(exported, tiny_run):
@@ -50,10 +42,8 @@ def test_keep_removes_old_versions_and_nothing_else(unexported, tmp_path):
     assert os.path.basename(saved_model.export(*unexported, keep=3)) == "11"
     assert sorted(os.listdir(base)) == sorted(["007", "10", "11", "withdrawn-12", "²", "notes"])
     assert saved_model.versions(str(base)) == [7, 10, 11]
-    assert os.path.basename(saved_model.export(*unexported)) == "12"
-    assert saved_model.versions(str(base)) == [7, 10, 11, 12]
-    assert os.path.basename(saved_model.export(*unexported, keep=1)) == "13"
-    assert saved_model.versions(str(base)) == [13]
+    assert os.path.basename(saved_model.export(*unexported, keep=1)) == "12"
+    assert saved_model.versions(str(base)) == [12]
 
 
 def test_keep_must_be_positive(tiny_run):
@@ -82,14 +72,13 @@ def test_an_error_while_removing_an_old_version_names_the_new_one(unexported, tm
 @pytest.mark.slow
 def test_the_program_keeps_versions_and_logs_no_input_names(unexported, tmp_path):
     (tmp_path / "run" / "export" / "4").mkdir(parents=True)
-    command = [sys.executable, "-m", "ornet_tf.export", "--config=tests/tiny_experiment.py"]
-    for keep, status, versions in (("0", 1, ["4"]), ("1", 0, ["5"])):
-        arguments = [f"--workdir={unexported[1]}", f"--keep={keep}"]
-        done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True)
-        assert (done.returncode, os.listdir(tmp_path / "run" / "export")) == (status, versions), done.stderr
-    assert "Exported to" in done.stderr
-    assert "input name" not in done.stderr and "retracing" not in done.stderr
-    assert max(map(len, done.stderr.splitlines())) < 500
+    command = ["ornet_tf.export", "--config=tests/tiny_experiment.py", f"--workdir={unexported[1]}"]
+    for keep, expected, versions in (("0", 1, ["4"]), ("1", 0, ["5"])):
+        ((status, text),) = forked_programs.run([[*command, f"--keep={keep}"]])
+        assert (status, os.listdir(tmp_path / "run" / "export")) == (expected, versions), text
+    assert "Exported to" in text
+    assert "input name" not in text and "retracing" not in text
+    assert max(map(len, text.splitlines())) < 500
 
 
 def test_signatures_are_as_documented(exported):
@@ -185,12 +174,15 @@ def test_provenance_and_warm_up_requests_lie_beside_the_graph(exported, tiny_run
     assert (pathlib.Path(exported) / warm_up.PATH).stat().st_size > 0
 
 
-def test_class_names_are_part_of_the_graph(unexported, files, tmp_path):
-    path = saved_model.export(*unexported)
-    before = tf.saved_model.load(path).signatures["serving_default"](image_bytes=tf.constant(files))
-    shutil.move(path, tmp_path / "alone")
-    (tmp_path / "run" / "data.json").write_text("{}")  # an export must not read the run
-    after = tf.saved_model.load(str(tmp_path / "alone")).signatures["serving_default"](image_bytes=tf.constant(files))
+def test_class_names_are_part_of_the_graph(exported, tiny_run, files, tmp_path):
+    before = tf.saved_model.load(exported).signatures["serving_default"](image_bytes=tf.constant(files))
+    shutil.copytree(exported, tmp_path / "alone")
+    os.rename(tiny_run[1], tmp_path / "away")  # an export must not read the run
+    try:
+        alone = tf.saved_model.load(str(tmp_path / "alone"))
+        after = alone.signatures["serving_default"](image_bytes=tf.constant(files))
+    finally:
+        os.rename(tmp_path / "away", tiny_run[1])
     expect_same(after, before)
     assert set(after["detection_class_names"].numpy().ravel()) - {b""}
 
@@ -205,15 +197,14 @@ def test_only_stock_ops_are_used(exported):
 
 
 @pytest.mark.slow
-def test_a_failed_export_removes_no_version(exported, tiny_run, monkeypatch):
-    base = os.path.dirname(exported)
-    saved_model.export(*tiny_run)  # now there is an older version, which keep=1 must not remove
-    before = sorted(os.listdir(base))
+def test_a_failed_export_removes_no_version(unexported, tmp_path, monkeypatch):
+    for version in ("1", "2"):  # keep=1 must not remove the older one
+        (tmp_path / "run" / "export" / version).mkdir(parents=True)
 
     def fail(*_args, **_kwargs):
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(OSError, match="could not be written to .*No space left on device"):
-        saved_model.export(*tiny_run, keep=1)
-    assert sorted(os.listdir(base)) == before
+        saved_model.export(*unexported, keep=1)
+    assert sorted(os.listdir(tmp_path / "run" / "export")) == ["1", "2"]

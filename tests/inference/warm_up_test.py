@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ornet_tf.inference import saved_model, warm_up
+from ornet_tf.inference import warm_up
 
 
 class Contract(tf.Module):
@@ -91,13 +91,12 @@ def test_the_saved_model_answers_every_request(saved, parse):
         np.testing.assert_allclose(outputs["detection_scores"], [[0.5]] * size, atol=0.02)
 
 
-def test_an_export_answers_its_own_requests(tiny_run, parse):
-    path = saved_model.export(*tiny_run)
-    requests = parse(path)
-    signatures = tf.saved_model.load(path).signatures
+def test_an_export_answers_its_own_requests(exported, parse):
+    requests = parse(exported)
+    signatures = tf.saved_model.load(exported).signatures
     assert {request.model_spec.signature_name for request in requests} == set(signatures)
     assert len(requests) == len(signatures) * len(warm_up.BATCH_SIZES)
-    for request, outputs in zip(requests, answer(path, requests)):
+    for request, outputs in zip(requests, answer(exported, requests)):
         (value,) = request.inputs.values()
         size = len(tf.make_ndarray(value))
         assert {name: len(output) for name, output in outputs.items()} == dict.fromkeys(outputs, size)

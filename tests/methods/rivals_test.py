@@ -35,6 +35,19 @@ def _result(run):
     return measurement.evaluate(*run)
 
 
+@pytest.fixture(scope="module", name="exported")
+def _exported(run):
+    """A function that returns the configuration with a row to export and the folder of its export."""
+
+    @functools.cache
+    def export(name):
+        config = run[0].copy_and_resolve_references()
+        config.export.row = name
+        return config, saved_model.export(config, run[1])
+
+    return export
+
+
 @pytest.mark.slow
 def test_one_table_compares_all_methods(result):
     assert tuple(result["rows"]) == ROWS
@@ -55,8 +68,9 @@ def class_error(run, name):
 
 @pytest.mark.slow
 def test_rivals_are_classified_by_their_own_logits_and_other_rows_by_the_evaluator(run, result):
+    errors = {name: class_error(run, name) for name in ("evaluator", *RIVALS)}
     for name in ROWS:
-        expected = class_error(run, name if name in RIVALS else "evaluator")
+        expected = errors.get(name, errors["evaluator"])
         assert result["rows"][name]["tight"]["clserr_top1"] == pytest.approx(expected), name
         assert result["rows"][name]["tight"]["locerr_top1"] >= result["rows"][name]["tight"]["clserr_top1"]
 
@@ -74,14 +88,13 @@ def test_own_classes_of_a_row_without_logits_are_refused(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["grad_cam", "bag_cams", "pc1", "adl"])
-def test_the_export_of_a_rival_has_the_same_outputs_as_prediction(run, name):
-    config = run[0].copy_and_resolve_references()
-    config.export.row = name
+def test_the_export_of_a_rival_has_the_same_outputs_as_prediction(run, exported, name):
+    config, path = exported(name)
     files = tf.constant([*loading.load_split(config, "test").images[:3], b"no image"])
     model = localizer.load(config, run[1])
     expected = model.localize(files)
     assert expected["activation_map"].numpy()[:3].max() == 1
-    loaded = tf.saved_model.load(saved_model.export(config, run[1]))
+    loaded = tf.saved_model.load(path)
     found = loaded.signatures["activation_map_float"](image_bytes=files)
     assert set(found) == set(expected)
     for key, value in expected.items():
@@ -94,13 +107,11 @@ def test_the_export_of_a_rival_has_the_same_outputs_as_prediction(run, name):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # sessions are deprecated
 @pytest.mark.parametrize("name", ["grad_cam", "bag_cams", "pc1"])
-def test_gradients_and_eigenvectors_run_in_a_session_as_in_tensorflow_serving(run, name):
-    config = run[0].copy_and_resolve_references()
-    config.export.row = name
+def test_gradients_and_eigenvectors_run_in_a_session_as_in_tensorflow_serving(run, exported, name):
+    (config, path), tf1 = exported(name), tf.compat.v1
     files = list(loading.load_split(config, "test").images[:3])
     model = localizer.load(config, run[1])
     expected = model.localize(tf.constant(files))
-    path, tf1 = saved_model.export(config, run[1]), tf.compat.v1
     with tf1.Session(graph=tf.Graph()) as session:
         signature = tf1.saved_model.load(session, ["serve"], path).signature_def["activation_map_float"]
         outputs = {name: tensor.name for name, tensor in signature.outputs.items()}

@@ -1,8 +1,5 @@
 import gc
 import os
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
@@ -14,6 +11,7 @@ from ornet_tf.errors import UserError
 from ornet_tf.models.variables import named_variables
 from ornet_tf.runs import checkpoints, run_folder
 from ornet_tf.training.optimizers import make_optimizers, make_schedule
+from tests import forked_programs
 
 
 def part(units=2):
@@ -174,11 +172,9 @@ def test_a_full_disk_is_reported_and_earlier_checkpoints_stay(tmp_path):
         except OSError as error:
             print("message:", error)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert "message: The checkpoint of step 7 could not be written to" in done.stdout
-    assert "the checkpoints before it are intact" in done.stdout
+    status, text = forked_programs.run_source(program)
+    assert status == 0 and "message: The checkpoint of step 7 could not be written to" in text
+    assert "the checkpoints before it are intact" in text
     assert sorted(name.split(".")[0] for name in os.listdir(tmp_path / "checkpoints")) == ["step-5", "step-5"]
     assert phase(tmp_path, {"lower": part(400)})[0].restore() == (5, None)
 

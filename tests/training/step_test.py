@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import threading
 import time
 
@@ -46,29 +47,30 @@ def graphs_of_a_step(step, iterator):
         context.context().disable_graph_collection()
 
 
-def sums_in_optimized_graph(step, iterator):
-    """Runs a step; returns the names of its sums of more than two inputs after graph optimization."""
-    graphs = graphs_of_a_step(step, iterator)
+@pytest.fixture(scope="module", name="graphs")
+def _graphs():
+    return graphs_of_a_step(*make("stage_two")[:2])
+
+
+def sums_in_optimized_graph(graphs):
+    """Returns the names of sums of more than two inputs after graph optimization."""
     nodes = [n for g in graphs for n in g.post_optimization_graph.node]
     nodes += [n for g in graphs for f in g.post_optimization_graph.library.function for n in f.node_def]
     return [n.name for n in nodes if n.op == "AddN" and n.attr["N"].i > 2]
 
 
-def test_the_graph_optimizer_joins_no_sums_and_its_options_are_restored(monkeypatch):
+def test_the_graph_optimizer_joins_no_sums_and_its_options_are_restored(graphs, monkeypatch):
+    assert sums_in_optimized_graph(graphs) == []
     before = tf.config.optimizer.get_experimental_options()
-    step, iterator, _ = make("stage_two")
-    assert sums_in_optimized_graph(step, iterator) == []
+    with step_module._keep_sums_apart():
+        assert tf.config.optimizer.get_experimental_options() != before
     assert tf.config.optimizer.get_experimental_options() == before  # so that evaluation gives the same numbers
     monkeypatch.setattr(step_module, "_keep_sums_apart", contextlib.nullcontext)
-    step, iterator, _ = make("stage_two")
-    assert sums_in_optimized_graph(step, iterator) != []
+    assert sums_in_optimized_graph(graphs_of_a_step(*make("stage_two")[:2])) != []
 
 
-def test_onednn_computes_all_gradients_of_pooling():
-    step, iterator, _ = make("stage_two")
-    operations = {
-        node.op for graph in graphs_of_a_step(step, iterator) for part in graph.partition_graphs for node in part.node
-    }
+def test_onednn_computes_all_gradients_of_pooling(graphs):
+    operations = {node.op for graph in graphs for part in graph.partition_graphs for node in part.node}
     if not any(operation.startswith("_Mkl") for operation in operations):
         pytest.skip("oneDNN is off")
     assert {operation for operation in operations if "MaxPoolGrad" in operation} == {"_MklNativeMaxPoolGrad"}
@@ -119,14 +121,17 @@ def without_randomness(section):
         section.options.mask_probability = 0.0
 
 
+@functools.cache
+def in_single_precision():
+    """Returns the metrics of two steps."""
+    return train("stage_two", steps=2)[0]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("phase", "precision", "tolerance"),
-    [("stage_two", "bfloat16", 0.15), ("stage_two", "float16", 0.03)],
-)
-def test_half_precision_is_close_to_single_and_weights_are_float32(phase, precision, tolerance):
-    single, _, _ = train(phase, steps=2)
-    half, weights, _ = train(phase, steps=2, precision=precision, scale_loss=precision == "float16")
+@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.15), ("float16", 0.03)])
+def test_half_precision_is_close_to_single_and_weights_are_float32(precision, tolerance):
+    single = in_single_precision()
+    half, weights, _ = train("stage_two", steps=2, precision=precision, scale_loss=precision == "float16")
     assert {v.dtype for v in weights.values()} == {np.dtype(np.float32)}
     np.testing.assert_allclose(half["loss"], single["loss"], rtol=tolerance)
     assert not np.array_equal(half["loss"], single["loss"])

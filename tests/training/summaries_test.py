@@ -1,8 +1,5 @@
 import json
 import shutil
-import subprocess
-import sys
-import textwrap
 
 import numpy as np
 import pytest
@@ -10,6 +7,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from ornet_tf.training.summaries import PhaseSummaries, observations
+from tests import forked_programs
 
 
 def events(folder):
@@ -79,7 +77,6 @@ def write(folder, steps, first_step=0):
             write_step(summaries, step)
 
 
-@pytest.mark.slow
 def test_what_was_flushed_is_there_after_a_kill(tmp_path):
     program = f"""
         import os, signal
@@ -90,8 +87,7 @@ def test_what_was_flushed_is_there_after_a_kill(tmp_path):
         summaries.flush()
         os.kill(os.getpid(), signal.SIGKILL)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False, timeout=120)
-    assert done.returncode == -9
+    assert forked_programs.run_source(program) == (-9, "")
     found = [(step, tf.make_ndarray(value.tensor)) for step, value in events(tmp_path) if value.tag == "loss"]
     assert found == [(step, step) for step in range(1, 60)]
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 59
@@ -120,11 +116,9 @@ def test_a_full_disk_is_said(tmp_path):
         except OSError as error:
             print(error)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=120, capture_output=True, text=True
-    )
-    assert "could not be written: " in done.stdout
-    assert "start the same command again: training resumes from the last checkpoint" in done.stdout
+    status, text = forked_programs.run_source(program)
+    assert status == 0 and "could not be written: " in text
+    assert "start the same command again: training resumes from the last checkpoint" in text
 
 
 def test_a_metrics_file_that_cannot_grow_is_said_and_keeps_its_lines(tmp_path):
@@ -141,11 +135,9 @@ def test_a_metrics_file_that_cannot_grow_is_said_and_keeps_its_lines(tmp_path):
         except OSError as error:
             print(error)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=120, capture_output=True, text=True
-    )
+    status, text = forked_programs.run_source(program)
     path = tmp_path / "metrics.jsonl"
-    assert f"{path} could not be written: File too large. Raise the limit of file sizes" in done.stdout
+    assert status == 0 and f"{path} could not be written: File too large. Raise the limit of file sizes" in text
     write(tmp_path, [2], first_step=1)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1] * 1000 + [2]
