@@ -200,6 +200,7 @@ def test_a_folder_is_renamed_after_all_of_it_is_flushed(tmp_path, calls):
     assert (tmp_path / "1" / "a").exists()
 
 
+@pytest.mark.slow
 def test_exports_are_durable_and_old_ones_are_renamed_before_they_are_removed(tiny_run, tmp_path, calls):
     config, workdir = tiny_run
     shutil.copytree(workdir, tmp_path / "run", ignore=shutil.ignore_patterns("export"))

@@ -91,7 +91,7 @@ def test_the_order_is_uniform(source):
 
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
-@pytest.mark.parametrize("first_step", [1, 5, 1_000_000_000])
+@pytest.mark.parametrize("first_step", [5, 1_000_000_000])
 def test_a_resumed_run_gets_the_batches_of_an_uninterrupted_run(source, cache, first_step):
     length, before = (7, first_step) if first_step < 7 else (12, 8)
     sequence = training(source, length, cache=cache, first_step=first_step - before)
@@ -116,7 +116,7 @@ def test_keys_are_functions_of_seed_epoch_and_index(source):
 
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
-@pytest.mark.parametrize("shares", [[(0, 4, 4)], [(0, 1, 2), (1, 1, 2)], [(0, 1, 4), (1, 2, 4), (3, 1, 4)]])
+@pytest.mark.parametrize("shares", [[(0, 4, 4)], [(0, 1, 4), (1, 2, 4), (3, 1, 4)]])
 def test_the_shares_of_all_processes_are_the_global_batch(source, cache, shares):
     expected = training(source, 5, cache=cache, first_step=1)
     shares = [input_pipeline.Share(*share) for share in shares]

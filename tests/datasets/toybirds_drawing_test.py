@@ -92,6 +92,7 @@ def test_images_scale_with_the_image_size():
     assert np.abs(means - coarse).mean() < 6
 
 
+@pytest.mark.slow
 def test_sizes_of_birds_heads_and_boxes(sample):
     source, _, masks = sample
     bird, head = (masks > 0).sum((1, 2)), (masks == drawing.HEAD).sum((1, 2))
@@ -104,6 +105,7 @@ def test_sizes_of_birds_heads_and_boxes(sample):
     assert np.max(head / bird) < 0.4 and np.mean(areas > 0.5) < 0.05
 
 
+@pytest.mark.slow
 def test_birds_have_all_places_and_directions(sample):
     source, _, masks = sample
     boxes = np.concatenate(source.boxes)
@@ -156,6 +158,7 @@ def _read_bodies(images, masks, classes):
     return np.round(hues * classes / 360).astype(int) % classes
 
 
+@pytest.mark.slow
 def test_the_strength_of_cues_is_that_of_the_options(sample):
     source, images, masks = sample
     heads, bodies = _read_heads(images, masks, 6), _read_bodies(images, masks, 6)
@@ -185,6 +188,7 @@ def test_cues_of_noise_only_do_not_identify_the_class():
     assert np.mean(_read_bodies(images, masks, 6) == source.labels) < 0.3
 
 
+@pytest.mark.slow
 def test_the_background_is_no_cue(sample):
     source, images, masks = sample
     outside = ~_dilated(masks > 0, 2)

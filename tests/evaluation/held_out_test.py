@@ -15,6 +15,8 @@ from ornet_tf.training import phases
 from ornet_tf.training.phases import train
 from tests.evaluation import tiny_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

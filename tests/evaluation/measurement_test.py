@@ -140,6 +140,7 @@ def test_all_files_are_written(result, tiny_run):
         assert images.width > 300
 
 
+@pytest.mark.slow
 def test_all_metrics_are_reported(tiny_run, tmp_path):
     config, workdir = tiny_run[0].copy_and_resolve_references(), str(shutil.copytree(tiny_run[1], tmp_path / "run"))
     names = ("wsol_v1", "wsol_v2", "ornet", "pxap")

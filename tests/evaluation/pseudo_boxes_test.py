@@ -59,6 +59,7 @@ def test_an_empty_mask_has_no_pseudo_box():
     np.testing.assert_array_equal(found, [[[0, 0, 0, 0]], [[0.25, 0.5, 0.75, 0.75]]])
 
 
+@pytest.mark.slow
 def test_the_prior_shares_the_pass_of_the_other_rows(prior_run):
     config, workdir = prior_run[0].copy_and_resolve_references(), prior_run[1]
     config.evaluation.report_rows = ("cam",)
@@ -77,6 +78,7 @@ def test_the_prior_shares_the_pass_of_the_other_rows(prior_run):
     assert variables_read("object_prior") == variables_read("ground_truth") + sums
 
 
+@pytest.mark.slow
 def test_both_choices_are_reported_side_by_side(prior_run):
     config, workdir = prior_run
     result = measurement.evaluate(config, workdir)

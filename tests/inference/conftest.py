@@ -1,6 +1,23 @@
 import pytest
 
 from ornet_tf.data import loading
+from ornet_tf.inference import localizer
+
+
+@pytest.fixture(scope="module")
+def kept_localizers():
+    """Keeps the localizers that are loaded: building and tracing one takes longer than predicting."""
+    load, kept = localizer.load, {}
+
+    def load_once(config, workdir):
+        key = config.to_json_best_effort(sort_keys=True), workdir
+        if key not in kept:
+            kept[key] = load(config, workdir)
+        return kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(localizer, "load", load_once)
+        yield
 
 
 @pytest.fixture(name="image_folder")

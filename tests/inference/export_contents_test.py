@@ -65,6 +65,7 @@ def test_only_variables_that_a_signature_reads_are_saved(exported, tiny_run):
     assert expected <= actual < expected + 30_000  # the rest is TensorFlow's record of the objects
 
 
+@pytest.mark.slow
 def test_an_export_for_cpus_holds_mapped_kernels_instead_of_kernels(exported, tiny_run, files, tmp_path, monkeypatch):
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 6)
     monkeypatch.setattr(winograd, "MIN_TILES", 1)
@@ -99,6 +100,7 @@ def test_an_empty_batch_gives_outputs_without_rows(exported):
         assert actual == {key: (dtype, [0, *shape[1:]]) for key, (dtype, shape) in gives.items()}, name
 
 
+@pytest.mark.slow
 def test_an_empty_batch_is_answered_with_and_without_a_server(exported, http, files):
     assert ornet_tf.load(exported).localize([]) == []
     with local_server.running(os.path.dirname(exported), "ornet") as url:

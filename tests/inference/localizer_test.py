@@ -40,6 +40,7 @@ def _files(tiny_run):
 BROKEN = {1: b"neither JPEG nor PNG", 4: b"truncated or damaged PNG"}
 
 
+@pytest.mark.slow
 def test_a_model_that_sees_the_whole_image_can_find_its_edges(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()

@@ -11,6 +11,8 @@ from ornet_tf.inference import localizer, overlay, prediction, prediction_files
 from tests import broken_files
 from tests.inference.predicted import predicted
 
+pytestmark = pytest.mark.usefixtures("kept_localizers")
+
 
 def test_a_large_photograph_has_a_small_overlay_and_the_box_of_the_localizer(tiny_run, tmp_path):
     image, exif = broken_files.image(np.random.default_rng(0), 2000, 3000), Image.Exif()

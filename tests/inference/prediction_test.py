@@ -16,6 +16,8 @@ from ornet_tf.runs import interruption, run_folder
 from tests import forked_programs
 from tests.inference.predicted import list_of, predicted
 
+pytestmark = pytest.mark.usefixtures("kept_localizers")
+
 
 def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, image_folder, caplog):
     single = image_folder / "inner" / "0.png"

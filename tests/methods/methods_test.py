@@ -45,9 +45,11 @@ def test_the_outputs_of_forward_are_batch_major(name):
     assert all(value.shape[0] == 4 for value in outputs.values())
 
 
-@pytest.mark.parametrize("name", [n for n in registry.choices("methods") if make(n).trainable_variables])
+@pytest.mark.parametrize("name", registry.choices("methods"))
 def test_every_trainable_variable_of_a_method_gets_a_gradient(name):
     method = make(name)
+    if not method.trainable_variables:
+        pytest.skip("this method trains nothing")
     with tf.GradientTape() as tape:
         outputs = method.forward(batch(), training=True)
         total = tf.add_n([tf.reduce_sum(tf.square(v)) for k, v in outputs.items() if k.endswith(("logits", "map"))])

@@ -37,13 +37,13 @@ def _result(run):
 
 @pytest.fixture(scope="module", name="exported")
 def _exported(run):
-    """A function that returns the configuration with a row to export and the folder of its export."""
+    """A function that returns a localizer of a row and the folder of its export."""
 
     @functools.cache
     def export(name):
         config = run[0].copy_and_resolve_references()
         config.export.row = name
-        return config, saved_model.export(config, run[1])
+        return localizer.load(config, run[1]), saved_model.export(config, run[1])
 
     return export
 
@@ -89,9 +89,8 @@ def test_own_classes_of_a_row_without_logits_are_refused(run):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["grad_cam", "bag_cams", "pc1", "adl"])
 def test_the_export_of_a_rival_has_the_same_outputs_as_prediction(run, exported, name):
-    config, path = exported(name)
-    files = tf.constant([*loading.load_split(config, "test").images[:3], b"no image"])
-    model = localizer.load(config, run[1])
+    model, path = exported(name)
+    files = tf.constant([*loading.load_split(run[0], "test").images[:3], b"no image"])
     expected = model.localize(files)
     assert expected["activation_map"].numpy()[:3].max() == 1
     loaded = tf.saved_model.load(path)
@@ -108,9 +107,8 @@ def test_the_export_of_a_rival_has_the_same_outputs_as_prediction(run, exported,
 @pytest.mark.filterwarnings("ignore")  # sessions are deprecated
 @pytest.mark.parametrize("name", ["grad_cam", "bag_cams", "pc1"])
 def test_gradients_and_eigenvectors_run_in_a_session_as_in_tensorflow_serving(run, exported, name):
-    (config, path), tf1 = exported(name), tf.compat.v1
-    files = list(loading.load_split(config, "test").images[:3])
-    model = localizer.load(config, run[1])
+    (model, path), tf1 = exported(name), tf.compat.v1
+    files = list(loading.load_split(run[0], "test").images[:3])
     expected = model.localize(tf.constant(files))
     with tf1.Session(graph=tf.Graph()) as session:
         signature = tf1.saved_model.load(session, ["serve"], path).signature_def["activation_map_float"]

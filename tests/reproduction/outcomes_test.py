@@ -11,6 +11,8 @@ from ornet_tf.reproduction import outcomes
 from ornet_tf.reproduction.outcomes import Outcome, Run
 from ornet_tf.runs import run_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", name="run")
 def _run(tiny_run, tmp_path_factory):
@@ -51,7 +53,6 @@ def test_the_range_of_one_seed_is_its_interval_and_of_several_the_standard_devia
     assert (high - low) / 2 == pytest.approx(np.std([corloc, 40], ddof=1))
 
 
-@pytest.mark.slow
 def test_a_histogram_counts_every_pixel_and_is_cached_until_the_phase_is_trained_again(run):
     histogram = Outcome("a", (run,)).histogram()
     method = build.trained_method(run.config, "stage_two", run.workdir, 3)
@@ -68,7 +69,6 @@ def test_a_histogram_counts_every_pixel_and_is_cached_until_the_phase_is_trained
     np.testing.assert_allclose(Outcome("a", (retrained,)).histogram(), histogram)
 
 
-@pytest.mark.slow
 def test_a_gallery_has_a_line_for_each_image_and_a_panel_for_each_outcome(run):
     columns = [Outcome("stage two", (run,)), Outcome("cam", (run._replace(row="cam_true_label"),))]
     narrow, wide, high = (outcomes.gallery(columns[:n], lines) for n, lines in ((1, 2), (2, 2), (2, 10)))

@@ -101,6 +101,7 @@ def test_the_comparison_of_runs_finds_differences(tiny_run, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_run_stopped_before_the_first_step_exits_with_one_sentence(tmp_path):
     status, text = soak.run(tmp_path, end_at=os.path.join(tmp_path, "data.json"), number=signal.SIGINT)
     assert status == interruption.EXIT_CODE, text
@@ -145,6 +146,7 @@ def test_changed_settings_are_used_if_allowed(tiny_run, tmp_path):
     assert checkpoints.latest_checkpoint(str(tmp_path / "stage_two")).endswith("step-12")
 
 
+@pytest.mark.slow
 def test_the_profile_is_written_for_tensorboard(tmp_path):
     config = tiny_experiment.get_config()
     config.phase_order = ("evaluator",)
@@ -153,6 +155,7 @@ def test_the_profile_is_written_for_tensorboard(tmp_path):
     assert list((tmp_path / "evaluator" / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb"))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_term(tmp_path):
     config = tiny_experiment.get_config()
     config.phase_order = ("evaluator",)

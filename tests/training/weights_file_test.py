@@ -48,6 +48,7 @@ def test_a_file_without_training_images_is_read(tiny_run, packed, tmp_path):
     assert training_data.read_images(str(tmp_path / "run")) is None
 
 
+@pytest.mark.slow
 def test_the_object_prior_direction_is_restored(tiny_run, tmp_path):
     workdir, other = str(tmp_path / "run"), str(tmp_path / "other")
     config = tiny_prior_run.write(tiny_run[1], workdir)
