@@ -61,7 +61,8 @@ def test_components_come_from_the_addons_if_they_are_installed_and_chosen(
     monkeypatch.setattr(addons_components, "addons_connected_components", lambda: kernel)
     monkeypatch.setattr(addons_components, "largest_extents", largest_extents)
     config = tiny_run[0].copy_and_resolve_references()
-    config.evaluation.update({"components": choice, "report_rows": ("stage_two",), "gallery_images": 0})
+    config.evaluation.update({"components": choice, "report_rows": ("centre_box",), "gallery_images": 0})
+    config.evaluation.update({"threshold_split": "", "bootstrap_samples": 0})
     assert measurement.evaluate(config, workdir)["components"] == expected
     assert bool(calls) is (expected == "addons")
 

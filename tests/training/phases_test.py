@@ -69,6 +69,9 @@ def test_a_finished_run_is_not_trained_again(tiny_run):
 @pytest.mark.slow
 def test_a_run_stopped_by_signals_ends_like_an_uninterrupted_one(tiny_run, tmp_path):
     _, workdir = tiny_run
+    # The evaluator is that of the other run: its phase stops and resumes as the others do.
+    others = shutil.ignore_patterns("stage_*", "cache", "evaluation", "export", "predictions", ".lock*")
+    shutil.copytree(workdir, tmp_path, ignore=others, dirs_exist_ok=True)
     for phase, file, number in (
         ("stage_one", "checkpoints/step-2.index", signal.SIGKILL),
         ("stage_two", "checkpoints/step-2.index", signal.SIGTERM),
