@@ -1,12 +1,14 @@
+import functools
+
 import pytest
 
 from ornet_tf.data import loading
-from ornet_tf.inference import localizer
+from ornet_tf.inference import localizer, prediction
 
 
 @pytest.fixture(scope="module")
 def kept_localizers():
-    """Keeps the localizers that are loaded: building and tracing one takes longer than predicting."""
+    """Keeps the localizers that are loaded and their graphs: building and tracing takes longer than predicting."""
     load, kept = localizer.load, {}
 
     def load_once(config, workdir):
@@ -17,16 +19,21 @@ def kept_localizers():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(localizer, "load", load_once)
+        patch.setattr(prediction, "RunModel", functools.cache(prediction.RunModel))
         yield
 
 
+@pytest.fixture(scope="session", name="three_images")
+def _three_images(tiny_run):
+    return loading.load_split(tiny_run[0], "test").images[:3]
+
+
 @pytest.fixture(name="image_folder")
-def _image_folder(tiny_run, tmp_path):
+def _image_folder(three_images, tmp_path):
     """A folder with three test images of the tiny run in a folder below it, and a text."""
-    source = loading.load_split(tiny_run[0], "test")
     folder = tmp_path / "images" / "inner"
     folder.mkdir(parents=True)
-    for index in range(3):
-        (folder / f"{index}.png").write_bytes(source.images[index])
+    for index, image in enumerate(three_images):
+        (folder / f"{index}.png").write_bytes(image)
     (folder / "notes.txt").write_text("no image")
     return tmp_path / "images"

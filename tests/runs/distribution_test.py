@@ -104,7 +104,7 @@ def test_two_workers_train_like_one_process_even_after_a_kill(tmp_path, tiny_run
 
 
 def wait_for(path, workdir, processes):
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while not os.path.exists(path) or not os.path.getsize(path):
         if time.monotonic() > end or any(process.poll() is not None for process in processes):
             for process in processes:
