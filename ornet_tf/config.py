@@ -79,9 +79,9 @@ def default() -> ConfigDict:
             "generator": {"base_width": 64, "depth": 3, "growth": 2.0, "logit_scale": 1.0},
             # For methods with the option `object_prior`, which learn from pseudo masks; see models/object_prior.py.
             "object_prior": {
-                # On the scores, 0..1: the largest region above it, refined along edges, is the pseudo mask. "auto" is
+                # On the scores, 0..1: the largest region above it, refined along edges, is the pseudo mask. 0 chooses
                 # the threshold whose regions separate the colours of the training images best.
-                "threshold": "auto",
+                "threshold": 0.0,
             },
             # The phases to train, in order: names of config.phase.
             "phase_order": ("evaluator", "stage_one", "stage_two"),

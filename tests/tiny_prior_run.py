@@ -13,7 +13,7 @@ from ornet_tf.runs import checkpoints
 from tests import tiny_experiment
 
 STAGES = ("stage_one", "stage_two")
-THRESHOLD = 0.3  # of the pseudo masks
+THRESHOLD = 0.6  # of the pseudo masks
 
 
 def get_config() -> ConfigDict:

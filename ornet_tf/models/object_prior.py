@@ -33,23 +33,21 @@ from ornet_tf.models.variables import named_variables
 # A cell of the map belongs to the object if the refined mask covers this share of it. Boxes end at the edges of cells;
 # with half of the cell, they would be too small.
 _COVERED = 0.4
-# Candidates of the threshold "auto". Below them regions are mostly surroundings, above them parts of objects.
+# Candidates of a threshold that is chosen. Below them regions are mostly surroundings, above them parts of objects.
 _THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 
 # Returns low-level features, last features, labels (int32 [B]) and images, float32 [B, H, W, 3] in 0..255, in batches.
 Batches = Callable[[], Iterable[tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]]
 
 
-def check_options(*, threshold: float | str) -> None:
+def check_options(*, threshold: float) -> None:
     """Checks the section `object_prior` of a configuration.
 
     Raises:
-      UserError: if the threshold is neither "auto" nor a number in its range.
+      UserError: if the number is out of range.
     """
-    if threshold != "auto" and (not isinstance(threshold, numbers.Real) or not 0 <= threshold < 1):
-        raise UserError(
-            f"config.object_prior.threshold: expected 'auto', or at least 0 and below 1, got {threshold!r}."
-        )
+    if not isinstance(threshold, numbers.Real) or not 0 <= threshold < 1:
+        raise UserError(f"config.object_prior.threshold: expected at least 0 and below 1, got {threshold!r}.")
 
 
 def largest_region(maps: tf.Tensor, threshold: float) -> tf.Tensor:
@@ -99,7 +97,7 @@ class ObjectPrior:
         change, in this phase or a later one: the directions fit these features only.
     """
 
-    def __init__(self, lower: keras.Model, upper: keras.Model, *, learns: bool = False, threshold: float | str):
+    def __init__(self, lower: keras.Model, upper: keras.Model, *, learns: bool = False, threshold: float):
         """Builds `direction` for the features of a classifier.
 
         Args:
@@ -107,10 +105,10 @@ class ObjectPrior:
           upper: its upper part.
           learns: see the attribute.
           threshold: on the scores, at least 0 and below 1; the pseudo mask is their largest region above it, refined.
-            "auto" chooses it from the images, see `learn`.
+            0 chooses it from the images, see `learn`.
 
         Raises:
-          UserError: if the threshold is something else.
+          UserError: if the threshold is out of range.
         """
         check_options(threshold=threshold)
         self.learns, self._threshold = learns, threshold
@@ -150,8 +148,8 @@ class ObjectPrior:
     def learn(self, batches: Batches) -> None:
         """Learns the directions from all images, see `object_directions.learn`, and chooses the threshold.
 
-        A threshold "auto" is the one of `_THRESHOLDS` whose regions separate the colours of images best: it has the
-        largest mean variance of colour between region and rest (Otsu's criterion, on other values than it cuts).
+        A threshold of 0 stands for the one of `_THRESHOLDS` whose regions separate the colours of images best: it has
+        the largest mean variance of colour between region and rest (Otsu's criterion, on other values than it cuts).
 
         Args:
           batches: returns an iterable over the features, labels and images of all images; images are float32
@@ -159,7 +157,7 @@ class ObjectPrior:
         """
         learn(self.direction, lambda: (batch[:3] for batch in batches()))
         threshold, layer = self._threshold, self.direction.get_layer("scores")
-        if threshold == "auto":
+        if not threshold:
             layer.set_weights([np.float32(0.5)])  # scores that are not stretched
             total = sum(self._colour_variances(*batch).numpy() for batch in batches())
             threshold = _THRESHOLDS[int(np.argmax(total))]

@@ -80,7 +80,7 @@ def test_the_threshold_separates_the_colours_of_the_images(side, monkeypatch):
     scores = np.tile((1.0 - distance / 8.0)[np.newaxis, :, :, np.newaxis], (4, 1, 1, 1)).astype(np.float32)
     pixels = np.where(distance < side / 2, 200.0, 50.0)[np.newaxis, :, :, np.newaxis]
     pixels = np.tile(pixels, (4, 1, 1, 3)).astype(np.float32)
-    found = learn("auto", monkeypatch, pixels, np.clip(scores * 0.6, 0, 1))
+    found = learn(0.0, monkeypatch, pixels, np.clip(scores * 0.6, 0, 1))
     np.testing.assert_array_equal(scores[0, ..., 0] * 0.6 > found, distance < side / 2)
     assert learn(0.15, monkeypatch, pixels, scores) == pytest.approx(0.15)
 
@@ -98,8 +98,9 @@ def test_a_mask_covers_the_cells_that_it_fills_by_two_fifths():
 @pytest.mark.parametrize(
     ("threshold", "message"),
     [
-        (1.0, "object_prior.threshold: expected 'auto', or at least 0 and below 1, got 1.0"),
-        ("0.3", "object_prior.threshold: expected 'auto', or at least 0 and below 1, got '0.3'"),
+        (1.0, "object_prior.threshold: expected at least 0 and below 1, got 1.0"),
+        (-0.1, "object_prior.threshold: expected at least 0 and below 1, got -0.1"),
+        ("0.3", "object_prior.threshold: expected at least 0 and below 1, got '0.3'"),
     ],
 )
 def test_wrong_options_are_refused(threshold, message):
