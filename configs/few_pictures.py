@@ -26,10 +26,9 @@ def get_config() -> ConfigDict:
     evaluator.options = ConfigDict({"freeze_lower": True})
     evaluator.update({"epochs": 10.0, "learning_rate": 1e-3, "rate_factors": (), **few_views})
     evaluator.trainable = ("upper/predictions",)
-    # Instead of the paper's losses (Eq. 5 and 6), which a part of the object satisfies: agreement with the pseudo mask
-    # and background suppression.
+    # Instead of the paper's losses (Eq. 5 and 6), which a part of the object satisfies: agreement with the pseudo mask.
     stage_one = config.phase.stage_one
-    stage_one.options = ConfigDict({"freeze_lower": True, "object_prior": True, "background": True})
+    stage_one.options = ConfigDict({"freeze_lower": True, "object_prior": True, "refine": True})
     stage_one.update(
         {
             "epochs": 8.0,
@@ -38,13 +37,7 @@ def get_config() -> ConfigDict:
             **few_views,
         }
     )
-    stage_one.losses = ConfigDict(
-        {
-            "pseudo_mask": ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask"),
-            "background": ornet.loss("background_suppression", "background_activation", "whole_activation", ramp=0.5),
-            "area": ornet.loss("area", "activation_map", weight=0.5, ramp=0.5),
-        }
-    )
+    stage_one.losses = ConfigDict({"pseudo_mask": ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")})
     # The paper's losses, rate and erasing, and the pseudo mask again: without it the map grows beyond the object. The
     # paper's 11,000 steps make the map nearly binary; a few dozen can't, so a large logit_scale does.
     stage_two = config.phase.stage_two
@@ -52,8 +45,9 @@ def get_config() -> ConfigDict:
     stage_two.update({"epochs": 2.0, **few_views})
     stage_two.losses.area.weight = 0.5
     stage_two.losses.pseudo_mask = ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")
-    stage_two.options.object_prior = True
+    stage_two.options.update({"object_prior": True, "refine": True})
     stage_two.init_from = ConfigDict({**stage_two.init_from, "direction": "stage_one.direction"})
+    config.evaluation.row.object_prior.options = ConfigDict({"refine": True})
     config.training.update({"steps_per_loop": 5, "checkpoint_every": 50, "summary_every": 25})
     config.evaluation.update({"batch_size": 16, "box_rule": "largest"})
     return config

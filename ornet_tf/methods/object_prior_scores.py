@@ -15,8 +15,8 @@ class Method(ClassifierMap):
         Args:
           builders: see `Builders`.
           classes: see `ClassifierMap`.
-          refine: whether the map of a prediction is refined along the image's edges, at half the image's resolution
-            (see `ornet_tf.maps.refinement`). Pseudo masks do not depend on it.
+          refine: whether the map of a prediction, cut at 0.5, is refined along the image's edges, at half the image's
+            resolution (see `refinement.refine_mask`). Pseudo masks do not depend on it.
 
         Raises:
           UserError: if `classes` is neither "predicted" nor "label".
@@ -32,7 +32,7 @@ class Method(ClassifierMap):
         outputs = shared_passes.call(self._upper, low_level)
         classes = predicted_classes(outputs["logits"]) if classes is None else classes
         scores = self.prior.scores(low_level, outputs["features"], classes)
-        scores = refinement.refine(scores, images) if self._refine else scores
+        scores = refinement.refine_mask(scores, images) if self._refine else scores
         return {"activation_map": scores, "logits": outputs["logits"]}
 
     def pseudo_masks(self, images, labels):

@@ -40,8 +40,8 @@ class Method:
             further part `direction`, which is learned from all images before the masks are computed.
           background: whether training also returns how strong the last features are where the map is off, for a
             `background_suppression` loss.
-          refine: whether the map of a prediction is refined along the image's edges, at half the image's resolution
-            (see `ornet_tf.maps.refinement`); not in the paper. Training and the logits use the map as it is.
+          refine: whether the map of a prediction, cut at 0.5, is refined along the image's edges, at half the image's
+            resolution (see `refinement.refine_mask`); not in the paper. Training and the logits use the map as it is.
 
         Raises:
           UserError: if an option is out of range.
@@ -87,7 +87,7 @@ class Method:
         activation_map = self._map(features, training=False)
         gated = features * tf.cast(activation_map, features.dtype)
         logits = self._upper(gated, training=False)["logits"]
-        activation_map = refinement.refine(activation_map, images) if self._refine else activation_map
+        activation_map = refinement.refine_mask(activation_map, images) if self._refine else activation_map
         return {"activation_map": activation_map, "logits": logits}
 
     def _loss_targets(self, batch, features, gate):

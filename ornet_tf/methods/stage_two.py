@@ -47,8 +47,8 @@ class Method:
             which keeps the map near what stage one has learned; not in the paper. The method then has a further part
             `direction`, that of stage one; `lower` and `evaluator_upper` must be those that it was learned with. The
             phase needs `cache_frozen_features`.
-          refine: whether the map of a prediction is refined along the image's edges, at half the image's resolution
-            (see `ornet_tf.maps.refinement`); not in the paper. Training uses the map as it is.
+          refine: whether the map of a prediction, cut at 0.5, is refined along the image's edges, at half the image's
+            resolution (see `refinement.refine_mask`); not in the paper. Training uses the map as it is.
 
         Raises:
           UserError: if an option is out of range.
@@ -116,7 +116,7 @@ class Method:
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] for the whole image."""
         activation_map = self._map(self._extractor.extract({"image": images}, training=False), training=False)
-        activation_map = refinement.refine(activation_map, images) if self._refine else activation_map
+        activation_map = refinement.refine_mask(activation_map, images) if self._refine else activation_map
         return {"activation_map": activation_map, "logits": self._evaluate(shared_passes.call(self._normalize, images))}
 
     def _enlarge(self, activation_map, pixels):
