@@ -13,6 +13,7 @@ from ornet_tf.methods import Builders
 from ornet_tf.models import generator, object_prior
 from ornet_tf.training.phases import train
 from tests import tiny_experiment
+from tests.tiny_methods import KEYS
 from tests.training import tiny_steps
 
 BUILDERS = Builders(
@@ -25,7 +26,7 @@ BUILDERS = Builders(
 
 
 @pytest.mark.slow
-def test_a_step_of_adl_changes_the_weights():  # the run below trains the other phases
+def test_a_step_of_adl_changes_the_weights():  # the run below trains the evaluator and stage one
     step, iterator, variables = tiny_steps.make("adl", backbone="resnet50")
     before = {name: np.asarray(variable).copy() for name, variable in variables.items()}
     done = step.run(iterator, 0, 1)
@@ -33,6 +34,17 @@ def test_a_step_of_adl_changes_the_weights():  # the run below trains the other 
     changed = {name for name, variable in variables.items() if not np.array_equal(before[name], variable)}
     kinds = ("kernel", "gamma", "beta", "moving_mean", "moving_variance")  # batch normalization takes off a bias
     assert {name for name in variables if name.endswith(kinds)} <= changed
+
+
+@pytest.mark.slow
+def test_stage_two_learns_through_the_evaluator():
+    method = registry.find("methods", "stage_two")(BUILDERS)
+    images = tf.random.stateless_uniform([2, 64, 64, 3], [1, 2], 0.0, 255.0)
+    with tf.GradientTape() as tape:
+        outputs = method.forward({"image": images, "label": tf.constant([0, 1]), "key": KEYS[:2]}, training=True)
+        total = tf.reduce_sum(tf.square(outputs["evaluator_logits"]))
+    gradients = tape.gradient(total, method.trainable_variables)
+    assert gradients and [name for name, gradient in gradients.items() if gradient is None] == []
 
 
 @pytest.mark.slow
@@ -51,6 +63,7 @@ def _run(tmp_path_factory):
     config.backbone = {"name": "resnet50", "options": {"weights": None, "split": "conv2_block3_out"}}
     for phase in config.phase.values():
         phase.epochs = 0.34
+    config.phase_order, config.export.row = ("evaluator", "stage_one"), "stage_one"
     config.training.summary_images = 0
     train(config, workdir)
     return config, workdir
@@ -62,7 +75,7 @@ def test_an_export_answers_as_evaluation_does(run):
     source = loading.load_split(config, "test")
     loaded = tf.saved_model.load(saved_model.export(config, workdir))
     found = loaded.signatures["activation_map_float"](image_bytes=tf.constant(list(source.images[:8])))
-    method = build.trained_method(config, "stage_two", workdir, 3)
+    method = build.trained_method(config, "stage_one", workdir, 3)
     batch = next(iter(loading.evaluation_batches(config, source)))
     expected = method.predict(batch["image"])
     in_view = boxes.find_boxes(expected["activation_map"], tf.constant([0.5]), rule="tight").numpy()
