@@ -3,8 +3,8 @@
   python -m ornet_tf.train --config=configs/few_pictures.py --config.dataset.options.root=images --workdir=runs/mine
 
 These settings go beyond the paper, whose schedule is in configs/image_folder.py. 300 images train in 3 minutes on two
-cores with AVX-512, and in 6 to 7 without it. benchmarks/cub10/README.md describes how the settings were chosen, and
-configs/cub10.py what they reach on birds.
+cores with AVX-512, and in 6 to 7 without it. benchmarks/cub10/README.md and benchmarks/whole_objects/README.md describe
+how the settings were chosen.
 """
 from ml_collections import ConfigDict
 
