@@ -75,6 +75,18 @@ def test_boxes_and_classes_are_those_of_evaluation(model, tiny_run):
     assert start == 18
 
 
+def test_a_refined_map_has_half_the_sides_of_the_view_and_decides_the_boxes(model, tiny_run):
+    config, workdir = tiny_run
+    config = config.copy_and_resolve_references()
+    config.phase.stage_two.options.refine = True
+    files = tf.constant(list(loading.load_split(config, "test").images)[:3])
+    found = localizer.load(config, workdir).localize(files)
+    assert found["activation_map"].shape == (3, 16, 16)
+    in_view = boxes.find_boxes(found["activation_map"], tf.constant([0.5])).numpy()
+    np.testing.assert_allclose(found["detection_boxes"], (in_view * 32 + 2) / 36, atol=1e-5)
+    np.testing.assert_allclose(found["detection_scores"], model.localize(files)["detection_scores"], atol=1e-6)
+
+
 def test_names_and_scores_fit_the_classes(model, tiny_run):
     config, _ = tiny_run
     source = loading.load_split(config, "test")
