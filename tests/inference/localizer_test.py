@@ -80,7 +80,8 @@ def test_a_refined_map_has_half_the_sides_of_the_view_and_decides_the_boxes(mode
     config = config.copy_and_resolve_references()
     config.phase.stage_two.options.refine = True
     files = tf.constant(list(loading.load_split(config, "test").images)[:3])
-    found = localizer.load(config, workdir).localize(files)
+    refining = localizer.load(config, workdir)
+    found = refining.localize(files)
     assert found["activation_map"].shape == (3, 16, 16)
     in_view = boxes.find_boxes(found["activation_map"], tf.constant([0.5])).numpy()
     np.testing.assert_allclose(found["detection_boxes"], (in_view * 32 + 2) / 36, atol=1e-5)
