@@ -37,15 +37,16 @@ def get_config() -> ConfigDict:
             **few_views,
         }
     )
-    stage_one.losses = ConfigDict({"pseudo_mask": ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")})
+    pseudo_mask = ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask", balance=0.5)
+    stage_one.losses = ConfigDict({"pseudo_mask": pseudo_mask})
     # The paper's losses, rate and erasing, and the pseudo mask again: without it the map grows beyond the object. The
     # paper's 11,000 steps make the map nearly binary; a few dozen can't, so a large logit_scale does.
     stage_two = config.phase.stage_two
     stage_two.generator = ConfigDict({"logit_scale": 100.0})
     stage_two.update({"epochs": 2.0, **few_views})
     stage_two.losses.area.weight = 0.5
-    stage_two.losses.pseudo_mask = ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")
-    stage_two.options.update({"object_prior": True, "refine": True})
+    stage_two.losses.pseudo_mask = pseudo_mask
+    stage_two.options.update({"object_prior": True, "add_prior": True, "refine": True})
     stage_two.init_from = ConfigDict({**stage_two.init_from, "direction": "stage_one.direction"})
     config.evaluation.row.object_prior.options = ConfigDict({"refine": True})
     config.training.update({"steps_per_loop": 5, "checkpoint_every": 50, "summary_every": 25})

@@ -212,7 +212,8 @@ def _check_method(config: ConfigDict, section: ConfigDict, where: str, earlier: 
         methods.check_ranges(entry, section.options.to_dict())
     except UserError as error:
         raise UserError(f"{where}.options.{error}") from error
-    registry.check_options(generator.build, section.generator, where=f"{where}.generator", given=("num_classes",))
+    given = ("num_classes", "last_shape")
+    registry.check_options(generator.build, section.generator, where=f"{where}.generator", given=given)
     generator.check_options(f"{where}.generator", **{**config.generator, **section.generator})
     for part, source in section.init_from.items():
         if not isinstance(source, str) or source.split(".")[0] not in earlier or source.count(".") != 1:

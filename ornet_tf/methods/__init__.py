@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -21,13 +21,14 @@ class Builders(typing.NamedTuple):
 
     Attributes:
       backbone: returns a new backbone with its start weights.
-      generator: returns a new activation map generator for features of the given shape (h, w, C).
+      generator: returns a new activation map generator for low-level features of the given shape (h, w, C), and for
+        last features of the shape `last_shape` unless it is None.
       object_prior: returns a new object prior for a classifier with the given parts `lower` and `upper`. With
         `learns=True` training adds their features to it; see `ornet_tf.models.object_prior.ObjectPrior`.
     """
 
     backbone: Callable[[], Backbone]
-    generator: Callable[[Sequence[int]], keras.Model]
+    generator: Callable[..., keras.Model]
     object_prior: Callable[..., Any]
 
 

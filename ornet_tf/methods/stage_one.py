@@ -37,7 +37,8 @@ class Method:
             weights and a deep split. The features must not change: set `freeze_lower`, and leave `upper` out of the
             phase's `trainable`; the moving statistics of its batch normalization are kept as well. Pseudo masks are
             computed once, before the first step, so the phase needs `cache_frozen_features`. The method then has a
-            further part `direction`, which is learned from all images before the masks are computed.
+            further part `direction`, which is learned from all images before the masks are computed. As the prior
+            does, the generator then reads the last features of `upper` as well.
           background: whether training also returns how strong the last features are where the map is off, for a
             `background_suppression` loss.
           refine: whether the map of a prediction, cut at 0.5, is refined along the image's edges, at half the image's
@@ -51,10 +52,11 @@ class Method:
         self._background, self._refine = background, refine
         normalize, lower, self._upper, _ = builders.backbone()
         self._extractor = FeatureExtractor(normalize, lower, frozen=freeze_lower)
-        self._generator = builders.generator(lower.output_shape[1:])
+        self.prior = builders.object_prior(lower, self._upper, learns=True) if object_prior else None
+        last_shape = None if self.prior is None else self.prior.upper.output_shape[1:]
+        self._generator = builders.generator(lower.output_shape[1:], last_shape=last_shape)
         self._map = generator.map_part(self._generator)
         self.parts = {"lower": lower, "generator": self._generator, "upper": self._upper}
-        self.prior = builders.object_prior(lower, self._upper, learns=True) if object_prior else None
         if self.prior is not None:
             self.parts["direction"] = self.prior.direction
         if freeze_lower:
@@ -68,7 +70,7 @@ class Method:
         "features" for the low-level features times 1 - map, and for the whole low-level features.
         """
         features = self._extractor.extract(batch, training=training)  # [B, h, w, C]
-        outputs = self._generator(features, training=training)
+        outputs = self._generator(self._generator_inputs(features, batch), training=training)
         gate = tf.cast(outputs["activation_map"], features.dtype)
         outputs = {
             "activation_map": outputs["activation_map"],
@@ -78,23 +80,31 @@ class Method:
             "logits": self._upper(features * gate, training=training and self.prior is None)["logits"],
         }
         if training and self._background:
-            outputs.update(self._loss_targets(batch, features, gate))
+            outputs.update(self._loss_targets(features, gate, batch))
         return outputs
 
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1], refined or not, and the "logits" [B, K] of the gated features."""
         features = self._extractor.extract({"image": images}, training=False)
-        activation_map = self._map(features, training=False)
+        activation_map = self._map(self._generator_inputs(features, {}), training=False)
         gated = features * tf.cast(activation_map, features.dtype)
         logits = self._upper(gated, training=False)["logits"]
         activation_map = refinement.refine_mask(activation_map, images) if self._refine else activation_map
         return {"activation_map": activation_map, "logits": logits}
 
-    def _loss_targets(self, batch, features, gate):
-        """Returns the outputs of the option `background`."""
+    def _generator_inputs(self, features, batch):
+        """Returns the low-level features or, with a prior, a list of these and the last features."""
+        return features if self.prior is None else [features, self._last_features(features, batch)]
+
+    def _last_features(self, features, batch):
+        """Returns the batch's "last_features", or those of low-level features."""
+        last = batch.get("last_features")
         # In inference mode: the moving statistics of `upper` are those of the gated features only.
-        whole = batch.get("last_features")
-        whole = self._upper(features, training=False)["features"] if whole is None else whole
+        return self._upper(features, training=False)["features"] if last is None else last
+
+    def _loss_targets(self, features, gate, batch):
+        """Returns the outputs of the option `background`."""
+        whole = self._last_features(features, batch)
         background = self._upper(features * (1.0 - gate), training=False)["features"]
         # The mean over all channels, not the activation of the label: class weights from few images are unreliable.
         return {

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ornet_tf import registry
 from ornet_tf.errors import UserError
 from ornet_tf.maps import refinement
-from ornet_tf.methods import Builders, FeatureExtractor, frozen_features
+from ornet_tf.methods import Builders, FeatureExtractor, frozen_features, predicted_classes
 from ornet_tf.models import generator, shared_passes
 from ornet_tf.models.variables import named_variables
 
@@ -31,6 +31,7 @@ class Method:
         upsampling: str = "bilinear",
         teacher: bool = False,
         object_prior: bool = False,
+        add_prior: bool = False,
         refine: bool = False,
     ):
         """Builds the parts `lower`, `generator`, `evaluator_lower` and `evaluator_upper`.
@@ -46,7 +47,9 @@ class Method:
           object_prior: whether training batches have a "pseudo_mask", the target of a `pseudo_mask_agreement` loss,
             which keeps the map near what stage one has learned; not in the paper. The method then has a further part
             `direction`, that of stage one; `lower` and `evaluator_upper` must be those that it was learned with. The
-            phase needs `cache_frozen_features`.
+            phase needs `cache_frozen_features`. The generator, as in stage one, reads the last features as well.
+          add_prior: whether the map of a prediction is the mean of the generator's map and the prior's scores for the
+            predicted class; not in the paper. Their errors differ, so the mean has fewer. It needs `object_prior`.
           refine: whether the map of a prediction, cut at 0.5, is refined along the image's edges, at half the image's
             resolution (see `refinement.refine_mask`); not in the paper. Training uses the map as it is.
 
@@ -55,25 +58,28 @@ class Method:
         """
         if upsampling not in ("bilinear", "nearest"):
             raise UserError(f"upsampling: expected bilinear or nearest, got {upsampling!r}.")
+        if add_prior and not object_prior:
+            raise UserError("add_prior: expected False without object_prior, got True.")
         self._erase = None
         self._erasing_options = dict(erasing_options or {})
         if erasing is not None:
             self._erase = registry.find("erasing", erasing, where="erasing")
             registry.check_options(self._erase, self._erasing_options, where="erasing_options")
         self._upsampling = upsampling
-        self._teacher, self._refine = teacher, refine
+        self._teacher, self._add_prior, self._refine = teacher, add_prior, refine
         self._normalize, lower, _, _ = builders.backbone()
         self._extractor = FeatureExtractor(self._normalize, lower, frozen=True)
-        self._generator = builders.generator(lower.output_shape[1:])
-        self._map = generator.map_part(self._generator)
         _, self._evaluator_lower, self._evaluator_upper, _ = builders.backbone()
+        self.prior = builders.object_prior(lower, self._evaluator_upper) if object_prior else None
+        last_shape = None if self.prior is None else self.prior.upper.output_shape[1:]
+        self._generator = builders.generator(lower.output_shape[1:], last_shape=last_shape)
+        self._map = generator.map_part(self._generator)
         self.parts = {
             "lower": lower,
             "generator": self._generator,
             "evaluator_lower": self._evaluator_lower,
             "evaluator_upper": self._evaluator_upper,
         }
-        self.prior = builders.object_prior(lower, self._evaluator_upper) if object_prior else None
         if self.prior is not None:
             self.parts["direction"] = self.prior.direction
         for name, part in self.parts.items():
@@ -92,7 +98,7 @@ class Method:
         """
         pixels = shared_passes.call(self._normalize, batch["image"])
         features = self._extractor.extract(batch, training=False)
-        outputs = self._generator(features, training=training)
+        outputs = self._generator(self._generator_inputs(features, batch), training=training)
         activation_map = erased_map = outputs["activation_map"]
         if "key" in batch and self._erase is not None:
             erased_map = self._erase(activation_map, batch["key"], **self._erasing_options)
@@ -115,9 +121,21 @@ class Method:
 
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] for the whole image."""
-        activation_map = self._map(self._extractor.extract({"image": images}, training=False), training=False)
+        features = self._extractor.extract({"image": images}, training=False)
+        logits = self._evaluate(shared_passes.call(self._normalize, images))
+        inputs = self._generator_inputs(features, {})
+        activation_map = self._map(inputs, training=False)
+        if self._add_prior:
+            activation_map = 0.5 * (activation_map + self.prior.scores(*inputs, predicted_classes(logits)))
         activation_map = refinement.refine_mask(activation_map, images) if self._refine else activation_map
-        return {"activation_map": activation_map, "logits": self._evaluate(shared_passes.call(self._normalize, images))}
+        return {"activation_map": activation_map, "logits": logits}
+
+    def _generator_inputs(self, features, batch):
+        """Returns the low-level features or, with a prior, a list of these and the last features."""
+        if self.prior is None:
+            return features
+        last = batch.get("last_features")
+        return [features, shared_passes.call(self._evaluator_upper, features)["features"] if last is None else last]
 
     def _enlarge(self, activation_map, pixels):
         return tf.image.resize(activation_map, pixels.shape[1:3], method=self._upsampling)

@@ -51,6 +51,7 @@ def build(
     feature_shape: Sequence[int],
     *,
     num_classes: int,
+    last_shape: Sequence[int] | None = None,
     base_width: int = 64,
     depth: int = 3,
     growth: float = 2.0,
@@ -61,6 +62,8 @@ def build(
     Args:
       feature_shape: (h, w, C) of the low-level features; h and w are multiples of 2 ** depth.
       num_classes: k, the channels of the class maps.
+      last_shape: (h', w', D) of a classifier's last features, if the generator reads these as well; not in the paper.
+        They join the encoder at its level of h' x w'.
       base_width: channels of the first encoder level.
       depth: how often the encoder halves the resolution.
       growth: factor of the channels from one level to the next.
@@ -68,11 +71,11 @@ def build(
         map becomes nearly binary in fewer steps.
 
     Returns:
-      A functional model: features [B, h, w, C] -> {"activation_map": [B, h, w, 1] in (0, 1) (Eq. 3), "class_maps":
-      [B, h, w, k] (Eq. 2), "logits": [B, k] of the auxiliary head (Eq. 4)}.
+      A functional model: features [B, h, w, C], or a list of these and the last features, -> {"activation_map":
+      [B, h, w, 1] in (0, 1) (Eq. 3), "class_maps": [B, h, w, k] (Eq. 2), "logits": [B, k] of the auxiliary head (Eq. 4)}.
 
     Raises:
-      UserError: if an option is out of range, or h or w is not a multiple of 2 ** depth.
+      UserError: if an option is out of range, h or w is not a multiple of 2 ** depth, or no level has h' x w'.
     """
     check_options("generator", base_width=base_width, depth=depth, growth=growth, logit_scale=logit_scale)
     height, width, _ = feature_shape
@@ -81,11 +84,15 @@ def build(
             f"generator.depth: features of {height}x{width} can't be halved {depth} times; choose a smaller depth."
         )
     widths = [round(base_width * growth**level) for level in range(depth + 1)]
-    x = inputs = keras.Input(tuple(feature_shape), name="low_level_features")
+    x = low_level = keras.Input(tuple(feature_shape), name="low_level_features")
+    last = None if last_shape is None else keras.Input(tuple(last_shape), name="last_features")
+    last_level = None if last_shape is None else _find_level(feature_shape, last_shape, depth)
     skips = []
     for level, filters in enumerate(widths):
         if level:
             x = keras.layers.MaxPooling2D(2, name=f"down{level}_pool")(x)
+        if level == last_level:
+            x = keras.layers.Concatenate(name="last_concat")([x, conv_norm_relu(last, base_width, "last")])
         for index in (1, 2):
             x = conv_norm_relu(x, filters, f"down{level}_{index}")
         skips.append(x)
@@ -96,11 +103,23 @@ def build(
             x = conv_norm_relu(x, widths[level], f"up{level}_{index}")
     activation_map, class_maps, logits = _heads(x, num_classes, logit_scale)
     outputs = {"activation_map": activation_map, "class_maps": class_maps, "logits": logits}
-    return keras.Model(inputs, outputs, name="generator")
+    return keras.Model(low_level if last is None else [low_level, last], outputs, name="generator")
+
+
+def _find_level(feature_shape: Sequence[int], last_shape: Sequence[int], depth: int) -> int:
+    """Returns the level of the encoder that has the resolution of the last features."""
+    (height, width), resolution = feature_shape[:2], tuple(last_shape[:2])
+    levels = [(height // 2**level, width // 2**level) for level in range(depth + 1)]
+    if resolution not in levels:
+        raise UserError(
+            f"generator.depth: expected a level of {resolution[0]}x{resolution[1]}, the last features of the "
+            f"classifier, got {', '.join(f'{h}x{w}' for h, w in levels)}; choose a larger depth, or another split."
+        )
+    return levels.index(resolution)
 
 
 def map_part(generator: keras.Model) -> keras.Model:
-    """Returns the layers that a generator's map needs: features [B, h, w, C] -> activation map [B, h, w, 1]."""
+    """Returns the layers that a generator's map needs: its inputs -> activation map [B, h, w, 1]."""
     return keras.Model(generator.inputs, generator.output["activation_map"], name="generator_map")
 
 

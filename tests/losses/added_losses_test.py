@@ -28,16 +28,19 @@ def test_agreement_refuses_logits_of_other_classes():
         agreement.loss(tf.zeros([2, 3]), tf.zeros([2, 4]))
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
-def test_pseudo_mask_agreement_is_the_cross_entropy_of_pixels_and_the_mask_gets_no_gradient(smoothing):
+@pytest.mark.parametrize(("smoothing", "balance"), [(0.0, 0.0), (0.1, 0.5), (0.7, 1.0)])
+def test_pseudo_mask_agreement_is_the_cross_entropy_of_pixels_and_the_mask_gets_no_gradient(smoothing, balance):
     maps, masks = inputs("pseudo_mask_agreement")
     loss = pseudo_mask_agreement.loss
-    values, [gradient, mask_gradient] = values_and_gradients(loss, [maps, masks], label_smoothing=smoothing)
+    options = {"label_smoothing": smoothing, "balance": balance}
+    values, [gradient, mask_gradient] = values_and_gradients(loss, [maps, masks], **options)
     for i in range(4):
-        target = masks[i].numpy().astype(np.float64).ravel() * (1.0 - smoothing) + smoothing / 2.0
+        mask = masks[i].numpy().astype(np.float64).ravel()
+        weight = ((mask == 0).sum() / (mask == 1).sum()) ** balance
+        target = mask * (1.0 - smoothing) + smoothing / 2.0
 
-        def reference(pixels, target=target):
-            return -(target * np.log(pixels) + (1.0 - target) * np.log(1.0 - pixels)).mean()
+        def reference(pixels, target=target, weight=weight):
+            return -(weight * target * np.log(pixels) + (1.0 - target) * np.log(1.0 - pixels)).mean()
 
         pixels = maps[i].numpy().astype(np.float64).ravel()
         np.testing.assert_allclose(values[i], reference(pixels), rtol=1e-5)
@@ -49,6 +52,31 @@ def test_a_map_that_is_the_opposite_of_its_pseudo_mask_gets_a_gradient():
     maps = tf.reshape(tf.constant([0.0, 1.0]), [2, 1, 1, 1])
     _, [gradient, _] = values_and_gradients(pseudo_mask_agreement.loss, [maps, 1.0 - maps])
     assert gradient[0] < -1e3 and gradient[1] > 1e3
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_an_empty_or_full_pseudo_mask_has_a_finite_loss_with_balance(value):
+    maps = tf.fill([1, 4, 4, 1], 0.25)
+    assert np.isfinite(pseudo_mask_agreement.loss(maps, tf.fill([1, 4, 4, 1], value), balance=1.0)).all()
+
+
+def test_a_balanced_map_keeps_what_is_in_fewer_than_half_of_the_masks():
+    """An end of the object is in 4 of 10 masks: the best map is 0.4 there, and more than 0.5 with a balance."""
+    masks = np.zeros([10, 1, 8, 1], np.float32)
+    masks[:, :, :2], masks[:4, :, 2] = 1.0, 1.0
+
+    def best(balance):
+        logits = tf.Variable(tf.zeros([8]))
+        optimizer = tf.keras.optimizers.SGD(10.0)
+        for _ in range(200):
+            with tf.GradientTape() as tape:
+                maps = tf.tile(tf.reshape(tf.sigmoid(logits), [1, 1, 8, 1]), [10, 1, 1, 1])
+                total = tf.reduce_mean(pseudo_mask_agreement.loss(maps, masks, label_smoothing=0.0, balance=balance))
+            optimizer.apply_gradients([(tape.gradient(total, logits), logits)])
+        return tf.sigmoid(logits)[2]
+
+    np.testing.assert_allclose(best(0.0), 0.4, atol=0.02)
+    assert best(1.0) > 0.5
 
 
 def test_a_pseudo_mask_of_another_size_is_refused():

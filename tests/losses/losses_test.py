@@ -152,6 +152,7 @@ def test_weighted_entropy_is_finite_for_any_sigma(sigma):
         ("weighted_entropy", {"mu": 1.5}, ValueError, "mu must be .* got 1.5"),
         ("weighted_entropy", {"mu": "0.5"}, UserError, "mu must be a number, got '0.5'"),
         ("pseudo_mask_agreement", {"label_smoothing": 1.0}, ValueError, "label_smoothing must be .* got 1.0"),
+        ("pseudo_mask_agreement", {"balance": 1.5}, UserError, "balance must lie in 0..1, got 1.5"),
         ("cross_entropy", {"label_smoothing": 1.0}, ValueError, "label_smoothing must be"),
         ("cross_entropy", {"label_smoothing": -0.1}, ValueError, "label_smoothing must be"),
         ("cross_entropy", {"label_smoothing": "0.1"}, UserError, "label_smoothing must be a number"),
