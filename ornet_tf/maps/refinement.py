@@ -29,6 +29,8 @@ _SHARPNESS = 0.1
 # In grey levels, 0..255; added to the divisor of differences. In regions of one colour, such as an overexposed sky, the
 # only differences are rounding errors of about 1e-5. The authors' value would let them decide.
 _ROUNDING = 2.5e-3
+# Of the border of refined masks: boxes then depend little on the threshold. It is our choice.
+_STEEPNESS = 4.0
 
 
 def refine(activation_map: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
@@ -72,12 +74,19 @@ def refine_mask(activation_map: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     """Refines the pixels of activation maps that are above 0.5; see `refine` for the arguments.
 
     Values of 0 and 1 keep more of an object than the map's own values, which differ inside of it:
-    benchmarks/whole_objects/README.md compares both.
+    benchmarks/whole_objects/README.md compares both. Between many colours a small object can dissolve; it then stays as
+    it was. NaN stays.
 
     Returns:
-      float32 [B, ceil(H / 2), ceil(W / 2), 1] in 0..1; the refined mask is where it is above 0.5.
+      float32 [B, ceil(H / 2), ceil(W / 2), 1] in 0..1; the refined mask is where it is above 0.5. Only its border has
+      values other than 0 and 1.
     """
-    return refine(tf.cast(activation_map > 0.5, tf.float32), images)
+    mask = tf.cast(activation_map > 0.5, tf.float32)
+    mask = tf.where(tf.math.is_nan(activation_map), tf.cast(activation_map, tf.float32), mask)
+    refined = refine(mask, images)
+    has_dissolved = tf.reduce_max(refined, axis=[1, 2, 3], keepdims=True) <= 0.5
+    refined = tf.where(has_dissolved, tf.image.resize(mask, tf.shape(refined)[1:3], method="nearest"), refined)
+    return tf.clip_by_value(0.5 + _STEEPNESS * (refined - 0.5), 0.0, 1.0)
 
 
 def _neighbour_weights(pixels: tf.Tensor) -> tf.Tensor:

@@ -26,7 +26,7 @@ from absl import logging
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from ornet_tf.maps import components
-from ornet_tf.maps.refinement import refine
+from ornet_tf.maps.refinement import refine_mask
 from ornet_tf.models.object_directions import learn, object_directions
 from ornet_tf.models.variables import named_variables
 
@@ -130,7 +130,7 @@ class ObjectPrior:
         return self.direction([low_level, last, tf.cast(classes, tf.int32)], training=False)
 
     def pseudo_masks(self, low_level: tf.Tensor, last: tf.Tensor, classes: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-        """Returns the pseudo masks of images, float32 [B, S, S, 1]: 1 on the object, 0 elsewhere; see `refine` for S.
+        """Returns the pseudo masks of images, float32 [B, S, S, 1]: 1 on the object, 0 elsewhere; see `refine_mask` for S.
 
         Args:
           low_level: see `scores`.
@@ -139,11 +139,7 @@ class ObjectPrior:
           images: float32 [B, H, W, 3] in 0..255.
         """
         region = largest_region(self.scores(low_level, last, classes), 0.5)
-        refined = refine(region, images)
-        # Between many colours a small region can dissolve; it then stays as it was.
-        is_empty = tf.reduce_max(refined, axis=[1, 2, 3], keepdims=True) <= 0.5
-        region = tf.image.resize(region, tf.shape(refined)[1:3], method="nearest")
-        return largest_region(tf.where(is_empty, region, refined), 0.5)
+        return largest_region(refine_mask(region, images), 0.5)
 
     def learn(self, batches: Batches) -> None:
         """Learns the directions from all images, see `object_directions.learn`, and chooses the threshold.

@@ -139,6 +139,32 @@ def test_nan_stays_in_its_own_map():
     assert np.isnan(refined[1]).any() and np.isfinite(refined[0]).all()
 
 
+def test_refined_masks_are_those_of_pixels_above_a_half_with_steep_borders():
+    maps, images = random_batch(2, 32, map_side=4)
+    refined = refinement.refine(np.float32(maps > 0.5), images).numpy()
+    found = refinement.refine_mask(maps, images).numpy()
+    assert np.isfinite(found).all() and found.min() == 0 and found.max() == 1
+    np.testing.assert_array_equal(found > 0.5, refined > 0.5)
+    border = (found > 0) & (found < 1)
+    np.testing.assert_allclose(found[border] - 0.5, 4 * (refined[border] - 0.5), atol=1e-5)
+    compiled = tf.function(refinement.refine_mask, input_signature=signature(32, 32), jit_compile=True)
+    np.testing.assert_allclose(compiled(maps, images), found, atol=1e-4)
+
+
+def test_a_mask_that_would_dissolve_stays_and_so_does_nan():
+    _, images = random_batch(3, 32)
+    maps = np.zeros((3, 8, 8, 1), np.float32)
+    maps[0, 3, 5] = 0.8
+    maps[1, 2:7, 1:6] = 0.8
+    images[0] = np.random.default_rng(3).uniform(0, 255, (32, 32, 3))
+    assert refinement.refine(np.float32(maps > 0.5), images)[0].numpy().max() <= 0.5
+    found = refinement.refine_mask(maps, images).numpy()
+    np.testing.assert_array_equal(found[0], np.repeat(np.repeat(maps[0] > 0.5, 2, axis=0), 2, axis=1))
+    assert found[1].max() == 1 and found[2].max() == 0
+    maps[2, 0, 0] = np.nan
+    assert np.isnan(refinement.refine_mask(maps, images)[2]).any()
+
+
 @pytest.mark.parametrize(("shape", "message"), [
     ([1, 14, 32, 3], "at least 15 pixels"),
     ([1, 32, 32, 1], r"shape \[B, H, W, 3\]"),

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 from ornet_tf.models import generator
 from ornet_tf.models.variables import named_variables
 
@@ -17,6 +18,22 @@ def test_outputs_have_the_shapes_of_equations_2_to_4():
     assert outputs["class_maps"].shape == (2, 16, 24, 7)
     assert outputs["logits"].shape == (2, 7)
     assert 0 < np.min(outputs["activation_map"]) < np.max(outputs["activation_map"]) < 1
+
+
+@pytest.mark.parametrize("last_shape", [(16, 24, 3), (8, 12, 3), (4, 6, 3)])
+def test_last_features_of_any_levels_resolution_change_the_map(last_shape):
+    model = build(last_shape=last_shape)
+    features = tf.random.stateless_normal([2, 16, 24, 5], [1, 2])
+    last = tf.random.stateless_normal([2, *last_shape], [3, 4])
+    maps = model([features, last])["activation_map"]
+    assert maps.shape == (2, 16, 24, 1)
+    assert np.abs(maps - model([features, -last])["activation_map"]).max() > 1e-3
+    np.testing.assert_array_equal(generator.map_part(model)([features, last]), maps)
+
+
+def test_last_features_of_a_resolution_without_a_level_are_refused():
+    with pytest.raises(UserError, match="expected a level of 2x3, .* got 16x24, 8x12, 4x6; choose a larger depth"):
+        build(last_shape=(2, 3, 7))
 
 
 def test_the_map_is_the_sigmoid_of_the_normalized_convolution_of_the_class_maps():
