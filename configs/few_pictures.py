@@ -46,7 +46,7 @@ def get_config() -> ConfigDict:
     stage_two.update({"epochs": 2.0, **few_views})
     stage_two.losses.area.weight = 0.5
     stage_two.losses.pseudo_mask = pseudo_mask
-    stage_two.options.update({"object_prior": True, "add_prior": True, "refine": True})
+    stage_two.options.update({"object_prior": True, "refine": True})
     stage_two.init_from = ConfigDict({**stage_two.init_from, "direction": "stage_one.direction"})
     config.evaluation.row.object_prior.options = ConfigDict({"refine": True})
     config.training.update({"steps_per_loop": 5, "checkpoint_every": 50, "summary_every": 25})

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ornet_tf import registry
 from ornet_tf.errors import UserError
 from ornet_tf.maps import refinement
-from ornet_tf.methods import Builders, FeatureExtractor, frozen_features, predicted_classes
+from ornet_tf.methods import Builders, FeatureExtractor, frozen_features
 from ornet_tf.models import generator, shared_passes
 from ornet_tf.models.variables import named_variables
 
@@ -31,7 +31,6 @@ class Method:
         upsampling: str = "bilinear",
         teacher: bool = False,
         object_prior: bool = False,
-        add_prior: bool = False,
         refine: bool = False,
     ):
         """Builds the parts `lower`, `generator`, `evaluator_lower` and `evaluator_upper`.
@@ -48,8 +47,6 @@ class Method:
             which keeps the map near what stage one has learned; not in the paper. The method then has a further part
             `direction`, that of stage one; `lower` and `evaluator_upper` must be those that it was learned with. The
             phase needs `cache_frozen_features`. The generator, as in stage one, reads the last features as well.
-          add_prior: whether the map of a prediction is the mean of the generator's map and the prior's scores for the
-            predicted class; not in the paper. Their errors differ, so the mean has fewer. It needs `object_prior`.
           refine: whether the map of a prediction, cut at 0.5, is refined along the image's edges, at half the image's
             resolution (see `refinement.refine_mask`); not in the paper. Training uses the map as it is.
 
@@ -58,15 +55,13 @@ class Method:
         """
         if upsampling not in ("bilinear", "nearest"):
             raise UserError(f"upsampling: expected bilinear or nearest, got {upsampling!r}.")
-        if add_prior and not object_prior:
-            raise UserError("add_prior: expected False without object_prior, got True.")
         self._erase = None
         self._erasing_options = dict(erasing_options or {})
         if erasing is not None:
             self._erase = registry.find("erasing", erasing, where="erasing")
             registry.check_options(self._erase, self._erasing_options, where="erasing_options")
         self._upsampling = upsampling
-        self._teacher, self._add_prior, self._refine = teacher, add_prior, refine
+        self._teacher, self._refine = teacher, refine
         self._normalize, lower, _, _ = builders.backbone()
         self._extractor = FeatureExtractor(self._normalize, lower, frozen=True)
         _, self._evaluator_lower, self._evaluator_upper, _ = builders.backbone()
@@ -122,13 +117,9 @@ class Method:
     def predict(self, images):
         """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] for the whole image."""
         features = self._extractor.extract({"image": images}, training=False)
-        logits = self._evaluate(shared_passes.call(self._normalize, images))
-        inputs = self._generator_inputs(features, {})
-        activation_map = self._map(inputs, training=False)
-        if self._add_prior:
-            activation_map = 0.5 * (activation_map + self.prior.scores(*inputs, predicted_classes(logits)))
+        activation_map = self._map(self._generator_inputs(features, {}), training=False)
         activation_map = refinement.refine_mask(activation_map, images) if self._refine else activation_map
-        return {"activation_map": activation_map, "logits": logits}
+        return {"activation_map": activation_map, "logits": self._evaluate(shared_passes.call(self._normalize, images))}
 
     def _generator_inputs(self, features, batch):
         """Returns the low-level features or, with a prior, a list of these and the last features."""

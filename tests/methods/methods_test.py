@@ -113,30 +113,6 @@ def test_with_a_prior_the_generator_reads_the_last_features_cached_or_not(name, 
     assert np.abs(found - method.predict(images())["activation_map"]).max() > 1e-3
 
 
-def test_stage_two_adds_the_priors_scores_of_the_predicted_class_to_predictions_only():
-    stage_two = registry.find("methods", "stage_two")
-    plain, adding = (stage_two(BUILDERS, object_prior=True, add_prior=add) for add in (False, True))
-    randomize_weights(plain.parts["direction"])
-    for part, model in adding.parts.items():
-        model.set_weights(plain.parts[part].get_weights())
-    expected, found = plain.predict(images()), adding.predict(images())
-    features = plain.parts["lower"](normalized())
-    classes = predicted_classes(expected["logits"])
-    last = plain.parts["evaluator_upper"](features)["features"]
-    scores, others = (plain.prior.scores(features, last, labels) for labels in (classes, (classes + 1) % 3))
-    assert np.abs(scores - others).max() > 0.1
-    mean = (expected["activation_map"] + scores) / 2.0
-    np.testing.assert_allclose(found["activation_map"], mean, atol=1e-5)
-    np.testing.assert_array_equal(found["logits"], expected["logits"])
-    maps = [method.forward(batch(), training=False)["activation_map"] for method in (plain, adding)]
-    np.testing.assert_array_equal(*maps)
-
-
-def test_stage_two_refuses_to_add_a_prior_that_it_does_not_have():
-    with pytest.raises(UserError, match="add_prior: expected False without object_prior, got True"):
-        registry.find("methods", "stage_two")(BUILDERS, add_prior=True)
-
-
 def test_of_equal_logits_the_first_class_is_predicted():
     logits = tf.constant([[0.0, 2.0, 2.0], [1.0, 1.0, 1.0], [-1.0, -3.0, 0.5]])
     np.testing.assert_array_equal(predicted_classes(logits), [1, 0, 2])
