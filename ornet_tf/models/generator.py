@@ -71,8 +71,9 @@ def build(
         map becomes nearly binary in fewer steps.
 
     Returns:
-      A functional model: features [B, h, w, C], or a list of these and the last features, -> {"activation_map":
-      [B, h, w, 1] in (0, 1) (Eq. 3), "class_maps": [B, h, w, k] (Eq. 2), "logits": [B, k] of the auxiliary head (Eq. 4)}.
+      A functional model: features [B, h, w, C] -> {"activation_map": [B, h, w, 1] in (0, 1) (Eq. 3), "class_maps":
+      [B, h, w, k] (Eq. 2), "logits": [B, k] of the auxiliary head (Eq. 4)}. With `last_shape` it takes a list: the
+      low-level features and last features [B, h', w', D].
 
     Raises:
       UserError: if an option is out of range, h or w is not a multiple of 2 ** depth, or no level has h' x w'.

@@ -130,7 +130,7 @@ class ObjectPrior:
         return self.direction([low_level, last, tf.cast(classes, tf.int32)], training=False)
 
     def pseudo_masks(self, low_level: tf.Tensor, last: tf.Tensor, classes: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-        """Returns the pseudo masks of images, float32 [B, S, S, 1]: 1 on the object, 0 elsewhere; see `refine_mask` for S.
+        """Returns the pseudo masks of images, float32 [B, S, S, 1]: 1 on the object, 0 elsewhere; S as in `refine`.
 
         Args:
           low_level: see `scores`.

@@ -4,7 +4,7 @@ Folders given together are one data set. Each seed is a run in a folder of its o
 there. With --validation six training images of each class are held out and measured; else it is the test images. What
 stands after -- is handed on to training and evaluation.
 
-  ORNET_VGG16=imagenet python -m benchmarks.whole_objects.figures --data=cub10 --workdir=runs/figures --seed=0 --seed=1
+  ORNET_VGG16=imagenet python -m benchmarks.localization --data=cub10 --workdir=runs/figures --seed=0 --seed=1
 """
 from __future__ import annotations
 
