@@ -85,16 +85,8 @@ def read_size(encoded: tf.Tensor) -> tf.Tensor:
       tf.errors.InvalidArgumentError: if the file is refused (see `file_checks.refusal`); `refusal_reason` returns the
         reason.
     """
-
-    def jpeg_size():
-        stored = file_checks.jpeg_size(encoded)
-        return tf.where(exif.read_orientation(encoded) > 4, tf.reverse(stored, [0]), stored)
-
     with _explain_damage(encoded):
-        check = _assert_accepted(encoded)
-    with tf.control_dependencies([check]):
-        encoded = tf.identity(encoded)
-    return tf.cond(file_checks.starts_with(encoded, file_checks.JPEG), jpeg_size, lambda: file_checks.png_size(encoded))
+        return _read_size(encoded)
 
 
 def decode_each(
@@ -174,16 +166,22 @@ def refusal_reason(error: Exception) -> str:
 def _decoder(target_side: int | None, **limits: int) -> Callable[[tf.Tensor], _Pair]:
     """Returns `decode_scaled` with these limits as a function that is traced once for all graphs that call it."""
 
-    # Without AutoGraph, which would search for a second and find nothing to convert.
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def decode(encoded):
-        check = _assert_accepted(encoded, **limits)
-        # Decode ops are stateless: without this dependency the runtime may start them before the check.
-        with tf.control_dependencies([check]):
-            encoded = tf.identity(encoded)
+        encoded = _accepted(encoded, **limits)
         return _turn_upright(*_decode_stored(encoded, target_side, _decode_at), encoded)
 
     return decode
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def _read_size(encoded: tf.Tensor) -> tf.Tensor:
+    def jpeg_size():
+        stored = file_checks.jpeg_size(encoded)
+        return tf.where(exif.read_orientation(encoded) > 4, tf.reverse(stored, [0]), stored)
+
+    encoded = _accepted(encoded)
+    return tf.cond(file_checks.starts_with(encoded, file_checks.JPEG), jpeg_size, lambda: file_checks.png_size(encoded))
 
 
 @contextlib.contextmanager
@@ -198,10 +196,13 @@ def _explain_damage(encoded: tf.Tensor) -> Iterator[None]:
         raise tf.errors.InvalidArgumentError(error.node_def, error.op, message) from error
 
 
-def _assert_accepted(encoded: tf.Tensor, **limits: int) -> tf.Operation:
-    """Returns the operation that fails, with the reason, for a file that is refused."""
+def _accepted(encoded: tf.Tensor, **limits: int) -> tf.Tensor:
+    """Returns the file; fails, with the reason, if it is refused."""
     reason = file_checks.refusal(encoded, **limits)
-    return tf.debugging.Assert(tf.equal(reason, ""), [tf.strings.join([_MESSAGE, reason])])
+    check = tf.debugging.Assert(tf.equal(reason, ""), [tf.strings.join([_MESSAGE, reason])])
+    # Decode ops are stateless: without this dependency the runtime may start them before the check.
+    with tf.control_dependencies([check]):
+        return tf.identity(encoded)
 
 
 def _decode_stored(encoded: tf.Tensor, target_side: int | None, decode_at: Callable[[tf.Tensor, int], tf.Tensor]):

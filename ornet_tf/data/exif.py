@@ -19,15 +19,9 @@ def read_orientation(encoded: tf.Tensor) -> tf.Tensor:
     Returns:
       Scalar int32 in 1..8; 1 (upright) if the orientation is missing or malformed.
     """
-
-    def read():
-        start, length = _exif_segment(encoded)
-        return tf.cond(length > 0, lambda: _tiff_orientation(tf.strings.substr(encoded, start, length)),
-                       lambda: tf.constant(1))
-
     # Most files hold no EXIF data. Searching the bytes for its name is faster than reading all segments.
     parts = tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=NAME, maxsplit=1)
-    return tf.cond(tf.size(parts.values) > 1, read, lambda: tf.constant(1))
+    return tf.cond(tf.size(parts.values) > 1, lambda: _read_segment(encoded), lambda: tf.constant(1))
 
 
 def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
@@ -64,6 +58,18 @@ def _flipped_axes(orientation: tf.Tensor) -> tf.Tensor:
     """Returns whether an orientation flips up-down and left-right, after a transposition for 5..8; bool [2]."""
     flips = (orientation - 1) % 4  # 0: no flip, 1: left-right, 2: both, 3: up-down
     return tf.stack([flips >= 2, tf.logical_or(flips == 1, flips == 2)])
+
+
+# Not inlined, this is one node in the graphs that call it, and traced once for all of them.
+@tf.function(
+    input_signature=[tf.TensorSpec([], tf.string)], autograph=False, experimental_attributes={"_noinline": True}
+)
+def _read_segment(encoded: tf.Tensor) -> tf.Tensor:
+    """Reads the orientation of a JPEG that may have EXIF data, scalar int32 in 1..8."""
+    start, length = _exif_segment(encoded)
+    return tf.cond(
+        length > 0, lambda: _tiff_orientation(tf.strings.substr(encoded, start, length)), lambda: tf.constant(1)
+    )
 
 
 def _exif_segment(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -38,7 +38,7 @@ class DistributedRows:
         self.config = config
         self._passes, self._kernels = SharedPasses(), winograd.MappedKernels()
         self._strategy, self._models, self._metrics = strategy, models, row_metrics.make_metrics(config)
-        self._compiled = tf.function(self._run_on_devices)
+        self._compiled = tf.function(self._run_on_devices, autograph=False)
 
     def run_batches(self, dataset: tf.data.Dataset) -> Iterator[tuple[dict[str, np.ndarray], dict[str, dict]]]:
         """Runs all rows and the classifier on each batch of a data set.

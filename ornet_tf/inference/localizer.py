@@ -71,7 +71,7 @@ class Localizer(tf.Module):
         self._max_boxes, self._split_boxes = max_boxes, split_boxes
         self._limits = {"max_bytes": max_bytes, "max_pixels": max_pixels}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
     def localize(self, image_bytes):
         """Finds the objects in each image.
 
@@ -94,14 +94,16 @@ class Localizer(tf.Module):
         views, status = self._decode_views(image_bytes)
         return self.localize_views(views, status)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image_tensor")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image_tensor")], autograph=False
+    )
     def localize_pixels(self, image_tensor):
         """Finds the objects in decoded, upright images, uint8 [N, H, W, 3]; returns what `localize` returns."""
         shape = tf.TensorSpec([self._crop, self._crop, 3], tf.float32)
         views = tf.map_fn(self.to_view, image_tensor, fn_output_signature=shape)
         return self.localize_views(views, tf.fill(tf.shape(image_tensor)[:1], ""))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
     def localize_boxes(self, image_bytes):
         """Finds boxes without classes; layers that only the classes need do not run.
 
@@ -121,7 +123,8 @@ class Localizer(tf.Module):
         """Returns TensorFlow's variables that a prediction reads."""
         # A separate trace: the functions above are traced when they are first called or saved, and those traces are
         # final.
-        predict = tf.function(self._predict, input_signature=[tf.TensorSpec([None, side, side, 3], tf.float32)])
+        views = tf.TensorSpec([None, side, side, 3], tf.float32)
+        predict = tf.function(self._predict, input_signature=[views], autograph=False)
         captured = {id(tensor) for tensor in predict.get_concrete_function().captured_inputs}
         weights = [tf_variable(weight) for part in self._method.parts.values() for weight in part.weights]
         return [weight for weight in [*weights, *self._kernels.variables] if id(weight.handle) in captured]

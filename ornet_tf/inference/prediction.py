@@ -104,7 +104,7 @@ class RunModel:
 
         def traced(function, *specs):
             signature = [tf.TensorSpec(*spec) for spec in specs]
-            return tf.function(function, input_signature=signature).get_concrete_function()
+            return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
 
         self._decode = model.decode
         self._size = traced(decoding.read_size, ([], tf.string))

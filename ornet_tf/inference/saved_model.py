@@ -115,26 +115,26 @@ def _signatures(model: localizer.Localizer) -> dict[str, Any]:
     def without_map(outputs):
         return {name: value for name, value in outputs.items() if name != "activation_map"}
 
-    @tf.function(input_signature=[files])
+    @tf.function(input_signature=[files], autograph=False)
     def serving_default(image_bytes):
         return without_map(model.localize(image_bytes))
 
-    @tf.function(input_signature=[files])
+    @tf.function(input_signature=[files], autograph=False)
     def activation_map(image_bytes):
         outputs = model.localize(image_bytes)
         grey = tf.saturate_cast(tf.round(outputs["activation_map"] * 255.0), tf.uint8)[..., tf.newaxis]
         encoded = tf.map_fn(tf.io.encode_png, grey, fn_output_signature=tf.TensorSpec([], tf.string))
         return {**without_map(outputs), "activation_map_bytes": encoded}  # the suffix makes REST write base64
 
-    @tf.function(input_signature=[files])
+    @tf.function(input_signature=[files], autograph=False)
     def activation_map_float(image_bytes):
         return dict(model.localize(image_bytes))
 
-    @tf.function(input_signature=[pixels])
+    @tf.function(input_signature=[pixels], autograph=False)
     def image_tensor(image_tensor):
         return without_map(model.localize_pixels(image_tensor))
 
-    @tf.function(input_signature=[files])
+    @tf.function(input_signature=[files], autograph=False)
     def localize(image_bytes):
         return model.localize_boxes(image_bytes)
 

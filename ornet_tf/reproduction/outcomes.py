@@ -128,7 +128,7 @@ def _histogram(run: Run) -> np.ndarray:
             return np.asarray(cached["counts"], np.int64)
     method, source = _method(run), _source(run)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def count(images, labels):
         maps = methods.predict_with_labels(method, images, labels)["activation_map"]
         return tf.histogram_fixed_width(maps, [0.0, 1.0], BINS, tf.int64)

@@ -157,7 +157,7 @@ class FrozenFeatures:
         """Computes the features named in `digests` for all views of all images, in one pass."""
         kernels = winograd.MappedKernels()
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def compute(images):
             views = [_features(chain, view, kernels) for view in (images, tf.reverse(images, [2]))[: self._views]]
             return {name: _for_storage(tf.stack([view[name] for view in views], axis=1)) for name in digests}

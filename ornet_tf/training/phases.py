@@ -8,6 +8,7 @@ import typing
 import zlib
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
@@ -38,6 +39,7 @@ class _Run(typing.NamedTuple):
     profile: bool
     source: Source
     features: FrozenFeatures
+    shown_images: np.ndarray
 
 
 def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = False, profile: bool = False) -> None:
@@ -79,7 +81,8 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
                 source = training_images.load(config, workdir, strategy)
                 phase_check.check(config, source)
                 features = _frozen_features(config, workdir, source)
-                run = _Run(config, workdir, strategy, signals, profile, source, features)
+                shown = fixed_images(config, source)
+                run = _Run(config, workdir, strategy, signals, profile, source, features, shown)
             facts = _train_phase(run, name, settings)
             if distribution.is_chief(strategy):
                 run_folder.mark_finished(os.path.join(workdir, name), commit=commit, **facts)
@@ -159,7 +162,7 @@ def _train_phase(run: _Run, name: str, settings: dict) -> dict:
     loop = PhaseLoop(
         training_step,
         saved,
-        Preview(method, fixed_images(config, source), kernels=training_step.kernels, **boxes),
+        Preview(method, run.shown_images, kernels=training_step.kernels, **boxes),
         name=name,
         steps=steps,
         batch_size=section.batch_size,

@@ -31,7 +31,7 @@ class Preview:
         indices = tf.range(len(images), dtype=tf.int64)
         self._batch = {"image": tf.constant(images), "key": randomness.key(0, tf.constant(0, tf.int64), indices)}
 
-        @tf.function
+        @tf.function(autograph=False)
         def compute(batch):
             with winograd.enable(kernels):  # as in a training step
                 outputs = method.forward(batch, training=False)

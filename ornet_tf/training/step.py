@@ -141,6 +141,7 @@ class TrainingStep:
             index += 1
         return history.stack(), finished - begin, waiting, flags > 0.0
 
+    @tf.autograph.experimental.do_not_convert  # which takes seconds; only the loop has control flow on tensors
     def _run_step(self, batch, step):
         """Runs one step; returns its metrics [M] and the numbers of stopping and of non-finite replicas [2]."""
         asked = tf.cast(self._asked_to_stop.read_value(), tf.float32)
@@ -212,10 +213,9 @@ class TrainingStep:
         return {name: tf.sqrt(tf.reduce_sum(tf.stack(members))) / replicas for name, members in groups.items()}
 
     def _update(self, gradients):
-        start = 0
+        remaining = iter(gradients)
         for optimizer, members in self.optimizers:
-            optimizer.apply_gradients(list(zip(gradients[start : start + len(members)], members)))
-            start += len(members)
+            optimizer.apply_gradients([(next(remaining), variable) for variable in members])
 
     def _update_unless_overflow(self, row, gradients):
         """Updates weights if all gradients are finite, and updates the loss scale; returns the row [M + 2].
