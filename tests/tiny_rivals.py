@@ -17,5 +17,5 @@ def get_config() -> ConfigDict:
         phase.update({"epochs": 0.34, "batch_size": 8})
     config.phase.acol.options.width = 8
     config.training.summary_images = 0
-    config.evaluation.update({"batch_size": 8, "gallery_images": 2})
+    config.evaluation.update({"batch_size": 8, "gallery_images": 0})
     return config

@@ -105,7 +105,7 @@ def test_images_without_any_box_give_a_threshold_for_export(tmp_path):
     config, folder = tiny_prior.get_config(), tiny_folder.write(tmp_path / "images")
     os.remove(tmp_path / "images" / "boxes.csv")
     config.dataset = folder.dataset
-    config.phase_order = ("evaluator", "stage_one")
+    config.phase_order, config.training.summary_images = ("evaluator", "stage_one"), 0
     config.evaluation.update({"report_rows": ("cam", "stage_one"), "threshold_split": "train", "gallery_images": 1})
     config.evaluation.threshold_boxes = "object_prior"
     config.export.update({"row": "stage_one", "threshold": "chosen"})

@@ -22,7 +22,7 @@ def write(root: pathlib.Path) -> ConfigDict:
         rows += [",".join([name, *map(str, box)]) for box in boxes.tolist()]
     (root / "boxes.csv").write_text("\n".join(rows) + "\n")
     config.dataset = ConfigDict({"name": "image_folder", "options": {"root": str(root), "test_fraction": 0.25}})
-    config.phase_order = ("evaluator",)
+    config.phase_order, config.training.summary_images = ("evaluator",), 0
     config.evaluation.update({"threshold_split": "", "gallery_images": 0, "cases": 0})
     config.evaluation.report_rows = ("centre_box", "cam")
     return config

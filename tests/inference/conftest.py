@@ -4,17 +4,22 @@ import pytest
 
 from ornet_tf.data import loading
 from ornet_tf.inference import localizer, prediction
+from ornet_tf.runs import run_folder
 
 
 @pytest.fixture(scope="module")
 def kept_localizers():
-    """Keeps the localizers that are loaded and their graphs: building and tracing takes longer than predicting."""
+    """Keeps the localizers that are loaded and their graphs: building and tracing takes longer than predicting.
+
+    Copies of a run share them, as its phases keep their ids.
+    """
     load, kept = localizer.load, {}
 
-    def load_once(config, workdir):
-        key = config.to_json_best_effort(sort_keys=True), workdir
+    def load_once(config, workdir, *, for_cpu=None):
+        ids = [run_folder.run_id(workdir, phase) for phase in config.phase_order]
+        key = config.to_json_best_effort(sort_keys=True), *ids, for_cpu
         if key not in kept:
-            kept[key] = load(config, workdir)
+            kept[key] = load(config, workdir, for_cpu=for_cpu)
         return kept[key]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -17,6 +17,8 @@ from serving import client, local_server
 from tests import tiny_prior_run
 from tests.signatures import PIXELS, SIGNATURES, expect_same
 
+pytestmark = pytest.mark.usefixtures("kept_localizers")
+
 
 @pytest.fixture(scope="module", name="files")
 def _files(tiny_run):

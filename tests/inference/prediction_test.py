@@ -2,8 +2,6 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
@@ -15,7 +13,7 @@ from ornet_tf import predict
 from ornet_tf.errors import UserError
 from ornet_tf.inference import localizer, prediction
 from ornet_tf.runs import interruption, run_folder
-from tests import forked_programs, source_tree
+from tests import forked_programs
 from tests.inference.predicted import list_of, predicted
 
 pytestmark = pytest.mark.usefixtures("kept_localizers")
@@ -163,18 +161,15 @@ def test_a_signal_leaves_what_was_predicted_and_says_what_is_true(tiny_run, imag
     workdir = tmp_path / "run"
     shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions"))
     flags = ["--config=tests/tiny_experiment.py", f"--workdir={workdir}"]
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(number=number), *flags, str(image_folder)],
-        cwd=source_tree.ROOT, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    status, text = forked_programs.run_source(PROGRAM.format(number=number), *flags, str(image_folder))
     if number == "SIGKILL":
         lines = (workdir / "predictions" / "predictions.jsonl").read_text().splitlines()
         assert len([json.loads(line) for line in lines]) == 2
         return
-    assert done.returncode == interruption.EXIT_CODE, done.stderr
+    assert status == interruption.EXIT_CODE, text
     assert len(list_of(workdir)) == 2
-    assert "Traceback" not in done.stderr
-    assert done.stderr.endswith(
+    assert "Traceback" not in text
+    assert text.endswith(
         f"\nStopped by {number}; the predictions so far, if any, are in --workdir, and the same command starts anew.\n"
     )
-    assert "the results of the 2 images before it remain in" in done.stderr
+    assert "the results of the 2 images before it remain in" in text

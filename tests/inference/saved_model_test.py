@@ -15,6 +15,8 @@ from ornet_tf.runs import training_data
 from tests import forked_programs
 from tests.signatures import SIGNATURES, expect_same
 
+pytestmark = pytest.mark.usefixtures("kept_localizers")
+
 
 def test_versions_count_up_and_no_partial_folder_is_left(exported, tiny_run):
     base, first = os.path.dirname(exported), int(os.path.basename(exported))

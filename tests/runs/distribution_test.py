@@ -116,7 +116,8 @@ def wait_for(path, workdir, processes):
 @pytest.mark.slow
 def test_a_signal_to_one_worker_stops_both_at_the_same_step(tmp_path):
     workdir = str(tmp_path / "run")
-    processes = start(workdir, *[f"--config.phase.{p}.epochs=2000.0" for p in ("evaluator", "stage_one", "stage_two")])
+    long = [f"--config.phase.{p}.epochs=2000.0" for p in ("evaluator", "stage_one", "stage_two")]
+    processes = start(workdir, *long, "--config.training.summary_images=0")
     wait_for(os.path.join(workdir, "evaluator", "metrics.jsonl"), workdir, processes)
     processes[1].send_signal(signal.SIGTERM)
     ends = finish(workdir, processes)

@@ -68,7 +68,8 @@ def test_a_signal_lets_requests_finish_and_ends_with_success(older_base, number)
 
 @pytest.mark.slow
 def test_requests_that_take_too_long_do_not_keep_the_server_from_ending(older_base):
-    with server_program.start(f"--model_base_path={older_base}", "--rest_api_port=0") as process:
+    flags = [f"--model_base_path={older_base}", "--rest_api_port=0"]
+    with server_program.start(*flags, drain_seconds=2) as process:
         try:
             url = server_program.model_url(process)
 
@@ -77,8 +78,8 @@ def test_requests_that_take_too_long_do_not_keep_the_server_from_ending(older_ba
 
             begin = time.monotonic()
             assert spin(20_000).status_code == 200
-            each = 1 + int(20_000 * 0.75 / (time.monotonic() - begin))  # of 0.75 s
-            # Together they take some 30 s on all cores; the server waits for 10 s.
+            each = 1 + int(20_000 * 0.25 / (time.monotonic() - begin))  # of 0.25 s
+            # Together they take some 10 s on all cores; the server waits for 2 s.
             requested = 40 * (os.cpu_count() or 1)
             with concurrent.futures.ThreadPoolExecutor(requested) as pool:
                 replies = [pool.submit(spin, each) for _ in range(requested)]

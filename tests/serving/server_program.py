@@ -5,10 +5,26 @@ import sys
 
 from tests import source_tree
 
+_IMPATIENT = """
+from absl import app
+from serving import local_server
+local_server._DRAIN_SECONDS = {seconds}
+local_server._define_flags()
+app.run(local_server.main)
+"""
 
-def start(*arguments):
-    """Starts the server for the model `ornet` and returns the process; its output is a pipe of text."""
-    command = [sys.executable, "-m", "serving.local_server", "--model_name=ornet", *arguments]
+
+def start(*arguments, drain_seconds=None):
+    """Starts the server for the model `ornet` and returns the process; its output is a pipe of text.
+
+    Args:
+      *arguments: more flags.
+      drain_seconds: the time that requests have to finish after a signal; None for the server's own.
+    """
+    program = ["-m", "serving.local_server"]
+    if drain_seconds is not None:
+        program = ["-c", _IMPATIENT.format(seconds=drain_seconds)]
+    command = [sys.executable, *program, "--model_name=ornet", *arguments]
     return subprocess.Popen(
         command, cwd=source_tree.ROOT, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True,

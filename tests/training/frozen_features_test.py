@@ -76,19 +76,20 @@ class SwappedViews(CachedFeatures):
         return super().lookup(index, tf.logical_not(mirrored))
 
 
-def train(workdir, evaluator="", **options):
-    """Trains the phases; the evaluator, which caches nothing, is taken from another run if one is named."""
-    if evaluator:
-        shutil.copytree(evaluator, workdir, ignore=shutil.ignore_patterns("stage_*", "tensorboard"))
-    phases.train(tiny_prior.get_config(**options), str(workdir))
+def train(workdir):
+    """Trains all phases with an object prior."""
+    phases.train(tiny_prior.get_config(), str(workdir))
 
 
-def read_weights(workdir):
-    """Returns the weights of a run without an object prior as one vector."""
-    config = tiny_prior.get_config(object_prior=False)
-    methods = [build.trained_method(config, name, str(workdir), 3) for name in ("evaluator", "stage_one", "stage_two")]
-    weights = [values for method in methods for part in method.parts.values() for values in part.get_weights()]
-    return np.concatenate([values.ravel() for values in weights])
+def train_stage_one(evaluator, workdir, **options):
+    """Trains stage one without an object prior, from the evaluator of another run, and returns its weights."""
+    shutil.copytree(evaluator, workdir, ignore=shutil.ignore_patterns("stage_*", "tensorboard"))
+    config = tiny_prior.get_config(object_prior=False, **options)
+    config.phase_order, config.export.row = ("evaluator", "stage_one"), "stage_one"
+    config.training.summary_images = 0
+    phases.train(config, str(workdir))
+    parts = build.trained_method(config, "stage_one", str(workdir), 3).parts
+    return np.concatenate([values.ravel() for part in parts.values() for values in part.get_weights()])
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +116,12 @@ def test_phases_with_the_same_frozen_weights_share_one_pass_over_the_images(cach
 @pytest.mark.slow
 def test_a_run_with_cached_features_ends_like_one_without(cached_run, tmp_path, monkeypatch):
     of_prior, _ = cached_run
-    train(tmp_path / "cached", evaluator=of_prior, object_prior=False)
-    train(tmp_path / "plain", evaluator=of_prior, object_prior=False, cache_frozen_features=False)
-    expected = read_weights(tmp_path / "plain")
+    cached = train_stage_one(of_prior, tmp_path / "cached")
+    expected = train_stage_one(of_prior, tmp_path / "plain", cache_frozen_features=False)
     monkeypatch.setattr(frozen_features, "CachedFeatures", SwappedViews)
-    train(tmp_path / "faulty", evaluator=of_prior, object_prior=False)
+    faulty = train_stage_one(of_prior, tmp_path / "faulty")
     # Rounding may move the weights; a faulty cache must move them much further.
-    distance, faulty = (np.linalg.norm(read_weights(tmp_path / run) - expected) for run in ("cached", "faulty"))
+    distance, faulty = (np.linalg.norm(weights - expected) for weights in (cached, faulty))
     assert distance < faulty / 10, (distance, faulty)
 
 

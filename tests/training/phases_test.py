@@ -144,7 +144,7 @@ def test_changed_settings_are_used_if_allowed(tiny_run, tmp_path):
     shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
     os.remove(tmp_path / "stage_two" / "finished.json")
     config = tiny_experiment.get_config()
-    config.phase.stage_two.epochs = 2.0
+    config.phase.stage_two.epochs, config.training.summary_images = 2.0, 0
     train(config, str(tmp_path), allow_changed_settings=True)
     assert checkpoints.latest_checkpoint(str(tmp_path / "stage_two")).endswith("step-12")
 
@@ -152,7 +152,7 @@ def test_changed_settings_are_used_if_allowed(tiny_run, tmp_path):
 @pytest.mark.slow
 def test_the_profile_is_written_for_tensorboard(tmp_path):
     config = tiny_experiment.get_config()
-    config.phase_order = ("evaluator",)
+    config.phase_order, config.training.summary_images = ("evaluator",), 0
     config.evaluation.update({"report_rows": (), "classifier": "evaluator"})
     train(config, str(tmp_path), profile=True)
     assert list((tmp_path / "evaluator" / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb"))
@@ -161,7 +161,7 @@ def test_the_profile_is_written_for_tensorboard(tmp_path):
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_step_and_term(tmp_path):
     config = tiny_experiment.get_config()
-    config.phase_order = ("evaluator",)
+    config.phase_order, config.training.summary_images = ("evaluator",), 0
     config.phase.evaluator.learning_rate = 1e30
     with pytest.raises(FloatingPointError, match=r"Phase evaluator, step \d+: loss = .*learning rate"):
         train(config, str(tmp_path))

@@ -64,6 +64,7 @@ def test_a_run_learns_the_prior_once_and_trains_only_the_generator(tmp_path, mon
 
     monkeypatch.setattr(ObjectPrior, "learn", watched)
     config = tiny_prior.get_config()
+    config.training.summary_images = 0
     phases.train(config, str(tmp_path))
     (expected,) = learned
     parts = {name: build.trained_method(config, name, str(tmp_path), 3).parts for name in config.phase_order}

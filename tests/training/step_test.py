@@ -76,7 +76,9 @@ def test_onednn_computes_all_gradients_of_pooling(graphs):
     assert {operation for operation in operations if "MaxPoolGrad" in operation} == {"_MklNativeMaxPoolGrad"}
 
 
-@pytest.mark.parametrize("phase", ["evaluator", "stage_one", "stage_two", pytest.param("adl", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "phase", ["stage_one", "stage_two", *(pytest.param(name, marks=pytest.mark.slow) for name in ("evaluator", "adl"))]
+)
 def test_two_replicas_have_the_gradients_of_one(phase):
     one, weights, moments = train(phase)
     two, other_weights, other_moments = train(phase, TWO)
