@@ -8,6 +8,7 @@ from ornet_tf import atomic_write
 from tests import forked_programs
 
 
+@pytest.mark.slow
 def test_the_message_of_the_system_replaces_that_of_tensorflow(tmp_path):
     program = f"""
         import resource, signal

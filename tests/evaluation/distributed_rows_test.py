@@ -54,6 +54,7 @@ def assert_same_figures(first, second):
             np.testing.assert_allclose(values, second.per_image()[title][column], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch():
     devices = ["CPU:0", "CPU:1"]
     traces = []

@@ -116,6 +116,7 @@ def test_overlays_of_an_earlier_run_are_no_input(tiny_run, image_folder, caplog)
         prediction.predict(*tiny_run, [earlier["overlay"]])
 
 
+@pytest.mark.slow
 def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, image_folder, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions", "evaluation"))

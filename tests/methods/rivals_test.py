@@ -153,6 +153,7 @@ def test_the_patch_sizes_of_toybirds_are_the_papers_scaled_to_its_images():
     np.testing.assert_allclose(sizes, np.array(defaults) * config.input.crop / 224, atol=1.2)
 
 
+@pytest.mark.slow
 def test_every_phase_of_cub10_can_be_built_and_trains_block5_of_the_rivals(vgg16_file):
     config, tiny = rivals_cub10.get_config(), tiny_rivals.get_config()
     source = loading.load_source(tiny, "train")

@@ -159,6 +159,7 @@ def test_a_save_keeps_older_checkpoints_and_removes_damaged_later_ones(tmp_path,
     assert phase(tmp_path, {"lower": part()})[0].restore() == (520, None)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_and_earlier_checkpoints_stay(tmp_path):
     program = f"""
         import resource, signal

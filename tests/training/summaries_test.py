@@ -77,6 +77,7 @@ def write(folder, steps, first_step=0):
             write_step(summaries, step)
 
 
+@pytest.mark.slow
 def test_what_was_flushed_is_there_after_a_kill(tmp_path):
     program = f"""
         import os, signal
@@ -103,6 +104,7 @@ def test_a_line_that_is_no_metrics_is_left_out_and_said(tmp_path, caplog):
     assert caplog.text.count("metrics.jsonl: removed a line") == 2
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said(tmp_path):
     program = f"""
         import resource, signal
@@ -122,6 +124,7 @@ def test_a_full_disk_is_said(tmp_path):
     assert "start the same command again: training resumes from the last checkpoint" in text
 
 
+@pytest.mark.slow
 def test_a_metrics_file_that_cannot_grow_is_said_and_keeps_its_lines(tmp_path):
     line = json.dumps({"step": 1, "loss": 0.5}) + "\n"
     (tmp_path / "metrics.jsonl").write_text(line * 1000)
