@@ -151,7 +151,7 @@ def write_images(
     if not count:
         return
     chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
-    find_boxes = tf.function(boxes.find_boxes, reduce_retracing=True)
+    find_boxes = tf.function(boxes.find_boxes, reduce_retracing=True, autograph=False)
     panels = []
     for batch in loading.evaluation_batches(config, chosen):
         rows = []

@@ -22,7 +22,7 @@ def _run(tiny_run, tmp_path_factory):
         if name != "evaluation":
             os.symlink(os.path.join(tiny_run[1], name), os.path.join(workdir, name))
     config = tiny_run[0].copy_and_resolve_references()
-    config.evaluation.update({"report_rows": ("cam", "stage_two"), "bootstrap_samples": 50})
+    config.evaluation.update({"report_rows": ("cam", "stage_two"), "bootstrap_samples": 50, "gallery_images": 0})
     return Run(config, workdir, "stage_two", measurement.evaluate(config, workdir))
 
 
