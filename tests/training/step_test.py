@@ -77,7 +77,8 @@ def test_onednn_computes_all_gradients_of_pooling(graphs):
 
 
 @pytest.mark.parametrize(
-    "phase", ["stage_one", "stage_two", *(pytest.param(name, marks=pytest.mark.slow) for name in ("evaluator", "adl"))]
+    "phase",
+    ["stage_one", *(pytest.param(name, marks=pytest.mark.slow) for name in ("evaluator", "stage_two", "adl"))],
 )
 def test_two_replicas_have_the_gradients_of_one(phase):
     one, weights, moments = train(phase)
