@@ -114,7 +114,7 @@ def test_on_cpus_all_rows_use_kernels_mapped_once(tiny_run, monkeypatch):
     config.evaluation.update({"report_rows": ("grad_cam", "stage_two"), "own_classes": ("grad_cam", "stage_two")})
     config.evaluation.row.grad_cam = ornet.row("grad_cam", config.evaluation.row.cam.init_from.to_dict())
     _, _, expected = run_first_batch(config, workdir)
-    monkeypatch.setattr(winograd, "MIN_CHANNELS", 6)
+    monkeypatch.setattr(winograd, "MIN_CHANNELS", 4)
     monkeypatch.setattr(winograd, "MIN_TILES", 1)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [])
     rows, methods, actual = run_first_batch(config, workdir, ("CPU:0", "CPU:1"))
@@ -123,7 +123,7 @@ def test_on_cpus_all_rows_use_kernels_mapped_once(tiny_run, monkeypatch):
     kernels = {
         tf_variable(layer.kernel).numpy().tobytes()
         for method in methods.values() for part in method.parts.values() for layer in part.layers
-        if isinstance(layer, layers.Conv3x3) and min(layer.kernel.shape[2:]) >= 6
+        if isinstance(layer, layers.Conv3x3) and min(layer.kernel.shape[2:]) >= 4
     }
     assert len(rows._kernels.variables) == len(kernels) > 3
     batch = next(iter(loading.evaluation_batches(config, loading.load_split(config, "test"))))
