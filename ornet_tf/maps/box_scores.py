@@ -1,43 +1,59 @@
-"""Scores of boxes, by which the boxes of different images can be ranked."""
+"""Scores of boxes, from activation maps alone: several boxes are ranked by them, and doubtful boxes are dropped."""
 from __future__ import annotations
 
 import tensorflow as tf
 
-# The ring around a box: the box with sides longer by this factor, without the box itself. It is as large as the box.
-_RING_FACTOR = 2**0.5
+from ornet_tf.maps.boxes import find_largest_boxes_by_threshold, iou
+
+_THRESHOLDS = tuple(i / 10 for i in range(2, 9))  # 0.2, 0.3 ... 0.8
+_ROUNDING = 1e-4  # in pixels: edges of boxes are float32, so a box can cover this much too much of the next pixel
 
 
-def contrast(activation_map: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
-    """Computes how much a map stands out inside each box: its mean in the box minus its mean in a ring around the box.
+def stability(activation_map: tf.Tensor, boxes: tf.Tensor, *, max_components: int) -> tf.Tensor:
+    """Returns how little boxes depend on the threshold, times the mean of the map in the box.
 
-    The ring has the area of the box; a part of it that lies outside of the map does not count. Around a box without a
-    ring, such as the whole map, the mean is 0. A pixel that a box covers in part counts by this part.
+    The first factor is the mean over the thresholds 0.2, 0.3 ... 0.8 of the highest IoU of the box with the boxes of
+    the map's largest components; 0 at a threshold that no pixel exceeds. The second factor is the mean of the map over
+    the pixels above 0.5 in the box, 0 without one. A pixel that the box covers in part counts by this part. NaN is 0.
+
+    A map that is sure of an object is high in it and falls steeply at its border. In doubt, components grow, fall apart
+    or vanish as the threshold rises. Neither factor is in the paper. On held-out images, their product told right boxes
+    from wrong ones better than the contrast of a box with its surroundings; `box_score_auroc` of the metric `corloc`
+    measures it.
 
     Args:
-      activation_map: floating point [B, h, w, 1] or [B, h, w], in 0..1.
+      activation_map: floating point [B, h, w, 1] or [B, h, w], in 0..1. Of a refined map, use the unrefined one: the
+        values of the refined one say nothing about doubt.
       boxes: float32 [B, M, 4], ymin xmin ymax xmax in fractions of the map.
+      max_components: the number of largest components at each threshold.
 
     Returns:
-      float32 [B, M] in 0..1; 0 for boxes without area, and where the ring is not lower than the box.
+      float32 [B, M] in 0..1; 0 for boxes without area, and for all boxes of a map without a pixel above 0.5.
     """
-    # float64, because GPUs may compute products of float32 matrices with ten bits.
-    maps, boxes = tf.cast(activation_map, tf.float64), tf.clip_by_value(tf.cast(boxes, tf.float64), 0.0, 1.0)
+    maps, boxes = tf.cast(activation_map, tf.float32), tf.cast(boxes, tf.float32)
     if maps.shape.rank == 4:
         maps = tf.squeeze(maps, -1)
-    centre, half = (boxes[..., :2] + boxes[..., 2:]) / 2, (boxes[..., 2:] - boxes[..., :2]) * (_RING_FACTOR / 2)
-    enlarged = tf.clip_by_value(tf.concat([centre - half, centre + half], axis=-1), 0.0, 1.0)
-    total, area = _integrate(maps, boxes)
-    total_enlarged, area_enlarged = _integrate(maps, enlarged)
-    inside = tf.math.divide_no_nan(total, area)
-    around = tf.math.divide_no_nan(total_enlarged - total, area_enlarged - area)
-    return tf.cast(tf.clip_by_value(inside - around, 0.0, 1.0), tf.float32)
+    maps = tf.clip_by_value(tf.where(tf.math.is_nan(maps), 0.0, maps), 0.0, 1.0)
+    thresholds = tf.constant(_THRESHOLDS)
+    found, _ = find_largest_boxes_by_threshold(maps, thresholds, max_boxes=max_components)
+    best = tf.reduce_max(iou(boxes[:, tf.newaxis, :, tf.newaxis], found[:, :, tf.newaxis]), axis=-1)  # [B, T, M]
+    has_component = tf.reduce_max(maps, axis=[1, 2])[:, tf.newaxis] > thresholds
+    best = tf.where(has_component[..., tf.newaxis], best, 0.0)
+    return tf.reduce_mean(best, axis=1) * _mean_of_on_pixels(maps, boxes)
 
 
-def _integrate(maps: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the integrals of maps [B, h, w] over boxes [B, M, 4], and the areas in pixels, both [B, M]."""
+def _mean_of_on_pixels(maps: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
+    """Returns the means of maps [B, h, w] over the pixels above 0.5 in boxes [B, M, 4]: [B, M]; 0 without one."""
+    # float64, because GPUs may compute products of float32 matrices with ten bits.
+    boxes, is_on = tf.cast(boxes, tf.float64), maps > 0.5
     rows, columns = (_covered(boxes[..., i], boxes[..., i + 2], tf.shape(maps)[i + 1]) for i in (0, 1))
-    integral = tf.reduce_sum(tf.matmul(rows, maps) * columns, axis=-1)
-    return integral, tf.reduce_sum(rows, axis=-1) * tf.reduce_sum(columns, axis=-1)
+
+    def integrate(values):
+        return tf.reduce_sum(tf.matmul(rows, tf.cast(values, tf.float64)) * columns, axis=-1)
+
+    area = integrate(is_on)
+    mean = tf.math.divide_no_nan(integrate(tf.where(is_on, maps, 0.0)), area)
+    return tf.cast(tf.where(area > _ROUNDING, mean, tf.zeros_like(mean)), tf.float32)
 
 
 def _covered(low: tf.Tensor, high: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
