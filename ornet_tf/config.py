@@ -104,6 +104,7 @@ def default() -> ConfigDict:
                 "optimize_for": "auto",
                 "max_boxes": 1,  # the most boxes of an image in an export; more than 1 need box_rule = "largest"
                 "split_boxes": False,  # whether components are split where objects touch; needs box_rule = "largest"
+                "min_box_score": 0.0,  # 0..1, see maps/box_scores.py; boxes with a lower score are left out
                 "max_bytes": data.MAX_BYTES,  # of the largest image file that is read
                 "max_pixels": data.MAX_PIXELS,  # height x width of the largest image that is decoded
             },

@@ -62,6 +62,8 @@ def validate(config: ConfigDict) -> None:
     _check_choice(config.export.threshold, ("fixed", "chosen"), "config.export.threshold")
     _check_choice(config.export.optimize_for, ("auto", "cpu", "gpu"), "config.export.optimize_for")
     _check_positive(config.export, "config.export", "max_boxes", "max_bytes", "max_pixels")
+    if not 0 <= config.export.min_box_score <= 1:
+        raise UserError(f"config.export.min_box_score: expected a number in 0..1, got {config.export.min_box_score!r}.")
     max_boxes, split_boxes = config.export.max_boxes, config.export.split_boxes
     if evaluation.box_rule != "largest" and (max_boxes > 1 or split_boxes):
         raise UserError(
@@ -156,9 +158,8 @@ def _check_phase(config: ConfigDict, name: str, earlier: list[str]) -> None:
     _check_not_negative(section, where, "warmup_steps")
     _check_expressions(section, where)
     if section.cache_frozen_features and section.random_crop and config.input.crop != config.input.resize:
-        crops = f"random crops of {config.input.crop} of {config.input.resize} pixels"
-        expected = f"expected False with {crops}, got True"
-        raise UserError(f"{where}.cache_frozen_features: {expected}. Or set random_crop to False.")
+        expected = f"False with random crops of {config.input.crop} of {config.input.resize} pixels"
+        raise UserError(f"{where}.cache_frozen_features: expected {expected}, got True. Or set random_crop to False.")
     if section.batch_size % section.gradient_accumulation:
         expected = f"a divisor of batch_size = {section.batch_size}"
         raise UserError(f"{where}.gradient_accumulation: expected {expected}, got {section.gradient_accumulation}.")
@@ -217,10 +218,8 @@ def _check_method(config: ConfigDict, section: ConfigDict, where: str, earlier: 
     generator.check_options(f"{where}.generator", **{**config.generator, **section.generator})
     for part, source in section.init_from.items():
         if not isinstance(source, str) or source.split(".")[0] not in earlier or source.count(".") != 1:
-            raise UserError(
-                f"{where}.init_from.{part}: expected 'phase.part' with an earlier phase "
-                f"({', '.join(earlier) or 'none'}), got {source!r}."
-            )
+            expected = f"'phase.part' with an earlier phase ({', '.join(earlier) or 'none'})"
+            raise UserError(f"{where}.init_from.{part}: expected {expected}, got {source!r}.")
 
 
 def _check_metrics(evaluation: ConfigDict) -> None:

@@ -42,6 +42,8 @@ from tests import tiny_experiment, tiny_prior
         ("export.max_boxes", 0, r"config.export.max_boxes: expected a positive number, got 0"),
         ("export.split_boxes", True, r"split_boxes = False with .*'tight', got 1 and True.*largest"),
         ("export.max_boxes", 3, r"max_boxes = 1 and .*'tight', got 3 and False.*largest"),
+        ("export.min_box_score", 1.5, r"config.export.min_box_score: expected a number in 0..1, got 1.5"),
+        ("export.min_box_score", float("nan"), r"config.export.min_box_score: expected a number in 0..1, got nan"),
         ("export.max_bytes", 0, r"config.export.max_bytes: expected a positive number, got 0"),
         ("input.resiz", 64, r"config.input.resiz: unknown option; choose from .* Did you mean 'resize'"),
         ("datset", 1, r"config.datset: unknown option; .* Did you mean 'dataset'"),

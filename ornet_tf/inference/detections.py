@@ -37,6 +37,7 @@ class Detections:
       scores: float32 [D], the probability of the class; None if the signature returns boxes only.
       classes: int64 [D], counted from 0; None if the signature returns boxes only.
       class_names: D names; None if the signature returns boxes only.
+      box_scores: float32 [D], how sure each box is, 0..1, see `ornet_tf.maps.box_scores`; None for an old export.
       status: "" if the image was read, else the reason, such as "truncated or damaged JPEG"; then D is 0.
       activation_map: uint8 [h, w] from the signature `activation_map`, float32 [h, w] in 0..1 from
         `activation_map_float`, else None.
@@ -47,16 +48,21 @@ class Detections:
     scores: np.ndarray | None = None
     classes: np.ndarray | None = None
     class_names: tuple[str, ...] | None = None
+    box_scores: np.ndarray | None = None
     status: str = ""
     activation_map: np.ndarray | None = None
     decoded: Decoded | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns a JSON-compatible dictionary with the first object's `box`, `score`, `class` and `class_name`.
+        """Returns a JSON-compatible dictionary of the first object.
 
-        `box` is None if there is no object. Further objects are in the list `others`. Map and image are left out.
+        Its keys are `box`, `box_score`, `score`, `class` and `class_name`. If there is no object, `box` is None and the
+        other keys are missing. Further objects are in the list `others`. Map and image are left out.
         """
         objects = [{"box": list(map(_shortest_float, box))} for box in self.boxes]
+        if self.box_scores is not None:
+            for entry, score in zip(objects, self.box_scores):
+                entry["box_score"] = _shortest_float(score)
         if self.scores is not None:
             scores = map(_shortest_float, self.scores)
             for entry, *values in zip(objects, scores, self.classes.tolist(), self.class_names):
@@ -84,8 +90,9 @@ def from_outputs(outputs: Mapping[str, Any], count: int) -> list[Detections]:
     """Turns the outputs of a signature into one result per image.
 
     Args:
-      outputs: arrays or nested lists by name, as serving/README.md lists them. Old exports lack `num_detections` and
-        `status`: every row is then an object and every image counts as read.
+      outputs: arrays or nested lists by name, as serving/README.md lists them. Old exports lack
+        `detection_box_scores`, and even older ones `num_detections` and `status`: every row is then an object and every
+        image counts as read.
       count: the number N of images that were sent.
 
     Raises:
@@ -100,6 +107,9 @@ def from_outputs(outputs: Mapping[str, Any], count: int) -> list[Detections]:
     status = [""] * count
     if "status" in outputs:
         status = [_text(reason) for reason in _tensor(outputs, "status", object, (count,))]
+    box_scores = None
+    if "detection_box_scores" in outputs:
+        box_scores = _tensor(outputs, "detection_box_scores", np.float32, per_box)
     has_classes = any(name in outputs for name in CLASS_OUTPUTS)
     columns = (
         [_tensor(outputs, name, kind, per_box) for name, kind in zip(CLASS_OUTPUTS, (np.float32, np.int64, object))]
@@ -112,7 +122,9 @@ def from_outputs(outputs: Mapping[str, Any], count: int) -> list[Detections]:
         classification = [column[i, :size] for column in columns]
         if classification:
             classification[-1] = tuple(map(_text, classification[-1]))
-        results.append(Detections(boxes[i, :size], *classification, status=status[i], activation_map=maps[i]))
+        scores = None if box_scores is None else box_scores[i, :size]
+        extras = {"box_scores": scores, "status": status[i], "activation_map": maps[i]}
+        results.append(Detections(boxes[i, :size], *classification, **extras))
     return results
 
 

@@ -46,8 +46,9 @@ def localize_files(
 
     Yields:
       `file`, and either `error`, a sentence, or the keys of `Detections.as_dict`: box [ymin, xmin, ymax, xmax] in
-      fractions of the upright image, score, class, class_name, others. With a folder also `overlay`, and `box_pixels`,
-      in pixels of the original image, where there is a box. Bytes of names that are not UTF-8 are written as `\xNN`.
+      fractions of the upright image, or None; box_score, score, class, class_name, others. With a folder also
+      `overlay`, and `box_pixels`, in pixels of the original image, where there is a box. Bytes of names that are not
+      UTF-8 are written as `\xNN`.
 
     Raises:
       ConnectionError: if the server cannot be reached; the remaining files have no entry.

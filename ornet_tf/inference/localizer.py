@@ -11,7 +11,7 @@ from ornet_tf.compat import tf_variable
 from ornet_tf.data import decoding, file_checks, loading, transforms
 from ornet_tf.errors import UserError
 from ornet_tf.inference import threshold
-from ornet_tf.maps import boxes
+from ornet_tf.maps import box_scores, boxes
 from ornet_tf.methods import Method, predicted_classes
 from ornet_tf.models import winograd
 from ornet_tf.models.shared_passes import SharedPasses
@@ -37,6 +37,7 @@ class Localizer(tf.Module):
         box_rule: str,
         max_boxes: int = 1,
         split_boxes: bool = False,
+        min_box_score: float = 0.0,
         max_bytes: int = file_checks.MAX_BYTES,
         max_pixels: int = file_checks.MAX_PIXELS,
         for_cpu: bool | None = None,
@@ -52,6 +53,7 @@ class Localizer(tf.Module):
           box_rule: config.evaluation.box_rule; used if `max_boxes` is 1 and `split_boxes` is False.
           max_boxes: config.export.max_boxes, the number M of box rows.
           split_boxes: config.export.split_boxes.
+          min_box_score: config.export.min_box_score.
           max_bytes: the largest file that is read.
           max_pixels: the largest height x width that is decoded.
           for_cpu: whether convolutions take the way that is faster on CPUs; see `winograd.enable`. Both ways run on any
@@ -68,15 +70,16 @@ class Localizer(tf.Module):
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop
         self._threshold, self._box_rule = threshold, box_rule
-        self._max_boxes, self._split_boxes = max_boxes, split_boxes
+        self._max_boxes, self._split_boxes, self._min_box_score = max_boxes, split_boxes, min_box_score
         self._limits = {"max_bytes": max_bytes, "max_pixels": max_pixels}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)
     def localize(self, image_bytes):
         """Finds the objects in each image.
 
-        A file that can't be read affects its own row only: the row has no detections. Unused boxes have the coordinates
-        0, the score 0, the class -1 and an empty name.
+        A file that can't be read affects its own row only: the row has no detections. Boxes with a lower score than
+        `min_box_score` are left out, and those after them move up, so an image that was read may have no detection
+        either. Unused rows have the coordinates 0, the scores 0, the class -1 and an empty name.
 
         Args:
           image_bytes: string [N], JPEG or PNG files; N may be 0.
@@ -84,6 +87,7 @@ class Localizer(tf.Module):
         Returns:
           detection_boxes: float32 [N, M, 4], [ymin, xmin, ymax, xmax] in fractions of the upright original image; for
             M > 1 those of the largest components or their parts, the largest first.
+          detection_box_scores: float32 [N, M], how sure the box is, 0..1; see `box_scores.stability`.
           detection_scores: float32 [N, M], the probability of the class.
           detection_classes: int64 [N, M], the label, counted from 0.
           detection_class_names: string [N, M].
@@ -108,10 +112,10 @@ class Localizer(tf.Module):
         """Finds boxes without classes; layers that only the classes need do not run.
 
         Returns:
-          detection_boxes, num_detections and status; see `localize`.
+          detection_boxes, detection_box_scores, num_detections and status; see `localize`.
         """
         views, status = _pad_empty_batch(*self._decode_views(image_bytes))
-        boxes_and_counts = self._boxes(self._predict(views)["activation_map"], status)
+        boxes_and_counts = self._boxes(self._predict(views), status)
         return _keep_rows({**boxes_and_counts, "status": status}, tf.size(image_bytes))
 
     def _predict(self, views):
@@ -145,8 +149,9 @@ class Localizer(tf.Module):
         """Decodes one file, scalar string, as `localize` does; see `decoding.decode_scaled` for the result."""
         return decoding.decode_scaled(image_bytes, target_side=self._resize, **self._limits)
 
-    def _boxes(self, activation_map, status):
-        """Returns detection_boxes and num_detections."""
+    def _boxes(self, predicted, status):
+        """Returns detection_boxes, detection_box_scores and num_detections."""
+        activation_map = predicted["activation_map"]
         if self._max_boxes > 1 or self._split_boxes:
             in_view, count = boxes.find_largest_boxes(
                 activation_map, self._threshold, max_boxes=self._max_boxes, split=self._split_boxes
@@ -154,10 +159,19 @@ class Localizer(tf.Module):
         else:
             in_view = boxes.find_boxes(activation_map, tf.constant([self._threshold]), rule=self._box_rule)
             count = tf.ones_like(status, tf.int64)
-        count = tf.where(tf.equal(status, ""), count, tf.constant(0, tf.int64))
+        scored_map = predicted.get("unrefined_map", activation_map)
+        scores = box_scores.stability(scored_map, in_view, max_components=self._max_boxes)
+        is_kept = self._is_detection(count) & tf.equal(status, "")[:, tf.newaxis] & (scores >= self._min_box_score)
+        order = tf.argsort(tf.cast(is_kept, tf.int32), direction="DESCENDING", stable=True)
+        in_view, scores = (tf.gather(values, order, batch_dims=1) for values in (in_view, scores))
+        count = tf.reduce_sum(tf.cast(is_kept, tf.int64), axis=-1)
+        is_detection = self._is_detection(count)
         original = tf.clip_by_value(transforms.boxes_out_of_view(in_view, self._view()), 0.0, 1.0)
-        original = tf.where(self._is_detection(count)[..., tf.newaxis], original, 0.0)
-        return {"detection_boxes": original, "num_detections": count}
+        return {
+            "detection_boxes": tf.where(is_detection[..., tf.newaxis], original, 0.0),
+            "detection_box_scores": tf.where(is_detection, scores, 0.0),
+            "num_detections": count,
+        }
 
     def _is_detection(self, count):
         """Returns which of the M rows of each image are detections, bool [N, M]."""
@@ -168,7 +182,7 @@ class Localizer(tf.Module):
         number = tf.size(status)
         views, status = _pad_empty_batch(views, status)
         predicted = self._predict(views)
-        outputs = self._boxes(predicted["activation_map"], status)
+        outputs = self._boxes(predicted, status)
         is_detection = self._is_detection(outputs["num_detections"])
         probabilities = tf.nn.softmax(tf.cast(predicted["logits"], tf.float32))
         classes = tf.cast(predicted_classes(probabilities), tf.int64)
@@ -229,6 +243,6 @@ def load(config: ConfigDict, workdir: str, *, for_cpu: bool | None = None) -> Lo
         **loading.view_sizes(config),
         threshold=threshold.decide_threshold(config, workdir),
         box_rule=config.evaluation.box_rule,
-        **{key: config.export[key] for key in ("max_boxes", "split_boxes", "max_bytes", "max_pixels")},
+        **{key: config.export[key] for key in ("max_boxes", "split_boxes", "min_box_score", "max_bytes", "max_pixels")},
         for_cpu=for_cpu,
     )

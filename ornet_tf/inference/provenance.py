@@ -29,6 +29,7 @@ def describe_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "box_rule": evaluation.box_rule,
         "max_boxes": config.export.max_boxes,
         "split_boxes": config.export.split_boxes,
+        "min_box_score": config.export.min_box_score,
         "optimized_for": localizer.device_to_optimize_for(config),
         "row": config.export.row,
         "data": {"name": config.dataset.name, **training_data.read(workdir)},

@@ -89,6 +89,20 @@ def refine_mask(activation_map: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(0.5 + _STEEPNESS * (refined - 0.5), 0.0, 1.0)
 
 
+def refine_prediction(outputs: dict[str, tf.Tensor], images: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns a method's prediction with its "activation_map" refined by `refine_mask`, and the map before.
+
+    Args:
+      outputs: what `Method.predict` returns.
+      images: see `refine`.
+
+    Returns:
+      `outputs` with another "activation_map" and with "unrefined_map" [B, h, w, 1], which scores of boxes need.
+    """
+    activation_map = outputs["activation_map"]
+    return {**outputs, "activation_map": refine_mask(activation_map, images), "unrefined_map": activation_map}
+
+
 def _neighbour_weights(pixels: tf.Tensor) -> tf.Tensor:
     """Returns the weights of each pixel's neighbours, whose sum is 1: float32 [32, B, h, w].
 

@@ -27,13 +27,13 @@ class Method(ClassifierMap):
         self.parts["direction"] = self.prior.direction
 
     def predict_for_classes(self, images, classes=None):
-        """Returns "activation_map" [B, h, w, 1] in 0..1, refined or not, and "logits" [B, K]; see `ClassifierMap`."""
+        """Returns the outputs of `Method.predict`; see `ClassifierMap`."""
         low_level = self._low_level_features(images)
         outputs = shared_passes.call(self._upper, low_level)
         classes = predicted_classes(outputs["logits"]) if classes is None else classes
         scores = self.prior.scores(low_level, outputs["features"], classes)
-        scores = refinement.refine_mask(scores, images) if self._refine else scores
-        return {"activation_map": scores, "logits": outputs["logits"]}
+        predicted = {"activation_map": scores, "logits": outputs["logits"]}
+        return refinement.refine_prediction(predicted, images) if self._refine else predicted
 
     def pseudo_masks(self, images, labels):
         """Returns the pseudo masks of labelled images, see `ObjectPrior.pseudo_masks`."""

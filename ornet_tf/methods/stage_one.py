@@ -84,13 +84,13 @@ class Method:
         return outputs
 
     def predict(self, images):
-        """Returns "activation_map" [B, h, w, 1], refined or not, and the "logits" [B, K] of the gated features."""
+        """Returns the outputs of `Method.predict`; the "logits" [B, K] are those of the gated features."""
         features = self._extractor.extract({"image": images}, training=False)
         activation_map = self._map(self._generator_inputs(features, {}), training=False)
         gated = features * tf.cast(activation_map, features.dtype)
         logits = self._upper(gated, training=False)["logits"]
-        activation_map = refinement.refine_mask(activation_map, images) if self._refine else activation_map
-        return {"activation_map": activation_map, "logits": logits}
+        outputs = {"activation_map": activation_map, "logits": logits}
+        return refinement.refine_prediction(outputs, images) if self._refine else outputs
 
     def _generator_inputs(self, features, batch):
         """Returns the low-level features or, with a prior, a list of these and the last features."""

@@ -115,11 +115,12 @@ class Method:
         return frozen_features(self._extractor, self.prior)
 
     def predict(self, images):
-        """Returns "activation_map" [B, h, w, 1] and the evaluator's "logits" [B, K] for the whole image."""
+        """Returns the outputs of `Method.predict`; the "logits" [B, K] are the evaluator's for the whole image."""
         features = self._extractor.extract({"image": images}, training=False)
         activation_map = self._map(self._generator_inputs(features, {}), training=False)
-        activation_map = refinement.refine_mask(activation_map, images) if self._refine else activation_map
-        return {"activation_map": activation_map, "logits": self._evaluate(shared_passes.call(self._normalize, images))}
+        logits = self._evaluate(shared_passes.call(self._normalize, images))
+        outputs = {"activation_map": activation_map, "logits": logits}
+        return refinement.refine_prediction(outputs, images) if self._refine else outputs
 
     def _generator_inputs(self, features, batch):
         """Returns the low-level features or, with a prior, a list of these and the last features."""

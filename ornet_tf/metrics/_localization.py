@@ -31,23 +31,33 @@ class Accumulator:
         self._bootstrap = settings.bootstrap
         self._thresholds = np.asarray(options["thresholds"])
         self._fixed = int(np.argmin(np.abs(self._thresholds - settings.threshold)))
-        self._boxes = []
+        self._boxes, self._box_scores = [], []
         self._pseudo_ious = []
         self._coverage_and_precision = []
         self._out_of_view = 0
 
-    def update(self, boxes: np.ndarray, ground_truth: np.ndarray, truth: Mapping[str, np.ndarray]) -> None:
+    def update(
+        self,
+        boxes: np.ndarray,
+        ground_truth: np.ndarray,
+        truth: Mapping[str, np.ndarray],
+        *,
+        box_scores: np.ndarray | None = None,
+    ) -> None:
         """Adds a batch.
 
         Args:
           boxes: float [B, T, 4], the predicted box at each threshold.
           ground_truth: float [B, M, 4], the boxes to compare with.
           truth: as in `Metric.update`.
+          box_scores: float [B], of the boxes at the fixed threshold; None, in all batches, for a metric without scores.
         """
         self._out_of_view += int(np.sum(is_out_of_view(truth["boxes"])))
         self._metrics.update(boxes, ground_truth, truth["logits"], truth["label"])
         if "pseudo_boxes" in truth:
             self._pseudo_ious.append(best_ious(boxes, truth["pseudo_boxes"]))
+        if box_scores is not None:
+            self._box_scores.append(box_scores)
         fixed = boxes[:, self._fixed]
         self._boxes.append(fixed)
         self._coverage_and_precision.append(_failure_kinds.coverage_and_precision(fixed, ground_truth))
@@ -57,7 +67,8 @@ class Accumulator:
 
         `..._interval` are the ends of a figure's interval. For a figure at the best threshold, each sample chooses its
         own best threshold. `chosen_on` adds `threshold_chosen` and the figure at that threshold, and the same for
-        pseudo boxes (see `_best_on_pseudo_boxes`) if it was measured with them.
+        pseudo boxes (see `_best_on_pseudo_boxes`) if it was measured with them. `box_score_auroc`, 0..1, is that of the
+        scores for "the box at the fixed threshold is right"; None if all are right or none is.
         """
         figures = {**self._metrics.summary(), "images_out_of_view": self._out_of_view, **self._best_on_pseudo_boxes()}
         results = self._metrics.results()
@@ -65,6 +76,9 @@ class Accumulator:
         both_right = results.right[:, self._fixed] & results.top1
         sums = self._bootstrap.sums(np.column_stack([results.top1, both_right, has_truth, results.right]))
         best = figures["best_threshold_on_evaluated_data"]
+        if self._box_scores:
+            scores = np.concatenate(self._box_scores)
+            figures["box_score_auroc"] = auroc(scores[has_truth], results.right[has_truth, self._fixed])
         if sums is not None:
             interval, counted = self._bootstrap.interval, np.maximum(sums[:, 2], 1)
             figures["clserr_top1_interval"] = interval(100 - 100 * sums[:, 0] / len(has_truth))
@@ -102,7 +116,7 @@ class Accumulator:
         """Returns the columns of all images, for the box at the fixed threshold.
 
         They are "iou", "right" (1, 0, NaN), "coverage" and "precision" (see `_failure_kinds.coverage_and_precision`),
-        "rank" and the edges of the box in fractions of the view.
+        "box_score" if there are scores, "rank" and the edges of the box in fractions of the view.
         """
         results = self._metrics.results()
         iou = results.ious[:, self._fixed]
@@ -110,7 +124,27 @@ class Accumulator:
         edges = dict(zip(("ymin", "xmin", "ymax", "xmax"), np.concatenate(self._boxes).T))
         coverage, precision = np.concatenate(self._coverage_and_precision, axis=1)
         quality = {"iou": iou, "right": right, "coverage": coverage, "precision": precision}
-        return {**quality, "rank": results.ranks, **edges}
+        scores = {"box_score": np.concatenate(self._box_scores)} if self._box_scores else {}
+        return {**quality, **scores, "rank": results.ranks, **edges}
+
+
+def auroc(scores: np.ndarray, is_right: np.ndarray) -> float | None:
+    """Returns the area under the ROC curve: the share of pairs in which the right one has the higher score.
+
+    Equal scores count half.
+
+    Args:
+      scores: float [N].
+      is_right: bool [N].
+
+    Returns:
+      The area, 0..1: 0.5 for scores that tell nothing; None if all or none are right.
+    """
+    right, wrong = scores[is_right], np.sort(scores[~is_right])
+    if not right.size or not wrong.size:
+        return None
+    below, up_to = (np.searchsorted(wrong, right, side=side) for side in ("left", "right"))
+    return float(np.mean(below + up_to) / (2 * wrong.size))
 
 
 def cells(figures: Mapping[str, Any], threshold_split: str) -> dict[str, str]:
@@ -123,6 +157,9 @@ def cells(figures: Mapping[str, Any], threshold_split: str) -> dict[str, str]:
     by_iou = figures["corloc_by_iou"]
     line["with IoU 0.7"] = format_figure(by_iou and by_iou["0.7"])
     line["mean IoU"] = "-" if by_iou is None else f"{figures['mean_iou']:.3f}"
+    if "box_score_auroc" in figures:
+        area = figures["box_score_auroc"]
+        line["AUROC of the box score"] = "-" if area is None else f"{area:.3f}"
     if threshold_split:
         for on, (threshold, corloc) in zip(("", "pseudo boxes of the object prior for "), _CHOSEN.values()):
             if threshold in figures:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ornet_tf.errors import UserError
-from ornet_tf.maps import boxes
+from ornet_tf.maps import box_scores, boxes
 from ornet_tf.metrics import Settings, _localization
 from ornet_tf.metrics._localization_metrics import THRESHOLDS
 
@@ -18,7 +18,10 @@ _TRUTH = {"view": "boxes", "image": "whole_boxes"}
 
 
 class Metric:
-    """CorLoc, LocErr and ClsErr at the fixed threshold, at 0.05, 0.1 ... 0.95, and at a chosen one."""
+    """CorLoc, LocErr and ClsErr at the fixed threshold, at 0.05, 0.1 ... 0.95, and at a chosen one.
+
+    At the fixed threshold it also tells how well `box_scores.stability` ranks right boxes above wrong ones.
+    """
 
     titles = {"tight": "tight box of all pixels above the threshold", "largest": "largest connected component"}
     needs_masks = False
@@ -38,21 +41,25 @@ class Metric:
             raise UserError(f"frame: expected one of {', '.join(_TRUTH)}, got {frame!r}.")
         self._truth = _TRUTH[frame]
         self._thresholds = sorted({*THRESHOLDS, settings.threshold})
+        self._fixed = self._thresholds.index(settings.threshold)
         self._components = settings.components
         self._rules = {rule: _localization.Accumulator(settings, thresholds=self._thresholds) for rule in boxes.RULES}
 
-    def measure(self, activation_map, truth):
-        """Returns rule -> boxes [B, T, 4]."""
+    def measure(self, activation_map, truth, unrefined_map=None):
+        """Returns rule -> boxes [B, T, 4], and "box_scores" float32 [B, 2]: those at the fixed threshold."""
         thresholds = tf.constant(self._thresholds, tf.float32)
-        return {
+        found = {
             rule: boxes.find_boxes(activation_map, thresholds, rule=rule, backend=self._components)
             for rule in self._rules
         }
+        fixed = tf.stack([of_rule[:, self._fixed] for of_rule in found.values()], axis=1)
+        scored_map = activation_map if unrefined_map is None else unrefined_map
+        return {**found, "box_scores": box_scores.stability(scored_map, fixed, max_components=1)}
 
     def update(self, measured, truth):
         """Adds a batch."""
-        for rule, accumulator in self._rules.items():
-            accumulator.update(measured[rule], truth[self._truth], truth)
+        for (rule, accumulator), scores in zip(self._rules.items(), measured["box_scores"].T):
+            accumulator.update(measured[rule], truth[self._truth], truth, box_scores=scores)
 
     def summary(self, chosen_on=None):
         """Returns the figures of each rule."""

@@ -1,7 +1,7 @@
 """Recall and average precision of several boxes in each image: for images with several objects.
 
 The boxes of an image are those of its largest components, or of the largest parts of components, see
-`boxes.find_largest_boxes`, ranked by `box_scores.contrast`. In this order, each box matches the true box with the
+`boxes.find_largest_boxes`, ranked by `box_scores.stability`. In this order, each box matches the true box with the
 highest IoU among those that no box has matched yet, if the IoU is at least `iou_threshold`. So of several boxes on one
 object only one is right.
 
@@ -55,7 +55,7 @@ class Metric:
         self._fixed = self._thresholds.index(settings.threshold)
         self._results, self._out_of_view = [], 0
 
-    def measure(self, activation_map, truth):
+    def measure(self, activation_map, truth, unrefined_map=None):
         """Returns what the figures need at each of T thresholds.
 
         Returns:
@@ -70,7 +70,9 @@ class Metric:
             activation_map, thresholds, max_boxes=self._max_boxes, split=self._split
         )
         shape = tf.shape(found)[:3]
-        scores = box_scores.contrast(activation_map, tf.reshape(found, [shape[0], -1, 4]))
+        scored_map = activation_map if unrefined_map is None else unrefined_map
+        flat = tf.reshape(found, [shape[0], -1, 4])
+        scores = box_scores.stability(scored_map, flat, max_components=self._max_boxes)
         is_box = tf.range(self._max_boxes, dtype=count.dtype) < count[..., tf.newaxis]
         scores = tf.where(is_box, tf.reshape(scores, shape), -1.0)
         order = tf.argsort(scores, direction="DESCENDING", stable=True)

@@ -9,6 +9,7 @@ from ornet_tf.inference import detections
 BOXES = [[[0.1, 0.2, 0.5, 0.6], [0.0, 0.0, 1.0, 1.0]]] * 2
 OUTPUTS = {
     "detection_boxes": BOXES,
+    "detection_box_scores": [[0.9, 0.7], [0.1, 0.0]],
     "detection_scores": [[0.75, 0.25], [0.5, 0.0]],
     "detection_classes": [[3, 1], [0, -1]],
     "detection_class_names": [["wren", "owl"], [b"caf\xc3\xa9", b""]],
@@ -23,6 +24,7 @@ def test_rows_after_the_number_of_detections_are_dropped():
     assert (two.boxes.dtype, two.scores.dtype, two.classes.dtype) == (np.float32, np.float32, np.int64)
     assert (two.class_names, one.class_names) == (("wren", "owl"), ("café",))
     assert (one.classes.tolist(), one.status, one.activation_map) == ([0], "", None)
+    assert one.box_scores.dtype == np.float32 and [len(two.box_scores), len(one.box_scores)] == [2, 1]
 
 
 def test_an_unreadable_image_has_only_a_status():
@@ -33,17 +35,26 @@ def test_an_unreadable_image_has_only_a_status():
 
 def test_every_row_of_an_old_export_without_num_detections_is_a_detection():
     older = {name: OUTPUTS[name] for name in ("detection_boxes", *detections.CLASS_OUTPUTS)}
-    assert [len(result.scores) for result in detections.from_outputs(older, 2)] == [2, 2]
+    results = detections.from_outputs(older, 2)
+    assert [len(result.scores) for result in results] == [2, 2]
+    assert [result.box_scores for result in results] == [None, None] and "box_score" not in results[0].as_dict()
 
 
 def test_as_dict_gives_json_with_short_numbers():
     two, one = (json.loads(json.dumps(result.as_dict())) for result in detections.from_outputs(OUTPUTS, 2))
-    assert one == {"box": [0.1, 0.2, 0.5, 0.6], "score": 0.5, "class": 0, "class_name": "café"}
+    assert one == {"box": [0.1, 0.2, 0.5, 0.6], "box_score": 0.1, "score": 0.5, "class": 0, "class_name": "café"}
     assert (two["class_name"], two["others"]) == ("wren", [
-        {"box": [0, 0, 1, 1], "score": 0.25, "class": 1, "class_name": "owl"}
+        {"box": [0, 0, 1, 1], "box_score": 0.7, "score": 0.25, "class": 1, "class_name": "owl"}
     ])  # fmt: skip
-    boxes_only = detections.from_outputs({"detection_boxes": BOXES, "num_detections": [1, 1]}, 2)[0]
-    assert boxes_only.as_dict() == {"box": [0.1, 0.2, 0.5, 0.6]}
+    outputs = {name: OUTPUTS[name] for name in ("detection_boxes", "detection_box_scores")}
+    boxes_only = detections.from_outputs({**outputs, "num_detections": [1, 1]}, 2)[0]
+    assert boxes_only.as_dict() == {"box": [0.1, 0.2, 0.5, 0.6], "box_score": 0.9}
+
+
+def test_an_image_without_a_box_that_is_sure_enough_has_an_empty_status():
+    result = detections.from_outputs({**OUTPUTS, "num_detections": [0, 1]}, 2)[0]
+    assert (result.status, len(result.boxes), len(result.box_scores)) == ("", 0, 0)
+    assert result.as_dict() == {"box": None}
 
 
 def test_activation_maps_are_uint8_from_png_and_float32_from_numbers(encode):
@@ -62,6 +73,8 @@ def test_activation_maps_are_uint8_from_png_and_float32_from_numbers(encode):
         ({"detection_boxes": [[[0, 0, 1, 1]], []]}, "detection_boxes .* tensor"),
         ({"detection_boxes": BOXES[:1]}, "detection_boxes .* shape"),
         ({"detection_scores": [["a", "b"]] * 2}, "detection_scores .* tensor"),
+        ({"detection_box_scores": [[0.5], [0.5]]}, "detection_box_scores .* shape"),
+        ({"detection_box_scores": "sure"}, "detection_box_scores .* tensor"),
         ({"detection_classes": [1, 2]}, "detection_classes .* shape"),
         ({"num_detections": [1]}, "num_detections .* shape"),
         ({"activation_map_bytes": [b"no PNG", b""]}, "activation_map_bytes .* PNG"),

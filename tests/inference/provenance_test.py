@@ -18,10 +18,10 @@ def _workdir(tiny_run, tmp_path):
 def test_provenance_describes_the_run(tiny_run, workdir):
     config = tiny_run[0].copy_and_resolve_references()
     config.evaluation.update({"threshold": 0.37, "box_rule": "largest"})
-    config.export.update({"max_boxes": 4, "split_boxes": True, "optimize_for": "cpu"})
+    config.export.update({"max_boxes": 4, "split_boxes": True, "min_box_score": 0.2, "optimize_for": "cpu"})
     facts = provenance.describe_run(config, workdir)
     assert (facts["threshold"], facts["box_rule"], facts["max_boxes"]) == (0.37, "largest", 4)
-    assert facts["split_boxes"] is True and facts["optimized_for"] == "cpu"
+    assert facts["split_boxes"] is True and facts["optimized_for"] == "cpu" and facts["min_box_score"] == 0.2
     assert facts["data"] == {"name": "toybirds", **run_folder.read_json(os.path.join(workdir, "data.json"))}
     assert {name: phase["steps"] for name, phase in facts["phases"].items()} == dict.fromkeys(config.phase_order, 6)
     assert {phase["commit"] for phase in facts["phases"].values()} == {code_version.commit()}

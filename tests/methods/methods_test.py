@@ -91,6 +91,7 @@ def test_predictions_are_refined_and_training_is_not(name):
     expected, found = plain.predict(images()), refining.predict(images())
     assert found["activation_map"].shape == (4, 8, 8, 1)
     np.testing.assert_array_equal(found["activation_map"], refinement.refine_mask(expected["activation_map"], images()))
+    np.testing.assert_array_equal(found["unrefined_map"], expected["activation_map"])
     np.testing.assert_array_equal(found["logits"], expected["logits"])
     if refining.trainable_variables:
         forward = refining.forward({"image": images()}, training=False)

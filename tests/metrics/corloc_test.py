@@ -5,7 +5,9 @@ import tensorflow as tf
 
 from ornet_tf import registry
 from ornet_tf.errors import UserError
-from ornet_tf.metrics import Bootstrap, Settings
+from ornet_tf.maps import box_scores, boxes
+from ornet_tf.metrics import Bootstrap, Settings, _localization
+from tests.maps.boxes_test import smooth_maps
 
 
 def test_each_rule_has_its_own_boxes_and_an_iou_of_exactly_a_half_is_enough():
@@ -18,9 +20,9 @@ def test_each_rule_has_its_own_boxes_and_an_iou_of_exactly_a_half_is_enough():
     summary, lines = metric.summary(), metric.per_image()
     assert (summary["tight"]["corloc"], summary["largest"]["corloc"]) == (0.0, 100.0)
     assert summary["tight"]["best_threshold_on_evaluated_data"] == 0.6  # > 0.6 in float32
-    boxes = {rule: [float(columns[side][0]) * 8 for side in ("ymin", "xmin", "ymax", "xmax")]
+    sides = {rule: [float(columns[side][0]) * 8 for side in ("ymin", "xmin", "ymax", "xmax")]
              for rule, columns in lines.items()}
-    assert boxes == {"tight": [0, 2, 6, 8], "largest": [2, 2, 6, 4]}
+    assert sides == {"tight": [0, 2, 6, 8], "largest": [2, 2, 6, 4]}
     assert lines["largest"]["iou"][0] == 0.5 and lines["largest"]["right"][0] == 1
 
 
@@ -35,10 +37,68 @@ def test_in_the_frame_of_the_image_the_ground_truth_is_whole():
     found = {}
     for frame in ("view", "image"):
         metric = registry.find("metrics", "corloc")(Settings(bootstrap=Bootstrap(0)), frame=frame)
-        boxes = metric.measure(tf.constant(one), {})
-        metric.update({key: value.numpy() for key, value in boxes.items()}, truth)
+        measured = metric.measure(tf.constant(one), {})
+        metric.update({key: value.numpy() for key, value in measured.items()}, truth)
         found[frame] = metric.summary()["largest"]["mean_iou"]
     assert found == {"view": 1.0, "image": 0.5}
+
+
+def scored(activation_map, unrefined_map, true_boxes):
+    """Returns a metric after one batch of maps [N, h, w]."""
+    metric = registry.find("metrics", "corloc")(Settings(components="native", bootstrap=Bootstrap(0)))
+    maps = [one if one is None else tf.constant(one[..., np.newaxis]) for one in (activation_map, unrefined_map)]
+    found = metric.measure(maps[0], {}, maps[1])
+    count = len(activation_map)
+    truth = {"boxes": true_boxes[:, np.newaxis], "label": np.zeros(count, int), "logits": np.ones([count, 2])}
+    metric.update({key: value.numpy() for key, value in found.items()}, truth)
+    return metric
+
+
+def test_the_box_score_of_the_unrefined_map_ranks_right_boxes_above_wrong_ones():
+    rng = np.random.default_rng(0)
+    maps = smooth_maps(rng, 40, 8, 8, 2)
+    refined = np.float32(maps > 0.5)
+    noise = rng.uniform(-0.4, 0.4, (40, 4)).astype(np.float32)
+    true = {rule: boxes.find_boxes(maps, [0.5], rule=rule)[:, 0].numpy() + noise for rule in boxes.RULES}
+    true["tight"][3] = true["largest"][3] = 0  # an image without ground truth
+    for rule, true_boxes in true.items():
+        for unrefined in (None, maps):
+            metric = scored(refined, unrefined, true_boxes)
+            figures, columns = metric.summary()[rule], metric.per_image()[rule]
+            in_view = boxes.find_boxes(refined, [0.5], rule=rule)
+            scores = box_scores.stability(refined if unrefined is None else maps, in_view, max_components=1)
+            np.testing.assert_allclose(columns["box_score"], scores[:, 0], atol=1e-6)
+            counts = ~np.isnan(columns["right"])
+            assert 30 < counts.sum() < 40 and 0 < np.nansum(columns["right"]) < counts.sum()
+            expected = pair_counting(columns["box_score"][counts], columns["right"][counts] > 0)
+            assert figures["box_score_auroc"] == pytest.approx(expected)
+            assert metric.cells(figures, "")["AUROC of the box score"] == f"{expected:.3f}"
+
+
+def test_there_is_no_area_if_all_boxes_are_right_or_none_is():
+    maps, box = np.ones([2, 4, 4], np.float32), np.float32([0, 0, 1, 1])
+    for true_boxes in ([box, box], [box / 4, box / 4], [box * 0, box]):
+        metric = scored(maps, None, np.stack(true_boxes))
+        figures = metric.summary()["tight"]
+        assert figures["box_score_auroc"] is None
+        assert metric.cells(figures, "")["AUROC of the box score"] == "-"
+
+
+def pair_counting(scores, is_right):
+    """The area under the ROC curve by its definition."""
+    pairs = [(a, b) for a in scores[is_right] for b in scores[~is_right]]
+    return sum((a > b) + (a == b) / 2 for a, b in pairs) / len(pairs)
+
+
+@pytest.mark.parametrize("levels", [2, 5, 1000])
+def test_the_area_is_the_share_of_pairs_in_order(levels):
+    rng = np.random.default_rng(levels)
+    for count in (2, 3, 30):
+        scores, is_right = rng.integers(0, levels, count) / levels, rng.random(count) < 0.5
+        is_right[:2] = True, False
+        assert _localization.auroc(scores, is_right) == pytest.approx(pair_counting(scores, is_right))
+    assert _localization.auroc(np.arange(4), np.arange(4) > 1) == 1.0
+    assert _localization.auroc(np.zeros(4), np.arange(4) > 1) == 0.5
 
 
 def test_an_unknown_frame_is_refused():

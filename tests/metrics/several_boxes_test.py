@@ -13,7 +13,7 @@ from tests.maps.boxes_test import smooth_maps
 SIDE = 12
 
 
-def measured(maps, true_boxes, name="several_boxes", **options):
+def measured(maps, true_boxes, name="several_boxes", unrefined=None, **options):
     """Returns a metric after one batch; true boxes are in pixels, and padding is added."""
     settings = Settings(image_size=SIDE, components="native", bootstrap=Bootstrap(0))
     metric = registry.find("metrics", name)(settings, **options)
@@ -21,7 +21,8 @@ def measured(maps, true_boxes, name="several_boxes", **options):
     padded = np.float32([[*image, *[[0] * 4] * (most - len(image))] for image in true_boxes]) / SIDE
     count = len(maps)
     truth = {"boxes": padded, "whole_boxes": padded, "label": np.zeros(count, int), "logits": np.ones([count, 2])}
-    found = metric.measure(tf.constant(maps[..., np.newaxis], tf.float32), truth)
+    unrefined = None if unrefined is None else tf.constant(unrefined[..., np.newaxis])
+    found = metric.measure(tf.constant(maps[..., np.newaxis], tf.float32), truth, unrefined)
     metric.update({key: value.numpy() for key, value in found.items()}, truth)
     return metric
 
@@ -93,6 +94,9 @@ def test_precision_falls_with_wrong_boxes_of_high_scores():
     assert figures_of(right, wrong)[0]["average_precision"] == pytest.approx(25)
     low = (draw((2, 2, 6, 6, 0.6)), [[7, 7, 11, 11]])
     assert figures_of(right, low)[0]["average_precision"] == pytest.approx(50)
+    # Unrefined maps give the scores, of any resolution, and refined ones the boxes.
+    unrefined = np.stack([draw((1, 1, 3, 3, 0.7))[:6, :6], draw((1, 1, 3, 3, 0.6))[:6, :6]])
+    assert figures_of(right, wrong, unrefined=unrefined)[0]["average_precision"] == pytest.approx(50)
     best = figures_of(right, wrong)[0]
     assert best["best_threshold_on_evaluated_data"] == 0.05
     assert best["average_precision_by_threshold"][14] == 0  # at 0.75 the only box left is the wrong one
@@ -114,7 +118,7 @@ def test_figures_are_those_of_a_loop(max_boxes, noise):
     rng = np.random.default_rng(max_boxes)
     maps = smooth_maps(rng, 40, SIDE, SIDE, 2)
     found, counts = (v.numpy() for v in boxes.find_largest_boxes(maps, 0.5, max_boxes=max_boxes))
-    scores = box_scores.contrast(maps, found).numpy()
+    scores = box_scores.stability(maps, found, max_components=max_boxes).numpy()
     near = found * SIDE + rng.normal(0, noise, found.shape)  # some have no area
     true = [[box for box in image if np.all(box[2:] > box[:2])] for image in near]
     is_right = np.zeros(scores.shape, bool)

@@ -12,12 +12,13 @@ from tests.serving import tiny_export
 from tests.serving.contract_server import b64
 
 pytestmark = pytest.mark.slow
-KEYS = {"detection_boxes", "detection_scores", "detection_classes", "detection_class_names", "num_detections", "status"}
+BOXES_ONLY = {"detection_boxes", "detection_box_scores", "num_detections", "status"}
+KEYS = BOXES_ONLY | {"detection_scores", "detection_classes", "detection_class_names"}
 SIGNATURES = {
     "serving_default": KEYS,
     "activation_map": KEYS | {"activation_map_bytes"},
     "activation_map_float": KEYS | {"activation_map"},
-    "localize": {"detection_boxes", "num_detections", "status"},
+    "localize": BOXES_ONLY,
 }
 
 
@@ -75,6 +76,9 @@ def expect_detections(row):
     assert np.all((boxes >= 0) & (boxes <= 1))
     assert np.all(boxes[:count, :2] <= boxes[:count, 2:])
     assert not boxes[count:].any()
+    box_scores = row["detection_box_scores"]
+    assert len(box_scores) == most and all(0 <= score <= 1 for score in box_scores)
+    assert box_scores[count:] == [0.0] * (most - count)
     if "detection_scores" in row:
         scores, classes, names = (row[f"detection_{key}"] for key in ("scores", "classes", "class_names"))
         assert len(scores) == len(classes) == len(names) == most

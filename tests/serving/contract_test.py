@@ -36,7 +36,8 @@ def test_metadata_describe_the_signatures_of_an_export(served):
     assert document["model_spec"] == {"name": served.model, "signature_name": "", "version": version}
     assert served.get(f"/versions/{version}/metadata") == document
     signatures = served.signatures()
-    found = {"detection_boxes": "DT_FLOAT", "num_detections": "DT_INT64", "status": "DT_STRING"}
+    found = {"detection_boxes": "DT_FLOAT", "detection_box_scores": "DT_FLOAT", "num_detections": "DT_INT64"}
+    found["status"] = "DT_STRING"
     classes = {"detection_classes": "DT_INT64", "detection_class_names": "DT_STRING", "detection_scores": "DT_FLOAT"}
     for name, outputs in {
         "serving_default": {**found, **classes},

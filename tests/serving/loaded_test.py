@@ -68,13 +68,14 @@ def test_maps_and_signatures_without_classes(model):
     boxes_only, = model.localize([image], signature="localize")
     assert (boxes_only.scores, boxes_only.classes, boxes_only.class_names) == (None, None, None)
     np.testing.assert_array_equal(boxes_only.boxes, grey.boxes)
+    np.testing.assert_array_equal(boxes_only.box_scores, grey.box_scores)
 
 
 def test_exports_of_before_status(base):
     model = loaded.load(base)
     good = tiny_export.image(40, 60, (10, 12, 20, 48))
     found, = model.localize([good])
-    assert (len(found.boxes), found.class_names, found.status) == (1, ("wide",), "")
+    assert (len(found.boxes), found.class_names, found.status, found.box_scores) == (1, ("wide",), "", None)
     with pytest.raises(ImageRefusedError, match="refuses: Unknown image file format"):
         model.localize([good, b"no image"])
 

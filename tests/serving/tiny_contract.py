@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from serving.rest_client import RestModel
 from tests.serving import tiny_export
+from tests.signatures import BOXES_ONLY
 
 DAMAGED = "neither JPEG nor PNG"
 ATTEMPTS = 2  # the second one follows at once
@@ -49,6 +50,7 @@ class TinyContract(tf.Module):
     def _named(self, boxes, scores, classes, status, maps):
         return {
             "detection_boxes": tf.ensure_shape(boxes, [None, 2, 4]),
+            "detection_box_scores": tf.sqrt(scores),
             "detection_scores": scores,
             "detection_classes": classes,
             "detection_class_names": tf.gather(tf.constant(["", "rød", "green"]), classes + 1),
@@ -74,7 +76,7 @@ class TinyContract(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def localize(self, image_bytes):
         outputs = self._outputs(image_bytes)[0]
-        return {name: outputs[name] for name in ("detection_boxes", "num_detections", "status")}
+        return {name: outputs[name] for name in BOXES_ONLY}
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, name="image_tensor")])
     def image_tensor(self, image_tensor):
@@ -115,7 +117,7 @@ def expect_same(actual, expected):
     assert len(actual) == len(expected)
     for one, other in zip(actual, expected):
         assert (one.class_names, one.status) == (other.class_names, other.status)
-        for name in ("boxes", "scores", "classes", "activation_map"):
+        for name in ("boxes", "box_scores", "scores", "classes", "activation_map"):
             values = [getattr(result, name) for result in (one, other)]
             assert len({None if value is None else value.dtype for value in values}) == 1, name
             np.testing.assert_array_equal(*values, err_msg=name)
