@@ -37,21 +37,21 @@ class Detections:
       scores: float32 [D], the probability of the class; None if the signature returns boxes only.
       classes: int64 [D], counted from 0; None if the signature returns boxes only.
       class_names: D names; None if the signature returns boxes only.
-      box_scores: float32 [D], how sure each box is, 0..1, see `ornet_tf.maps.box_scores`; None for an old export.
       status: "" if the image was read, else the reason, such as "truncated or damaged JPEG"; then D is 0.
       activation_map: uint8 [h, w] from the signature `activation_map`, float32 [h, w] in 0..1 from
         `activation_map_float`, else None.
       decoded: the image as the model decoded it, if the model hands it on, so that nobody decodes it again.
+      box_scores: float32 [D], how sure each box is, 0..1, see `ornet_tf.maps.box_scores`; None for an old export.
     """
 
     boxes: np.ndarray
     scores: np.ndarray | None = None
     classes: np.ndarray | None = None
     class_names: tuple[str, ...] | None = None
-    box_scores: np.ndarray | None = None
     status: str = ""
     activation_map: np.ndarray | None = None
     decoded: Decoded | None = None
+    box_scores: np.ndarray | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Returns a JSON-compatible dictionary of the first object.

@@ -21,7 +21,8 @@ def test_scores_are_those_of_the_unrefined_map(tiny_run, refine):
     config = tiny_run[0].copy_and_resolve_references()
     config.phase.stage_two.options.refine = refine
     source = loading.load_split(config, "test").select(range(4))
-    found = localizer.load(config, tiny_run[1]).localize(tf.constant(list(source.images)))
+    model = localizer.load(config, tiny_run[1])
+    found = model.localize(tf.constant(list(source.images)))
     batch = next(iter(loading.evaluation_batches(config, source)))
     predicted = build.trained_method(config, "stage_two", tiny_run[1], 3).predict(batch["image"])
     in_view = boxes.find_boxes(predicted["activation_map"], [0.5])
@@ -53,7 +54,8 @@ def colours(**options):
 
 
 def test_boxes_with_lower_scores_are_dropped_and_the_others_move_up():
-    everything = {k: v.numpy() for k, v in colours(max_boxes=3).localize(tf.constant(FILES)).items()}
+    model = colours(max_boxes=3)
+    everything = {k: v.numpy() for k, v in model.localize(tf.constant(FILES)).items()}
     doubtful, sure, faint = everything["detection_box_scores"][0]
     assert everything["num_detections"].tolist() == [3, 1, 0, 1, 1, 2]
     assert 0 < doubtful < faint < sure
@@ -75,7 +77,8 @@ def test_boxes_with_lower_scores_are_dropped_and_the_others_move_up():
 
 
 def test_a_single_box_is_dropped_as_well():
-    found = colours(min_box_score=0.01).localize(tf.constant(FILES))
+    model = colours(min_box_score=0.01)
+    found = model.localize(tf.constant(FILES))
     assert found["num_detections"].numpy().tolist() == [1, 1, 0, 1, 0, 1]
     assert found["status"][4] == b"" and not found["detection_boxes"][4].numpy().any()
 
