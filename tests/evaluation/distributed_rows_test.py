@@ -9,6 +9,7 @@ from ornet_tf import config as ornet
 from ornet_tf.compat import tf_variable
 from ornet_tf.data import loading
 from ornet_tf.evaluation import distributed_rows, measurement
+from ornet_tf.maps import box_scores, boxes
 from ornet_tf.models import layers, winograd
 from tests import strategies, tiny_experiment
 
@@ -90,6 +91,34 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch():
     fresh = distributed_rows.DistributedRows(config, strategy, models)
     fresh = measurement.measure(fresh, test, "test")["free"]["corloc"]
     assert fresh.summary() == of_test
+
+
+def test_box_scores_are_those_of_the_unrefined_map():
+    class Method:
+        """A method whose unrefined map is a channel of the image, and whose refined one has other boxes."""
+
+        parts = {}
+
+        def predict(self, images):
+            return {
+                "activation_map": tf.cast(images[:, ::2, ::2, 1:2] > 127, tf.float32),
+                "unrefined_map": images[..., :1] / 256,  # not 255: values at a threshold must not be rounded
+                "logits": tf.reduce_mean(images, [1, 2]),
+            }
+
+    config = tiny_experiment.get_config()
+    config.evaluation.update({"report_rows": ("free",), "metrics": ("corloc", "several_boxes")})
+    models = {"free": Method(), "evaluator": Method()}
+    rows = distributed_rows.DistributedRows(config, strategies.mirrored("CPU:0"), models)
+    source = loading.load_split(config, "test")
+    columns = measurement.measure(rows, source, "test")["free"]["corloc"].per_image()["largest"]
+    expected = []
+    for batch in loading.evaluation_batches(config, source):
+        maps = models["free"].predict(batch["image"])
+        found = boxes.find_boxes(maps["activation_map"], [0.5], rule="largest")
+        expected.extend(box_scores.stability(maps["unrefined_map"], found, max_components=1).numpy()[:, 0])
+    np.testing.assert_allclose(columns["box_score"], expected, atol=1e-6)
+    assert np.ptp(expected) > 0.1
 
 
 def test_rows_with_equal_parts_read_the_weights_of_one(tiny_run):
