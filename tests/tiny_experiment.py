@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     config.backbone = ConfigDict(
         {"name": "vgg_small", "options": {"split": "block2_pool", "blocks": ((4,), (6,), (8,), (8,))}}
     )
-    config.generator.update({"base_width": 4, "depth": 1})
+    config.generator.update({"base_width": 4, "depth": 2})
     for phase in config.phase.values():
         phase.update({"epochs": 1.0, "batch_size": 8})
     config.training.update({"steps_per_loop": 2, "checkpoint_every": 2, "summary_every": 3, "summary_images": 3})

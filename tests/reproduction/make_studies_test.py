@@ -21,6 +21,7 @@ FACTORS = (0.0, 1.0)  # of fig11b; the whole grid takes minutes to train. 1.0 is
 def tiny():
     config = tiny_experiment.get_config()
     config.backbone.options.blocks = ((4,), (6,), (8,))  # many networks are built and traced here
+    config.generator.depth = 1
     for phase in config.phase.values():
         phase.epochs = 0.34
     config.training.summary_images = 0  # drawing them takes longer than training

@@ -18,7 +18,6 @@ def make(phase, devices=ONE, *, dropout=0.3, backbone="vgg_small", change=None, 
          **options):
     """Returns a training step, an iterator over its batches, and its variables by name."""
     experiment = (tiny_rivals if phase in RIVALS else tiny_experiment).get_config()
-    experiment.backbone.options.blocks = ((4,), (6,), (8,))  # many steps are traced here, some for two devices
     if backbone != "vgg_small":
         experiment.backbone = {"name": backbone, "options": {"weights": None}}
     experiment.backbone.options.dropout = dropout
