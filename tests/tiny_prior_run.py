@@ -37,14 +37,15 @@ def write(trained: str, workdir: str) -> ConfigDict:
     """Writes a run with an object prior to `workdir` and returns its configuration.
 
     Its weights are those of the tiny experiment's run in `trained`, but the lower part, which stage one freezes, is the
-    evaluator's. The directions are random and not negative.
+    evaluator's, and the generator, which reads more features here, has random weights. The directions are random and not
+    negative.
     """
     config = get_config()
     shutil.copytree(trained, workdir, ignore=shutil.ignore_patterns("export", "predictions", "evaluation"))
     for name in STAGES:
         folder = os.path.join(workdir, name)
         method = build.build_method(config, config.phase[name], 3)
-        sources = {part: f"{name}.{part}" for part in method.parts if part != "direction"}
+        sources = {part: f"{name}.{part}" for part in method.parts if part not in ("direction", "generator")}
         sources["lower"] = "evaluator.lower"
         checkpoints.load_parts({part: method.parts[part] for part in sources}, sources, trained)
         direction = method.parts["direction"]

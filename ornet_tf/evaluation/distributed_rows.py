@@ -98,7 +98,7 @@ class DistributedRows:
     def _is_used(self, name, output) -> bool:
         """Returns whether a row's output is needed; layers that only other outputs need do not run."""
         options = self.config.evaluation
-        if output in ("activation_map", "unrefined_map"):
+        if output in ("activation_map", "score_map"):
             return name in options.report_rows
         return name in (options.classifier, *options.own_classes)
 
@@ -108,7 +108,7 @@ class DistributedRows:
         for value in used.values():
             measured["is_finite"] &= tf.reduce_all(tf.math.is_finite(value), axis=list(range(1, len(value.shape))))
         if "activation_map" in used:
-            maps = used["activation_map"], batch, used.get("unrefined_map")
+            maps = used["activation_map"], batch, used.get("score_map")
             measured.update({key: metric.measure(*maps) for key, metric in self._metrics.items()})
         if "logits" in used:
             measured["logits"] = used["logits"]

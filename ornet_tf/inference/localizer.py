@@ -64,8 +64,8 @@ class Localizer(tf.Module):
         self._kernels, self._for_cpu = winograd.MappedKernels(), for_cpu
         # A SavedModel holds the variables that this module tracks. Keras 3 wraps each TensorFlow variable in its own.
         # Tracking the wrappers, or models that hold them, would save each variable twice, and TensorFlow Serving would
-        # restore copies that no graph reads. The same holds for parts that only training needs, such as the direction
-        # of the object prior, for parts whose passes are those of an equal part, and for kernels that are mapped.
+        # restore copies that no graph reads. The same holds for layers that only training needs, such as the
+        # auxiliary head, for parts whose passes are those of an equal part, and for kernels that are mapped.
         self._weights = self._variables_read(crop)
         self._class_names = tf.constant(list(class_names))
         self._resize, self._crop = resize, crop
@@ -159,7 +159,7 @@ class Localizer(tf.Module):
         else:
             in_view = boxes.find_boxes(activation_map, tf.constant([self._threshold]), rule=self._box_rule)
             count = tf.ones_like(status, tf.int64)
-        scored_map = predicted.get("unrefined_map", activation_map)
+        scored_map = predicted.get("score_map", activation_map)
         scores = box_scores.stability(scored_map, in_view, max_components=self._max_boxes)
         is_kept = self._is_detection(count) & tf.equal(status, "")[:, tf.newaxis] & (scores >= self._min_box_score)
         order = tf.argsort(tf.cast(is_kept, tf.int32), direction="DESCENDING", stable=True)

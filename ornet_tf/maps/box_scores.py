@@ -22,8 +22,8 @@ def stability(activation_map: tf.Tensor, boxes: tf.Tensor, *, max_components: in
     measures it.
 
     Args:
-      activation_map: floating point [B, h, w, 1] or [B, h, w], in 0..1. Of a refined map, use the unrefined one: the
-        values of the refined one say nothing about doubt.
+      activation_map: floating point [B, h, w, 1] or [B, h, w], in 0..1. Use a method's "score_map" if it has one: the
+        values of a refined or nearly binary map say nothing about doubt.
       boxes: float32 [B, M, 4], ymin xmin ymax xmax in fractions of the map.
       max_components: the number of largest components at each threshold.
 

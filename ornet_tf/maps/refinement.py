@@ -90,17 +90,17 @@ def refine_mask(activation_map: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
 
 
 def refine_prediction(outputs: dict[str, tf.Tensor], images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns a method's prediction with its "activation_map" refined by `refine_mask`, and the map before.
+    """Returns a method's prediction with its "activation_map" refined by `refine_mask`.
 
     Args:
       outputs: what `Method.predict` returns.
       images: see `refine`.
 
     Returns:
-      `outputs` with another "activation_map" and with "unrefined_map" [B, h, w, 1], which scores of boxes need.
+      `outputs` with another "activation_map". If they have no "score_map", it is the map before.
     """
     activation_map = outputs["activation_map"]
-    return {**outputs, "activation_map": refine_mask(activation_map, images), "unrefined_map": activation_map}
+    return {"score_map": activation_map, **outputs, "activation_map": refine_mask(activation_map, images)}
 
 
 def _neighbour_weights(pixels: tf.Tensor) -> tf.Tensor:

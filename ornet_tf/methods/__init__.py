@@ -111,8 +111,8 @@ class Method(typing.Protocol):
     def predict(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Maps images float32 [B, H, W, 3] in 0..255 to "activation_map" [B, h, w, 1] in 0..1 and "logits" [B, K].
 
-        A method without a classifier leaves "logits" out; a method without a map leaves "activation_map" out. A method
-        that refines its map also returns "unrefined_map" [B, h', w', 1] in 0..1, whose values tell how sure it is.
+        A method without a classifier leaves "logits" out; a method without a map leaves "activation_map" out. If the
+        map's values do not tell how sure it is, "score_map" [B, h', w', 1] in 0..1 does, for scores of boxes.
         """
 
 

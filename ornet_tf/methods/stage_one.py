@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ornet_tf.errors import UserError
 from ornet_tf.maps import refinement
-from ornet_tf.methods import Builders, FeatureExtractor, frozen_features
+from ornet_tf.methods import Builders, FeatureExtractor, frozen_features, predicted_classes
 from ornet_tf.models import generator
 from ornet_tf.models.variables import named_variables
 
@@ -86,10 +86,12 @@ class Method:
     def predict(self, images):
         """Returns the outputs of `Method.predict`; the "logits" [B, K] are those of the gated features."""
         features = self._extractor.extract({"image": images}, training=False)
-        activation_map = self._map(self._generator_inputs(features, {}), training=False)
+        inputs = self._generator_inputs(features, {})
+        activation_map = self._map(inputs, training=False)
         gated = features * tf.cast(activation_map, features.dtype)
-        logits = self._upper(gated, training=False)["logits"]
-        outputs = {"activation_map": activation_map, "logits": logits}
+        outputs = {"activation_map": activation_map, "logits": self._upper(gated, training=False)["logits"]}
+        if self.prior is not None:
+            outputs["score_map"] = self.prior.scores(*inputs, predicted_classes(outputs["logits"]))
         return refinement.refine_prediction(outputs, images) if self._refine else outputs
 
     def _generator_inputs(self, features, batch):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ornet_tf import registry
 from ornet_tf.errors import UserError
 from ornet_tf.maps import refinement
-from ornet_tf.methods import Builders, FeatureExtractor, frozen_features
+from ornet_tf.methods import Builders, FeatureExtractor, frozen_features, predicted_classes
 from ornet_tf.models import generator, shared_passes
 from ornet_tf.models.variables import named_variables
 
@@ -117,9 +117,11 @@ class Method:
     def predict(self, images):
         """Returns the outputs of `Method.predict`; the "logits" [B, K] are the evaluator's for the whole image."""
         features = self._extractor.extract({"image": images}, training=False)
-        activation_map = self._map(self._generator_inputs(features, {}), training=False)
+        inputs = self._generator_inputs(features, {})
         logits = self._evaluate(shared_passes.call(self._normalize, images))
-        outputs = {"activation_map": activation_map, "logits": logits}
+        outputs = {"activation_map": self._map(inputs, training=False), "logits": logits}
+        if self.prior is not None:  # a nearly binary map does not tell how sure it is
+            outputs["score_map"] = self.prior.scores(*inputs, predicted_classes(logits))
         return refinement.refine_prediction(outputs, images) if self._refine else outputs
 
     def _generator_inputs(self, features, batch):

@@ -55,7 +55,7 @@ class Metric:
         self._fixed = self._thresholds.index(settings.threshold)
         self._results, self._out_of_view = [], 0
 
-    def measure(self, activation_map, truth, unrefined_map=None):
+    def measure(self, activation_map, truth, score_map=None):
         """Returns what the figures need at each of T thresholds.
 
         Returns:
@@ -70,7 +70,7 @@ class Metric:
             activation_map, thresholds, max_boxes=self._max_boxes, split=self._split
         )
         shape = tf.shape(found)[:3]
-        scored_map = activation_map if unrefined_map is None else unrefined_map
+        scored_map = activation_map if score_map is None else score_map
         flat = tf.reshape(found, [shape[0], -1, 4])
         scores = box_scores.stability(scored_map, flat, max_components=self._max_boxes)
         is_box = tf.range(self._max_boxes, dtype=count.dtype) < count[..., tf.newaxis]

@@ -93,7 +93,7 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch():
     assert fresh.summary() == of_test
 
 
-def test_box_scores_are_those_of_the_unrefined_map():
+def test_box_scores_are_those_of_the_score_map():
     class Method:
         """A method whose unrefined map is a channel of the image, and whose refined one has other boxes."""
 
@@ -102,7 +102,7 @@ def test_box_scores_are_those_of_the_unrefined_map():
         def predict(self, images):
             return {
                 "activation_map": tf.cast(images[:, ::2, ::2, 1:2] > 127, tf.float32),
-                "unrefined_map": images[..., :1] / 256,  # not 255: values at a threshold must not be rounded
+                "score_map": images[..., :1] / 256,  # not 255: values at a threshold must not be rounded
                 "logits": tf.reduce_mean(images, [1, 2]),
             }
 
@@ -116,7 +116,7 @@ def test_box_scores_are_those_of_the_unrefined_map():
     for batch in loading.evaluation_batches(config, source):
         maps = models["free"].predict(batch["image"])
         found = boxes.find_boxes(maps["activation_map"], [0.5], rule="largest")
-        expected.extend(box_scores.stability(maps["unrefined_map"], found, max_components=1).numpy()[:, 0])
+        expected.extend(box_scores.stability(maps["score_map"], found, max_components=1).numpy()[:, 0])
     np.testing.assert_allclose(columns["box_score"], expected, atol=1e-6)
     assert np.ptp(expected) > 0.1
 

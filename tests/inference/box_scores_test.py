@@ -17,7 +17,7 @@ from tests.signatures import BOXES_ONLY, expect_same
 
 
 @pytest.mark.parametrize("refine", [False, True])
-def test_scores_are_those_of_the_unrefined_map(tiny_run, refine):
+def test_scores_are_those_of_the_score_map(tiny_run, refine):
     config = tiny_run[0].copy_and_resolve_references()
     config.phase.stage_two.options.refine = refine
     source = loading.load_split(config, "test").select(range(4))
@@ -26,7 +26,7 @@ def test_scores_are_those_of_the_unrefined_map(tiny_run, refine):
     batch = next(iter(loading.evaluation_batches(config, source)))
     predicted = build.trained_method(config, "stage_two", tiny_run[1], 3).predict(batch["image"])
     in_view = boxes.find_boxes(predicted["activation_map"], [0.5])
-    scored_map = predicted["unrefined_map"] if refine else predicted["activation_map"]
+    scored_map = predicted["score_map"] if refine else predicted["activation_map"]
     expected = box_scores.stability(scored_map, in_view, max_components=1)
     np.testing.assert_allclose(found["detection_box_scores"], expected, atol=1e-4)
 

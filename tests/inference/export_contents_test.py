@@ -51,7 +51,7 @@ def test_equal_parts_are_saved_once_and_unused_ones_not_at_all(tiny_run, files, 
     np.testing.assert_allclose(served["detection_scores"][:5, 0], scores, atol=1e-5)
 
     assert {*method.parts} == {"lower", "generator", "evaluator_lower", "evaluator_upper", "direction"}
-    parts = {name: method.parts[name] for name in ("lower", "evaluator_upper", "generator")}
+    parts = {name: method.parts[name] for name in ("lower", "evaluator_upper", "generator", "direction")}
     weights = named_variables(parts, trainable_only=False)
     needed = sorted(tuple(weight.shape) for name, weight in weights.items() if "auxiliary" not in name)
     assert sorted(tuple(shape) for shape in variables_saved(path).values()) == needed

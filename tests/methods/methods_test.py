@@ -91,7 +91,7 @@ def test_predictions_are_refined_and_training_is_not(name):
     expected, found = plain.predict(images()), refining.predict(images())
     assert found["activation_map"].shape == (4, 8, 8, 1)
     np.testing.assert_array_equal(found["activation_map"], refinement.refine_mask(expected["activation_map"], images()))
-    np.testing.assert_array_equal(found["unrefined_map"], expected["activation_map"])
+    np.testing.assert_array_equal(found["score_map"], expected["activation_map"])
     np.testing.assert_array_equal(found["logits"], expected["logits"])
     if refining.trainable_variables:
         forward = refining.forward({"image": images()}, training=False)
@@ -112,6 +112,20 @@ def test_with_a_prior_the_generator_reads_the_last_features_cached_or_not(name, 
     found = method.forward(cached, training=False)["activation_map"]
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.abs(found - method.predict(images())["activation_map"]).max() > 1e-3
+
+
+@pytest.mark.parametrize(("name", "upper"), [("stage_one", "upper"), ("stage_two", "evaluator_upper")])
+def test_the_score_map_is_the_priors_for_the_predicted_class(name, upper):
+    options = {"freeze_lower": True} if name == "stage_one" else {}
+    for refine in (False, True):
+        method = registry.find("methods", name)(BUILDERS, object_prior=True, refine=refine, **options)
+        randomize_weights(method.parts["direction"])
+        outputs = method.predict(images())
+        features = method.parts["lower"](normalized())
+        last, classes = method.parts[upper](features)["features"], predicted_classes(outputs["logits"])
+        scores, others = (method.prior.scores(features, last, labels) for labels in (classes, (classes + 1) % 3))
+        assert np.abs(scores - others).max() > 0.1
+        np.testing.assert_allclose(outputs["score_map"], scores, atol=1e-5)
 
 
 def test_of_equal_logits_the_first_class_is_predicted():

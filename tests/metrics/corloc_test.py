@@ -43,10 +43,10 @@ def test_in_the_frame_of_the_image_the_ground_truth_is_whole():
     assert found == {"view": 1.0, "image": 0.5}
 
 
-def scored(activation_map, unrefined_map, true_boxes):
+def scored(activation_map, score_map, true_boxes):
     """Returns a metric after one batch of maps [N, h, w]."""
     metric = registry.find("metrics", "corloc")(Settings(components="native", bootstrap=Bootstrap(0)))
-    maps = [one if one is None else tf.constant(one[..., np.newaxis]) for one in (activation_map, unrefined_map)]
+    maps = [one if one is None else tf.constant(one[..., np.newaxis]) for one in (activation_map, score_map)]
     found = metric.measure(maps[0], {}, maps[1])
     count = len(activation_map)
     truth = {"boxes": true_boxes[:, np.newaxis], "label": np.zeros(count, int), "logits": np.ones([count, 2])}
@@ -54,7 +54,7 @@ def scored(activation_map, unrefined_map, true_boxes):
     return metric
 
 
-def test_the_box_score_of_the_unrefined_map_ranks_right_boxes_above_wrong_ones():
+def test_the_box_score_of_the_score_map_ranks_right_boxes_above_wrong_ones():
     rng = np.random.default_rng(0)
     maps = smooth_maps(rng, 40, 8, 8, 2)
     refined = np.float32(maps > 0.5)
