@@ -30,9 +30,7 @@ def test_predictions_are_maps_in_0_to_1_or_logits_and_independent_of_the_batch(n
     assert outputs
     if "activation_map" in outputs:
         maps = outputs["activation_map"].numpy()
-        assert maps.ndim == 4
-        assert maps.shape[0] == 4
-        assert maps.shape[3] == 1
+        assert maps.ndim == 4 and (maps.shape[0], maps.shape[3]) == (4, 1)
         assert 0 <= maps.min() < maps.max() <= 1
     alone = method.predict(images()[1:2])
     for key, value in outputs.items():
