@@ -37,8 +37,8 @@ def write(trained: str, workdir: str) -> ConfigDict:
     """Writes a run with an object prior to `workdir` and returns its configuration.
 
     Its weights are those of the tiny experiment's run in `trained`, but the lower part, which stage one freezes, is the
-    evaluator's, and the generator, which reads more features here, has random weights. The directions are random and not
-    negative.
+    evaluator's, and the generator, which reads more features here, has random weights. The directions are random, and
+    not negative.
     """
     config = get_config()
     shutil.copytree(trained, workdir, ignore=shutil.ignore_patterns("export", "predictions", "evaluation"))
