@@ -115,6 +115,10 @@ class ObjectPrior:
         last, num_classes = upper.output["features"], upper.output["logits"].shape[-1]
         self.direction = object_directions(upper.input_shape[1:], last.shape[1:], num_classes)
         self.upper = keras.Model(upper.inputs, last)
+        for layer in self.upper.layers:
+            # Both stages then compute equal features to the last bit: convolutions do frozen normalization.
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
         self.inputs = named_variables({"lower": lower, "upper": self.upper}, trainable_only=False)
 
     def scores(self, low_level: tf.Tensor, last: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
