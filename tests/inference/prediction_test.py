@@ -122,21 +122,22 @@ def test_a_folder_that_can_not_be_read_costs_what_is_in_it_only(tiny_run, image_
     shutil.copytree(tiny_run[1], workdir, ignore=shutil.ignore_patterns("export", "predictions", "evaluation"))
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users altogether
         folder = pathlib.Path(name)
-        for place in (folder, folder / "locked"):
+        locked = folder / "all" / "locked"
+        for place in (folder / "all", locked):
             shutil.copytree(image_folder, place / "images")
         shutil.move(workdir, folder / "run")
         for path in (folder, *folder.rglob("*")):
             os.chmod(path, 0o777)
-        (folder / "locked").chmod(0)
+        locked.chmod(0)
         flags = ["--config=tests/tiny_experiment.py", f"--workdir={folder / 'run'}"]
         # Another user may be unable to read what `predict` imports late.
         imports = "import os; from ornet_tf import predict, program; from ornet_tf.inference import prediction"
         program = f"{imports}; os.geteuid() or os.setuid(65534); predict.start()"
-        status, text = forked_programs.run_source(program, *flags, name)
-        (folder / "locked").chmod(0o700)
+        status, text = forked_programs.run_source(program, *flags, str(folder / "all"))
+        locked.chmod(0o700)
         assert status == 1, text
         assert len(list_of(folder / "run")) == 3, text
-        message = f"Error: 1 of 4 images failed. {folder}/locked: Cannot read the folder: Permission denied.\n"
+        message = f"Error: 1 of 4 images failed. {locked}: Cannot read the folder: Permission denied.\n"
         assert text.endswith(message)
 
 
