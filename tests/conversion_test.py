@@ -10,7 +10,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 @pytest.mark.parametrize(
     ("signature", "missing"),
-    [("image_tensor", {"ScaleAndTranslate", "LowerBound"}), ("serving_default", {"ExtractJpegShape", "IgnoreErrorsDataset"})],
+    [
+        ("image_tensor", {"ScaleAndTranslate", "LowerBound"}),
+        ("serving_default", {"ExtractJpegShape", "IgnoreErrorsDataset"}),
+    ],
 )
 def test_operations_that_converters_lack_are_those_that_are_named(exported, signature, missing):
     converter = tf.lite.TFLiteConverter.from_saved_model(exported, signature_keys=[signature])
