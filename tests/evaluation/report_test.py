@@ -24,7 +24,8 @@ def written(tmp_path_factory):
         boxes = np.float32([[[0, 0, 1 if np.isnan(v) else v, 1]] * 19 for v in ious])
         truth = np.float32([[[0, 0, 0 if np.isnan(v) else 1, 1]] for v in ious])
         known = {"boxes": truth, "logits": np.eye(2)[[0, 0, 0, 1]], "label": SOURCE.labels}
-        measured[row]["corloc"].update({"tight": boxes, "largest": boxes}, known)
+        scores = np.float32([[0.9, 0.9], [0.2, 0.2], [0.5, 0.5], [0.7, 0.7]])
+        measured[row]["corloc"].update({"tight": boxes, "largest": boxes, "box_scores": scores}, known)
     result = {
         "split": "test", "threshold_split": "", "images": 4, "box_rule": "largest", "bootstrap_samples": 50,
         "metrics": {"corloc": ["tight", "largest"]},
