@@ -9,6 +9,7 @@ from ornet_tf.errors import UserError
 from ornet_tf.maps import refinement
 from ornet_tf.methods import Builders, FeatureExtractor, frozen_features, predicted_classes
 from ornet_tf.models import generator
+from ornet_tf.models.object_prior import last_features
 from ornet_tf.models.variables import named_variables
 
 
@@ -96,17 +97,12 @@ class Method:
 
     def _generator_inputs(self, features, batch):
         """Returns the low-level features or, with a prior, a list of these and the last features."""
-        return features if self.prior is None else [features, self._last_features(features, batch)]
-
-    def _last_features(self, features, batch):
-        """Returns the batch's "last_features", or those of low-level features."""
-        last = batch.get("last_features")
-        # In inference mode: the moving statistics of `upper` are those of the gated features only.
-        return self._upper(features, training=False)["features"] if last is None else last
+        return features if self.prior is None else [features, last_features(self._upper, features, batch)]
 
     def _loss_targets(self, features, gate, batch):
         """Returns the outputs of the option `background`."""
-        whole = self._last_features(features, batch)
+        # In inference mode: the moving statistics of `upper` are those of the gated features only.
+        whole = last_features(self._upper, features, batch)
         background = self._upper(features * (1.0 - gate), training=False)["features"]
         # The mean over all channels, not the activation of the label: class weights from few images are unreliable.
         return {

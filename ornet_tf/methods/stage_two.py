@@ -11,6 +11,7 @@ from ornet_tf.errors import UserError
 from ornet_tf.maps import refinement
 from ornet_tf.methods import Builders, FeatureExtractor, frozen_features, predicted_classes
 from ornet_tf.models import generator, shared_passes
+from ornet_tf.models.object_prior import last_features
 from ornet_tf.models.variables import named_variables
 
 
@@ -126,10 +127,7 @@ class Method:
 
     def _generator_inputs(self, features, batch):
         """Returns the low-level features or, with a prior, a list of these and the last features."""
-        if self.prior is None:
-            return features
-        last = batch.get("last_features")
-        return [features, shared_passes.call(self._evaluator_upper, features)["features"] if last is None else last]
+        return features if self.prior is None else [features, last_features(self._evaluator_upper, features, batch)]
 
     def _enlarge(self, activation_map, pixels):
         return tf.image.resize(activation_map, pixels.shape[1:3], method=self._upsampling)

@@ -17,7 +17,7 @@ above a threshold, refined along the edges of the image; a generator can learn f
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +27,7 @@ from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from ornet_tf.maps import components
 from ornet_tf.maps.refinement import refine_mask
+from ornet_tf.models import shared_passes
 from ornet_tf.models.object_directions import learn, object_directions
 from ornet_tf.models.variables import named_variables
 
@@ -69,6 +70,21 @@ def largest_region(maps: tf.Tensor, threshold: float) -> tf.Tensor:
     # Labels ascend in raster order, and of equal areas top_k returns the first. tf.argmax does not promise which.
     largest = tf.math.top_k(areas, k=1).indices + 1  # [B, 1]
     return tf.reshape(tf.cast(tf.equal(flat, largest), tf.float32), tf.shape(maps))
+
+
+def last_features(upper: keras.Model, low_level: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Returns a batch's cached "last_features", or those that a classifier's upper part computes in inference mode.
+
+    Args:
+      upper: the upper part; its output "features" are the last features.
+      low_level: floating point [B, h, w, C], its input.
+      batch: the batch; an empty one for images to predict.
+
+    Returns:
+      Floating point [B, h', w', D].
+    """
+    last = batch.get("last_features")
+    return shared_passes.call(upper, low_level)["features"] if last is None else last
 
 
 def shrink_mask(mask: tf.Tensor, height: int, width: int) -> tf.Tensor:
