@@ -29,6 +29,7 @@ _COLUMNS = ("IoU 0.3", "0.5", "0.7", "mean of 3", "mean IoU", "spread", "LocErr"
 def merge(folders: list[pathlib.Path], merged: pathlib.Path) -> None:
     """Writes the lists of several folders in CUB's layout as those of one, and links their images."""
     lists: dict[str, list[str]] = {name: [] for name in (*_LISTS, "classes.txt")}
+    (merged / "images").mkdir(parents=True, exist_ok=True)
     images = classes = 0
     for number, folder in enumerate(folders):
         rows = {name: [line.split() for line in (folder / name).read_text().splitlines()] for name in lists}
@@ -41,7 +42,6 @@ def merge(folders: list[pathlib.Path], merged: pathlib.Path) -> None:
                 values = [f"{number}/{values[0]}"] if name == "images.txt" else values
                 values = [str(class_of[values[0]])] if name == "image_class_labels.txt" else values
                 lists[name].append(" ".join([str(image_of[image]), *values]))
-        (merged / "images").mkdir(parents=True, exist_ok=True)
         link = merged / "images" / str(number)
         link.unlink(missing_ok=True)
         link.symlink_to((folder / "images").resolve())
@@ -64,8 +64,9 @@ def run(data: pathlib.Path, workdir: pathlib.Path, seed: int, options: list[str]
     workdir.mkdir(parents=True, exist_ok=True)
     with open(workdir / "log.txt", "ab") as log:
         for program, extra in (("train", []), ("evaluate", measured)):
-            subprocess.run([sys.executable, "-m", f"ornet_tf.{program}", *shared, *extra], check=True,
-                           env=environment, stdout=log, stderr=log)
+            command = [sys.executable, "-m", f"ornet_tf.{program}", *shared, *extra]
+            if subprocess.run(command, env=environment, stdout=log, stderr=log, check=False).returncode:
+                sys.exit(f"The run failed:\n{(workdir / 'log.txt').read_text(encoding='utf-8')[-2000:]}")
     rows = json.loads((workdir / "evaluation" / "result.json").read_text(encoding="utf-8"))["rows"]
     found = {name: boxes["largest"] for name, boxes in rows.items()}
     return {
