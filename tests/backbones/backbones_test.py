@@ -11,6 +11,7 @@ import tensorflow as tf
 from ornet_tf import registry
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
+from ornet_tf.models.pooling import CrossDimensionalPooling
 from tests import source_tree
 from tests.backbones import keras_layout
 
@@ -91,6 +92,15 @@ def test_vgg16_with_the_original_head():
         "fc1", "fc1_dropout", "fc2", "predictions",
     ]
     assert backbone.upper(tf.zeros([1, 1, 1, 512]))["logits"].shape == (1, 5)
+
+
+def test_vgg16_with_cross_dimensional_pooling():
+    plain, weighted = build("vgg16"), build("vgg16", head="crow")
+    assert [w.shape for w in weighted.upper.weights] == [w.shape for w in plain.upper.weights]
+    features = tf.random.stateless_uniform([2, *weighted.upper.input_shape[1:]], [0, 1])
+    outputs = weighted.upper(features)
+    pooled = CrossDimensionalPooling()(outputs["features"])
+    np.testing.assert_allclose(weighted.upper.get_layer("predictions")(pooled), outputs["logits"], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", PRETRAINED)
