@@ -30,9 +30,9 @@ def build(
       split: the last layer of the lower part (paper, section 3.1): a block's pooling layer, or its last convolution,
         which has twice the resolution. `block2_pool` gives 56x56x128 for 224 pixels, `block4_conv3` 28x28x512.
       weights: `imagenet` (a download), the path of a weights file in the Keras layout, or None (random).
-      head: `gap` ends in block5_conv3, global average pooling and one dense layer, as CAM needs it; in `crow`, positions
-        are weighted by their strength (see `ornet_tf.models.pooling`); `fully_connected` is the original head with
-        block5_pool, fc1 and fc2.
+      head: `gap` ends in block5_conv3, global average pooling and one dense layer, as CAM needs it. In `crow`, the
+        positions are weighted by their strength, see `ornet_tf.models.pooling`. `fully_connected` is the original head
+        with block5_pool, fc1 and fc2.
       dropout: rate before the last dense layer and, as in the original, between fc1 and fc2.
 
     If `weights` has no values for the last dense layer, that layer starts from zeros: a few steps on few images can't

@@ -152,14 +152,15 @@ class Localizer(tf.Module):
     def _boxes(self, predicted, status):
         """Returns detection_boxes, detection_box_scores and num_detections."""
         activation_map = predicted["activation_map"]
+        scored_map = predicted.get("score_map", activation_map)
         if self._max_boxes > 1 or self._split_boxes:
+            split_map = scored_map if self._split_boxes else None
             in_view, count = boxes.find_largest_boxes(
-                activation_map, self._threshold, max_boxes=self._max_boxes, split=self._split_boxes
+                activation_map, self._threshold, max_boxes=self._max_boxes, split_map=split_map
             )
         else:
             in_view = boxes.find_boxes(activation_map, tf.constant([self._threshold]), rule=self._box_rule)
             count = tf.ones_like(status, tf.int64)
-        scored_map = predicted.get("score_map", activation_map)
         scores = box_scores.stability(scored_map, in_view, max_components=self._max_boxes)
         is_kept = self._is_detection(count) & tf.equal(status, "")[:, tf.newaxis] & (scores >= self._min_box_score)
         order = tf.argsort(tf.cast(is_kept, tf.int32), direction="DESCENDING", stable=True)

@@ -62,28 +62,32 @@ def find_boxes(
 
 
 def find_largest_boxes(
-    activation_map: tf.Tensor, threshold: float, *, max_boxes: int, split: bool = False
+    activation_map: tf.Tensor, threshold: float, *, max_boxes: int, split_map: tf.Tensor | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the boxes of the largest 8-connected components of on pixels in each map, the largest first.
 
-    Without `split`, the first box is the one that `find_boxes` returns with the rule "largest".
+    Without `split_map`, the first box is the one that `find_boxes` returns with the rule "largest".
 
     Args:
       activation_map: float32 [B, h, w, 1] or [B, h, w].
       threshold: pixels above it are on.
       max_boxes: M, the largest number of boxes of a map.
-      split: whether the boxes are those of the largest parts of components instead, see `parts.label_parts`.
+      split_map: floating point [B, h', w', 1] or [B, h', w'], at least 0. With it the boxes are those of the largest
+        parts of components instead, whose centres are high in it; see `parts.label_parts`. It is enlarged bilinearly.
+        It may be the activation map itself; for a nearly binary one, a method's "score_map" shows where objects touch.
 
     Returns:
       float32 [B, M, 4], zeros in rows without a box, and int64 [B], the number of boxes of each map, 1..M. If no pixel
       is on, the only box is the whole map.
     """
-    boxes, count = find_largest_boxes_by_threshold(activation_map, [threshold], max_boxes=max_boxes, split=split)
-    return boxes[:, 0], count[:, 0]
+    found, count = find_largest_boxes_by_threshold(
+        activation_map, [threshold], max_boxes=max_boxes, split_map=split_map
+    )
+    return found[:, 0], count[:, 0]
 
 
 def find_largest_boxes_by_threshold(
-    activation_map: tf.Tensor, thresholds: tf.Tensor, *, max_boxes: int, split: bool = False
+    activation_map: tf.Tensor, thresholds: tf.Tensor, *, max_boxes: int, split_map: tf.Tensor | None = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns `find_largest_boxes` at several thresholds.
 
@@ -91,15 +95,15 @@ def find_largest_boxes_by_threshold(
       activation_map: float32 [B, h, w, 1] or [B, h, w].
       thresholds: float32 [T], in any order.
       max_boxes: M, the largest number of boxes of a map.
-      split: see `find_largest_boxes`.
+      split_map: see `find_largest_boxes`.
 
     Returns:
       float32 [B, T, M, 4] and int64 [B, T].
     """
     maps = _prepare_maps(activation_map)
     thresholds = tf.convert_to_tensor(thresholds, tf.float32)
-    if split:
-        extents = _part_extents(maps, thresholds, max_boxes)
+    if split_map is not None:
+        extents = _part_extents(maps, split_map, thresholds, max_boxes)
     else:
         find = functools.partial(components.ranked_extents, max_components=max_boxes)
         extents = _largest_extents(maps, thresholds, find)
@@ -175,10 +179,12 @@ def _largest_extents(maps: tf.Tensor, thresholds: tf.Tensor, find: Callable[...,
     return tf.gather(extents, tf.searchsorted(ascending, thresholds), axis=1)
 
 
-def _part_extents(maps: tf.Tensor, thresholds: tf.Tensor, max_boxes: int) -> tf.Tensor:
+def _part_extents(maps: tf.Tensor, split_map: tf.Tensor, thresholds: tf.Tensor, max_boxes: int) -> tf.Tensor:
     """Returns the extents of the largest parts, int32 [B, T, max_boxes, 4]."""
     batch, height, width = tf.unstack(tf.shape(maps))
+    split_map = tf.maximum(_prepare_maps(split_map), 0.0)
+    split_map = tf.image.resize(split_map[..., tf.newaxis], [height, width])[..., 0]
     count = tf.size(thresholds)
     is_on = tf.reshape(maps[:, tf.newaxis] > thresholds[:, tf.newaxis, tf.newaxis], [-1, height, width])
-    labels = parts.label_parts(tf.repeat(maps, count, axis=0), is_on)
+    labels = parts.label_parts(tf.repeat(split_map, count, axis=0), is_on)
     return tf.reshape(parts.ranked_extents(labels, max_parts=max_boxes), [batch, count, max_boxes, 4])

@@ -66,11 +66,11 @@ class Metric:
           true_boxes: int32 [B], their number.
         """
         thresholds = tf.constant(self._thresholds, tf.float32)
+        scored_map = activation_map if score_map is None else score_map
         found, count = boxes.find_largest_boxes_by_threshold(
-            activation_map, thresholds, max_boxes=self._max_boxes, split=self._split
+            activation_map, thresholds, max_boxes=self._max_boxes, split_map=scored_map if self._split else None
         )
         shape = tf.shape(found)[:3]
-        scored_map = activation_map if score_map is None else score_map
         flat = tf.reshape(found, [shape[0], -1, 4])
         scores = box_scores.stability(scored_map, flat, max_components=self._max_boxes)
         is_box = tf.range(self._max_boxes, dtype=count.dtype) < count[..., tf.newaxis]

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from ornet_tf.compat import keras
 
-# The length of a pooled vector. The means of VGG16's last features are about so long: a dense layer then learns as fast
-# with the same learning rate.
+# The length of a pooled vector. Means of VGG16's last features are 55 to 60 long: at the same learning rate, a dense
+# layer learns about as fast from both.
 _LENGTH = 50.0
 
 

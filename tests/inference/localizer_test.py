@@ -164,8 +164,9 @@ def test_boxes_of_parts_are_those_of_split_components(tiny_run, files):
     config.export.update({"max_boxes": 4, "split_boxes": True})
     model = localizer.load(config, tiny_run[1])
     outputs = model.localize(tf.constant([file for i, file in enumerate(files) if i not in BROKEN]))
-    in_view, count = boxes.find_largest_boxes(outputs["activation_map"], 0.3, max_boxes=4, split=True)
-    assert np.any(count != boxes.find_largest_boxes(outputs["activation_map"], 0.3, max_boxes=4)[1])
+    maps = outputs["activation_map"]
+    in_view, count = boxes.find_largest_boxes(maps, 0.3, max_boxes=4, split_map=maps)
+    assert np.any(count != boxes.find_largest_boxes(maps, 0.3, max_boxes=4)[1])
     np.testing.assert_array_equal(outputs["num_detections"], count)
     expected = np.where(np.arange(4)[:, np.newaxis] < count[:, np.newaxis, np.newaxis], (in_view * 32 + 2) / 36, 0)
     np.testing.assert_allclose(outputs["detection_boxes"], expected, atol=1e-5)

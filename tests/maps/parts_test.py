@@ -130,7 +130,7 @@ def test_boxes_of_parts_are_those_of_each_map_and_threshold():
     maps = smooth_maps(np.random.default_rng(4), 7, 14, 10, 1)
     maps[0] = 0
     thresholds = [0.6, 0.3]
-    found, counts = boxes.find_largest_boxes_by_threshold(maps, thresholds, max_boxes=3, split=True)
+    found, counts = boxes.find_largest_boxes_by_threshold(maps, thresholds, max_boxes=3, split_map=maps)
     assert found.shape == (7, 2, 3, 4)
     for one, image_boxes, image_counts in zip(maps, found.numpy(), counts.numpy()):
         for threshold, some, count in zip(thresholds, image_boxes, image_counts):
@@ -138,3 +138,18 @@ def test_boxes_of_parts_are_those_of_each_map_and_threshold():
             assert count == len(expected)
             np.testing.assert_allclose(some[:count] * [14, 10, 14, 10], expected, rtol=0, atol=1e-5)
             assert not some[count:].any()
+
+
+def test_a_map_of_another_resolution_splits_a_binary_one():
+    binary = np.zeros([1, 16, 24], np.float32)
+    binary[0, 4:12, 2:22] = 1
+    split_map = np.zeros([1, 8, 12], np.float32)
+    split_map[0, 2:6, 1:5] = 0.9
+    split_map[0, 2:6, 7:11] = 0.7
+    found, count = boxes.find_largest_boxes(binary, 0.5, max_boxes=3, split_map=split_map)
+    assert count == [2]
+    left, right = sorted(found[0, :2].numpy().tolist(), key=lambda box: box[1])
+    assert left[1] == pytest.approx(2 / 24) and right[3] == pytest.approx(22 / 24)
+    assert abs(left[3] - 0.5) <= 1 / 24 and abs(right[1] - 0.5) <= 1 / 24
+    with_nan = np.where(split_map > 0, split_map, np.nan)
+    np.testing.assert_array_equal(boxes.find_largest_boxes(binary, 0.5, max_boxes=3, split_map=with_nan)[1], count)

@@ -77,6 +77,15 @@ def test_objects_that_touch_are_found_if_components_are_split():
     assert (figures["recall"], figures["split"]) == (100.0, True)
 
 
+def test_a_binary_map_is_split_where_the_map_that_gives_the_scores_is_low():
+    binary = draw((1, 1, 6, 10, 1.0))
+    scores = draw((1, 1, 6, 5, 0.9), (1, 5, 6, 6, 0.55), (1, 6, 6, 10, 0.8))
+    true = [[1, 1, 6, 5], [1, 6, 6, 10]]
+    assert figures_of((binary, true), split=True)[0]["recall"] == 0.0
+    assert figures_of((binary, true), unrefined=scores[np.newaxis])[0]["recall"] == 0.0
+    assert figures_of((binary, true), unrefined=scores[np.newaxis], split=True)[0]["recall"] == 100.0
+
+
 def test_each_true_box_is_matched_once_and_the_next_best_one_is_taken():
     # Both components have an IoU of at least 0.5 with the first true box, the second one only with it.
     one = draw((0, 0, 4, 6, 1.0), (5, 0, 9, 6, 0.6))
