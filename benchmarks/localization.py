@@ -2,7 +2,8 @@
 
 Folders given together are one data set. Each seed is a run in a folder of its own, which is taken up again if it is
 there. With --validation six training images of each class are held out and measured; else it is the test images. What
-stands after -- is handed on to training and evaluation.
+stands after -- is handed on to training and evaluation. "best" is CorLoc at IoU 0.5 at the threshold that is best on
+the measured images; all other figures are at the threshold 0.5. Beside ORNet stand rivals that need no training.
 
   ORNET_VGG16=imagenet python -m benchmarks.localization --data=cub10 --workdir=runs/figures --seed=0 --seed=1
 """
@@ -22,8 +23,10 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "folder of the runs", required=T
 _SEEDS = flags.DEFINE_multi_integer("seed", [0], "seeds; can be given several times")
 _VALIDATION = flags.DEFINE_bool("validation", False, "measure on held-out training images instead of test images")
 _LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt")
-_ROWS = ("cam", "object_prior", "stage_one", "stage_two")
-_COLUMNS = ("IoU 0.3", "0.5", "0.7", "mean of 3", "mean IoU", "spread", "LocErr", "ClsErr")
+_PHASES = ("evaluator", "stage_one", "stage_two")
+_ROWS = ("centre_box", "cam", "grad_cam", "bag_cams", "pc1", "object_prior", "stage_one", "stage_two")
+_COLUMNS = ("IoU 0.3", "0.5", "0.7", "mean of 3", "mean IoU", "best", "spread", "LocErr", "ClsErr", "AUROC")
+_DECIMALS = {"mean IoU": 3, "AUROC": 3}
 
 
 def merge(folders: list[pathlib.Path], merged: pathlib.Path) -> None:
@@ -53,7 +56,8 @@ def run(data: pathlib.Path, workdir: pathlib.Path, seed: int, options: list[str]
     """Trains and evaluates; returns the figures of each row in the order of the columns."""
     split = "validation" if _VALIDATION.value else "test"
     shared = [
-        "--config=configs/cub10.py", f"--workdir={workdir}", f"--config.seed={seed}",
+        "--config=configs/rivals_cub10.py", f"--config.phase_order={_PHASES}", "--config.evaluation.own_classes=()",
+        f"--workdir={workdir}", f"--config.seed={seed}",
         f"--config.dataset.options.validation_per_class={6 if _VALIDATION.value else 0}", *options,
     ]
     measured = [
@@ -71,7 +75,8 @@ def run(data: pathlib.Path, workdir: pathlib.Path, seed: int, options: list[str]
     found = {name: boxes["largest"] for name, boxes in rows.items()}
     return {
         name: [*values["corloc_by_iou"].values(), np.mean(list(values["corloc_by_iou"].values())),
-               values["mean_iou"], values["corloc_spread"], values["locerr_top1"], values["clserr_top1"]]
+               values["mean_iou"], values["corloc_best_on_evaluated_data"], values["corloc_spread"],
+               values["locerr_top1"], values["clserr_top1"], values["box_score_auroc"]]
         for name, values in found.items()
     }
 
@@ -80,8 +85,11 @@ def show(title: str, figures: dict[str, list[float]]) -> None:
     """Prints a table."""
     print(f"{title:<20}" + "".join(f"{column:>11}" for column in _COLUMNS))
     for name, values in figures.items():
-        print(f"{name:<20}" + "".join(f"{v:>11.3f}" if c == "mean IoU" else f"{v:>11.1f}"
-                                      for c, v in zip(_COLUMNS, values)), flush=True)
+        cells = (
+            f"{'-':>11}" if value is None else f"{value:>11.{_DECIMALS.get(column, 1)}f}"
+            for column, value in zip(_COLUMNS, values)
+        )
+        print(f"{name:<20}" + "".join(cells), flush=True)
 
 
 def main(arguments: list[str]) -> None:
@@ -93,7 +101,8 @@ def main(arguments: list[str]) -> None:
         found.append(run((workdir / "data").resolve(), workdir / f"seed{seed}", seed, arguments[1:]))
         show(f"seed {seed}", found[-1])
     if len(found) > 1:
-        show(f"mean of {len(found)}", {name: list(np.mean([f[name] for f in found], axis=0)) for name in found[0]})
+        means = {name: list(np.mean(np.float64([each[name] for each in found]), axis=0)) for name in found[0]}
+        show(f"mean of {len(found)}", means)
 
 
 if __name__ == "__main__":
