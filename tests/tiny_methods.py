@@ -64,6 +64,13 @@ def conv_maps_and_gradients(method, classes):
     return maps.numpy(), np.stack(gradients)
 
 
+def save_localize(model, folder):
+    """Saves a localizer's function `localize`, one of the three of an export, and its weights as a SavedModel."""
+    module = tf.Module()
+    module.weights, module.localize = model._weights, model.localize
+    tf.saved_model.save(module, str(folder), signatures=module.localize)
+
+
 def predict_after_saving(method, folder):
     """Returns the outputs of `predict` for the images, by a SavedModel of the method."""
     module = tf.Module()
