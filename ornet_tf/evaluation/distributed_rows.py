@@ -39,6 +39,10 @@ class DistributedRows:
         self._passes, self._kernels = SharedPasses(), winograd.MappedKernels()
         self._strategy, self._models, self._metrics = strategy, models, row_metrics.make_metrics(config)
         self._compiled = tf.function(self._run_on_devices, autograph=False)
+        # Its graph is larger than that of most rows. It is traced once for all rows with maps of one shape, and, as
+        # the graph optimizer does not copy it into the calls, optimized once.
+        attributes = {"_noinline": True}
+        self._measure_traced = tf.function(self._measure_maps, autograph=False, experimental_attributes=attributes)
 
     def run_batches(self, dataset: tf.data.Dataset) -> Iterator[tuple[dict[str, np.ndarray], dict[str, dict]]]:
         """Runs all rows and the classifier on each batch of a data set.
@@ -108,11 +112,15 @@ class DistributedRows:
         for value in used.values():
             measured["is_finite"] &= tf.reduce_all(tf.math.is_finite(value), axis=list(range(1, len(value.shape))))
         if "activation_map" in used:
-            maps = used["activation_map"], batch, used.get("score_map")
-            measured.update({key: metric.measure(*maps) for key, metric in self._metrics.items()})
+            truth = {key: value for key, value in batch.items() if key != "image"}
+            measured.update(self._measure_traced(used["activation_map"], truth, used.get("score_map")))
         if "logits" in used:
             measured["logits"] = used["logits"]
         return measured
+
+    def _measure_maps(self, activation_map, truth, score_map):
+        """Returns the name of each metric -> the result of its `measure`."""
+        return {name: metric.measure(activation_map, truth, score_map) for name, metric in self._metrics.items()}
 
     def _gather(self, value: Any) -> np.ndarray:
         """Concatenates the results of all devices."""
