@@ -30,21 +30,18 @@ def run_first_batch(config, workdir, devices=("CPU:0",)):
 def test_two_devices_give_the_same_figures_as_one(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
-    rows = ("cam", "stage_two")
-    config.evaluation.update({"report_rows": rows, "metrics": ("corloc", "wsol_v2")})
+    config.evaluation.report_rows = ("stage_two",)  # the graphs of metrics take most of the time of this test
     source = loading.load_split(config, "test")
     on_devices = []
     for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
         strategy = strategies.mirrored(*devices)
         with strategy.scope():
-            methods = {name: build.trained_method(config, name, workdir, 3) for name in ("evaluator", *rows)}
+            methods = {name: build.trained_method(config, name, workdir, 3) for name in ("evaluator", "stage_two")}
         on_devices.append(distributed_rows.DistributedRows(config, strategy, methods))
     for batch_size in (8, 17):  # last batches of 2 and 1 images: with 1 one device has none
         config.evaluation.batch_size = batch_size
         measured = [measurement.measure(distributed, source, "test") for distributed in on_devices]
-        for row in rows:
-            for name, metric in measured[0][row].items():
-                assert_same_figures(metric, measured[1][row][name])
+        assert_same_figures(*(by_row["stage_two"]["corloc"] for by_row in measured))
 
 
 def assert_same_figures(first, second):
@@ -70,15 +67,16 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch():
             return {"activation_map": images[..., :1] / 255, "logits": tf.reduce_mean(images, [1, 2])}
 
     config = tiny_experiment.get_config()
-    config.evaluation.update({"report_rows": ("free",), "batch_size": 17})  # one device has no image of the last of 18
+    config.evaluation.update({"report_rows": ("free",), "metrics": ("ornet",)})  # the graph of corloc is much larger
+    config.evaluation.batch_size = 17  # one device has no image of the last batch of 18
     strategy, models = strategies.mirrored(*devices), {"free": Method(), "evaluator": Method()}
     rows = distributed_rows.DistributedRows(config, strategy, models)
 
     def figures(split, source, expected_traces):
         traces.clear()
-        measured = measurement.measure(rows, source, split)["free"]["corloc"].summary()
+        measured = measurement.measure(rows, source, split)["free"]["ornet"].summary()
         assert len(traces) == expected_traces * len(models) * len(devices)
-        assert measured["tight"]["images"] == len(source)
+        assert measured["ornet"]["images"] == len(source)
         return measured
 
     validation, test = (loading.load_split(config, split) for split in ("validation", "test"))
@@ -89,7 +87,7 @@ def test_a_row_is_traced_once_for_two_splits_and_all_sizes_of_a_batch():
     assert figures("test", test, 0) == of_test
     # The functions traced for another split give the same figures as those traced for this one.
     fresh = distributed_rows.DistributedRows(config, strategy, models)
-    fresh = measurement.measure(fresh, test, "test")["free"]["corloc"]
+    fresh = measurement.measure(fresh, test, "test")["free"]["ornet"]
     assert fresh.summary() == of_test
 
 
@@ -107,7 +105,7 @@ def test_box_scores_are_those_of_the_score_map():
             }
 
     config = tiny_experiment.get_config()
-    config.evaluation.update({"report_rows": ("free",), "metrics": ("corloc", "several_boxes")})
+    config.evaluation.report_rows = ("free",)
     models = {"free": Method(), "evaluator": Method()}
     rows = distributed_rows.DistributedRows(config, strategies.mirrored("CPU:0"), models)
     source = loading.load_split(config, "test")
@@ -124,6 +122,7 @@ def test_box_scores_are_those_of_the_score_map():
 def test_rows_with_equal_parts_read_the_weights_of_one(tiny_run):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
+    config.evaluation.metrics = ()  # their graphs read no variables
 
     def variables_read(*rows):
         config.evaluation.report_rows = rows
@@ -141,6 +140,7 @@ def test_on_cpus_all_rows_use_kernels_mapped_once(tiny_run, monkeypatch):
     config, workdir = tiny_run
     config = config.copy_and_resolve_references()
     config.evaluation.update({"report_rows": ("grad_cam", "stage_two"), "own_classes": ("grad_cam", "stage_two")})
+    config.evaluation.metrics = ()  # logits and maps are compared
     config.evaluation.row.grad_cam = ornet.row("grad_cam", config.evaluation.row.cam.init_from.to_dict())
     _, _, expected = run_first_batch(config, workdir)
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 4)
