@@ -76,12 +76,17 @@ def test_onednn_computes_all_gradients_of_pooling(graphs):
     assert {operation for operation in operations if "MaxPoolGrad" in operation} == {"_MklNativeMaxPoolGrad"}
 
 
-@pytest.mark.parametrize(
-    "phase",
-    ["stage_one", *(pytest.param(name, marks=pytest.mark.slow) for name in ("evaluator", "stage_two", "adl"))],
+@functools.cache
+def on_one_device(phase):
+    """Returns what `train` returns."""
+    return train(phase)
+
+
+@pytest.mark.parametrize(  # stage one trains the parts of the evaluator, too
+    "phase", ["stage_one", *(pytest.param(name, marks=pytest.mark.slow) for name in ("stage_two", "adl"))]
 )
 def test_two_replicas_have_the_gradients_of_one(phase):
-    one, weights, moments = train(phase)
+    one, weights, moments = on_one_device(phase)
     two, other_weights, other_moments = train(phase, TWO)
     assert_close(one, two, atol=1e-5, rtol=1e-5)
     # After one step Adam's first and second moments are 0.1 g and 0.001 g^2 of the gradient g.
@@ -210,9 +215,8 @@ def test_a_batch_that_cannot_be_split_and_xla_on_two_devices_are_refused():
         make("evaluator", TWO, xla=True)
 
 
-@pytest.mark.slow
 def test_every_part_has_a_gradient_norm():
-    metrics, _, _ = train("stage_one")
+    metrics, _, _ = on_one_device("stage_one")
     parts = [metrics[f"gradient_norm/{part}"][0] for part in ("lower", "generator", "upper")]
     assert min(parts) > 0
     np.testing.assert_allclose(metrics["gradient_norm"][0], np.sqrt(np.sum(np.square(parts))), rtol=1e-5)
