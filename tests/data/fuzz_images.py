@@ -23,8 +23,8 @@ import tensorflow as tf
 from absl import app, flags
 
 from ornet_tf.data import decoding
-from ornet_tf.inference import localizer, saved_model
-from tests import broken_files
+from ornet_tf.inference import localizer
+from tests import broken_files, tiny_methods
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIDE = 32
@@ -55,7 +55,7 @@ class Paths:
         model = localizer.Localizer(
             Brightness(), ["red", "green", "blue"], resize=SIDE + 4, crop=SIDE, threshold=0.5, box_rule="largest"
         )
-        saved_model._save(model, {}, folder)
+        tiny_methods.save_localize(model, folder)
         self._loaded = tf.saved_model.load(folder)
         decoded = [tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([4], tf.float32)]
         self._see = tf.function(model.to_view, input_signature=decoded)
@@ -64,7 +64,7 @@ class Paths:
     def answer(self, files, *, saved):
         """Returns a row of numbers and the status for each file."""
         if saved:
-            outputs = self._loaded.signatures["activation_map_float"](image_bytes=tf.constant(files))
+            outputs = self._loaded.signatures["serving_default"](image_bytes=tf.constant(files))
             return outputs["activation_map"].numpy(), outputs["status"].numpy()
         values, status = self._of_graph(tf.constant(files))
         return values.numpy(), status.numpy()
