@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from ornet_tf.inference import localizer
 
 
 @pytest.mark.slow
-def test_the_demo_runs_from_end_to_end_and_a_second_run_repeats_nothing(tiny_run):
-    config, workdir = tiny_run
+def test_the_demo_runs_from_end_to_end_and_a_second_run_repeats_nothing(tiny_run, tmp_path):
+    config = tiny_run[0].copy_and_resolve_references()
+    config.evaluation.update({"report_rows": ("stage_two",), "threshold_split": ""})
+    workdir = str(shutil.copytree(tiny_run[1], tmp_path / "run", ignore=shutil.ignore_patterns("export")))
     demo.main(config, workdir)
     with open(os.path.join(workdir, "rest", "answer.json"), encoding="utf-8") as file:
         answer = json.load(file)
