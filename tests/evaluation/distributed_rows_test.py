@@ -155,6 +155,7 @@ def test_on_cpus_all_rows_use_kernels_mapped_once(tiny_run, monkeypatch):
         if isinstance(layer, layers.Conv3x3) and min(layer.kernel.shape[2:]) >= 4
     }
     assert len(rows._kernels.variables) == len(kernels) > 3
+    assert len(rows._measure_traced._list_all_concrete_functions()) == 2  # one for each device, not for each row
     batch = next(iter(loading.evaluation_batches(config, loading.load_split(config, "test"))))
     maps = rows.predict_maps(batch)
     monkeypatch.undo()
