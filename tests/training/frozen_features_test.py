@@ -78,7 +78,9 @@ class SwappedViews(CachedFeatures):
 
 def train(workdir):
     """Trains all phases with an object prior."""
-    phases.train(tiny_prior.get_config(), str(workdir))
+    config = tiny_prior.get_config()
+    config.training.summary_images = 0  # drawing them takes longer than training
+    phases.train(config, str(workdir))
 
 
 def train_stage_one(evaluator, workdir, **options):
