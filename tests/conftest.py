@@ -63,6 +63,14 @@ def exported(tiny_run):
 
 
 @pytest.fixture(scope="session")
+def loaded_export(exported):
+    """That export, loaded: each signature is built and optimized once for all tests."""
+    import tensorflow as tf
+
+    return tf.saved_model.load(exported)
+
+
+@pytest.fixture(scope="session")
 def vgg16_file(tmp_path_factory):
     """The path of a file of random VGG16 weights without the dense layers, in the format of Keras Applications."""
     from ornet_tf.compat import keras

@@ -83,8 +83,8 @@ def test_the_program_keeps_versions_and_logs_no_input_names(unexported, tmp_path
     assert max(map(len, text.splitlines())) < 500
 
 
-def test_signatures_are_as_documented(exported):
-    signatures = tf.saved_model.load(exported).signatures
+def test_signatures_are_as_documented(loaded_export):
+    signatures = loaded_export.signatures
     assert set(signatures) == set(SIGNATURES)
     for name, (takes, gives) in SIGNATURES.items():
         outputs = signatures[name].structured_outputs
@@ -99,11 +99,11 @@ def _files(tiny_run):
     return [*images[:3], b"no image", *images[3:]]
 
 
-def test_all_signatures_give_the_outputs_of_the_localizer(exported, tiny_run, files):
+def test_all_signatures_give_the_outputs_of_the_localizer(loaded_export, tiny_run, files):
     model = localizer.load(*tiny_run)
     expected = model.localize(tf.constant(files))
     maps = expected.pop("activation_map")
-    signatures = tf.saved_model.load(exported).signatures
+    signatures = loaded_export.signatures
     served = {name: signatures[name](image_bytes=tf.constant(files)) for name in set(SIGNATURES) - {"image_tensor"}}
     expect_same(served["serving_default"], expected)
     expect_same(served["activation_map_float"], {**expected, "activation_map": maps})
@@ -147,11 +147,11 @@ def find_parts(operations):
 
 
 @pytest.mark.filterwarnings("ignore")  # sessions are deprecated
-def test_a_session_gives_the_same_outputs_and_localize_does_not_run_the_evaluator(exported, files):
+def test_a_session_gives_the_same_outputs_and_localize_does_not_run_the_evaluator(exported, loaded_export, files):
     """TensorFlow Serving restores variables by name, not as Python objects."""
     outputs, operations = run_in_session(exported, "serving_default", files)
     boxes, box_operations = run_in_session(exported, "localize", files)
-    expected = tf.saved_model.load(exported).signatures["serving_default"](image_bytes=tf.constant(files))
+    expected = loaded_export.signatures["serving_default"](image_bytes=tf.constant(files))
     expect_same(outputs, expected)
     expect_same(boxes, {name: expected[name] for name in boxes})
     parts, box_parts = (
@@ -178,8 +178,8 @@ def test_provenance_and_warm_up_requests_lie_beside_the_graph(exported, tiny_run
     assert (pathlib.Path(exported) / warm_up.PATH).stat().st_size > 0
 
 
-def test_class_names_are_part_of_the_graph(exported, tiny_run, files, tmp_path):
-    before = tf.saved_model.load(exported).signatures["serving_default"](image_bytes=tf.constant(files))
+def test_class_names_are_part_of_the_graph(exported, loaded_export, tiny_run, files, tmp_path):
+    before = loaded_export.signatures["serving_default"](image_bytes=tf.constant(files))
     shutil.copytree(exported, tmp_path / "alone")
     os.rename(tiny_run[1], tmp_path / "away")  # an export must not read the run
     try:
