@@ -52,9 +52,8 @@ def _parse():
     return read
 
 
-def answer(path, requests):
-    """Returns the SavedModel's outputs for each request, by name."""
-    loaded = tf.saved_model.load(path)
+def answer(loaded, requests):
+    """Returns the outputs of a loaded SavedModel for each request, by name."""
 
     def run(request):
         inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
@@ -87,16 +86,15 @@ def test_files_are_a_jpeg_and_a_png_of_the_same_image(saved, parse):
 def test_the_saved_model_answers_every_request(saved, parse):
     requests = parse(saved)
     sizes = [len(tf.make_ndarray(value)) for request in requests for value in request.inputs.values()]
-    for size, outputs in zip(sizes, answer(saved, requests)):
+    for size, outputs in zip(sizes, answer(tf.saved_model.load(saved), requests)):
         np.testing.assert_allclose(outputs["detection_scores"], [[0.5]] * size, atol=0.02)
 
 
-def test_an_export_answers_its_own_requests(exported, parse):
-    requests = parse(exported)
-    signatures = tf.saved_model.load(exported).signatures
-    assert {request.model_spec.signature_name for request in requests} == set(signatures)
+def test_an_export_answers_its_own_requests(exported, loaded_export, parse):
+    requests, signatures = parse(exported), set(loaded_export.signatures)
+    assert {request.model_spec.signature_name for request in requests} == signatures
     assert len(requests) == len(signatures) * len(warm_up.BATCH_SIZES)
-    for request, outputs in zip(requests, answer(exported, requests)):
+    for request, outputs in zip(requests, answer(loaded_export, requests)):
         (value,) = request.inputs.values()
         size = len(tf.make_ndarray(value))
         assert {name: len(output) for name, output in outputs.items()} == dict.fromkeys(outputs, size)
