@@ -25,7 +25,8 @@ def tiny():
     for phase in config.phase.values():
         phase.epochs = 0.34
     config.training.summary_images = 0  # drawing them takes longer than training
-    config.evaluation.update({"bootstrap_samples": 50, "threshold_split": ""})
+    config.evaluation.update({"bootstrap_samples": 50, "threshold_split": "", "gallery_images": 1})
+    config.evaluation.report_rows = ("stage_one", "stage_two")  # the graph of each row takes seconds
     return config
 
 
