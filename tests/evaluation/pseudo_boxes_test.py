@@ -1,5 +1,4 @@
 """Thresholds that an evaluation chooses on pseudo boxes of the object prior."""
-import dataclasses
 import json
 import os
 
@@ -12,7 +11,9 @@ from ornet_tf.config_check import validate
 from ornet_tf.data import loading
 from ornet_tf.evaluation import distributed_rows, measurement, report
 from ornet_tf.inference import provenance, threshold
-from tests import strategies, tiny_prior_run
+from ornet_tf.training.phases import train
+from tests import strategies, tiny_prior, tiny_prior_run
+from tests.evaluation import tiny_folder
 
 
 @pytest.fixture(scope="module", name="prior_run")
@@ -20,7 +21,7 @@ def _prior_run(tiny_run, tmp_path_factory):
     """Returns an experiment that chooses thresholds on pseudo boxes, and the folder of its run."""
     workdir = str(tmp_path_factory.mktemp("pseudo_boxes") / "run")
     config = tiny_prior_run.write(tiny_run[1], workdir)
-    config.evaluation.update({"threshold_boxes": "object_prior", "report_rows": ("stage_two",), "cases": 0})
+    config.evaluation.update({"threshold_boxes": "object_prior", "report_rows": ("cam", "stage_two"), "cases": 0})
     config.evaluation.update({"bootstrap_samples": 0, "gallery_images": 0})
     return config, workdir
 
@@ -61,7 +62,7 @@ def test_an_empty_mask_has_no_pseudo_box():
 @pytest.mark.slow
 def test_the_prior_shares_the_pass_of_the_other_rows(prior_run):
     config, workdir = prior_run[0].copy_and_resolve_references(), prior_run[1]
-    config.evaluation.update({"report_rows": ("cam",), "metrics": ()})  # their graphs read no variables
+    config.evaluation.report_rows = ("cam",)
 
     def variables_read(threshold_boxes):
         config.evaluation.threshold_boxes = threshold_boxes
@@ -100,36 +101,40 @@ def test_both_choices_are_reported_side_by_side(prior_run):
 
 
 @pytest.mark.slow
-def test_images_without_any_box_give_a_threshold_for_export(prior_run, monkeypatch):
-    config, workdir = prior_run[0].copy_and_resolve_references(), prior_run[1]
-    config.evaluation.gallery_images = 1
-    config.export.update({"row": "stage_two", "threshold": "chosen"})
+def test_images_without_any_box_give_a_threshold_for_export(tmp_path):
+    config, folder = tiny_prior.get_config(), tiny_folder.write(tmp_path / "images")
+    os.remove(tmp_path / "images" / "boxes.csv")
+    config.dataset = folder.dataset
+    config.phase_order, config.training.summary_images = ("evaluator", "stage_one"), 0
+    config.evaluation.update({"report_rows": ("cam", "stage_one"), "threshold_split": "train", "gallery_images": 1})
+    config.evaluation.threshold_boxes = "object_prior"
+    config.export.update({"row": "stage_one", "threshold": "chosen"})
     validate(config)
-    load = loading.load_source
-    monkeypatch.setattr(loading, "load_source", lambda *arguments: dataclasses.replace(load(*arguments), boxes=None))
+    workdir = str(tmp_path / "run")
+    train(config, workdir)
     measurement.evaluate(config, workdir)
     with open(os.path.join(workdir, "evaluation", "result.json"), encoding="utf-8") as file:
-        figures = json.load(file)["rows"]["stage_two"]["tight"]
+        figures = json.load(file)["rows"]["stage_one"]["tight"]
     assert (figures["corloc"], figures["threshold_chosen"]) == (None, None)
     chosen = figures["threshold_chosen_on_pseudo_boxes"]
     assert threshold.decide_threshold(config, workdir) == chosen and 0 < chosen < 1
-    assert "pseudo boxes of the object prior for the split validation" in provenance.describe_run(config, workdir)[
+    assert "pseudo boxes of the object prior for the split train" in provenance.describe_run(config, workdir)[
         "threshold_chosen"
     ]
     with open(os.path.join(workdir, "evaluation", "table.md"), encoding="utf-8") as file:
         text = file.read()
-    assert "validation images (none with a box: localization is not measured; 12 with a pseudo box" in text
+    assert "train images (none with a box: localization is not measured; 3" in text
     assert f"| - ({chosen}) |" in text
     expected = expected_choice(config, workdir)
     assert expected[chosen] == pytest.approx(max(expected.values()), abs=1e-6)
 
 
 def expected_choice(config, workdir):
-    """Returns threshold -> mean IoU of stage two's tight boxes with the pseudo boxes of the validation images."""
-    method, ious = build.trained_method(config, "stage_two", workdir, 3), []
-    pseudo = iter(expected_boxes(config, workdir, "validation"))
+    """Returns threshold -> mean IoU of stage one's tight boxes with the pseudo boxes of the training images."""
+    method, ious = build.trained_method(config, "stage_one", workdir, 3), []
+    pseudo = iter(expected_boxes(config, workdir, "train"))
     thresholds = [i / 20 for i in range(1, 20)]
-    for batch in loading.evaluation_batches(config, loading.load_split(config, "validation")):
+    for batch in loading.evaluation_batches(config, loading.load_split(config, "train")):
         for one in method.predict(batch["image"])["activation_map"].numpy()[..., 0]:
             ious.append([iou(tight_box(one > np.float32(t)), box) for box in [next(pseudo)] for t in thresholds])
     return dict(zip(thresholds, np.mean(ious, axis=0)))
