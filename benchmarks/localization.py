@@ -3,20 +3,21 @@
 Folders given together are one data set. Each seed is a run in a folder of its own, which is taken up again if it is
 there. With --validation six training images of each class are held out and measured; else it is the test images. What
 stands after -- is handed on to training and evaluation. "best" is CorLoc at IoU 0.5 at the threshold that is best on
-the measured images; all other figures are at the threshold 0.5. Beside ORNet stand rivals that need no training.
+the measured images, and "spread" is over thresholds; all other figures are at the threshold 0.5. Beside ORNet stand
+rows that need no training: a box in the centre, rivals, and the object prior.
 
   ORNET_VGG16=imagenet python -m benchmarks.localization --data=cub10 --workdir=runs/figures --seed=0 --seed=1
 """
 from __future__ import annotations
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 from absl import app, flags
+
+from benchmarks import _runs
+from configs import few_pictures
 
 _DATA = flags.DEFINE_multi_string("data", None, "folders in CUB's layout", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of the runs", required=True)
@@ -57,20 +58,16 @@ def run(data: pathlib.Path, workdir: pathlib.Path, seed: int, options: list[str]
     split = "validation" if _VALIDATION.value else "test"
     shared = [
         "--config=configs/rivals_cub10.py", f"--config.phase_order={_PHASES}", "--config.evaluation.own_classes=()",
-        f"--workdir={workdir}", f"--config.seed={seed}",
+        f"--config.backbone.options.head={few_pictures.get_config().backbone.options.head}", f"--config.seed={seed}",
         f"--config.dataset.options.validation_per_class={6 if _VALIDATION.value else 0}", *options,
     ]
     measured = [
         f"--config.evaluation.split={split}", "--config.evaluation.bootstrap_samples=0",
         "--config.evaluation.metric_options.corloc.frame=image", f"--config.evaluation.report_rows={_ROWS}",
     ]
-    environment = {**os.environ, "ORNET_CUB10": str(data)}
-    workdir.mkdir(parents=True, exist_ok=True)
-    with open(workdir / "log.txt", "ab") as log:
-        for program, extra in (("train", []), ("evaluate", measured)):
-            command = [sys.executable, "-m", f"ornet_tf.{program}", *shared, *extra]
-            if subprocess.run(command, env=environment, stdout=log, stderr=log, check=False).returncode:
-                sys.exit(f"The run failed:\n{(workdir / 'log.txt').read_text(encoding='utf-8')[-2000:]}")
+    environment = {"ORNET_CUB10": str(data)}
+    _runs.run("train", workdir, *shared, **environment)
+    _runs.run("evaluate", workdir, *shared, *measured, **environment)
     rows = json.loads((workdir / "evaluation" / "result.json").read_text(encoding="utf-8"))["rows"]
     found = {name: boxes["largest"] for name, boxes in rows.items()}
     return {
@@ -86,7 +83,7 @@ def show(title: str, figures: dict[str, list[float]]) -> None:
     print(f"{title:<20}" + "".join(f"{column:>11}" for column in _COLUMNS))
     for name, values in figures.items():
         cells = (
-            f"{'-':>11}" if value is None else f"{value:>11.{_DECIMALS.get(column, 1)}f}"
+            f"{'-':>11}" if value is None or np.isnan(value) else f"{value:>11.{_DECIMALS.get(column, 1)}f}"
             for column, value in zip(_COLUMNS, values)
         )
         print(f"{name:<20}" + "".join(cells), flush=True)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import subprocess
-import sys
+import shutil
 
 from absl import app, flags
+
+from benchmarks import _runs
 
 _TRAIN = flags.DEFINE_string("train", None, "folder in CUB's layout", required=True)
 _SEVERAL = flags.DEFINE_string("several", None, "folder with a folder for each class and boxes.csv", required=True)
@@ -26,40 +27,32 @@ _FIGURES = ("recall_of_largest", "recall", "average_precision")
 def link_images(train: pathlib.Path, several: pathlib.Path, root: pathlib.Path) -> None:
     """Makes an image folder: the training images in CUB's layout are train/, the other images are test/."""
     images, is_training = (
-        dict(line.split() for line in (train / name).read_text().splitlines())
+        dict(line.split(maxsplit=1) for line in (train / name).read_text(encoding="utf-8").splitlines())
         for name in ("images.txt", "train_test_split.txt")
     )
+    shutil.rmtree(root, ignore_errors=True)  # links of an earlier run
     for key in (key for key in images if is_training[key] == "1"):
         link = root / "train" / images[key].split(".", 1)[1]  # without the number of the class
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
         link.symlink_to((train / "images" / images[key]).resolve())
-    (root / "test").unlink(missing_ok=True)
     (root / "test").symlink_to(several.resolve())
-
-
-def run(program: str, workdir: pathlib.Path, *options: str) -> None:
-    """Runs a program of the package on the linked images."""
-    command = [
-        sys.executable, "-m", f"ornet_tf.{program}", "--config=configs/few_pictures.py", f"--workdir={workdir}",
-        f"--config.dataset.options.root={workdir.resolve()}/images", "--config.dataset.options.test_fraction=0.0",
-        f"--config.backbone.options.weights={os.environ.get('ORNET_VGG16', 'imagenet')}", *options,
-    ]
-    with open(workdir / "log.txt", "ab") as log:
-        if subprocess.run(command, stdout=log, stderr=log, check=False).returncode:
-            sys.exit(f"The run failed:\n{(workdir / 'log.txt').read_text(encoding='utf-8')[-2000:]}")
 
 
 def main(_) -> None:
     """Trains, measures with and without splitting, and prints a table in percent."""
     workdir = pathlib.Path(_WORKDIR.value)
     link_images(pathlib.Path(_TRAIN.value), pathlib.Path(_SEVERAL.value), workdir / "images")
-    run("train", workdir)
+    shared = (
+        "--config=configs/few_pictures.py", f"--config.dataset.options.root={workdir.resolve()}/images",
+        "--config.dataset.options.test_fraction=0.0",
+        f"--config.backbone.options.weights={os.environ.get('ORNET_VGG16', 'imagenet')}",
+    )
+    _runs.run("train", workdir, *shared)
     print(f"{'row':<14}{'split':>7}" + "".join(f"{name:>20}" for name in _FIGURES))
     for split in (False, True):
         options = "--config.evaluation.metric_options.several_boxes"
-        run(
-            "evaluate", workdir, "--config.evaluation.metrics=('several_boxes',)", f"{options}.frame=image",
+        _runs.run(
+            "evaluate", workdir, *shared, "--config.evaluation.metrics=('several_boxes',)", f"{options}.frame=image",
             f"{options}.split={split}", f"--config.evaluation.report_rows={_ROWS}",
         )
         rows = json.loads((workdir / "evaluation" / "result.json").read_text(encoding="utf-8"))["rows"]

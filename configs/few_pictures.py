@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     # only two views (one is mirrored), and their features are computed once and cached.
     few_views = {"random_crop": False, "cache_frozen_features": True}
     config.input.evaluation_view = "whole"
-    config.backbone.options.update({"split": "block4_conv3", "head": "crow"})
+    config.backbone.options.update({"split": "block4_conv3", "head": "cross_dimensional"})
     config.generator.update({"base_width": 64, "depth": 2, "growth": 1.5, "logit_scale": 3.0})
     evaluator = config.phase.evaluator
     evaluator.options = ConfigDict({"freeze_lower": True})

@@ -10,7 +10,7 @@ from ornet_tf.models.layers import CaffeNormalization, Conv3x3, ExampleDropout
 from ornet_tf.models.pooling import CrossDimensionalPooling
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # (convolutions, filters)
-HEADS = ("gap", "crow", "fully_connected")
+HEADS = ("gap", "cross_dimensional", "fully_connected")
 
 
 def build(
@@ -30,9 +30,9 @@ def build(
       split: the last layer of the lower part (paper, section 3.1): a block's pooling layer, or its last convolution,
         which has twice the resolution. `block2_pool` gives 56x56x128 for 224 pixels, `block4_conv3` 28x28x512.
       weights: `imagenet` (a download), the path of a weights file in the Keras layout, or None (random).
-      head: `gap` ends in block5_conv3, global average pooling and one dense layer, as CAM needs it. In `crow`, the
-        positions are weighted by their strength, see `ornet_tf.models.pooling`. `fully_connected` is the original head
-        with block5_pool, fc1 and fc2.
+      head: `gap` ends in block5_conv3, global average pooling and one dense layer, as CAM needs it. In
+        `cross_dimensional`, positions are weighted by their strength instead, see `ornet_tf.models.pooling`.
+        `fully_connected` is the original head with block5_pool, fc1 and fc2.
       dropout: rate before the last dense layer and, as in the original, between fc1 and fc2.
 
     If `weights` has no values for the last dense layer, that layer starts from zeros: a few steps on few images can't
@@ -72,8 +72,8 @@ def build(
             last_conv = last_conv if split != "block5_pool" else x
     if head == "gap":
         x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="gap")(x)
-    elif head == "crow":
-        x = CrossDimensionalPooling(dtype="float32", name="crow")(x)
+    elif head == "cross_dimensional":
+        x = CrossDimensionalPooling(name="cross_dimensional")(x)
     else:
         x = keras.layers.Flatten(name="flatten")(x)
         x = keras.layers.Dense(4096, activation="relu", name="fc1")(x)

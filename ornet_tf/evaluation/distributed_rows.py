@@ -39,8 +39,9 @@ class DistributedRows:
         self._passes, self._kernels = SharedPasses(), winograd.MappedKernels()
         self._strategy, self._models, self._metrics = strategy, models, row_metrics.make_metrics(config)
         self._compiled = tf.function(self._run_on_devices, autograph=False)
-        # Its graph is larger than that of most rows. It is traced once for all rows with maps of one shape, and, as
-        # the graph optimizer does not copy it into the calls, optimized once.
+        # Its graph is larger than that of most rows. On each device it is traced once for all rows whose maps have one
+        # shape and type and whose predictions all have a "score_map" or none, and is then optimized once: the graph
+        # optimizer does not copy it into the calls.
         attributes = {"_noinline": True}
         self._measure_traced = tf.function(self._measure_maps, autograph=False, experimental_attributes=attributes)
 

@@ -73,7 +73,7 @@ def find_largest_boxes(
       threshold: pixels above it are on.
       max_boxes: M, the largest number of boxes of a map.
       split_map: floating point [B, h', w', 1] or [B, h', w'], at least 0. With it the boxes are those of the largest
-        parts of components instead, whose centres are high in it; see `parts.label_parts`. It is enlarged bilinearly.
+        parts of components instead, whose centres are high in it; see `parts.label_parts`. It is resized bilinearly.
         It may be the activation map itself; for a nearly binary one, a method's "score_map" shows where objects touch.
 
     Returns:
@@ -115,13 +115,13 @@ def find_largest_boxes_by_threshold(
     return tf.ensure_shape(boxes, [maps.shape[0], thresholds.shape[0], max_boxes, 4]), count
 
 
-def _prepare_maps(activation_map) -> tf.Tensor:
+def _prepare_maps(activation_map, name: str = "activation_map") -> tf.Tensor:
     """Returns maps as float32 [B, h, w], with NaN replaced by the lowest number."""
-    maps = tf.convert_to_tensor(activation_map, tf.float32)
+    maps = tf.cast(activation_map, tf.float32)
     if maps.shape.rank == 4 and maps.shape[-1] == 1:
         maps = tf.squeeze(maps, -1)
     if maps.shape.rank != 3:
-        raise ValueError(f"activation_map must have the shape [B, h, w, 1] or [B, h, w], got {maps.shape}.")
+        raise ValueError(f"{name} must have the shape [B, h, w, 1] or [B, h, w], got {maps.shape}.")
     return tf.where(tf.math.is_nan(maps), tf.float32.min, maps)
 
 
@@ -182,7 +182,7 @@ def _largest_extents(maps: tf.Tensor, thresholds: tf.Tensor, find: Callable[...,
 def _part_extents(maps: tf.Tensor, split_map: tf.Tensor, thresholds: tf.Tensor, max_boxes: int) -> tf.Tensor:
     """Returns the extents of the largest parts, int32 [B, T, max_boxes, 4]."""
     batch, height, width = tf.unstack(tf.shape(maps))
-    split_map = tf.maximum(_prepare_maps(split_map), 0.0)
+    split_map = tf.maximum(_prepare_maps(split_map, "split_map"), 0.0)
     split_map = tf.image.resize(split_map[..., tf.newaxis], [height, width])[..., 0]
     count = tf.size(thresholds)
     is_on = tf.reshape(maps[:, tf.newaxis] > thresholds[:, tf.newaxis, tf.newaxis], [-1, height, width])

@@ -21,7 +21,8 @@ def label_parts(maps: tf.Tensor, is_on: tf.Tensor) -> tf.Tensor:
     """Labels the parts of the 8-connected components of maps.
 
     Args:
-      maps: float32 [N, h, w], in 0..1.
+      maps: float32 [N, h, w], at least 0. Levels are fractions of the highest value of a smoothed map, so a component
+        that is low everywhere is not split.
       is_on: bool [N, h, w], the pixels of the components.
 
     Returns:

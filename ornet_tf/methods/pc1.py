@@ -8,7 +8,7 @@ from ornet_tf.methods import cam
 
 
 class Method(cam.Method):
-    """Replaces CAM's sum over the weighted feature maps by their first principal component; needs a `gap` head.
+    """Replaces CAM's sum over the weighted feature maps by their first principal component; needs CAM's head.
 
     The features are those of CAM: each of the D last feature maps, times the dense layer's weight for the class. All
     steps use one image only. They were read from the authors' program and have not been compared with the paper's text:

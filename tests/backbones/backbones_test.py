@@ -95,7 +95,7 @@ def test_vgg16_with_the_original_head():
 
 
 def test_vgg16_with_cross_dimensional_pooling():
-    plain, weighted = build("vgg16"), build("vgg16", head="crow")
+    plain, weighted = build("vgg16"), build("vgg16", head="cross_dimensional")
     assert [w.shape for w in weighted.upper.weights] == [w.shape for w in plain.upper.weights]
     features = tf.random.stateless_uniform([2, *weighted.upper.input_shape[1:]], [0, 1])
     outputs = weighted.upper(features)

@@ -62,6 +62,8 @@ def test_a_saved_localizer_answers_as_evaluation_does(tmp_path):
     config = tiny_experiment.get_config()
     config.backbone = {"name": "resnet50", "options": {"weights": None, "split": "conv2_block3_out"}}
     method = build.build_method(config, config.phase.stage_one, 3)
+    for i, moving in enumerate(w for part in method.parts.values() for w in part.weights if "moving" in w.name):
+        moving.assign(tf.random.stateless_uniform(moving.shape, [i, 5], 0.2, 0.4))  # a SavedModel has to keep them
     source = loading.load_split(config, "test").select(range(4))
     views = {**loading.view_sizes(config), "threshold": 0.5, "box_rule": "tight"}
     tiny_methods.save_localize(localizer.Localizer(method, source.class_names, **views, for_cpu=True), tmp_path)

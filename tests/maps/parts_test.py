@@ -151,5 +151,10 @@ def test_a_map_of_another_resolution_splits_a_binary_one():
     left, right = sorted(found[0, :2].numpy().tolist(), key=lambda box: box[1])
     assert left[1] == pytest.approx(2 / 24) and right[3] == pytest.approx(22 / 24)
     assert abs(left[3] - 0.5) <= 1 / 24 and abs(right[1] - 0.5) <= 1 / 24
+    for dtype in (tf.float16, tf.float64):
+        cast = tf.cast(split_map[..., np.newaxis], dtype)
+        np.testing.assert_array_equal(boxes.find_largest_boxes(binary, 0.5, max_boxes=3, split_map=cast)[0], found)
+    with pytest.raises(ValueError, match="^split_map must have the shape"):
+        boxes.find_largest_boxes(binary, 0.5, max_boxes=3, split_map=split_map[0])
     with_nan = np.where(split_map > 0, split_map, np.nan)
     np.testing.assert_array_equal(boxes.find_largest_boxes(binary, 0.5, max_boxes=3, split_map=with_nan)[1], count)

@@ -207,6 +207,25 @@ def test_mean_features_are_the_mean_of_the_channels():
     np.testing.assert_allclose(method.predict(images())["activation_map"], rescale(mean), atol=1e-6)
 
 
+@pytest.mark.parametrize(("head", "pooled_length"), [("gap", None), ("cross_dimensional", 50.0)])
+def test_the_maps_of_cam_sum_to_the_logits(head, pooled_length):
+    backbone = functools.partial(
+        registry.find("backbones", "vgg16"), image_size=32, num_classes=3, weights=None, head=head
+    )
+    method = registry.find("methods", "cam")(BUILDERS._replace(backbone=backbone))
+    upper = method.parts["upper"]
+    low_level = tf.random.stateless_uniform([2, *upper.input_shape[1:]], [0, 1])
+    outputs = upper(low_level)
+    maps = tf.concat([method.saliency(outputs, tf.fill([2], k)) for k in range(3)], axis=-1)  # [2, h', w', 3]
+    features = outputs["features"]
+    factor = 1.0 / np.prod(features.shape[1:3])
+    if pooled_length:
+        strength = tf.reduce_mean(features, -1, keepdims=True)
+        factor = pooled_length / np.linalg.norm(tf.reduce_sum(strength * features, [1, 2]), axis=1, keepdims=True)
+    bias = upper.get_layer("predictions").bias
+    np.testing.assert_allclose(tf.reduce_sum(maps, [1, 2]) * factor + bias, outputs["logits"], rtol=1e-4, atol=1e-6)
+
+
 def test_cam_needs_a_gap_head():
     builders = Builders(
         functools.partial(

@@ -1,0 +1,24 @@
+"""Runs programs of the package for benchmarks that train."""
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+
+def run(program: str, workdir: pathlib.Path, *options: str, **environment: str) -> None:
+    """Runs `python -m ornet_tf.PROGRAM` in a workdir, whose log.txt gets what it prints; ends with its last lines.
+
+    Args:
+      program: train or evaluate.
+      workdir: the folder of the run, which is made if it is missing.
+      *options: further flags.
+      **environment: further environment variables.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", f"ornet_tf.{program}", f"--workdir={workdir}", *options]
+    with open(workdir / "log.txt", "ab") as log:
+        ended = subprocess.run(command, env={**os.environ, **environment}, stdout=log, stderr=log, check=False)
+    if ended.returncode:
+        sys.exit(f"The run failed:\n{(workdir / 'log.txt').read_text(encoding='utf-8')[-2000:]}")
