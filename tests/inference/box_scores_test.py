@@ -94,3 +94,20 @@ def test_predictions_list_images_without_a_box(tiny_run, tmp_path):
     assert (entry.keys(), entry["box"]) == ({"file", "box", "overlay"}, None)
     with Image.open(entry["overlay"]) as drawn:
         assert drawn.size == (36, 36)
+
+
+def test_a_refined_map_is_split_where_the_map_before_refinement_is_low(tiny_run):
+    config = tiny_run[0].copy_and_resolve_references()
+    config.evaluation.update({"box_rule": "largest", "threshold": 0.5})
+    config.export.update({"max_boxes": 4, "split_boxes": True})
+    config.phase.stage_two.options.refine = True
+    model = localizer.load(config, tiny_run[1])
+    views = tf.random.stateless_uniform([16, 32, 32, 3], [0, 3], 0.0, 255.0)
+    predicted = model._method.predict(views)
+    maps, before = predicted["activation_map"], predicted["score_map"]
+    in_view, count = boxes.find_largest_boxes(maps, 0.5, max_boxes=4, split_map=before)
+    assert np.any(in_view != boxes.find_largest_boxes(maps, 0.5, max_boxes=4, split_map=maps)[0])
+    found = model.localize_views(views, tf.fill([16], ""))
+    np.testing.assert_array_equal(found["num_detections"], count)
+    expected = np.where(np.arange(4)[:, np.newaxis] < count[:, np.newaxis, np.newaxis], (in_view * 32 + 2) / 36, 0)
+    np.testing.assert_allclose(found["detection_boxes"], expected, atol=1e-5)

@@ -172,23 +172,6 @@ def test_boxes_of_parts_are_those_of_split_components(tiny_run, files):
     np.testing.assert_allclose(outputs["detection_boxes"], expected, atol=1e-5)
 
 
-def test_a_refined_map_is_split_where_the_map_before_refinement_is_low(tiny_run, files):
-    config = tiny_run[0].copy_and_resolve_references()
-    config.evaluation.update({"box_rule": "largest", "threshold": 0.5})
-    config.export.update({"max_boxes": 4, "split_boxes": True})
-    config.phase.stage_two.options.refine = True
-    model = localizer.load(config, tiny_run[1])
-    views = tf.random.stateless_uniform([16, 32, 32, 3], [0, 3], 0.0, 255.0)
-    predicted = model._method.predict(views)
-    maps, before = predicted["activation_map"], predicted["score_map"]
-    in_view, count = boxes.find_largest_boxes(maps, 0.5, max_boxes=4, split_map=before)
-    assert np.any(count != boxes.find_largest_boxes(maps, 0.5, max_boxes=4, split_map=maps)[1])
-    found = model.localize_views(views, tf.fill([16], ""))
-    np.testing.assert_array_equal(found["num_detections"], count)
-    expected = np.where(np.arange(4)[:, np.newaxis] < count[:, np.newaxis, np.newaxis], (in_view * 32 + 2) / 36, 0)
-    np.testing.assert_allclose(found["detection_boxes"], expected, atol=1e-5)
-
-
 def test_localize_boxes_finds_the_boxes_of_localize(model, three_box_model, files):
     for each in (model, three_box_model):
         expected, actual = each.localize(tf.constant(files)), each.localize_boxes(tf.constant(files))

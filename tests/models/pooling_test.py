@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from ornet_tf.compat import keras
@@ -50,6 +51,7 @@ def test_it_computes_in_float32_under_mixed_precision():
     assert type(layer).from_config(layer.get_config()).dtype == "float32"
 
 
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 def test_tflite_computes_the_same_with_its_own_operations():
     features = np.random.RandomState(1).rand(1, 4, 4, 8).astype(np.float32)
     layer = CrossDimensionalPooling()
