@@ -13,8 +13,9 @@ import tensorflow as tf
 from ornet_tf.maps import components
 
 _LEVELS = 8
-# Where parts meet, those below this share of the area of the largest one are dissolved.
-_SMALLEST_SHARE = 0.25
+# Where parts meet, those below this share of the area of the largest one are dissolved. On toybirds' validation images
+# with two to four birds, recall was 17.5 with it and 16.0 with a quarter.
+_SMALLEST_SHARE = 0.1
 
 
 def label_parts(maps: tf.Tensor, is_on: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ from tests.maps.components_test import flood_fill
 
 SIGNATURE = [tf.TensorSpec([None, None, None], tf.float32), tf.TensorSpec([None, None, None], tf.bool)]
 LABEL_PARTS = tf.function(parts.label_parts, input_signature=SIGNATURE)
-LEVELS, SHARE = 8, 0.25
+LEVELS, SHARE = 8, 0.1
 
 
 def slow_levels(one, is_on):
