@@ -58,12 +58,13 @@ def run(data: pathlib.Path, workdir: pathlib.Path, seed: int, options: list[str]
     split = "validation" if _VALIDATION.value else "test"
     shared = [
         "--config=configs/rivals_cub10.py", f"--config.phase_order={_PHASES}", "--config.evaluation.own_classes=()",
+        f"--config.evaluation.report_rows={_ROWS}",
         f"--config.backbone.options.head={few_pictures.get_config().backbone.options.head}", f"--config.seed={seed}",
         f"--config.dataset.options.validation_per_class={6 if _VALIDATION.value else 0}", *options,
     ]
     measured = [
         f"--config.evaluation.split={split}", "--config.evaluation.bootstrap_samples=0",
-        "--config.evaluation.metric_options.corloc.frame=image", f"--config.evaluation.report_rows={_ROWS}",
+        "--config.evaluation.metric_options.corloc.frame=image",
     ]
     environment = {"ORNET_CUB10": str(data)}
     _runs.run("train", workdir, *shared, **environment)
