@@ -99,9 +99,10 @@ def _draw(encoded: bytes, detections: Detections, *, extent: Sequence[float] | N
 
 
 def _add_pixels(entry: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    """Returns an entry with `box_pixels` after `box`; `size` is width and height of the original image."""
+    """Returns an entry with `box_pixels` after each `box`; `size` is width and height of the original image."""
     if entry["box"] is None:
         return entry
     sides = (size[1], size[0]) * 2
     pixels = [round(edge * side, 1) for edge, side in zip(entry["box"], sides)]
-    return {"box": entry["box"], "box_pixels": pixels, **entry}
+    entry = {"box": entry["box"], "box_pixels": pixels, **entry}
+    return {**entry, "others": [_add_pixels(o, size) for o in entry["others"]]} if "others" in entry else entry

@@ -58,6 +58,9 @@ class Bootstrap(typing.NamedTuple):
             yield np.bincount(drawn.ravel(), minlength=rows * count).reshape([rows, count])
 
     def interval(self, figures: np.ndarray) -> list[float]:
-        """Returns the lower and upper end of the interval for the figures of all samples, [samples]."""
-        tail = 50.0 * (1.0 - self.confidence)
-        return [float(end) for end in np.percentile(figures, [tail, 100.0 - tail])]
+        """Returns the lower and upper end of the interval for the figures of all samples, [samples], in percent.
+
+        Samples without a figure are NaN and left out. If all are, the interval is 0 to 100: nothing is known.
+        """
+        tail, known = 50.0 * (1.0 - self.confidence), figures[~np.isnan(figures)]
+        return [float(end) for end in np.percentile(known, [tail, 100.0 - tail])] if known.size else [0.0, 100.0]

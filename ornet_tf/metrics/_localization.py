@@ -80,7 +80,8 @@ class Accumulator:
             scores = np.concatenate(self._box_scores)
             figures["box_score_auroc"] = auroc(scores[has_truth], results.right[has_truth, self._fixed])
         if sums is not None:
-            interval, counted = self._bootstrap.interval, np.maximum(sums[:, 2], 1)
+            interval = self._bootstrap.interval
+            counted = np.where(sums[:, 2] > 0, sums[:, 2], np.nan)  # a sample may have no image with a box
             figures["clserr_top1_interval"] = interval(100 - 100 * sums[:, 0] / len(has_truth))
             if best is not None:
                 corloc = 100 * sums[:, 3:] / counted[:, np.newaxis]

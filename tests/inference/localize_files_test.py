@@ -31,7 +31,7 @@ class Scripted:
             raise ConnectionError("No server")
         if image.endswith(b"damaged"):
             return Detections(np.zeros([0, 4], np.float32), status="truncated PNG")
-        boxes = BOX if not image.endswith(b"nothing") else BOX[:0]
+        boxes = np.concatenate([BOX] * {b"nothing": 0, b"several": 3}.get(image[-7:], 1) or [BOX[:0]])
         n = len(boxes)
         return Detections(boxes, np.full(n, 0.5, np.float32), np.zeros(n, np.int64), ("bird",) * n, "", np.eye(4))
 
@@ -61,6 +61,13 @@ def test_each_file_has_an_entry_and_a_failure_costs_its_own_only(tmp_path):
     assert (first["class_name"], first["score"]) == ("bird", 0.5)
     assert (last["box"], last["overlay"]) == (None, str(folder / "00001_nothing.jpg"))
     assert json.loads((folder / "predictions.json").read_text()) == [first, last]
+
+
+def test_each_of_several_boxes_is_also_given_in_pixels(tmp_path):
+    (entry,) = localized(tmp_path, "several", folder=tmp_path / "out")
+    assert len(entry["others"]) == 2
+    for found in (entry, *entry["others"]):
+        assert (found["box"], found["box_pixels"]) == ([0.25, 0.5, 0.75, 1.0], [10.0, 40.0, 30.0, 80.0])
 
 
 def test_without_a_folder_nothing_is_drawn_or_written(tmp_path):

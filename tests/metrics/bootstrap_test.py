@@ -15,6 +15,12 @@ def test_sums_are_those_of_a_loop_over_samples(monkeypatch):
     np.testing.assert_allclose(Bootstrap(20, seed=4).sums(values), expected, rtol=1e-12)
 
 
+def test_samples_without_a_figure_are_left_out():
+    bootstrap = Bootstrap(3)
+    assert bootstrap.interval(np.array([np.nan, 40.0, 40.0])) == [40.0, 40.0]
+    assert bootstrap.interval(np.full(3, np.nan)) == [0.0, 100.0]
+
+
 def test_the_interval_of_a_share_agrees_with_theory():
     right = np.arange(400) < 120  # 30 %: the standard error is sqrt(0.3 0.7 / 400) = 2.29 points
     bootstrap = Bootstrap(4000, seed=1)

@@ -122,6 +122,12 @@ def measure_steps(sides, **truth):
 NO_BOXES, HALF, LEFT = np.zeros([1, 4]), np.float32([[0, 0, 0.5, 1]]), np.float32([[0, 0, 0.5, 0.5]])
 
 
+def test_samples_without_an_image_with_a_box_do_not_widen_the_interval():
+    figures = measure_steps([4, 4, 4], boxes=np.stack([HALF, NO_BOXES, NO_BOXES])).summary()["largest"]
+    assert (figures["corloc"], figures["corloc_interval"]) == (100.0, [100.0, 100.0])
+    assert (figures["locerr_top1"], figures["locerr_top1_interval"]) == (0.0, [0.0, 0.0])
+
+
 def test_without_ground_truth_the_threshold_with_the_highest_mean_iou_with_pseudo_boxes_is_chosen():
     boxes = np.stack([NO_BOXES] * 3)
     # IoUs with HALF: 0.5 below 0.3, 1 from 0.3 on, 0.5 from 0.6 on, so all are right. The empty box is not counted.
