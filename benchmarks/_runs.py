@@ -1,14 +1,16 @@
 """Runs programs of the package for benchmarks that train."""
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 
 def run(program: str, workdir: pathlib.Path, *options: str, **environment: str) -> None:
-    """Runs `python -m ornet_tf.PROGRAM` in a workdir, whose log.txt gets what it prints; ends with its last lines.
+    """Runs `python -m ornet_tf.PROGRAM`. The workdir's log.txt gets what it prints. If it fails, this process ends too.
 
     Args:
       program: train or evaluate.
@@ -22,3 +24,8 @@ def run(program: str, workdir: pathlib.Path, *options: str, **environment: str) 
         ended = subprocess.run(command, env={**os.environ, **environment}, stdout=log, stderr=log, check=False)
     if ended.returncode:
         sys.exit(f"The run failed:\n{(workdir / 'log.txt').read_text(encoding='utf-8')[-2000:]}")
+
+
+def figures(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """Returns the result of the last evaluation: row -> title of a metric's table -> figures."""
+    return json.loads((workdir / "evaluation" / "result.json").read_text(encoding="utf-8"))["rows"]

@@ -10,7 +10,6 @@ rows that need no training: a box in the centre, rivals, and the object prior.
 """
 from __future__ import annotations
 
-import json
 import pathlib
 
 import numpy as np
@@ -69,8 +68,7 @@ def run(data: pathlib.Path, workdir: pathlib.Path, seed: int, options: list[str]
     environment = {"ORNET_CUB10": str(data)}
     _runs.run("train", workdir, *shared, **environment)
     _runs.run("evaluate", workdir, *shared, *measured, **environment)
-    rows = json.loads((workdir / "evaluation" / "result.json").read_text(encoding="utf-8"))["rows"]
-    found = {name: boxes["largest"] for name, boxes in rows.items()}
+    found = {name: by_rule["largest"] for name, by_rule in _runs.figures(workdir).items()}
     return {
         name: [*values["corloc_by_iou"].values(), np.mean(list(values["corloc_by_iou"].values())),
                values["mean_iou"], values["corloc_best_on_evaluated_data"], values["corloc_spread"],

@@ -8,10 +8,8 @@ threshold is 0.5.
 """
 from __future__ import annotations
 
-import json
 import os
 import pathlib
-import shutil
 
 from absl import app, flags
 
@@ -30,7 +28,9 @@ def link_images(train: pathlib.Path, several: pathlib.Path, root: pathlib.Path) 
         dict(line.split(maxsplit=1) for line in (train / name).read_text(encoding="utf-8").splitlines())
         for name in ("images.txt", "train_test_split.txt")
     )
-    shutil.rmtree(root, ignore_errors=True)  # links of an earlier run
+    for path in list(root.rglob("*")):
+        if path.is_symlink():  # of an earlier run
+            path.unlink()
     for key in (key for key in images if is_training[key] == "1"):
         link = root / "train" / images[key].split(".", 1)[1]  # without the number of the class
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -55,8 +55,7 @@ def main(_) -> None:
             "evaluate", workdir, *shared, "--config.evaluation.metrics=('several_boxes',)", f"{options}.frame=image",
             f"{options}.split={split}", f"--config.evaluation.report_rows={_ROWS}",
         )
-        rows = json.loads((workdir / "evaluation" / "result.json").read_text(encoding="utf-8"))["rows"]
-        for name, values in rows.items():
+        for name, values in _runs.figures(workdir).items():
             figures = values["several"]
             print(f"{name:<14}{split!s:>7}" + "".join(f"{figures[key]:>20.1f}" for key in _FIGURES), flush=True)
 
