@@ -18,5 +18,5 @@ def get_config() -> ConfigDict:
     config.phase.acol.options.width = 8
     config.training.summary_images = 0
     config.evaluation.update({"batch_size": 8, "gallery_images": 0})
-    config.evaluation.metrics = ("ornet",)  # the one with the smallest graph, which is traced for each row
+    config.evaluation.metrics = ("ornet",)  # the one with the smallest graph
     return config

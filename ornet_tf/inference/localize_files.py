@@ -105,4 +105,6 @@ def _add_pixels(entry: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     sides = (size[1], size[0]) * 2
     pixels = [round(edge * side, 1) for edge, side in zip(entry["box"], sides)]
     entry = {"box": entry["box"], "box_pixels": pixels, **entry}
-    return {**entry, "others": [_add_pixels(o, size) for o in entry["others"]]} if "others" in entry else entry
+    if "others" in entry:
+        entry["others"] = [_add_pixels(other, size) for other in entry["others"]]
+    return entry

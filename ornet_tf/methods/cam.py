@@ -29,7 +29,7 @@ class Method(ClassifierMap):
         self._dense = self._upper.get_layer("predictions")
         if self._dense.kernel.shape[0] != self._upper.output["features"].shape[-1]:
             raise UserError(
-                "CAM needs a dense layer directly after global average pooling: set the backbone's head to 'gap'."
+                "CAM needs one dense layer directly after the pooling: set the backbone's head to 'gap'."
             )
         self._is_weighted = any(isinstance(layer, CrossDimensionalPooling) for layer in self._upper.layers)
 

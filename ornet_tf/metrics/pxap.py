@@ -70,7 +70,7 @@ class Metric:
         sums = None if np.isnan(precision) else self._bootstrap.sums(counts)
         if sums is not None:
             samples = average_precision(sums)
-            figures["pxap_interval"] = self._bootstrap.interval(100 * samples[~np.isnan(samples)])
+            figures["pxap_interval"] = self._bootstrap.interval(100 * samples)
         return {"pxap": figures}
 
     def per_image(self):

@@ -31,8 +31,8 @@ class Scripted:
             raise ConnectionError("No server")
         if image.endswith(b"damaged"):
             return Detections(np.zeros([0, 4], np.float32), status="truncated PNG")
-        boxes = np.concatenate([BOX] * {b"nothing": 0, b"several": 3}.get(image[-7:], 1) or [BOX[:0]])
-        n = len(boxes)
+        n = {b"nothing": 0, b"several": 3}.get(image[-7:], 1)
+        boxes = np.repeat(BOX, n, axis=0)
         return Detections(boxes, np.full(n, 0.5, np.float32), np.zeros(n, np.int64), ("bird",) * n, "", np.eye(4))
 
 

@@ -37,7 +37,7 @@ def test_zeros_give_zeros_and_a_finite_gradient():
 
 
 def test_it_computes_in_float32_under_mixed_precision():
-    before = keras.mixed_precision.global_policy() if hasattr(keras.mixed_precision, "global_policy") else "float32"
+    before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
         layer = CrossDimensionalPooling()
