@@ -8,8 +8,8 @@ This configuration adds Grad-CAM, BagCAMs, PC1 and the classifiers of Hide-and-S
 which trains evaluator, stage one and stage two. CAM, Grad-CAM, BagCAMs and PC1 use the evaluator and need no training.
 BagCAMs reads the features that the last block gets. The evaluator trains its dense layer only; the other rivals change
 the features, so they train block5 as well. The class errors of the rivals' rows are those of their own classifiers, as
-in the paper. All other rows have the class errors of the evaluator. All classifiers have global
-average pooling, as in the rivals' papers, so the evaluator is not that of cub10.py.
+in the paper. All other rows have the class errors of the evaluator. All classifiers have global average pooling, as in
+the rivals' papers, so the evaluator is not that of cub10.py.
 
 The three trained rivals take 22 minutes on 2 shared cores of an Intel Xeon, besides the time of configs/cub10.py.
 Best CorLoc with the largest component, seed 0, commit b8eb2a1: CAM 40.7, Grad-CAM 43.1, Hide-and-Seek 30.9, ADL 47.2,
