@@ -85,5 +85,14 @@ def test_fig11_varies_weights_around_the_configured_one():
         registry.find("studies", "fig11b")().variants(config)
 
 
+def test_stage_two_epochs_shortens_the_configured_schedule():
+    config = toybirds.get_config()
+    epochs = config.phase.stage_two.epochs
+    labels = registry.find("studies", "stage_two_epochs")().variants(config)
+    assert list(labels) == [f"epochs = {epochs * share:g}" for share in (0.125, 0.25, 0.5, 1)]
+    for label in labels:
+        assert varied_stage_two("stage_two_epochs", label).epochs == float(label.split()[-1])
+
+
 def test_no_study_is_also_listed_as_left_out():
     assert not {*LEFT_OUT} & {*STUDIES}
