@@ -80,7 +80,7 @@ def trained_method(config: ConfigDict, name: str, workdir: str, num_classes: int
             advice = f"Set {where}.init_from.{part} to 'PHASE.PART', the phase and part that has them."
             raise UserError(weight_origins.missing_message(missing[0], where, advice))
         method = build_method(config, section, num_classes)
-    if is_row and getattr(method, "prior", None) is not None:  # phases use it in training only
+    if is_row and methods.object_prior(method) is not None:  # phases use it in training only
         _check_prior(config, name, method, workdir, num_classes)
     checkpoints.load_parts(method.parts, sources, workdir)
     return method

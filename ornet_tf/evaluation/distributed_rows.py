@@ -40,8 +40,7 @@ class DistributedRows:
         self._strategy, self._models, self._metrics = strategy, models, row_metrics.make_metrics(config)
         self._compiled = tf.function(self._run_on_devices, autograph=False)
         # Its graph is larger than that of most rows. On each device it is traced once for all rows whose maps have one
-        # shape and type and whose predictions all have a "score_map" or none, and is then optimized once: the graph
-        # optimizer does not copy it into the calls.
+        # shape and type, and is then optimized once: the graph optimizer does not copy it into the calls.
         attributes = {"_noinline": True}
         self._measure_traced = tf.function(self._measure_maps, autograph=False, experimental_attributes=attributes)
 
@@ -114,7 +113,7 @@ class DistributedRows:
             measured["is_finite"] &= tf.reduce_all(tf.math.is_finite(value), axis=list(range(1, len(value.shape))))
         if "activation_map" in used:
             truth = {key: value for key, value in batch.items() if key != "image"}
-            measured.update(self._measure_traced(used["activation_map"], truth, used.get("score_map")))
+            measured.update(self._measure_traced(used["activation_map"], truth, methods.score_map(used)))
         if "logits" in used:
             measured["logits"] = used["logits"]
         return measured

@@ -12,7 +12,7 @@ from ornet_tf.data import decoding, file_checks, loading, transforms
 from ornet_tf.errors import UserError
 from ornet_tf.inference import threshold
 from ornet_tf.maps import box_scores, boxes
-from ornet_tf.methods import Method, predicted_classes
+from ornet_tf.methods import Method, predicted_classes, score_map
 from ornet_tf.models import winograd
 from ornet_tf.models.shared_passes import SharedPasses
 from ornet_tf.runs import training_data
@@ -152,7 +152,7 @@ class Localizer(tf.Module):
     def _boxes(self, predicted, status):
         """Returns detection_boxes, detection_box_scores and num_detections."""
         activation_map = predicted["activation_map"]
-        scored_map = predicted.get("score_map", activation_map)
+        scored_map = score_map(predicted)
         if self._max_boxes > 1 or self._split_boxes:
             split_map = scored_map if self._split_boxes else None
             in_view, count = boxes.find_largest_boxes(

@@ -4,7 +4,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, ClassifierMap
+from ornet_tf.methods import Builders
+from ornet_tf.methods._classifier_map import ClassifierMap
 from ornet_tf.models.pooling import CrossDimensionalPooling, strength
 
 

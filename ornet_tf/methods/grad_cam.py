@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Builders, ClassifierMap, predicted_classes
+from ornet_tf.methods import Builders, predicted_classes
+from ornet_tf.methods._classifier_map import ClassifierMap
 
 
 class Method(ClassifierMap):

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from ornet_tf.methods import Builders, ClassifierMap
+from ornet_tf.methods import Builders
+from ornet_tf.methods._classifier_map import ClassifierMap
 
 
 class Method(ClassifierMap):

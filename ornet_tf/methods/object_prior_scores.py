@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from ornet_tf.maps import refinement
-from ornet_tf.methods import Builders, ClassifierMap, predicted_classes
+from ornet_tf.methods import Builders, predicted_classes
+from ornet_tf.methods._classifier_map import ClassifierMap
 from ornet_tf.models import shared_passes
 
 

@@ -54,7 +54,7 @@ class Metric(typing.Protocol):
     needs_masks: bool
 
     def measure(
-        self, activation_map: tf.Tensor, truth: Mapping[str, tf.Tensor], score_map: tf.Tensor | None = None
+        self, activation_map: tf.Tensor, truth: Mapping[str, tf.Tensor], score_map: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """Computes the argument of `update` in the graph, batch-major. It must not depend on earlier updates.
 
@@ -63,7 +63,7 @@ class Metric(typing.Protocol):
           truth: "boxes" and "whole_boxes" float32 [B, M, 4], ymin xmin ymax xmax in fractions of the view; rows without
             area are padding. "boxes" are clipped to the view, except those outside of it. If there are masks, "mask"
             uint8 [B, S, S]: 1 for the object, 0 for background, 255 for ignored pixels.
-          score_map: float32 [B, h', w', 1] in 0..1, for scores of boxes; None for the map itself.
+          score_map: float32 [B, h', w', 1] in 0..1, for scores of boxes; see `methods.score_map`.
         """
 
     def update(self, measured: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> None:

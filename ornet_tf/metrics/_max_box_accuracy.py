@@ -69,7 +69,7 @@ class MaxBoxAccuracy:
         """Returns the contours, of a non-empty list of OpenCV's contours, whose boxes are compared."""
         raise NotImplementedError
 
-    def measure(self, activation_map, truth, score_map=None):
+    def measure(self, activation_map, truth, score_map):
         """Returns "grey_levels" uint8 [B, S, S]. OpenCV runs outside of the graph, in `update`."""
         del truth, score_map
         grey = score_maps.grey_levels(score_maps.score_maps(activation_map, self._size))

@@ -45,7 +45,7 @@ class Metric:
         self._components = settings.components
         self._rules = {rule: _localization.Accumulator(settings, thresholds=self._thresholds) for rule in boxes.RULES}
 
-    def measure(self, activation_map, truth, score_map=None):
+    def measure(self, activation_map, truth, score_map):
         """Returns rule -> boxes [B, T, 4], and "box_scores" float32 [B, 2]: those at the fixed threshold."""
         thresholds = tf.constant(self._thresholds, tf.float32)
         found = {
@@ -53,8 +53,7 @@ class Metric:
             for rule in self._rules
         }
         fixed = tf.stack([of_rule[:, self._fixed] for of_rule in found.values()], axis=1)
-        scored_map = activation_map if score_map is None else score_map
-        return {**found, "box_scores": box_scores.stability(scored_map, fixed, max_components=1)}
+        return {**found, "box_scores": box_scores.stability(score_map, fixed, max_components=1)}
 
     def update(self, measured, truth):
         """Adds a batch."""

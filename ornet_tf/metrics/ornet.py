@@ -26,7 +26,7 @@ class Metric:
         self._thresholds = sorted({*THRESHOLDS, settings.threshold})
         self._accumulator = _localization.Accumulator(settings, thresholds=self._thresholds, more_than=True)
 
-    def measure(self, activation_map, truth, score_map=None):
+    def measure(self, activation_map, truth, score_map):
         """Returns "boxes" [B, T, 4]."""
         thresholds = tf.constant(self._thresholds, tf.float32)
         return {"boxes": boxes.find_boxes(activation_map, thresholds, far_edge=False)}

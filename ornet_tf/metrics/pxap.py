@@ -38,7 +38,7 @@ class Metric:
         self._edges = np.append(np.arange(0, 1, interval), 1.0)
         self._counts = []
 
-    def measure(self, activation_map, truth, score_map=None):
+    def measure(self, activation_map, truth, score_map):
         """Returns "counts" int32 [B, 2, bins]: the number of background and object pixels in each bin."""
         scores = score_maps.score_maps(activation_map, self._size)
         mask = tf.cast(truth["mask"], tf.int32)

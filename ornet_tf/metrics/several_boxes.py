@@ -55,7 +55,7 @@ class Metric:
         self._fixed = self._thresholds.index(settings.threshold)
         self._results, self._out_of_view = [], 0
 
-    def measure(self, activation_map, truth, score_map=None):
+    def measure(self, activation_map, truth, score_map):
         """Returns what the figures need at each of T thresholds.
 
         Returns:
@@ -66,13 +66,12 @@ class Metric:
           true_boxes: int32 [B], their number.
         """
         thresholds = tf.constant(self._thresholds, tf.float32)
-        scored_map = activation_map if score_map is None else score_map
         found, count = boxes.find_largest_boxes_by_threshold(
-            activation_map, thresholds, max_boxes=self._max_boxes, split_map=scored_map if self._split else None
+            activation_map, thresholds, max_boxes=self._max_boxes, split_map=score_map if self._split else None
         )
         shape = tf.shape(found)[:3]
         flat = tf.reshape(found, [shape[0], -1, 4])
-        scores = box_scores.stability(scored_map, flat, max_components=self._max_boxes)
+        scores = box_scores.stability(score_map, flat, max_components=self._max_boxes)
         is_box = tf.range(self._max_boxes, dtype=count.dtype) < count[..., tf.newaxis]
         scores = tf.where(is_box, tf.reshape(scores, shape), -1.0)
         order = tf.argsort(scores, direction="DESCENDING", stable=True)

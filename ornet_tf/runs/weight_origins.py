@@ -4,8 +4,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from ornet_tf import methods
 from ornet_tf.errors import UserError
-from ornet_tf.methods import Method
 from ornet_tf.models import layers
 from ornet_tf.models.variables import named_variables
 
@@ -43,7 +43,7 @@ class WeightOrigins:
         self._inputs_of_prior: dict[str, dict[str, str]] = {}  # phase -> "lower/layer/kind" ... -> origin
 
     def add_phase(
-        self, name: str, method: Method, init_from: Mapping[str, str], trained: Iterable[Any], *, where: str
+        self, name: str, method: methods.Method, init_from: Mapping[str, str], trained: Iterable[Any], *, where: str
     ) -> None:
         """Adds a phase.
 
@@ -59,7 +59,7 @@ class WeightOrigins:
             of its object prior.
         """
         changed = {id(variable) for variable in trained}
-        prior = getattr(method, "prior", None)
+        prior = methods.object_prior(method)
         fixed = {id(v): path for path, v in prior.inputs.items()} if prior else {}
         trained_inputs = [fixed[key] for key in fixed if key in changed]
         if trained_inputs:
@@ -81,7 +81,7 @@ class WeightOrigins:
         self._phases[name] = {**before, **changed_here}
         self._shapes[name] = {part: _shapes(model) for part, model in method.parts.items()}
 
-    def check_row(self, method: Method, init_from: Mapping[str, str], *, where: str) -> None:
+    def check_row(self, method: methods.Method, init_from: Mapping[str, str], *, where: str) -> None:
         """Checks an evaluation row like `add_phase` checks a phase; a row trains nothing."""
         variables = named_variables(method.parts, trainable_only=False)
         self._check_prior(method, variables, self._find_origins(variables, init_from, method, where, ()), where)
@@ -138,7 +138,7 @@ class WeightOrigins:
         Raises:
           UserError: if the prior was learned with other weights.
         """
-        prior = getattr(method, "prior", None)
+        prior = methods.object_prior(method)
         if prior is None:
             return {}
         key_of = {id(variable): key for key, variable in variables.items()}

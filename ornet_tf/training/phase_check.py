@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ml_collections import ConfigDict
 
-from ornet_tf import build
+from ornet_tf import build, methods
 from ornet_tf.data.source import Source
 from ornet_tf.errors import UserError
 from ornet_tf.runs import checkpoints, weight_origins
@@ -32,7 +32,7 @@ def check(config: ConfigDict, source: Source) -> None:
             )
         if section.cache_frozen_features:
             frozen_features.check_method(method, where=f"{where}.")
-        elif getattr(method, "prior", None) is not None:
+        elif methods.object_prior(method) is not None:
             raise UserError(
                 f"{where}.options.object_prior: expected cache_frozen_features = True, got False. Pseudo masks are "
                 f"computed once, from cached features: set {where}.cache_frozen_features and random_crop = False."

@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import logging
 from ml_collections import ConfigDict
 
-from ornet_tf import build
+from ornet_tf import build, methods
 from ornet_tf.compat import keras
 from ornet_tf.data import input_pipeline, loading
 from ornet_tf.data.source import Source
@@ -179,9 +179,9 @@ def _train_phase(run: _Run, name: str, settings: dict) -> dict:
         # For the next phase only: a phase in between that caches nothing may train what is frozen here.
         keep_all = bool(later) and config.phase[later[0]].cache_frozen_features
         cached = run.features.of(method, keep_all=keep_all)
-        if getattr(method, "prior", None) is not None:
-            learn = method.prior.learns and step == 0
-            cached = pseudo_masks.add(cached, run.features, method.prior, source.labels, learn=learn)
+        if (prior := methods.object_prior(method)) is not None:
+            learn = prior.learns and step == 0
+            cached = pseudo_masks.add(cached, run.features, prior, source.labels, learn=learn)
         training_step.use_frozen_features(cached)
     # Without the random ids of other phases, so that equal configurations and seeds give equal summaries.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}

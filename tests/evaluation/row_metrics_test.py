@@ -18,7 +18,8 @@ def summary(metric):
     activation_map = np.zeros([1, 8, 8, 1], np.float32)
     activation_map[0, 2:6, 2:4] = 0.9
     truth = {"boxes": np.float32([[[2, 2, 6, 6]]]) / 8, "label": np.array([1]), "logits": np.eye(2)[[1]]}
-    metric.update(tf.nest.map_structure(np.asarray, metric.measure(tf.constant(activation_map), truth)), truth)
+    found = metric.measure(tf.constant(activation_map), truth, tf.constant(activation_map))
+    metric.update(tf.nest.map_structure(np.asarray, found), truth)
     return metric.summary()["tight"]
 
 

@@ -14,7 +14,7 @@ def test_each_rule_has_its_own_boxes_and_an_iou_of_exactly_a_half_is_enough():
     one = np.zeros([1, 8, 8, 1], np.float32)
     one[0, 2:6, 2:4], one[0, 0, 7] = 0.9, 0.6  # a component, and a pixel in the corner that is off from 0.65 on
     metric = registry.find("metrics", "corloc")(Settings(components="native", bootstrap=Bootstrap(0)))
-    found = metric.measure(tf.constant(one), {})
+    found = metric.measure(tf.constant(one), {}, tf.constant(one))
     truth = {"boxes": np.float32([[[2, 2, 6, 6]]]) / 8, "label": np.array([1]), "logits": np.eye(2)[[1]]}
     metric.update({key: value.numpy() for key, value in found.items()}, truth)
     summary, lines = metric.summary(), metric.per_image()
@@ -37,7 +37,7 @@ def test_in_the_frame_of_the_image_the_ground_truth_is_whole():
     found = {}
     for frame in ("view", "image"):
         metric = registry.find("metrics", "corloc")(Settings(bootstrap=Bootstrap(0)), frame=frame)
-        measured = metric.measure(tf.constant(one), {})
+        measured = metric.measure(tf.constant(one), {}, tf.constant(one))
         metric.update({key: value.numpy() for key, value in measured.items()}, truth)
         found[frame] = metric.summary()["largest"]["mean_iou"]
     assert found == {"view": 1.0, "image": 0.5}
@@ -46,7 +46,7 @@ def test_in_the_frame_of_the_image_the_ground_truth_is_whole():
 def scored(activation_map, score_map, true_boxes):
     """Returns a metric after one batch of maps [N, h, w]."""
     metric = registry.find("metrics", "corloc")(Settings(components="native", bootstrap=Bootstrap(0)))
-    maps = [one if one is None else tf.constant(one[..., np.newaxis]) for one in (activation_map, score_map)]
+    maps = [tf.constant(one[..., np.newaxis]) for one in (activation_map, score_map)]
     found = metric.measure(maps[0], {}, maps[1])
     count = len(activation_map)
     truth = {"boxes": true_boxes[:, np.newaxis], "label": np.zeros(count, int), "logits": np.ones([count, 2])}
@@ -62,11 +62,11 @@ def test_the_box_score_of_the_score_map_ranks_right_boxes_above_wrong_ones():
     true = {rule: boxes.find_boxes(maps, [0.5], rule=rule)[:, 0].numpy() + noise for rule in boxes.RULES}
     true["tight"][3] = true["largest"][3] = 0  # an image without ground truth
     for rule, true_boxes in true.items():
-        for unrefined in (None, maps):
-            metric = scored(refined, unrefined, true_boxes)
+        for score_map in (refined, maps):
+            metric = scored(refined, score_map, true_boxes)
             figures, columns = metric.summary()[rule], metric.per_image()[rule]
             in_view = boxes.find_boxes(refined, [0.5], rule=rule)
-            scores = box_scores.stability(refined if unrefined is None else maps, in_view, max_components=1)
+            scores = box_scores.stability(score_map, in_view, max_components=1)
             np.testing.assert_allclose(columns["box_score"], scores[:, 0], atol=1e-6)
             counts = ~np.isnan(columns["right"])
             assert 30 < counts.sum() < 40 and 0 < np.nansum(columns["right"]) < counts.sum()
@@ -78,7 +78,7 @@ def test_the_box_score_of_the_score_map_ranks_right_boxes_above_wrong_ones():
 def test_there_is_no_area_if_all_boxes_are_right_or_none_is():
     maps, box = np.ones([2, 4, 4], np.float32), np.float32([0, 0, 1, 1])
     for true_boxes in ([box, box], [box / 4, box / 4], [box * 0, box]):
-        metric = scored(maps, None, np.stack(true_boxes))
+        metric = scored(maps, maps, np.stack(true_boxes))
         figures = metric.summary()["tight"]
         assert figures["box_score_auroc"] is None
         assert metric.cells(figures, "")["AUROC of the box score"] == "-"
@@ -113,7 +113,7 @@ def measure_steps(sides, **truth):
     for one, side in zip(maps, sides):
         one[:side] = 0.6
         one[:side, :4] = 0.9
-    found = metric.measure(tf.constant(maps), {})
+    found = metric.measure(tf.constant(maps), {}, tf.constant(maps))
     known = {"label": np.zeros([len(sides)], int), "logits": np.eye(2)[[0] * len(sides)]}
     metric.update({key: value.numpy() for key, value in found.items()}, {**known, **truth})
     return metric

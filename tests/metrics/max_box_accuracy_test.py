@@ -76,7 +76,8 @@ def test_whole_pixels_are_those_of_the_original_numbers():
 
 def measure(metric, maps, boxes):
     """Adds a batch to a metric."""
-    found = metric.measure(tf.constant(maps, tf.float32), {"boxes": boxes})
+    activation_map = tf.constant(maps, tf.float32)
+    found = metric.measure(activation_map, {"boxes": boxes}, activation_map)
     metric.update({key: value.numpy() for key, value in found.items()}, {"boxes": boxes})
 
 

@@ -44,7 +44,7 @@ def measure_function(name, settings):
     spec = [{key: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for key, value in part.items()}
             for part in ({"maps": maps}, {key: truth[key] for key in ("boxes", "whole_boxes", "mask")})]
     measure = registry.find("metrics", name)(settings).measure
-    return tf.function(measure, input_signature=[spec[0]["maps"], spec[1]])
+    return tf.function(measure, input_signature=[spec[0]["maps"], spec[1], spec[0]["maps"]])
 
 
 @functools.cache
@@ -56,7 +56,7 @@ def measured(name, *parts, settings=SETTINGS):
     for part in [slice(*part) for part in parts or [(0, COUNT)]]:
         batch = {key: value[part] for key, value in truth.items()}
         in_graph = {key: tf.constant(value) for key, value in batch.items() if key not in ("label", "logits")}
-        found = measure(tf.constant(maps[part]), in_graph)
+        found = measure(tf.constant(maps[part]), in_graph, tf.constant(maps[part]))
         assert all(value.shape[0] == len(batch["label"]) for value in found.values())
         metric.update({key: value.numpy() for key, value in found.items()}, batch)
     return metric
@@ -157,7 +157,8 @@ def test_an_image_whose_boxes_lie_outside_of_the_view_counts_as_missed(name):
     maps[:, :, 0] = 1.0  # a column that touches the box on the left
     metric = registry.find("metrics", name)(SETTINGS)
     truth = {"boxes": boxes, "whole_boxes": boxes, "label": np.zeros(4, np.int32), "logits": np.ones([4, 2])}
-    found = metric.measure(tf.constant(maps), {key: tf.constant(truth[key]) for key in ("boxes", "whole_boxes")})
+    in_graph = {key: tf.constant(truth[key]) for key in ("boxes", "whole_boxes")}
+    found = metric.measure(tf.constant(maps), in_graph, tf.constant(maps))
     metric.update({key: value.numpy() for key, value in found.items()}, truth)
     for title, figures in metric.summary().items():
         counts = {key: value for key, value in figures.items() if key.startswith("images")}

@@ -11,7 +11,8 @@ SIZE = 16
 
 def figures(maps, masks, interval=0.001):
     metric = registry.find("metrics", "pxap")(Settings(image_size=SIZE, bootstrap=Bootstrap(0)), interval=interval)
-    found = metric.measure(tf.constant(maps, tf.float32), {"mask": tf.constant(masks, tf.uint8)})
+    activation_map = tf.constant(maps, tf.float32)
+    found = metric.measure(activation_map, {"mask": tf.constant(masks, tf.uint8)}, activation_map)
     metric.update({key: value.numpy() for key, value in found.items()}, {})
     return metric.summary()["pxap"], metric.per_image()["pxap"]["precision"]
 

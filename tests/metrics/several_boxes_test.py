@@ -21,8 +21,9 @@ def measured(maps, true_boxes, name="several_boxes", unrefined=None, **options):
     padded = np.float32([[*image, *[[0] * 4] * (most - len(image))] for image in true_boxes]) / SIDE
     count = len(maps)
     truth = {"boxes": padded, "whole_boxes": padded, "label": np.zeros(count, int), "logits": np.ones([count, 2])}
-    unrefined = None if unrefined is None else tf.constant(unrefined[..., np.newaxis])
-    found = metric.measure(tf.constant(maps[..., np.newaxis], tf.float32), truth, unrefined)
+    score_map = maps if unrefined is None else unrefined
+    activation_map, score_map = (tf.constant(one[..., np.newaxis], tf.float32) for one in (maps, score_map))
+    found = metric.measure(activation_map, truth, score_map)
     metric.update({key: value.numpy() for key, value in found.items()}, truth)
     return metric
 
