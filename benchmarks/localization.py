@@ -4,7 +4,7 @@ Folders given together are one data set. Each seed is a run in a folder of its o
 there. With --validation six training images of each class are held out and measured; else it is the test images. What
 stands after -- is handed on to training and evaluation. "best" is CorLoc at IoU 0.5 at the threshold that is best on
 the measured images, and "spread" is over thresholds; all other figures are at the threshold 0.5. Beside ORNet stand
-rows that need no training: a box in the centre, rivals, and the object prior.
+rows that need no training: a box in the centre, CAM and rivals that read maps from the classifier, and the prior.
 
   ORNET_VGG16=imagenet python -m benchmarks.localization --data=cub10 --workdir=runs/figures --seed=0 --seed=1
 """
@@ -16,14 +16,12 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import _runs
-from configs import few_pictures
 
 _DATA = flags.DEFINE_multi_string("data", None, "folders in CUB's layout", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of the runs", required=True)
 _SEEDS = flags.DEFINE_multi_integer("seed", [0], "seeds; can be given several times")
 _VALIDATION = flags.DEFINE_bool("validation", False, "measure on held-out training images instead of test images")
 _LISTS = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt")
-_PHASES = ("evaluator", "stage_one", "stage_two")
 _ROWS = ("centre_box", "cam", "grad_cam", "bag_cams", "pc1", "object_prior", "stage_one", "stage_two")
 _COLUMNS = ("IoU 0.3", "0.5", "0.7", "mean of 3", "mean IoU", "best", "spread", "LocErr", "ClsErr", "AUROC")
 _DECIMALS = {"mean IoU": 3, "AUROC": 3}
@@ -56,9 +54,7 @@ def run(data: pathlib.Path, workdir: pathlib.Path, seed: int, options: list[str]
     """Trains and evaluates; returns the figures of each row in the order of the columns."""
     split = "validation" if _VALIDATION.value else "test"
     shared = [
-        "--config=configs/rivals_cub10.py", f"--config.phase_order={_PHASES}", "--config.evaluation.own_classes=()",
-        f"--config.evaluation.report_rows={_ROWS}",
-        f"--config.backbone.options.head={few_pictures.get_config().backbone.options.head}", f"--config.seed={seed}",
+        "--config=configs/cub10.py", f"--config.evaluation.report_rows={_ROWS}", f"--config.seed={seed}",
         f"--config.dataset.options.validation_per_class={6 if _VALIDATION.value else 0}", *options,
     ]
     measured = [

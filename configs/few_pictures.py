@@ -48,6 +48,7 @@ def get_config() -> ConfigDict:
     stage_two.losses.pseudo_mask = pseudo_mask
     stage_two.options.update({"object_prior": True, "refine": True})
     stage_two.init_from = ConfigDict({**stage_two.init_from, "direction": "stage_one.direction"})
+    config.evaluation.row.bag_cams.options = ConfigDict({"layer": "block4_pool"})  # the features that block5 gets
     config.evaluation.row.object_prior.options = ConfigDict({"refine": True})
     config.training.update({"steps_per_loop": 5, "checkpoint_every": 50, "summary_every": 25})
     config.evaluation.update({"batch_size": 16, "box_rule": "largest"})

@@ -46,4 +46,4 @@ def get_config() -> ConfigDict:
         "rate_factors": (("predictions", 20.0),),
     }
     phases = {name: {**schedule, **fields} for name, fields in rivals.items()}
-    return rivals_toybirds.with_rivals(config, phases, bag_cams_layer="block4_pool")
+    return rivals_toybirds.with_rivals(config, phases)

@@ -38,24 +38,20 @@ def get_config() -> ConfigDict:
         },
     }
     phases = {name: {**schedule, **fields} for name, fields in rivals.items()}
-    return with_rivals(config, phases, bag_cams_layer="block3_pool")
+    config.evaluation.row.bag_cams.options = ConfigDict({"layer": "block3_pool"})
+    return with_rivals(config, phases)
 
 
-def with_rivals(config: ConfigDict, rivals: dict[str, dict], *, bag_cams_layer: str) -> ConfigDict:
-    """Adds Grad-CAM, BagCAMs, PC1 and the rivals to an experiment and returns it.
+def with_rivals(config: ConfigDict, rivals: dict[str, dict]) -> ConfigDict:
+    """Adds the rivals to an experiment, reports all rivals' rows and returns it.
 
     Args:
       config: the experiment, which is changed.
       rivals: name of the method -> fields of its phase; each gets a phase and an evaluated row.
-      bag_cams_layer: the layer of the evaluator's upper part that BagCAMs reads.
     """
     for name, fields in rivals.items():
         config.phase[name] = ornet.phase(name, **fields)
     config.phase_order = ("evaluator", *rivals, "stage_one", "stage_two")
-    evaluator = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
-    config.evaluation.row.grad_cam = ornet.row("grad_cam", evaluator)
-    config.evaluation.row.bag_cams = ornet.row("bag_cams", evaluator, layer=bag_cams_layer)
-    config.evaluation.row.pc1 = ornet.row("pc1", evaluator)
     untrained = ("centre_box", "mean_features", "cam", "grad_cam", "bag_cams", "pc1")
     config.evaluation.report_rows = (*untrained, *rivals, "stage_one", "stage_two")
     config.evaluation.own_classes = tuple(rivals)

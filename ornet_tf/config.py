@@ -113,6 +113,7 @@ def default() -> ConfigDict:
 
 
 def _evaluation() -> ConfigDict:
+    classifier = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
     return ConfigDict(
         {
             "split": "test",
@@ -128,15 +129,14 @@ def _evaluation() -> ConfigDict:
             # Rows that are not phases: methods without training, with parts of trained phases.
             "row": {
                 "centre_box": row("centre_box"),
-                "mean_features": row("mean_features", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
-                "cam": row("cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}),
-                "cam_true_label": row(  # as in wsolevaluation
-                    "cam", {"lower": "evaluator.lower", "upper": "evaluator.upper"}, classes="label"
-                ),
-                "object_prior": row(  # of a stage one with the option `object_prior`
-                    "object_prior_scores",
-                    {"lower": "evaluator.lower", "upper": "evaluator.upper", "direction": "stage_one.direction"},
-                ),
+                "mean_features": row("mean_features", classifier),
+                "cam": row("cam", classifier),
+                "cam_true_label": row("cam", classifier, classes="label"),  # as in wsolevaluation
+                "grad_cam": row("grad_cam", classifier),
+                "bag_cams": row("bag_cams", classifier),
+                "pc1": row("pc1", classifier),
+                # Of a stage one with the option `object_prior`.
+                "object_prior": row("object_prior_scores", {**classifier, "direction": "stage_one.direction"}),
             },
             "threshold": 0.5,  # on the activation map
             "iou_threshold": 0.5,

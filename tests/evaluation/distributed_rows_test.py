@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf import build
-from ornet_tf import config as ornet
 from ornet_tf.compat import tf_variable
 from ornet_tf.data import loading
 from ornet_tf.evaluation import distributed_rows, measurement
@@ -141,7 +140,6 @@ def test_on_cpus_all_rows_use_kernels_mapped_once(tiny_run, monkeypatch):
     config = config.copy_and_resolve_references()
     config.evaluation.update({"report_rows": ("grad_cam", "stage_two"), "own_classes": ("grad_cam", "stage_two")})
     config.evaluation.metrics = ()  # logits and maps are compared
-    config.evaluation.row.grad_cam = ornet.row("grad_cam", config.evaluation.row.cam.init_from.to_dict())
     _, _, expected = run_first_batch(config, workdir)
     monkeypatch.setattr(winograd, "MIN_CHANNELS", 4)
     monkeypatch.setattr(winograd, "MIN_TILES", 1)
