@@ -10,6 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ornet_tf import methods, registry
+from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
 from ornet_tf.errors import UserError
 from ornet_tf.models import generator, object_prior
@@ -32,15 +33,9 @@ def build_method(
     Returns:
       The method with its start weights.
     """
-    backbone = functools.partial(
-        registry.find("backbones", config.backbone.name),
-        image_size=config.input.crop,
-        num_classes=num_classes,
-        **config.backbone.options.to_dict(),
-    )
     options = {**config.generator.to_dict(), **section.generator.to_dict()}
     builders = methods.Builders(
-        backbone=backbone,
+        backbone=functools.partial(_build_backbone, config, num_classes),
         generator=functools.partial(generator.build, num_classes=num_classes, **options),
         object_prior=functools.partial(object_prior.ObjectPrior, **config.object_prior.to_dict()),
     )
@@ -117,8 +112,19 @@ def pretrained_layers(config: ConfigDict, num_classes: int) -> frozenset[str]:
     """Returns the names of the backbone's layers whose weights come from its weights file; reads the file."""
     if config.backbone.options.get("weights", "") is None:
         return frozenset()
+    return _build_backbone(config, num_classes).pretrained
+
+
+def _build_backbone(config: ConfigDict, num_classes: int) -> Backbone:
+    """Builds the backbone; an error about one of its arguments names the path in the configuration."""
+    options = config.backbone.options.to_dict()
     build = registry.find("backbones", config.backbone.name)
-    return build(image_size=config.input.crop, num_classes=num_classes, **config.backbone.options).pretrained
+    try:
+        return build(image_size=config.input.crop, num_classes=num_classes, **options)
+    except (UserError, FileNotFoundError) as error:
+        name, colon, message = str(error).partition(": ")
+        paths = {"image_size": "config.input.crop", **{key: f"config.backbone.options.{key}" for key in options}}
+        raise type(error)(f"{paths.get(name, name)}{colon}{message}") from None
 
 
 def drop_start_weights(config: ConfigDict) -> ConfigDict:

@@ -25,6 +25,23 @@ def test_trained_weights_come_from_the_checkpoint(tiny_run):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(
+    ("options", "crop", "path"),
+    [
+        ({"split": "foo"}, 32, "config.backbone.options.split"),
+        ({"weights": ""}, 32, "config.backbone.options.weights"),
+        ({"weights": "nowhere.h5"}, 32, "config.backbone.options.weights"),
+        ({}, 33, "config.input.crop"),
+    ],
+)
+def test_a_wrong_option_of_the_backbone_is_named_by_its_path(options, crop, path):
+    config = ornet.default()
+    config.backbone.options.update(options)
+    config.input.crop = crop
+    with pytest.raises((UserError, FileNotFoundError), match=f"^{path}: "):
+        build.build_method(config, config.phase.evaluator, 3)
+
+
 @pytest.mark.parametrize(("row", "part"), [("cam", "upper"), ("object_prior", "direction")])
 def test_a_row_without_weights_for_a_part_is_refused_after_training(tiny_run, row, part):
     config, workdir = tiny_run
