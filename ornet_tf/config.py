@@ -22,7 +22,7 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             "generator": {},  # options of config.generator that differ in this phase
             "init_from": {},  # part of this phase -> "phase.part", whose weights it starts with
             "losses": {},  # term name -> loss()
-            "epochs": 1.0,  # passes over the training split; fractions are allowed
+            "epochs": 1.0,  # passes over the training split; fractions are allowed. 0 keeps the start weights
             "batch_size": 16,  # global, over all replicas (paper: 16 on CUB, 256 on ImageNet)
             "learning_rate": 1e-3,  # of Adam, at the start (paper: 1e-3, stage two 1e-4)
             "schedule": "cosine",  # "cosine" to zero at the end of the phase (paper), or "constant"

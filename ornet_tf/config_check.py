@@ -152,10 +152,10 @@ def _check_plugin(family: str, section: ConfigDict, where: str, given: tuple[str
 def _check_phase(config: ConfigDict, name: str, earlier: list[str]) -> None:
     section, where = config.phase[name], f"config.phase.{name}"
     _check_method(config, section, where, earlier)
-    _check_positive(section, where, "epochs", "batch_size", "learning_rate", "gradient_accumulation")
+    _check_positive(section, where, "batch_size", "learning_rate", "gradient_accumulation")
     _check_choice(section.schedule, ("cosine", "constant"), f"{where}.schedule")
     _check_choice(section.precision, ("float32", "bfloat16", "float16"), f"{where}.precision")
-    _check_not_negative(section, where, "warmup_steps")
+    _check_not_negative(section, where, "epochs", "warmup_steps")
     _check_expressions(section, where)
     if section.cache_frozen_features and section.random_crop and config.input.crop != config.input.resize:
         expected = f"False with random crops of {config.input.crop} of {config.input.resize} pixels"
@@ -241,7 +241,7 @@ def _check_positive(section: ConfigDict, where: str, *keys: str) -> None:
 
 def _check_not_negative(section: ConfigDict, where: str, *keys: str) -> None:
     for key in keys:
-        if section[key] < 0:
+        if not 0 <= section[key] < math.inf:
             raise UserError(f"{where}.{key}: expected at least 0, got {section[key]!r}.")
 
 

@@ -92,6 +92,9 @@ class PhaseLoop:
           Interrupted: after a signal; the last step is saved.
           OSError: if a checkpoint or a log can't be written.
         """
+        if not self._steps:  # the phase keeps its start weights
+            self._save(0, summaries)
+            return
         step, windows = first_step, 0
         images, total = step * self._batch_size, self._steps * self._batch_size
         with signals.call_on_signal(self._training_step.stop), tqdm.tqdm(
@@ -118,6 +121,9 @@ class PhaseLoop:
 
     def report_speed(self) -> dict[str, Any]:
         """Logs and returns the speed of the phase over all its starts, and whether input or compute bound it."""
+        if not self._steps:
+            logging.info("Phase %s: 0 epochs, so it keeps its start weights.", self._name)
+            return {"steps": 0}
         seconds, waiting = self._clock["seconds_of_steps"], self._clock["seconds_of_waiting"]
         share = waiting / seconds if seconds else 0.0
         rate = self._steps * self._batch_size / seconds if seconds else 0.0

@@ -26,7 +26,7 @@ def check(config: ConfigDict, class_names: Sequence[str]) -> None:
         return
     idle = [
         name for name in config.phase_order
-        if all(
+        if config.phase[name].epochs and all(
             getattr(registry.find("losses", term.plugin), "needs_classes", False)
             for term in config.phase[name].losses.values() if term.weight
         )

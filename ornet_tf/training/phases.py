@@ -180,8 +180,10 @@ def _train_phase(run: _Run, name: str, settings: dict) -> dict:
         keep_all = bool(later) and config.phase[later[0]].cache_frozen_features
         cached = run.features.of(method, keep_all=keep_all)
         if (prior := methods.object_prior(method)) is not None:
-            learn = prior.learns and step == 0
-            cached = pseudo_masks.add(cached, run.features, prior, source.labels, learn=learn)
+            if prior.learns and step == 0:
+                pseudo_masks.learn_prior(prior, cached, run.features, source.labels)
+            if steps:
+                cached = pseudo_masks.add(prior, cached, run.features, source.labels)
         training_step.use_frozen_features(cached)
     # Without the random ids of other phases, so that equal configurations and seeds give equal summaries.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}
@@ -241,5 +243,6 @@ def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):
 
 
 def total_steps(section: Mapping, source: Source) -> int:
-    """Returns the number of steps of a phase: its epochs times the steps of an epoch, at least one."""
-    return max(1, round(section["epochs"] * input_pipeline.steps_per_epoch(source, section["batch_size"])))
+    """Returns the number of steps of a phase: its epochs times the steps of an epoch; 0 epochs only have 0 steps."""
+    steps = round(section["epochs"] * input_pipeline.steps_per_epoch(source, section["batch_size"]))
+    return max(1, steps) if section["epochs"] else 0

@@ -1,4 +1,4 @@
-"""Computes the pseudo masks of all training images before the first step of a phase, and caches them."""
+"""Learns the object prior of a phase from all training images, and caches their pseudo masks, before its first step."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -12,36 +12,31 @@ from ornet_tf.models.object_prior import ObjectPrior, shrink_mask
 from ornet_tf.training.frozen_features import CachedFeatures, FrozenFeatures
 
 
+def learn_prior(prior: ObjectPrior, cached: CachedFeatures, features: FrozenFeatures, labels: np.ndarray) -> None:
+    """Learns the directions of a phase's object prior from the first view of each image; for arguments see `add`."""
+    logging.info("Learning the object prior from %d images.", len(labels))
+
+    def first_views():
+        for low, last, label, images in _batches(cached, features, labels):
+            yield low[:, 0], last[:, 0], label, images
+
+    prior.learn(first_views)
+
+
 def add(
-    cached: CachedFeatures, features: FrozenFeatures, prior: ObjectPrior, labels: np.ndarray, *, learn: bool
+    prior: ObjectPrior, cached: CachedFeatures, features: FrozenFeatures, labels: np.ndarray
 ) -> CachedFeatures:
     """Returns a phase's cached features with "pseudo_mask", float32 [b, h, w, 1], of each view of each image.
 
     Args:
+      prior: the object prior of the phase.
       cached: the features of the phase, with "low_level_features" and "last_features".
       features: the features of the run, for their images.
-      prior: the object prior of the phase.
       labels: integer [N], the label of each image.
-      learn: whether to learn the directions of the prior first; else they are those of its part `direction`.
 
     Raises:
       OSError: if the disk has too little space.
     """
-    labels = labels.astype(np.int32)
-
-    def batches() -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]:
-        """Yields the features of all views, the labels and the images of all images."""
-        start = 0
-        for images in features.images():
-            stop = start + len(images)
-            found = cached.read(start, stop)
-            yield found["low_level_features"], found["last_features"], tf.constant(labels[start:stop]), images
-            cached.release_memory()
-            start = stop
-
-    if learn:
-        logging.info("Learning the object prior from %d images.", len(labels))
-        prior.learn(lambda: ((low[:, 0], last[:, 0], label, images) for low, last, label, images in batches()))
 
     @tf.function(reduce_retracing=True)
     def compute(low_level, last, classes, images):
@@ -54,7 +49,7 @@ def add(
 
     logging.info("Computing the pseudo masks of %d images.", len(labels))
     table, start = None, 0
-    for batch in batches():
+    for batch in _batches(cached, features, labels):
         masks = compute(*batch).numpy()
         if table is None:
             shape = (len(labels), *masks.shape[1:])
@@ -65,3 +60,17 @@ def add(
         table.array[start : start + len(masks)] = masks
         start += len(masks)
     return cached.with_table("pseudo_mask", table, tf.float32)
+
+
+def _batches(
+    cached: CachedFeatures, features: FrozenFeatures, labels: np.ndarray
+) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """Yields the features of all views, the labels and the images of all images."""
+    start = 0
+    for images in features.images():
+        stop = start + len(images)
+        found = cached.read(start, stop)
+        classes = tf.constant(labels[start:stop], tf.int32)
+        yield found["low_level_features"], found["last_features"], classes, images
+        cached.release_memory()
+        start = stop

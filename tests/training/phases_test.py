@@ -177,4 +177,5 @@ def test_a_loss_on_a_missing_tensor_is_refused(tmp_path):
 
 def test_the_steps_of_a_phase_leave_out_incomplete_batches():
     source = loading.load_split(tiny_experiment.get_config(), "train")
-    assert phases.total_steps({"epochs": 2.5, "batch_size": 20}, source) == 5
+    steps = [phases.total_steps({"epochs": epochs, "batch_size": 20}, source) for epochs in (2.5, 0.01, 0.0)]
+    assert steps == [5, 1, 0]

@@ -20,8 +20,10 @@ def compute(workdir, *, learn):
     source = loading.load_source(config, "train")
     method = build.build_method(config, config.phase.stage_one, 3)
     features = FrozenFeatures(source, **VIEWS, cache_dir=str(workdir))
-    cached = pseudo_masks.add(features.of(method), features, method.prior, source.labels, learn=learn)
-    return method, source, cached
+    cached = features.of(method)
+    if learn:
+        pseudo_masks.learn_prior(method.prior, cached, features, source.labels)
+    return method, source, pseudo_masks.add(method.prior, cached, features, source.labels)
 
 
 def test_each_view_has_the_pseudo_mask_of_its_label(tmp_path):
@@ -52,6 +54,25 @@ def test_learning_passes_over_all_images_once_and_sets_the_part(tmp_path, monkey
     method, source, _ = compute(tmp_path, learn=True)
     assert labels == source.labels.tolist()
     assert all(np.any(values) for values in method.parts["direction"].get_weights())
+
+
+@pytest.mark.slow
+def test_phases_of_0_epochs_learn_the_prior_and_keep_their_start_weights(tmp_path, caplog):
+    config = tiny_prior.get_config()
+    config.phase_order, config.training.summary_images = ("evaluator", "stage_one"), 0
+    for name in config.phase_order:
+        config.phase[name].epochs = 0.0
+    with caplog.at_level("INFO", logger="absl"):
+        phases.train(config, str(tmp_path))
+        phases.train(config, str(tmp_path))  # a second run has nothing left to do
+    assert caplog.text.count("is already finished") == 2
+    assert "Phase stage_one: 0 epochs, so it keeps its start weights." in caplog.text
+    assert "pseudo masks" not in caplog.text  # nothing would learn from them
+    row = build.trained_method(config, "object_prior", str(tmp_path), 3)
+    source = loading.load_source(config, "test")
+    batch = next(iter(loading.evaluation_batches(config, source)))
+    scores = row.predict(batch["image"])["activation_map"].numpy()
+    assert np.ptp(scores, axis=(1, 2)).min() > 0.1
 
 
 @pytest.mark.slow
