@@ -16,6 +16,7 @@ from configs import few_pictures
 def get_config() -> ConfigDict:
     """Returns the experiment."""
     config = few_pictures.get_config()
+    config.dataset.options.test_fraction = 0.0  # boxes are for all images
     config.phase_order = ("evaluator", "stage_one")
     config.phase.stage_one.epochs = 0.0  # learns the prior, and keeps everything else
     config.input.horizontal_flip = False  # no other view is needed
