@@ -60,9 +60,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 def model_url(bound: socket.socket, name: str) -> str:
     """Returns the URL of a model on a bound socket, such as http://127.0.0.1:8501/v1/models/ornet."""
+    return f"{_page_url(bound)}v1/models/{quote(name)}"
+
+
+def _page_url(bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
-    return f"http://{host}:{port}/v1/models/{quote(name)}"
+    return f"http://{host}:{port}/"
 
 
 def _load(path: pathlib.Path):
@@ -159,6 +163,7 @@ def serve(base_path: str, name: str, *, host: str, port: int, **options: Any) ->
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     with bind(host, port) as bound, _loaded_server(bound, base_path, name, **options) as server:
+        logging.info("%s is a page to try it.", _page_url(bound))
         logging.info("Serving %s at %s", base_path, model_url(bound, name))
         server.run(sockets=[bound])
 

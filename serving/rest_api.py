@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST routes for one model, as an ASGI application."""
+"""TensorFlow Serving's REST routes for one model, and a page to try it, as an ASGI application."""
 from __future__ import annotations
 
 import asyncio
@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from serving import rest_codec
+from serving import rest_codec, try_page
 from serving.errors import Code, RequestError, cut_for_reply, invalid
 from serving.model_store import ModelStore
 
@@ -47,7 +47,7 @@ def application(store: ModelStore, pool: concurrent.futures.Executor, *, cors: b
       cors: whether pages of all origins may read the replies in a browser.
     """
     endpoints = _Endpoints(store, pool)
-    routes = []
+    routes = [Route("/", endpoints.page, methods=["GET"])]
     for path in ("/v1/models/{name:name}", "/v1/models/{name:name}/versions/{version:name}"):
         routes += [
             Route(f"{path}:predict", endpoints.predict, methods=["POST"]),
@@ -97,6 +97,12 @@ class _Endpoints:
         _, model = self._store.model(name, version)
         tensors, is_row = rest_codec.read_tensors(document, model.inputs(signature))
         return rest_codec.write_tensors(model.run(signature, tensors), row=is_row)
+
+    async def page(self, request: Request) -> Response:
+        """Returns the page on which a user tries the model."""
+        del request
+        _, model = self._store.model(self._store.name)
+        return HTMLResponse(try_page.render(self._store.name, model.map_extent), headers=try_page.HEADERS)
 
     async def metadata(self, request: Request) -> Response:
         """Describes the signatures of the version that answers."""

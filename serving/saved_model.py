@@ -1,6 +1,7 @@
 """A SavedModel as TensorFlow Serving runs it: signatures by name, arrays in and out, the metadata reply."""
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -19,7 +20,12 @@ _TAG = "serve"
 
 
 class SavedModel:
-    """One loaded version of a model. Its methods may be called from several threads at once."""
+    """One loaded version of a model. Its methods may be called from several threads at once.
+
+    Attributes:
+      map_extent: the part of an image that the activation map covers, [ymin, xmin, ymax, xmax] in fractions, as the
+        export's provenance says; None if it does not.
+    """
 
     def __init__(self, path: str | os.PathLike):
         """Loads the folder `path` of a SavedModel that was saved with the tag `serve`.
@@ -39,6 +45,7 @@ class SavedModel:
         self._definitions = dict(graphs[0].signature_def)
         # The functions refer to the variables only weakly, so the model itself is kept.
         self._loaded = tf.saved_model.load(str(path), tags=[_TAG])
+        self.map_extent = _read_map_extent(file.with_name("assets") / "provenance.json")
 
     def inputs(self, signature: str) -> dict[str, str]:
         """Returns the type of each input of a signature, such as `string` or `uint8`; "" means `serving_default`.
@@ -84,6 +91,13 @@ class SavedModel:
             }
             for name, definition in self._definitions.items()
         }
+
+
+def _read_map_extent(path: pathlib.Path) -> list[float] | None:
+    try:
+        return json.loads(path.read_bytes()).get("map_extent")
+    except FileNotFoundError:  # a SavedModel of another program
+        return None
 
 
 def _type_name(number: int) -> str:

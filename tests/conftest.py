@@ -81,6 +81,15 @@ def vgg16_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def page(tmp_path_factory):
+    """A page in a headless Chromium; tests that use it are skipped where Chromium is not installed."""
+    from tests import browser
+
+    with browser.started(tmp_path_factory.mktemp("downloads")) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
 def http():
     """An HTTP session for servers on this machine, which ignores proxies of the environment."""
     import requests

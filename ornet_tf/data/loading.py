@@ -5,7 +5,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 from ornet_tf import registry
-from ornet_tf.data import checked_images, evaluation_pipeline
+from ornet_tf.data import checked_images, evaluation_pipeline, transforms
 from ornet_tf.data.source import Source
 from ornet_tf.errors import UserError
 
@@ -52,6 +52,12 @@ def view_sizes(config: ConfigDict, *, random_crop: bool = False) -> dict[str, in
     """
     crop, is_whole = config.input.crop, config.input.evaluation_view == "whole"
     return {"resize": crop if is_whole and not random_crop else config.input.resize, "crop": crop}
+
+
+def view_extent(config: ConfigDict) -> list[float]:
+    """Returns the part of an image that the evaluation view, and so the map, covers: ymin xmin ymax xmax in fractions."""
+    view = transforms.evaluation_view(**view_sizes(config))
+    return transforms.boxes_out_of_view(tf.constant([0.0, 0.0, 1.0, 1.0]), view).numpy().tolist()
 
 
 def evaluation_batches(config: ConfigDict, source: Source) -> tf.data.Dataset:

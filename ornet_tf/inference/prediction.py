@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from ornet_tf import paths
-from ornet_tf.data import decoding, image_files, loading, transforms
+from ornet_tf.data import decoding, image_files, loading
 from ornet_tf.errors import UserError
 from ornet_tf.inference import detections, localize_files, localizer, overlay, prediction_files
 from ornet_tf.runs import interruption, run_folder
@@ -67,13 +67,12 @@ def predict(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> tuple[in
     found, unreadable = find_images(inputs)
     folder = os.path.join(workdir, "predictions")
     found = prediction_files.without_overlays(found, folder)
-    view = transforms.evaluation_view(**loading.view_sizes(config))
     entries = localize_files.localize_files(
         RunModel(localizer.load(config, workdir), config.input.crop),
         found,
         signature="localize",
         folder=folder,
-        extent=transforms.boxes_out_of_view(tf.constant([[0.0, 0.0, 1.0, 1.0]]), view).numpy()[0],
+        extent=loading.view_extent(config),
         max_bytes=config.export.max_bytes,
         **BATCHES | {"batch_size": min(config.evaluation.batch_size, BATCHES["batch_size"])},
     )

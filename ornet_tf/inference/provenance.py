@@ -9,6 +9,7 @@ import tensorflow as tf
 from ml_collections import ConfigDict
 
 import ornet_tf
+from ornet_tf.data import loading
 from ornet_tf.inference import localizer, threshold
 from ornet_tf.runs import code_version, run_folder, training_data
 
@@ -32,6 +33,7 @@ def describe_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "min_box_score": config.export.min_box_score,
         "optimized_for": localizer.device_to_optimize_for(config),
         "row": config.export.row,
+        "map_extent": loading.view_extent(config),
         "data": {"name": config.dataset.name, **training_data.read(workdir)},
         "phases": {name: facts for name, facts in finished.items() if facts},
         "config": config.to_dict(),

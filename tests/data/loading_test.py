@@ -27,6 +27,13 @@ def test_the_whole_image_is_resized_to_the_crop_except_for_random_crops():
     assert loading.view_sizes(config, random_crop=True) == {"resize": 36, "crop": 32}
 
 
+def test_the_view_covers_the_centre_or_the_whole_image():
+    config = tiny_experiment.get_config()
+    np.testing.assert_allclose(loading.view_extent(config), [2 / 36, 2 / 36, 34 / 36, 34 / 36], rtol=1e-6)
+    config.input.evaluation_view = "whole"
+    assert loading.view_extent(config) == [0.0, 0.0, 1.0, 1.0]
+
+
 def test_a_view_of_the_whole_image_has_all_boxes():
     config = tiny_experiment.get_config()
     source = loading.load_split(config, "test")

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import ornet_tf
+from ornet_tf.data import loading
 from ornet_tf.inference import provenance
 from ornet_tf.runs import code_version, run_folder
 
@@ -22,6 +23,7 @@ def test_provenance_describes_the_run(tiny_run, workdir):
     facts = provenance.describe_run(config, workdir)
     assert (facts["threshold"], facts["box_rule"], facts["max_boxes"]) == (0.37, "largest", 4)
     assert facts["split_boxes"] is True and facts["optimized_for"] == "cpu" and facts["min_box_score"] == 0.2
+    assert facts["map_extent"] == loading.view_extent(config)
     assert facts["data"] == {"name": "toybirds", **run_folder.read_json(os.path.join(workdir, "data.json"))}
     assert {name: phase["steps"] for name, phase in facts["phases"].items()} == dict.fromkeys(config.phase_order, 6)
     assert {phase["commit"] for phase in facts["phases"].values()} == {code_version.commit()}

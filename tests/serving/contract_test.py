@@ -87,7 +87,7 @@ def test_what_is_no_route_is_malformed(served, method, path):
 
 def test_other_paths_are_not_found(served):
     for method in ("GET", "POST"):
-        for path in ("/", "/v1", "/v2/models/{model}", "/models/{model}:predict", "/v1models/{model}"):
+        for path in ("/v1", "/v2/models/{model}", "/models/{model}:predict", "/v1models/{model}"):
             assert (path, served.ask(method, path).status) == (path, 404)
 
 
