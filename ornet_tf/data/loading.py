@@ -55,7 +55,7 @@ def view_sizes(config: ConfigDict, *, random_crop: bool = False) -> dict[str, in
 
 
 def view_extent(config: ConfigDict) -> list[float]:
-    """Returns the part of an image that the evaluation view, and so the map, covers: ymin xmin ymax xmax in fractions."""
+    """Returns the part of an image that the evaluation view covers: [ymin, xmin, ymax, xmax] in fractions."""
     view = transforms.evaluation_view(**view_sizes(config))
     return transforms.boxes_out_of_view(tf.constant([0.0, 0.0, 1.0, 1.0]), view).numpy().tolist()
 

@@ -3,6 +3,7 @@
     predictions.jsonl     while the program runs: one line per finished image; it remains if the program is killed
     predictions.json      the same entries as a list, written at the end, also after an error or a signal
     00000_NAME.jpg        the overlays
+    index.html            shows them for review in a browser, written after predictions.json
 
 No entry of a run stays in memory, so the number of images is not limited by it.
 """
@@ -20,6 +21,7 @@ from absl import logging
 
 from ornet_tf import atomic_write, paths
 from ornet_tf.errors import UserError
+from ornet_tf.inference import review_page
 from ornet_tf.runs import run_folder
 
 _LIST, _LINES, _PARTIAL = "predictions.json", "predictions.jsonl", ".overlay.partial"
@@ -84,10 +86,10 @@ class Predictions:
         return entry
 
     def finish(self) -> None:
-        """Writes predictions.json.
+        """Writes predictions.json, then the page for review.
 
         Raises:
-          OSError: if it can't be written; predictions.jsonl remains.
+          OSError: if one can't be written; predictions.jsonl remains.
         """
         self._begin()
         with contextlib.suppress(OSError):  # on a full disk, a partial line may be in the buffer
@@ -98,6 +100,9 @@ class Predictions:
             for number, line in enumerate(itertools.islice(lines, self.count)):
                 target.write((b",\n" if number else b"\n") + line.rstrip())
             target.write(b"\n]\n")
+        with open(path, "rb") as lines:
+            page = review_page.write(self._folder, itertools.islice(lines, self.count))
+        logging.info("%s shows the results in a browser, for review.", paths.readable(page))
         _remove(path)
 
     def _begin(self) -> None:
@@ -110,6 +115,7 @@ class Predictions:
             # The lists are removed last, so that a list still names the remaining overlays if the program is killed.
             for name in _earlier_overlays(self._folder):
                 _remove(os.path.join(self._folder, name))
+            review_page.remove(self._folder)
             _remove(self.path)
             self._lines = open(lines, "w", encoding="utf-8")  # noqa: SIM115 - `finish` closes it
 
