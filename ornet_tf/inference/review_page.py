@@ -19,7 +19,7 @@ _NAME = re.compile(r"index(_\d+)?\.html")
 
 
 def write(folder: str, lines: Iterable[bytes]) -> str:
-    """Writes the page and returns its path: index.html, or index_2.html and so on where a file of the user has the name.
+    """Writes the page and returns its path: index.html, or index_2.html and so on if the user has a file of that name.
 
     Args:
       folder: the folder of the overlays.

@@ -36,7 +36,9 @@ def test_a_run_replaces_what_earlier_ones_wrote_and_nothing_else(tmp_path):
     for name in ("notes.txt", "00009_mine.png", "one.png"):
         (tmp_path / name).write_text("mine")
     write(tmp_path, "four.jpg")
-    assert names(tmp_path) == ["00000_four.jpg", "00009_mine.png", "notes.txt", "one.png", "predictions.json"]
+    assert names(tmp_path) == [
+        "00000_four.jpg", "00009_mine.png", "index.html", "notes.txt", "one.png", "predictions.json"
+    ]  # fmt: skip
     assert listed(tmp_path) == [{"file": "four.jpg", "overlay": str(tmp_path / "00000_four.jpg")}]
     assert (tmp_path / "00000_four.jpg").read_bytes() == OVERLAY
 
@@ -45,7 +47,7 @@ def test_an_overlay_never_takes_the_place_of_a_file_that_is_not_ours(tmp_path):
     (tmp_path / "00000_a.jpg").write_text("mine")
     assert [os.path.basename(entry["overlay"]) for entry in write(tmp_path, "a.jpg")] == ["00000_a_2.jpg"]
     write(tmp_path, "b.jpg")
-    assert names(tmp_path) == ["00000_a.jpg", "00000_b.jpg", "predictions.json"]
+    assert names(tmp_path) == ["00000_a.jpg", "00000_b.jpg", "index.html", "predictions.json"]
     assert (tmp_path / "00000_a.jpg").read_text() == "mine"
 
 
@@ -58,7 +60,7 @@ def test_a_list_that_names_other_files_removes_none_of_them(tmp_path):
     places = ["../00000_a.png", "notes.png", "00000_b.png", "..", 3, None]
     (folder / "predictions.json").write_text(json.dumps([{"overlay": place} for place in places] + ["x", {}]))
     write(folder, "a.jpg")
-    assert names(folder) == ["00000_a.jpg", "notes.png", "predictions.json"]
+    assert names(folder) == ["00000_a.jpg", "index.html", "notes.png", "predictions.json"]
     assert (tmp_path / "00000_a.png").exists()
 
 
@@ -73,7 +75,9 @@ def test_whatever_ends_a_run_leaves_its_results(tmp_path, error):
     with pytest.raises(error):
         write(tmp_path, "a.jpg", "b.jpg", then=error("ended"))
     assert [entry["file"] for entry in listed(tmp_path)] == ["a.jpg", "b.jpg"]
-    assert names(tmp_path) == ["00000_a.jpg", "00001_b.jpg", "predictions.json"]
+    assert names(tmp_path) == ["00000_a.jpg", "00001_b.jpg", "index.html", "predictions.json"]
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert page.count('"file":') == 2 and '"overlay":"00001_b.jpg"' in page
 
 
 def test_a_run_that_dies_before_its_first_image_leaves_those_of_the_earlier_one(tmp_path):
@@ -81,7 +85,7 @@ def test_a_run_that_dies_before_its_first_image_leaves_those_of_the_earlier_one(
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, then=KeyboardInterrupt())
     assert listed(tmp_path) == before
-    assert names(tmp_path) == ["00000_a.jpg", "predictions.json"]
+    assert names(tmp_path) == ["00000_a.jpg", "index.html", "predictions.json"]
 
 
 def run(folder, program):
@@ -112,12 +116,12 @@ def test_a_killed_run_leaves_a_line_for_each_image_and_the_next_run_replaces_the
     with (tmp_path / "predictions.jsonl").open("a") as file:
         file.write('{"file": "half a li')
     write(tmp_path, "c.jpg")
-    assert names(tmp_path) == ["00000_c.jpg", "predictions.json"]
+    assert names(tmp_path) == ["00000_c.jpg", "index.html", "predictions.json"]
 
 
 def test_a_disk_without_room_leaves_what_was_there_before(tmp_path):
     done = run(tmp_path, """
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file grows beyond: the next write fails
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # no file grows beyond: the next write fails
         with writing(folder) as predictions:
             add(predictions, "a.jpg")
             add(predictions, "b.jpg", size=300_000)
@@ -125,19 +129,19 @@ def test_a_disk_without_room_leaves_what_was_there_before(tmp_path):
     assert "The overlay of b.jpg could not be written to " in done.stderr
     assert f"the result of the image before it remains in {tmp_path}" in done.stderr
     assert [entry["file"] for entry in listed(tmp_path)] == ["a.jpg"]
-    assert names(tmp_path) == ["00000_a.jpg", "predictions.json"]
+    assert names(tmp_path) == ["00000_a.jpg", "index.html", "predictions.json"]
 
 
 def test_a_first_overlay_that_can_not_be_written_costs_nothing_of_an_earlier_run(tmp_path):
     write(tmp_path, "a.jpg")
     before = listed(tmp_path)
     done = run(tmp_path, """
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
         with writing(folder) as predictions:
             add(predictions, "b.jpg", size=300_000)
     """)
     assert "The overlay of b.jpg could not be written to " in done.stderr
-    assert names(tmp_path) == ["00000_a.jpg", "predictions.json"]
+    assert names(tmp_path) == ["00000_a.jpg", "index.html", "predictions.json"]
     assert listed(tmp_path) == before
 
 
@@ -156,4 +160,4 @@ def test_names_of_any_length_and_bytes(tmp_path):
     assert made[2] == "00002_" + "\u00e9" * 65 + ".jpg" and made[3] == "00003_caf\ufffd \ufffd.jpg"
     assert set(made) < set(names(tmp_path))
     write(tmp_path, "a.jpg")
-    assert names(tmp_path) == ["00000_a.jpg", "predictions.json"]
+    assert names(tmp_path) == ["00000_a.jpg", "index.html", "predictions.json"]

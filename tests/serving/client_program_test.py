@@ -43,7 +43,7 @@ def test_the_program(older_url, tmp_path):
     answers = [json.loads(line) for line in finished.stdout.splitlines()]
     assert ["error" in answer for answer in answers] == [False, True, False]
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["00000_good.jpg", "00001_copy.jpg", "predictions.json"]
+    assert written == ["00000_good.jpg", "00001_copy.jpg", "index.html", "predictions.json"]
     assert finished.returncode == 1
     assert finished.stderr.splitlines()[-1] == "Error: 1 of 3 images failed; their lines say why."
     imported = {line.split("|")[-1].strip().split(".")[0] for line in finished.stderr.splitlines()}
