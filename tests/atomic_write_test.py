@@ -245,3 +245,4 @@ def test_files_of_a_run_and_predictions_are_durable(tmp_path, calls):
     with prediction_files.writing(str(tmp_path)) as predictions:
         predictions.add("a.jpg", {}, b"a JPEG")
     expect_durable(calls, tmp_path / "predictions.json")
+    expect_durable(calls, tmp_path / "index.html")
