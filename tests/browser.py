@@ -26,7 +26,17 @@ class Page:
     def open(self, address, *, width=1000, height=800):
         """Opens an address in a window of this size, with the storage that earlier pages left."""
         self.driver.set_window_size(width, height)
-        self.driver.get(str(address))
+        self.driver.get(address)
+        self._wait_for_paint()
+
+    def reload(self):
+        """Opens the same address again."""
+        self.driver.refresh()
+        self._wait_for_paint()
+
+    def _wait_for_paint(self):
+        # Chromium drops keys and clicks that come earlier.
+        self.wait(lambda: self.run("return performance.getEntriesByType('paint').length"))
 
     def find(self, selector):
         """Returns the one element of a CSS selector."""

@@ -15,7 +15,7 @@ def opened(page, folder, **size):
     page.log()
     page.open((folder / "index.html").as_uri(), **size)
     page.run("localStorage.clear()")
-    page.driver.refresh()
+    page.reload()
 
 
 def names(page):
@@ -53,5 +53,5 @@ def downloaded(page):
     path = page.downloads / "decisions.json"
     path.unlink(missing_ok=True)
     page.find("#download").click()
-    page.wait(path.exists)
+    page.wait(lambda: path.exists() and path.stat().st_size)  # an empty file holds its place until it is complete
     return json.loads(path.read_text(encoding="utf-8"))
