@@ -96,7 +96,7 @@ class SavedModel:
 def _read_map_extent(path: pathlib.Path) -> list[float] | None:
     try:
         return json.loads(path.read_bytes()).get("map_extent")
-    except FileNotFoundError:  # a SavedModel of another program
+    except (OSError, ValueError):  # a SavedModel of another program; requests do not need the file
         return None
 
 

@@ -52,7 +52,7 @@ def find_images(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]
 
 
 def predict(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> tuple[int, list[tuple[str, str]]]:
-    """Writes `<workdir>/predictions`: predictions.json, and an overlay of each image.
+    """Writes `<workdir>/predictions`: predictions.json, an overlay of each image, and a page to review them.
 
     They replace the results of an earlier run when the first image is finished. Each result is written at once, so it
     remains however the program ends; see `prediction_files`. No result stays in memory.
