@@ -81,8 +81,7 @@ def train(config: ConfigDict, workdir: str, *, allow_changed_settings: bool = Fa
                 source = training_images.load(config, workdir, strategy)
                 phase_check.check(config, source)
                 features = _frozen_features(config, workdir, source)
-                shown = fixed_images(config, source)
-                run = _Run(config, workdir, strategy, signals, profile, source, features, shown)
+                run = _Run(config, workdir, strategy, signals, profile, source, features, fixed_images(config, source))
             facts = _train_phase(run, name, settings)
             if distribution.is_chief(strategy):
                 run_folder.mark_finished(os.path.join(workdir, name), commit=commit, **facts)
@@ -175,22 +174,25 @@ def _train_phase(run: _Run, name: str, settings: dict) -> dict:
     if step == 0:
         checkpoints.load_parts(method.parts, section.init_from, run.workdir)
     if section.cache_frozen_features:
-        later = config.phase_order[config.phase_order.index(name) + 1 :]
-        # For the next phase only: a phase in between that caches nothing may train what is frozen here.
-        keep_all = bool(later) and config.phase[later[0]].cache_frozen_features
-        cached = run.features.of(method, keep_all=keep_all)
-        if (prior := methods.object_prior(method)) is not None:
-            if prior.learns and step == 0:
-                pseudo_masks.learn_prior(prior, cached, run.features, source.labels)
-            if steps:
-                cached = pseudo_masks.add(prior, cached, run.features, source.labels)
-        training_step.use_frozen_features(cached)
+        training_step.use_frozen_features(_cached_features(run, name, method, learns=step == 0, trains=steps > 0))
     # Without the random ids of other phases, so that equal configurations and seeds give equal summaries.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}
-    phase_summaries = PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext()
-    with phase_summaries as summaries:
+    with PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext() as summaries:
         loop.run(_batches(run, section, step), summaries, run.signals, first_step=step)
     return loop.report_speed()
+
+
+def _cached_features(run: _Run, name: str, method: methods.Method, *, learns: bool, trains: bool):
+    """Returns the cached features of a phase, with pseudo masks if it trains on them; may learn its object prior."""
+    config = run.config
+    later = config.phase_order[config.phase_order.index(name) + 1 :]
+    # For the next phase only: a phase in between that caches nothing may train what is frozen here.
+    keep_all = bool(later) and config.phase[later[0]].cache_frozen_features
+    cached, prior = run.features.of(method, keep_all=keep_all), methods.object_prior(method)
+    if prior is not None and prior.learns and learns:
+        pseudo_masks.learn_prior(prior, cached, run.features, run.source.labels)
+    has_masks = prior is not None and trains
+    return pseudo_masks.add(prior, cached, run.features, run.source.labels) if has_masks else cached
 
 
 def _batches(run: _Run, section: ConfigDict, first_step: int):
