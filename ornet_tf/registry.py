@@ -23,6 +23,7 @@ ENTRY_POINTS = {
     "erasing": "erase",
     "metrics": "Metric",
     "studies": "Study",
+    "formats": "write",
 }
 
 

@@ -27,6 +27,7 @@ def localize_files(
     *,
     signature: str,
     folder: str = "",
+    class_names: Sequence[str] | None = None,
     extent: Sequence[float] | None = None,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
@@ -40,6 +41,7 @@ def localize_files(
       paths: the image files.
       signature: the signature to ask.
       folder: where overlays and predictions.json are written (see `prediction_files`); empty for none.
+      class_names: of all classes, for formats that list them; None if unknown.
       extent: the part of the image that the activation map covers, [ymin, xmin, ymax, xmax] in fractions; None draws no
         map.
       **options: `batch_size`, `in_flight` and `max_bytes` of `batches.localize_each`.
@@ -47,8 +49,8 @@ def localize_files(
     Yields:
       `file`, and either `error`, a sentence, or the keys of `Detections.as_dict`: box [ymin, xmin, ymax, xmax] in
       fractions of the upright image, or None; box_score, score, class, class_name, others. With a folder also
-      `overlay`, and `box_pixels`, in pixels of the original image, where there is a box. Bytes of names that are not
-      UTF-8 are written as `\xNN`.
+      `overlay`; `width` and `height` of the upright original image, in pixels; and `box_pixels`, in its pixels, where
+      there is a box. Bytes of names that are not UTF-8 are written as `\xNN`.
 
     Raises:
       ConnectionError: if the server cannot be reached; the remaining files have no entry.
@@ -59,7 +61,7 @@ def localize_files(
     answers = batches.localize_each(model, paths, signature=signature, finish=finish, **options)
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.closing(answers))
-        results = stack.enter_context(prediction_files.writing(folder)) if folder else None
+        results = stack.enter_context(prediction_files.writing(folder, class_names)) if folder else None
         for path, answer in zip(paths, answers, strict=True):
             result = _Result(_error(answer)) if isinstance(answer, Exception) else answer
             entry = {"file": readable(path), **result.entry}
@@ -95,7 +97,8 @@ def _draw(encoded: bytes, detections: Detections, *, extent: Sequence[float] | N
         drawing = overlay.encode(overlay.annotate(decoded.image, detections, extent))
     except (OSError, MemoryError) as error:
         return _Result({"error": f"No overlay: {str(error) or type(error).__name__}"})
-    return _Result(_add_pixels(result.entry, decoded.size), drawing)
+    width, height = decoded.size
+    return _Result({"width": width, "height": height, **_add_pixels(result.entry, decoded.size)}, drawing)
 
 
 def _add_pixels(entry: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:

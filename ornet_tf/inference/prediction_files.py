@@ -2,6 +2,7 @@
 
     predictions.jsonl     while the program runs: one line per finished image; it remains if the program is killed
     predictions.json      the same entries as a list, written at the end, also after an error or a signal
+    class_names.json      the names of all classes, if they are known
     00000_NAME.jpg        the overlays
     index.html            shows them for review in a browser, written after predictions.json
 
@@ -24,7 +25,8 @@ from ornet_tf.errors import UserError
 from ornet_tf.inference import review_page
 from ornet_tf.runs import run_folder
 
-_LIST, _LINES, _PARTIAL = "predictions.json", "predictions.jsonl", ".overlay.partial"
+LIST, LINES, CLASS_NAMES = "predictions.json", "predictions.jsonl", "class_names.json"
+_PARTIAL = ".overlay.partial"
 _OVERLAY = re.compile(r"\d{5,}_[^/]*\.(jpg|png)")  # earlier versions wrote PNGs
 
 
@@ -36,12 +38,12 @@ class Predictions:
       path: the path of predictions.json.
     """
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, class_names: Sequence[str] | None = None):
         """Writes nothing yet: the first finished image replaces the results of an earlier run."""
-        self._folder = folder
+        self._folder, self._class_names = folder, class_names
         self._lines: TextIO | None = None
         self.count = 0
-        self.path = os.path.join(folder, _LIST)
+        self.path = os.path.join(folder, LIST)
 
     @property
     def has_begun(self) -> bool:
@@ -94,7 +96,7 @@ class Predictions:
         self._begin()
         with contextlib.suppress(OSError):  # on a full disk, a partial line may be in the buffer
             self._lines.close()
-        path = os.path.join(self._folder, _LINES)
+        path = os.path.join(self._folder, LINES)
         with atomic_write.open_file(self.path) as target, open(path, "rb") as lines:
             target.write(b"[")
             for number, line in enumerate(itertools.islice(lines, self.count)):
@@ -109,7 +111,7 @@ class Predictions:
         """Removes the files that the lists of earlier runs name, on the first call; other files remain."""
         if self.has_begun:
             return
-        lines = os.path.join(self._folder, _LINES)
+        lines = os.path.join(self._folder, LINES)
         with atomic_write.explain_failures(f"{paths.readable(self._folder)} could not be written", ""):
             os.makedirs(self._folder, exist_ok=True)
             # The lists are removed last, so that a list still names the remaining overlays if the program is killed.
@@ -117,7 +119,15 @@ class Predictions:
                 _remove(os.path.join(self._folder, name))
             review_page.remove(self._folder)
             _remove(self.path)
+            self._list_classes()
             self._lines = open(lines, "w", encoding="utf-8")  # noqa: SIM115 - `finish` closes it
+
+    def _list_classes(self) -> None:
+        path = os.path.join(self._folder, CLASS_NAMES)
+        if self._class_names is None:
+            _remove(path)  # it would name the classes of an earlier run
+        else:
+            run_folder.write_json(path, list(self._class_names))
 
     def _free_path(self, path: str) -> str:
         """Returns a path for an image's overlay at which no file exists."""
@@ -152,13 +162,13 @@ def without_overlays(paths: Sequence[str], folder: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def writing(folder: str) -> Iterator[Predictions]:
+def writing(folder: str, class_names: Sequence[str] | None = None) -> Iterator[Predictions]:
     """Yields the `Predictions` of a folder; writes predictions.json at the end, also after an error or a signal.
 
     The results of an earlier run are removed when the first image is added, or at the end. Only one process at a time
     may write to a folder.
     """
-    predictions = Predictions(folder)
+    predictions = Predictions(folder, class_names)
     try:
         yield predictions
     except BaseException:
@@ -173,7 +183,7 @@ def writing(folder: str) -> Iterator[Predictions]:
 
 def _earlier_overlays(folder: str) -> list[str]:
     """Returns the file names of the overlays in the lists of earlier runs."""
-    entries = _read_list(os.path.join(folder, _LIST)) + _read_lines(os.path.join(folder, _LINES))
+    entries = _read_list(os.path.join(folder, LIST)) + _read_lines(os.path.join(folder, LINES))
     return _overlays(entries)
 
 

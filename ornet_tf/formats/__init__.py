@@ -1,0 +1,79 @@
+"""Formats of annotation tools. A plug-in defines `write(images, class_names, folder, *, options...) -> None`.
+
+    images        an iterable of `LocalizedImage`, which is read once, image by image
+    class_names   of all classes, in the order of the run
+    folder        where the files are written, see `_output.writing`
+
+A plug-in is a pure writer: it neither reads images nor asks a model. All coordinates are those of the upright image,
+which is turned as its EXIF orientation says. An image without a box is written too, as the format says it.
+
+Importing a plug-in must not import TensorFlow.
+"""
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from absl import flags
+
+from ornet_tf import registry
+from ornet_tf.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A box that was found in an image.
+
+    Attributes:
+      corners: (ymin, xmin, ymax, xmax) in fractions of the upright image.
+      class_index: the position of the class among the class names of the run.
+      class_name: its name.
+      score: how sure the box is, 0..1; None if the model gave no score.
+      number: counted from 1 over all boxes of the predictions, also over those that are left out.
+    """
+
+    corners: tuple[float, float, float, float]
+    class_index: int
+    class_name: str
+    score: float | None
+    number: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalizedImage:
+    """The boxes of an image.
+
+    Attributes:
+      file: its path, as predictions.json has it.
+      name: its path below the folder that holds all images, with slashes and without control characters.
+      number: counted from 1 over all images of the predictions, also over those that are left out.
+      width: of the upright image, in pixels.
+      height: of the upright image, in pixels.
+      boxes: in the order of the predictions; may be empty.
+    """
+
+    file: str
+    name: str
+    number: int
+    width: int
+    height: int
+    boxes: tuple[Box, ...] = ()
+
+    def pixels(self, box: Box) -> tuple[float, float, float, float]:
+        """Returns xmin, ymin, xmax, ymax of a box in pixels, half-open, not rounded."""
+        ymin, xmin, ymax, xmax = box.corners
+        return xmin * self.width, ymin * self.height, xmax * self.width, ymax * self.height
+
+
+def are_known(names: Iterable[str]) -> bool:
+    """Returns True if all names are formats; for `flags.register_validator`.
+
+    Raises:
+      flags.ValidationError: if a name is unknown; the message lists the choices.
+    """
+    try:
+        for name in names:
+            registry.find("formats", name, where="--format")
+    except UserError as error:
+        raise flags.ValidationError(str(error)) from error
+    return True

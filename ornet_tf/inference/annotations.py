@@ -1,0 +1,47 @@
+"""Writes predictions in the formats of annotation tools. TensorFlow is not imported."""
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Sequence
+
+from absl import logging
+
+from ornet_tf import paths, registry
+from ornet_tf.inference.written_predictions import WrittenPredictions, read_decisions
+
+
+def write(
+    predictions: str,
+    formats: Sequence[str],
+    *,
+    output: str = "",
+    min_score: float = 0.0,
+    decisions: str = "",
+    **options: str,
+) -> None:
+    """Writes `<output>/<format>/` for each format.
+
+    Args:
+      predictions: the folder of predictions.
+      formats: names of plug-ins of `ornet_tf.formats`.
+      output: the folder that holds the folders of formats; empty for `predictions`.
+      min_score: boxes with a lower box score are left out.
+      decisions: the path of a file that `read_decisions` reads; rejected images are left out. Empty for none.
+      **options: options of formats; a format that lacks one ignores it.
+
+    Raises:
+      OSError: if something can't be read or written.
+      UserError: if a format is unknown, or predictions or decisions are not what they should be.
+    """
+    writers = {name: registry.find("formats", name, where="--format") for name in formats}
+    predictions = os.path.abspath(predictions)
+    images = WrittenPredictions(
+        predictions, min_score=min_score, decisions=read_decisions(decisions) if decisions else None
+    )
+    options = {"model_version": os.path.basename(os.path.dirname(predictions)), **options}
+    for name, write_images in writers.items():
+        folder = os.path.join(output or predictions, name)
+        taken = inspect.signature(write_images).parameters.keys() & options.keys()
+        write_images(images, images.class_names, folder, **{key: options[key] for key in taken})
+        logging.info("%s describes %d images below %s.", paths.readable(folder), images.count, images.folder)
