@@ -1,24 +1,26 @@
-"""Localizes the objects in images and folders of images: boxes as JSON, and overlays.
+"""Localizes the objects in images and folders of images: boxes as JSON and for annotation tools, and overlays.
 
-  python -m ornet_tf.predict --config=configs/toybirds.py --workdir=runs/toybirds IMAGE_OR_FOLDER...
+  python -m ornet_tf.predict --config=configs/toybirds.py --workdir=runs/toybirds [--format=coco] IMAGE_OR_FOLDER...
 """
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
-from absl import logging
+from absl import flags, logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, paths
+from ornet_tf import app, formats, paths
 from ornet_tf.errors import UserError
 
 
-def main(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> None:
+def main(
+    config: ConfigDict, workdir: str, inputs: Sequence[str], *, format: Sequence[str] = (), min_score: float = 0.0
+) -> None:
     """Predicts and logs where the results are. Images that fail are named at the end."""
     from ornet_tf.inference import prediction  # late, as importing TensorFlow takes seconds
 
-    count, failed = prediction.predict(config, workdir, inputs)
+    count, failed = prediction.predict(config, workdir, inputs, formats=format, min_score=min_score)
     logging.info("%s lists the results (%d).", os.path.join(workdir, "predictions", "predictions.json"), count)
     if failed:
         details = " ".join(f"{paths.readable(path)}: {reason}" for path, reason in failed)
@@ -27,9 +29,19 @@ def main(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> None:
 
 def start() -> None:
     """Runs the program."""
+    options = {
+        "workdir": app.WORKDIR,
+        "format": flags.DEFINE_list(
+            "format", [], "Formats of annotation tools to write too, with commas between them; see docs/annotations.md."
+        ),
+        "min_score": flags.DEFINE_float(
+            "min_score", 0.0, "Formats leave out boxes with a lower box score.", lower_bound=0.0, upper_bound=1.0
+        ),
+    }
+    flags.register_validator("format", formats.are_known)
     app.run(
         main,
-        options={"workdir": app.WORKDIR},
+        options=options,
         arguments="inputs",
         when_ended="the predictions so far, if any, are in --workdir, and the same command starts anew",
     )

@@ -64,6 +64,8 @@ ANSWERED_AT_ONCE = [
     ["ornet_tf.train", "--config=tests/none.py", TINY[1]],
     ["ornet_tf.train", "--config=configs/toybirds.py", TINY[1], "--config.nope=1"],
     ["ornet_tf.export", *TINY, "--keep=0"],
+    ["ornet_tf.predict", *TINY, "--format=cocoo", "a.jpg"],
+    ["ornet_tf.formats", "--predictions=x", "--format=cocoo"],
     ["ornet_tf.reproduce", *TINY],
     ["ornet_tf.check_data", TINY[0], "--split=x"],
     ["ornet_tf.datasets", "x"],
@@ -86,7 +88,7 @@ def test_what_is_wrong_with_the_flags_is_answered_without_importing_tensorflow()
 PROGRAMS = [
     ("train", ("--[no]allow_changed_settings", "--[no]profile")),
     ("evaluate", ()),
-    ("predict", ()),
+    ("predict", ("--format", "--min_score")),
     ("export", ("--keep",)),
     ("weights", ()),
     ("demo", ()),

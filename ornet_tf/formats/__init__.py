@@ -66,7 +66,7 @@ class LocalizedImage:
 
 
 def are_known(names: Iterable[str]) -> bool:
-    """Returns True if all names are formats; for `flags.register_validator`.
+    """Returns True if all names are formats: a validator of flags.
 
     Raises:
       flags.ValidationError: if a name is unknown; the message lists the choices.

@@ -1,6 +1,6 @@
 """COCO's detection format, with a `score` for each box: for CVAT, FiftyOne, supervision and pycocotools.
 
-    instances.json    info, categories, images, annotations
+    annotations/instances_default.json    info, categories, images, annotations
 
 `file_name` is the path of an image below the folder that holds all images. Boxes are [x, y, width, height] in pixels.
 The id of a category is its position in the run's list of classes, from 1. The ids of images and annotations are their
@@ -25,7 +25,7 @@ def write(images: Iterable[LocalizedImage], class_names: Sequence[str], folder: 
     categories = [{"id": index, "name": name, "supercategory": ""} for index, name in enumerate(class_names, 1)]
     with (
         _output.writing(folder) as output,
-        output.open("instances.json") as file,
+        output.open("annotations/instances_default.json") as file,
         tempfile.TemporaryFile("w+", dir=output.aside, encoding="utf-8") as aside,
     ):
         file.write(f'{{"info": {json.dumps(_INFO)},\n"categories": {json.dumps(categories, ensure_ascii=False)},\n')

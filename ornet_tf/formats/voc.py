@@ -2,6 +2,7 @@
 
     Annotations/NAME.xml         the boxes of an image; without <object> if it has none
     ImageSets/Main/train.txt     the names of all images, without ending
+    labelmap.txt                 the classes, for CVAT
 
 VOC counts pixels from 1, and xmax and ymax are the last pixel of a box, so a box over a whole image of 500 x 375 is
 1, 1, 500, 375. The format has no place for scores. `filename` is the path of the image below the folder that holds all
@@ -20,15 +21,17 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(images: Iterable[LocalizedImage], class_names: Sequence[str], folder: str) -> None:
-    """Writes the format; see `ornet_tf.formats`. The XML files name the classes, so there is no list of them."""
-    del class_names
+    """Writes the format; see `ornet_tf.formats`."""
     stems = _output.Stems()
-    with _output.writing(folder) as output, output.open("ImageSets/Main/train.txt") as listed:
-        for image in images:
-            stem = stems.add(image.name)
-            listed.write(f"{stem}\n")
-            with output.open(f"Annotations/{stem}.xml") as file:
-                file.write(ElementTree.tostring(_annotation(image), encoding="unicode") + "\n")
+    with _output.writing(folder) as output:
+        with output.open("labelmap.txt") as file:
+            file.writelines(f"{name}:::\n" for name in class_names)  # no colour, parts or actions
+        with output.open("ImageSets/Main/train.txt") as listed:
+            for image in images:
+                stem = stems.add(image.name)
+                listed.write(f"{stem}\n")
+                with output.open(f"Annotations/{stem}.xml") as file:
+                    file.write(ElementTree.tostring(_annotation(image), encoding="unicode") + "\n")
 
 
 def _annotation(image: LocalizedImage) -> ElementTree.Element:

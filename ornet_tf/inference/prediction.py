@@ -15,8 +15,8 @@ from PIL import Image
 from ornet_tf import paths
 from ornet_tf.data import decoding, image_files, loading
 from ornet_tf.errors import UserError
-from ornet_tf.inference import detections, localize_files, localizer, overlay, prediction_files
-from ornet_tf.runs import interruption, run_folder
+from ornet_tf.inference import annotations, detections, localize_files, localizer, overlay, prediction_files
+from ornet_tf.runs import interruption, run_folder, training_data
 
 # At most. One batch is decoded and drawn while the other one is computed.
 BATCHES = {"batch_size": 8, "in_flight": 2}
@@ -51,11 +51,22 @@ def find_images(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]
     return found, unreadable
 
 
-def predict(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> tuple[int, list[tuple[str, str]]]:
-    """Writes `<workdir>/predictions`: predictions.json, an overlay of each image, and a page to review them.
+def predict(
+    config: ConfigDict, workdir: str, inputs: Sequence[str], *, formats: Sequence[str] = (), min_score: float = 0.0
+) -> tuple[int, list[tuple[str, str]]]:
+    """Writes `<workdir>/predictions`: predictions.json, an overlay of each image, a page to review them, and a folder for
+    each format.
 
     They replace the results of an earlier run when the first image is finished. Each result is written at once, so it
-    remains however the program ends; see `prediction_files`. No result stays in memory.
+    remains however the program ends; see `prediction_files`. No result stays in memory. Formats are written at the end,
+    also after an error or a signal.
+
+    Args:
+      config: the experiment.
+      workdir: the folder of its run.
+      inputs: images, and folders of images.
+      formats: plug-ins of `ornet_tf.formats`.
+      min_score: formats leave out boxes with a lower box score; predictions.json has all boxes.
 
     Returns:
       The number of images that are in predictions.json (see `localize_files` for their entries), and the (path,
@@ -73,20 +84,27 @@ def predict(config: ConfigDict, workdir: str, inputs: Sequence[str]) -> tuple[in
         signature="localize",
         folder=folder,
         extent=loading.view_extent(config),
+        class_names=training_data.class_names(workdir),
         max_bytes=config.export.max_bytes,
         **BATCHES | {"batch_size": min(config.evaluation.batch_size, BATCHES["batch_size"])},
     )
-    failed = []
-    with (
-        run_folder.lock(workdir, "predictions", use="predicts there"),
-        contextlib.closing(entries),
-        tqdm.tqdm(total=len(found), desc="predict", unit="image", mininterval=1, dynamic_ncols=True) as progress,
-    ):
-        for path, entry in zip(found, entries, strict=True):  # strict: to the end, where predictions.json is written
-            interruption.check()
-            if "error" in entry:
-                failed.append((path, entry["error"]))
-            progress.update()
+    failed, has_results = [], False
+    with run_folder.lock(workdir, "predictions", use="predicts there"):
+        try:
+            bar = {"desc": "predict", "unit": "image", "mininterval": 1, "dynamic_ncols": True}
+            with contextlib.closing(entries), tqdm.tqdm(total=len(found), **bar) as progress:
+                # strict: to the end, where predictions.json is written
+                for path, entry in zip(found, entries, strict=True):
+                    interruption.check()
+                    if "error" in entry:
+                        failed.append((path, entry["error"]))
+                    else:
+                        has_results = True
+                    progress.update()
+            has_results = True
+        finally:
+            if formats and has_results:  # not those of an earlier run
+                annotations.write(folder, formats, min_score=min_score)
     return len(found) - len(failed), failed + unreadable
 
 

@@ -25,8 +25,8 @@ class WrittenPredictions:
     An image that was predicted twice is given once. Rejected images are left out altogether.
 
     Attributes:
-      class_names: of the run, as the folder lists them; otherwise those of the boxes, with `class_I` for an index I that
-        no box has.
+      class_names: of the run, as the folder lists them; otherwise those of the boxes, with `class_I` for an index I
+        that no box has.
       count: the number of images.
       folder: the absolute path of the folder that holds all images; their names are relative to it.
     """
@@ -102,7 +102,7 @@ class WrittenPredictions:
 
     def _is_sure(self, box: Box) -> bool:
         if box.score is None:
-            raise UserError(f"{self._path} has boxes without a score: export the model again, or leave out --min_score.")
+            raise UserError(f"{self._path} has boxes without a score: export the model again, or omit --min_score.")
         return box.score >= self._min_score
 
     def _box(self, box: Mapping[str, Any], number: int) -> Box:
@@ -133,8 +133,8 @@ class WrittenPredictions:
             raise UserError(f"{self._path}, line {number}: {expected}, got {text[:80]!r}; predict again.")
         if not all(isinstance(entry.get(side), int) for side in ("width", "height")):
             raise UserError(
-                f"{self._path}, line {number}: expected width and height of {entry['file']!r}; an earlier version wrote "
-                "these predictions, so predict again."
+                f"{self._path}, line {number}: expected width and height of {entry['file']!r}; these predictions "
+                "are of an earlier version, so predict again."
             )
         return entry
 

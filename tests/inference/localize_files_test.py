@@ -59,6 +59,7 @@ def test_each_file_has_an_entry_and_a_failure_costs_its_own_only(tmp_path):
     first, last = entries[0], entries[-1]
     assert (first["box"], first["box_pixels"]) == ([0.25, 0.5, 0.75, 1.0], [10.0, 40.0, 30.0, 80.0])
     assert (first["class_name"], first["score"]) == ("bird", 0.5)
+    assert [(entry["width"], entry["height"]) for entry in (first, last)] == [(80, 40)] * 2
     assert (last["box"], last["overlay"]) == (None, str(folder / "00001_nothing.jpg"))
     assert json.loads((folder / "predictions.json").read_text()) == [first, last]
 

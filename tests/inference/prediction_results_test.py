@@ -23,6 +23,7 @@ def test_a_large_photograph_has_a_small_overlay_and_the_box_of_the_localizer(tin
     expected = model.localize(tf.constant([(tmp_path / "large.jpg").read_bytes()]))
     np.testing.assert_allclose(entry["box"], expected["detection_boxes"][0, 0], atol=1e-5)
     np.testing.assert_allclose(entry["box_pixels"], np.multiply(entry["box"], [3000, 2000] * 2), atol=0.06)
+    assert (entry["width"], entry["height"]) == (2000, 3000)
     with Image.open(entry["overlay"]) as drawn:
         assert max(drawn.size) <= 1024 and drawn.width / drawn.height == pytest.approx(2 / 3, abs=0.01)
 
