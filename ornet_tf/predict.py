@@ -15,12 +15,19 @@ from ornet_tf.errors import UserError
 
 
 def main(
-    config: ConfigDict, workdir: str, inputs: Sequence[str], *, format: Sequence[str] = (), min_score: float = 0.0
+    config: ConfigDict,
+    workdir: str,
+    inputs: Sequence[str],
+    *,
+    format: Sequence[str] = (),
+    min_score: float = 0.0,
+    labels: str = "",
 ) -> None:
     """Predicts and logs where the results are. Images that fail are named at the end."""
     from ornet_tf.inference import prediction  # late, as importing TensorFlow takes seconds
 
-    count, failed = prediction.predict(config, workdir, inputs, formats=format, min_score=min_score)
+    options = {"formats": format, "min_score": min_score, "labels": labels}
+    count, failed = prediction.predict(config, workdir, inputs, **options)
     logging.info("%s lists the results (%d).", os.path.join(workdir, "predictions", "predictions.json"), count)
     if failed:
         details = " ".join(f"{paths.readable(path)}: {reason}" for path, reason in failed)
@@ -36,6 +43,9 @@ def start() -> None:
         ),
         "min_score": flags.DEFINE_float(
             "min_score", 0.0, "Formats leave out boxes with a lower box score.", lower_bound=0.0, upper_bound=1.0
+        ),
+        "labels": flags.DEFINE_string(
+            "labels", "", "A folder of folders that are called like classes: they give the classes of images in them."
         ),
     }
     flags.register_validator("format", formats.are_known)

@@ -88,7 +88,7 @@ def test_what_is_wrong_with_the_flags_is_answered_without_importing_tensorflow()
 PROGRAMS = [
     ("train", ("--[no]allow_changed_settings", "--[no]profile")),
     ("evaluate", ()),
-    ("predict", ("--format", "--min_score")),
+    ("predict", ("--format", "--min_score", "--labels")),
     ("export", ("--keep",)),
     ("weights", ()),
     ("demo", ()),

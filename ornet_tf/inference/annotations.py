@@ -18,6 +18,7 @@ def write(
     output: str = "",
     min_score: float = 0.0,
     decisions: str = "",
+    labels: str = "",
     **options: str,
 ) -> None:
     """Writes `<output>/<format>/` for each format.
@@ -28,6 +29,7 @@ def write(
       output: the folder that holds the folders of formats; empty for `predictions`.
       min_score: boxes with a lower box score are left out.
       decisions: the path of a file that `read_decisions` reads; rejected images are left out. Empty for none.
+      labels: the folder of `FolderLabels`, which give the classes in place of the model. Empty for none.
       **options: options of formats; a format that lacks one ignores it.
 
     Raises:
@@ -36,9 +38,8 @@ def write(
     """
     writers = {name: registry.find("formats", name, where="--format") for name in formats}
     predictions = os.path.abspath(predictions)
-    images = WrittenPredictions(
-        predictions, min_score=min_score, decisions=read_decisions(decisions) if decisions else None
-    )
+    reviewed = read_decisions(decisions) if decisions else None
+    images = WrittenPredictions(predictions, min_score=min_score, decisions=reviewed, labels=labels)
     options = {"model_version": os.path.basename(os.path.dirname(predictions)), **options}
     for name, write_images in writers.items():
         folder = os.path.join(output or predictions, name)

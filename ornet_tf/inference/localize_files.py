@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ornet_tf.inference import batches, overlay, prediction_files
 from ornet_tf.inference.detections import Detections
+from ornet_tf.inference.folder_labels import FolderLabels
 from ornet_tf.paths import readable
 
 
@@ -28,6 +29,7 @@ def localize_files(
     signature: str,
     folder: str = "",
     class_names: Sequence[str] | None = None,
+    labels: FolderLabels | None = None,
     extent: Sequence[float] | None = None,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
@@ -42,6 +44,7 @@ def localize_files(
       signature: the signature to ask.
       folder: where overlays and predictions.json are written (see `prediction_files`); empty for none.
       class_names: of all classes, for formats that list them; None if unknown.
+      labels: gives the classes in place of the model; None to keep the predicted ones.
       extent: the part of the image that the activation map covers, [ymin, xmin, ymax, xmax] in fractions; None draws no
         map.
       **options: `batch_size`, `in_flight` and `max_bytes` of `batches.localize_each`.
@@ -65,6 +68,8 @@ def localize_files(
         for path, answer in zip(paths, answers, strict=True):
             result = _Result(_error(answer)) if isinstance(answer, Exception) else answer
             entry = {"file": readable(path), **result.entry}
+            if labels is not None and "error" not in entry:
+                entry = labels.apply(entry)
             if results is not None and "error" not in entry:
                 entry = results.add(path, entry, result.overlay)
             yield entry

@@ -16,6 +16,7 @@ from ornet_tf import paths
 from ornet_tf.data import decoding, image_files, loading
 from ornet_tf.errors import UserError
 from ornet_tf.inference import annotations, detections, localize_files, localizer, overlay, prediction_files
+from ornet_tf.inference.folder_labels import Differences, FolderLabels
 from ornet_tf.runs import interruption, run_folder, training_data
 
 # At most. One batch is decoded and drawn while the other one is computed.
@@ -52,7 +53,13 @@ def find_images(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]
 
 
 def predict(
-    config: ConfigDict, workdir: str, inputs: Sequence[str], *, formats: Sequence[str] = (), min_score: float = 0.0
+    config: ConfigDict,
+    workdir: str,
+    inputs: Sequence[str],
+    *,
+    formats: Sequence[str] = (),
+    min_score: float = 0.0,
+    labels: str = "",
 ) -> tuple[int, list[tuple[str, str]]]:
     """Writes `<workdir>/predictions`: predictions.json, an overlay of each image, a page to review them, and a folder for
     each format.
@@ -67,6 +74,8 @@ def predict(
       inputs: images, and folders of images.
       formats: plug-ins of `ornet_tf.formats`.
       min_score: formats leave out boxes with a lower box score; predictions.json has all boxes.
+      labels: the folder of `FolderLabels`, which give the classes in place of the model; empty for none. Images whose
+        folder and model disagree are logged at the end.
 
     Returns:
       The number of images that are in predictions.json (see `localize_files` for their entries), and the (path,
@@ -74,21 +83,27 @@ def predict(
 
     Raises:
       OSError: if a result cannot be written.
+      UserError: if there is no image, or an image is in no folder of a class.
     """
     found, unreadable = find_images(inputs)
     folder = os.path.join(workdir, "predictions")
     found = prediction_files.without_overlays(found, folder)
+    class_names = training_data.class_names(workdir)
+    given = FolderLabels(labels, class_names) if labels else None
+    for path in found if given else ():
+        given.of(path)  # before the model is built
     entries = localize_files.localize_files(
         RunModel(localizer.load(config, workdir), config.input.crop),
         found,
         signature="localize",
         folder=folder,
+        class_names=class_names,
+        labels=given,
         extent=loading.view_extent(config),
-        class_names=training_data.class_names(workdir),
         max_bytes=config.export.max_bytes,
         **BATCHES | {"batch_size": min(config.evaluation.batch_size, BATCHES["batch_size"])},
     )
-    failed, has_results = [], False
+    failed, has_results, differences = [], False, Differences()
     with run_folder.lock(workdir, "predictions", use="predicts there"):
         try:
             bar = {"desc": "predict", "unit": "image", "mininterval": 1, "dynamic_ncols": True}
@@ -100,11 +115,13 @@ def predict(
                         failed.append((path, entry["error"]))
                     else:
                         has_results = True
+                        differences.add(entry)
                     progress.update()
             has_results = True
         finally:
             if formats and has_results:  # not those of an earlier run
                 annotations.write(folder, formats, min_score=min_score)
+            differences.log()
     return len(found) - len(failed), failed + unreadable
 
 

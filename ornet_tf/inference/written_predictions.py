@@ -12,6 +12,7 @@ from absl import logging
 from ornet_tf.errors import UserError
 from ornet_tf.formats import Box, LocalizedImage
 from ornet_tf.inference import prediction_files
+from ornet_tf.inference.folder_labels import Differences, FolderLabels
 from ornet_tf.runs import run_folder
 
 ACCEPTED, REJECTED = "accepted", "rejected"
@@ -31,17 +32,22 @@ class WrittenPredictions:
       folder: the absolute path of the folder that holds all images; their names are relative to it.
     """
 
-    def __init__(self, folder: str, *, min_score: float = 0.0, decisions: Mapping[str, str] | None = None):
+    def __init__(
+        self, folder: str, *, min_score: float = 0.0, decisions: Mapping[str, str] | None = None, labels: str = ""
+    ):
         """Reads the files' names and the classes.
 
         Args:
           folder: the folder of predictions.
           min_score: boxes with a lower box score are left out.
           decisions: `file` -> `ACCEPTED` or `REJECTED`; see `read_decisions`.
+          labels: the folder of `FolderLabels`, which give the classes in place of the model; empty for none. Images
+            whose folder and model disagree are logged.
 
         Raises:
           FileNotFoundError: if the folder has no predictions.
-          UserError: if an entry is not one that `ornet_tf.predict` writes, or a decision is about no entry.
+          UserError: if an entry is not one that `ornet_tf.predict` writes, a decision is about no entry, or an image is
+            in no folder of a class.
         """
         names = (prediction_files.LIST, prediction_files.LINES)  # the lines are those of a killed run
         found = [path for path in (os.path.join(folder, name) for name in names) if os.path.isfile(path)]
@@ -50,11 +56,13 @@ class WrittenPredictions:
         self._path, self._min_score = found[0], min_score
         self._left_out: set[int] = set()
         self.count, self.folder = 0, ""
-        classes = self._survey(decisions or {})
         listed = os.path.join(folder, prediction_files.CLASS_NAMES)
-        if os.path.isfile(listed):
-            self.class_names = run_folder.read_json(listed, [str])
-        else:
+        self.class_names = run_folder.read_json(listed, [str]) if os.path.isfile(listed) else []
+        if labels and not self.class_names:
+            raise UserError(f"--labels: {listed} is missing, so the classes of the run are unknown; predict again.")
+        self._labels = FolderLabels(labels, self.class_names) if labels else None
+        classes = self._survey(decisions or {})
+        if not self.class_names:
             self.class_names = [classes.get(i, f"class_{i}") for i in range(max(classes, default=-1) + 1)]
         self._index = {name: index for index, name in enumerate(self.class_names)}
         if unknown := sorted(set(classes.values()) - self._index.keys()):
@@ -62,19 +70,21 @@ class WrittenPredictions:
 
     def _survey(self, decisions: Mapping[str, str]) -> dict[int, str]:
         """Finds what to leave out and the folder that holds all images; returns index -> name of the boxes' classes."""
-        seen, classes, missing = set(), {}, 0
+        seen, classes, missing, differences = set(), {}, 0, Differences()
         for number, entry in enumerate(self._entries(), 1):
             file = entry["file"]
             if file in seen or decisions.get(file) == REJECTED:
                 self._left_out.add(number)
             else:
                 self.count += 1
+                differences.add(entry)
             if file not in seen:
                 folder = os.path.dirname(os.path.abspath(file))
                 self.folder = os.path.commonpath([self.folder or folder, folder])
                 missing += not os.path.isfile(file)
             seen.add(file)
             classes.update((box.get("class", 0), box.get("class_name", _NO_CLASS)) for box in _boxes(entry))
+        differences.log()
         if missing:
             logging.warning(
                 "%d of %d images are not found from this folder; start in the one where ornet_tf.predict was started.",
@@ -119,7 +129,8 @@ class WrittenPredictions:
                     continue
                 if not is_list and not line.endswith("\n"):
                     return
-                yield self._checked(text.removesuffix(",") if is_list else text, number)
+                entry = self._checked(text.removesuffix(",") if is_list else text, number)
+                yield self._labels.apply(entry) if self._labels else entry
 
     def _checked(self, text: str, number: int) -> dict[str, Any]:
         try:

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from ornet_tf.errors import UserError
 from ornet_tf.inference import prediction
 from ornet_tf.runs import interruption, run_folder, training_data
 from tests.inference.predicted import list_of
@@ -89,3 +90,26 @@ def test_a_run_that_is_stopped_without_results_leaves_the_formats_of_the_earlier
     assert coco(run[1]) == before and not (pathlib.Path(run[1]) / "predictions" / "csv").exists()
     prediction.predict(*run, [str(image_folder)], formats=["coco"])  # to the end, where all images have failed
     assert coco(run[1])["images"] == []
+
+
+def test_folders_give_the_classes_and_the_model_s_are_kept(run, image_folder, caplog):
+    caplog.set_level("INFO")
+    names = training_data.class_names(run[1])
+    prediction.predict(*run, [str(image_folder)])
+    predicted = [entry["class_name"] for entry in list_of(run[1])]
+    label = next(name for name in names if name not in predicted[:1])
+    (image_folder / "inner").rename(image_folder / label)
+    prediction.predict(*run, [str(image_folder)], formats=["coco"], labels=str(image_folder))
+    listed = list_of(run[1])
+    assert {(entry["class_name"], entry["class"]) for entry in listed} == {(label, names.index(label))}
+    assert [entry["predicted_class_name"] for entry in listed] == predicted
+    assert {one["category_id"] for one in coco(run[1])["annotations"]} == {names.index(label) + 1}
+    count = sum(name != label for name in predicted)
+    assert f"than that of the folder for {count} images" in caplog.text
+    assert f"0.png: folder {label}, predicted {predicted[0]}" in caplog.text
+
+
+def test_folders_that_are_no_classes_are_refused_before_anything_is_written(run, image_folder):
+    with pytest.raises(UserError, match="in a folder 'inner', which is no class of the run"):
+        prediction.predict(*run, [str(image_folder)], labels=str(image_folder))
+    assert not (pathlib.Path(run[1]) / "predictions").exists()

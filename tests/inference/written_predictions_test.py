@@ -163,3 +163,24 @@ def test_wrong_decisions_are_refused(tmp_path, content, message):
     (tmp_path / "decisions.json").write_text(content)
     with pytest.raises(UserError, match=message):
         read_decisions(str(tmp_path / "decisions.json"))
+
+
+def test_folders_can_give_the_classes(tmp_path, caplog):
+    caplog.set_level("INFO")
+    listed = entries(tmp_path)
+    listed[0]["file"] = f"{tmp_path}/birds/eagle/a.jpg"
+    listed[1]["file"] = f"{tmp_path}/birds/eagle/none.jpg"
+    images = WrittenPredictions(write(tmp_path, listed), labels=f"{tmp_path}/birds")
+    assert [[(box.class_index, box.class_name) for box in image.boxes] for image in images] == [
+        [(2, "eagle")] * 2, [], [(0, "sparrow")]
+    ]  # fmt: skip
+    assert "for 1 images" in caplog.text and "birds/eagle/a.jpg: folder eagle, predicted wren" in caplog.text
+
+
+def test_folders_that_are_no_classes_are_refused(tmp_path):
+    folder = write(tmp_path, entries(tmp_path))
+    with pytest.raises(UserError, match="expected .*birds/none.jpg in the folder of a class below"):
+        WrittenPredictions(folder, labels=f"{tmp_path}/birds")
+    (tmp_path / "class_names.json").unlink()
+    with pytest.raises(UserError, match="--labels: .*class_names.json is missing, so the classes of the run"):
+        WrittenPredictions(folder, labels=f"{tmp_path}/birds")

@@ -81,9 +81,10 @@ def test_images_of_no_and_of_two_objects(export_base, tmp_path, capsys):
     assert "others" not in one and [other["class_name"] for other in both["others"]] == ["green"]
     assert one["box_score"] == pytest.approx(one["score"] ** 0.5) and 0 < both["others"][0]["box_score"] < 1
     assert junk == {"file": paths[1], "error": "The model cannot read it: neither JPEG nor PNG."}
-    assert nothing == {"file": paths[3], "box": None, "overlay": str(tmp_path / "out" / "00002_nothing.jpg")}
+    expected = {"file": paths[3], "width": 8, "height": 8, "box": None}
+    assert nothing == {**expected, "overlay": str(tmp_path / "out" / "00002_nothing.jpg")}
     assert run(paths[:1], export_base, signature="localize", output_dir=tmp_path / "out") == 0
-    assert lines(capsys)[0].keys() == {"file", "box", "box_pixels", "box_score", "overlay"}
+    assert lines(capsys)[0].keys() == {"file", "width", "height", "box", "box_pixels", "box_score", "overlay"}
 
 
 def test_a_later_run_replaces_the_overlays_and_does_not_ask_about_them(older_url, tmp_path, capsys):

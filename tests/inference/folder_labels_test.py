@@ -1,0 +1,64 @@
+import unicodedata
+
+import pytest
+
+from ornet_tf.errors import UserError
+from ornet_tf.inference.folder_labels import Differences, FolderLabels
+
+CLASSES = ["sparrow", "wren", "\u00e9tourneau"]
+
+
+def entry(file, predicted="wren", **more):
+    return {"file": file, "box": [0, 0, 1, 1], "score": 0.7, "class": 1, "class_name": predicted, **more}
+
+
+def test_the_folder_below_the_common_one_is_the_class(tmp_path, monkeypatch):
+    labels = FolderLabels(str(tmp_path), CLASSES)
+    assert labels.of(f"{tmp_path}/wren/a.jpg") == labels.of(f"{tmp_path}/wren/2024/may/a.jpg") == "wren"
+    monkeypatch.chdir(tmp_path / "..")
+    assert labels.of(f"{tmp_path.name}/sparrow/a.jpg") == "sparrow"
+    assert labels.of(f"{tmp_path}/{unicodedata.normalize('NFD', CLASSES[2])}/a.jpg") == CLASSES[2]
+
+
+@pytest.mark.parametrize("file", ["a.jpg", "../elsewhere/a.jpg", "../a.jpg"])
+def test_an_image_in_no_folder_of_a_class_is_refused(tmp_path, file):
+    with pytest.raises(UserError, match="--labels: expected .*a.jpg in the folder of a class below "):
+        FolderLabels(str(tmp_path / "images"), CLASSES).of(f"{tmp_path}/images/{file}")
+
+
+def test_an_unknown_class_is_refused_with_those_of_the_run(tmp_path):
+    with pytest.raises(UserError, match="in a folder 'owl', which is no class of the run; it has sparrow, wren, "):
+        FolderLabels(str(tmp_path), CLASSES).of(f"{tmp_path}/owl/a.jpg")
+    with pytest.raises(UserError, match=r"it has 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\.\.$"):
+        FolderLabels(str(tmp_path), [str(number) for number in range(11)]).of(f"{tmp_path}/owl/a.jpg")
+
+
+def test_all_objects_get_the_class_of_the_folder_and_keep_the_predicted_one(tmp_path):
+    labels = FolderLabels(str(tmp_path), CLASSES)
+    file, other = f"{tmp_path}/sparrow/a.jpg", {"box": [0, 0, 0.5, 0.5], "class": 1, "class_name": "wren"}
+    changed = {"class": 0, "class_name": "sparrow", "predicted_class_name": "wren"}
+    expected = {**entry(file), **changed, "others": [{**other, **changed}]}
+    assert labels.apply(entry(file, others=[other])) == expected
+    assert labels.apply(expected) == expected  # also of predictions that have been labelled before
+    assert labels.apply(entry(f"{tmp_path}/wren/a.jpg"))["predicted_class_name"] == "wren"
+
+
+def test_an_image_without_a_box_has_no_class(tmp_path):
+    none = {"file": f"{tmp_path}/wren/a.jpg", "box": None}
+    assert FolderLabels(str(tmp_path), CLASSES).apply(none) == none
+
+
+def test_differences_are_listed(caplog):
+    caplog.set_level("INFO")
+    differences = Differences()
+    differences.add(entry("same.jpg", predicted_class_name="wren"))
+    differences.add(entry("unlabelled.jpg"))
+    differences.add({"file": "none.jpg", "box": None})
+    differences.log()
+    assert caplog.text == ""
+    for number in range(22):
+        differences.add(entry(f"{number}.jpg", predicted_class_name="owl"))
+    differences.log()
+    assert "another class than that of the folder for 22 images" in caplog.text
+    assert "\n  0.jpg: folder wren, predicted owl\n" in caplog.text
+    assert "\n  19.jpg: " in caplog.text and "20.jpg" not in caplog.text and "\n  and 2 more" in caplog.text
