@@ -39,6 +39,8 @@ def main(argv: Sequence[str]) -> None:
         )
     except (OSError, UserError) as error:
         sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: each format is either complete or as it was before.")
 
 
 def start() -> None:

@@ -37,12 +37,13 @@ def write(
       UserError: if a format is unknown, or predictions or decisions are not what they should be.
     """
     writers = {name: registry.find("formats", name, where="--format") for name in formats}
-    predictions = os.path.abspath(predictions)
-    reviewed = read_decisions(decisions) if decisions else None
+    predictions = os.fspath(paths.local(predictions, "--predictions"))
+    output = os.fspath(paths.local(output, "--output")) if output else predictions
+    reviewed = read_decisions(os.fspath(paths.local(decisions, "--decisions"))) if decisions else None
     images = WrittenPredictions(predictions, min_score=min_score, decisions=reviewed, labels=labels)
     options = {"model_version": os.path.basename(os.path.dirname(predictions)), **options}
     for name, write_images in writers.items():
-        folder = os.path.join(output or predictions, name)
+        folder = os.path.join(output, name)
         taken = inspect.signature(write_images).parameters.keys() & options.keys()
         write_images(images, images.class_names, folder, **{key: options[key] for key in taken})
         logging.info("%s describes %d images below %s.", paths.readable(folder), images.count, images.folder)

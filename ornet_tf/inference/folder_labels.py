@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import logging
 
+from ornet_tf import paths
 from ornet_tf.errors import UserError
 
 _LISTED = 20  # differences, in the log
@@ -22,8 +23,11 @@ class FolderLabels:
         Args:
           folder: the folder that holds the folders of classes.
           class_names: of the run.
+
+        Raises:
+          UserError: if `folder` is no path on this machine.
         """
-        self._folder = os.path.abspath(folder)
+        self._folder = os.fspath(paths.local(folder, "--labels"))
         self._index = {name: index for index, name in enumerate(class_names)}
 
     def of(self, file: str) -> str:
