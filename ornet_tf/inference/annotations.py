@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from ornet_tf import paths, registry
+from ornet_tf.errors import UserError
 from ornet_tf.inference.written_predictions import WrittenPredictions, read_decisions
 
 
@@ -34,8 +35,11 @@ def write(
 
     Raises:
       OSError: if something can't be read or written.
-      UserError: if a format is unknown, or predictions or decisions are not what they should be.
+      UserError: if no format is given or one is unknown, or predictions or decisions are not what they should be.
     """
+    if not formats:
+        known = ", ".join(registry.choices("formats"))
+        raise UserError(f"--format: expected at least one of {known}, got none; is a variable unset?")
     writers = {name: registry.find("formats", name, where="--format") for name in formats}
     predictions = os.fspath(paths.local(predictions, "--predictions"))
     output = os.fspath(paths.local(output, "--output")) if output else predictions

@@ -90,6 +90,7 @@ def test_the_program_can_be_started_by_its_path(predictions):
         (["--format=coco,yollo"], "no plug-in 'yollo' in formats; choose one of coco, csv, jsonl, label_studio, "),
         (["--format=coco", "--min_score=1.5"], "flag --min_score=1.5: 1.5 is not a number in the range [0.0, 1.0]"),
         ([], "Flag --format must have a value"),
+        (["--format="], "Error: --format: expected at least one of coco, csv, jsonl, label_studio, "),
         (["--format=coco", "more"], "Unexpected argument 'more'"),
         (["--format=coco", "--decisions=nowhere.json"], "Error: [Errno 2] No such file or directory: '"),
         (["--format=coco", "--output=gs://a/b"], "Error: --output: expected a path of this machine, got 'gs://a/b'."),

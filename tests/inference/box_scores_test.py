@@ -91,7 +91,7 @@ def test_predictions_list_images_without_a_box(tiny_run, tmp_path):
     assert prediction.predict(config, workdir, [str(tmp_path / "a.png")]) == (1, [])
     with open(os.path.join(workdir, "predictions", "predictions.json"), encoding="utf-8") as file:
         (entry,) = json.load(file)
-    assert (entry.keys(), entry["box"]) == ({"file", "box", "overlay"}, None)
+    assert (entry.keys(), entry["box"]) == ({"file", "width", "height", "box", "overlay"}, None)
     with Image.open(entry["overlay"]) as drawn:
         assert drawn.size == (36, 36)
 
