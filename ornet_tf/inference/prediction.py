@@ -61,8 +61,7 @@ def predict(
     min_score: float = 0.0,
     labels: str = "",
 ) -> tuple[int, list[tuple[str, str]]]:
-    """Writes `<workdir>/predictions`: predictions.json, an overlay of each image, a page to review them, and a folder for
-    each format.
+    """Writes `<workdir>/predictions`: predictions.json, overlays, a page to review them, and a folder for each format.
 
     They replace the results of an earlier run when the first image is finished. Each result is written at once, so it
     remains however the program ends; see `prediction_files`. No result stays in memory. Formats are written at the end,
