@@ -22,11 +22,12 @@ def main(
     format: Sequence[str] = (),
     min_score: float = 0.0,
     labels: str = "",
+    decisions: str = "",
 ) -> None:
     """Predicts and logs where the results are. Images that fail are named at the end."""
     from ornet_tf.inference import prediction  # late, as importing TensorFlow takes seconds
 
-    options = {"formats": format, "min_score": min_score, "labels": labels}
+    options = {"formats": format, "min_score": min_score, "labels": labels, "decisions": decisions}
     count, failed = prediction.predict(config, workdir, inputs, **options)
     logging.info("%s lists the results (%d).", os.path.join(workdir, "predictions", "predictions.json"), count)
     if failed:
@@ -34,21 +35,29 @@ def main(
         raise UserError(f"{len(failed)} of {count + len(failed)} images failed. {details}")
 
 
-def start() -> None:
-    """Runs the program."""
-    options = {
-        "workdir": app.WORKDIR,
+def define_format_flags() -> dict[str, flags.FlagHolder]:
+    """Defines the flags on formats; returns them by the keywords of `main`."""
+    found = {
         "format": flags.DEFINE_list(
             "format", [], "Formats of annotation tools to write too, with commas between them; see docs/annotations.md."
         ),
         "min_score": flags.DEFINE_float(
             "min_score", 0.0, "Formats leave out boxes with a lower box score.", lower_bound=0.0, upper_bound=1.0
         ),
-        "labels": flags.DEFINE_string(
-            "labels", "", "A folder of folders that are called like classes: they give the classes of images in them."
+        "decisions": flags.DEFINE_string(
+            "decisions", "", "A file with the decisions of a review: formats leave out the images that it rejects."
         ),
     }
     flags.register_validator("format", formats.are_known)
+    return found
+
+
+def start() -> None:
+    """Runs the program."""
+    labels = flags.DEFINE_string(
+        "labels", "", "What gives the classes in place of the model: a folder of class folders, or a CSV file,class."
+    )
+    options = {"workdir": app.WORKDIR, "labels": labels, **define_format_flags()}
     app.run(
         main,
         options=options,

@@ -88,7 +88,8 @@ def test_what_is_wrong_with_the_flags_is_answered_without_importing_tensorflow()
 PROGRAMS = [
     ("train", ("--[no]allow_changed_settings", "--[no]profile")),
     ("evaluate", ()),
-    ("predict", ("--format", "--min_score", "--labels")),
+    ("predict", ("--format", "--min_score", "--labels", "--decisions")),
+    ("prior_boxes", ("--[no]one_class", "--format", "--min_score", "--decisions")),
     ("export", ("--keep",)),
     ("weights", ()),
     ("demo", ()),

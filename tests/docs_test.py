@@ -143,7 +143,7 @@ def test_a_wrong_command_is_found(command, error):
 
 
 def test_commands_of_all_programs_are_found():
-    programs = {"train", "evaluate", "predict", "formats", "export", "weights", "reproduce", "demo"}
+    programs = {"train", "evaluate", "predict", "formats", "export", "weights", "reproduce", "demo", "prior_boxes"}
     programs |= {"check_data", "datasets"}
     assert {f"ornet_tf.{name}" for name in programs} <= {*NAMES}
 

@@ -50,7 +50,7 @@ def start() -> None:
     flags.DEFINE_string("output", "", "The folder for the folders of the formats. Default: that of the predictions.")
     flags.DEFINE_float("min_score", 0.0, "Leave out boxes with a lower box score.", lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_string("decisions", "", "A file with the decisions of a review; rejected images are left out.")
-    flags.DEFINE_string("labels", "", "A folder of folders that are called like classes: they give the classes.")
+    flags.DEFINE_string("labels", "", "A folder of class folders, or a CSV file,class: they give the classes.")
     flags.DEFINE_string(
         "image_prefix", label_studio.LOCAL_FILES, "For label_studio: what comes before an image's name in its address."
     )

@@ -30,7 +30,7 @@ def write(
       output: the folder that holds the folders of formats; empty for `predictions`.
       min_score: boxes with a lower box score are left out.
       decisions: the path of a file that `read_decisions` reads; rejected images are left out. Empty for none.
-      labels: the folder of `FolderLabels`, which give the classes in place of the model. Empty for none.
+      labels: the path of `GivenLabels`, which give the classes in place of the model. Empty for none.
       **options: options of formats; a format that lacks one ignores it.
 
     Raises:

@@ -36,6 +36,7 @@ def localize_each(
     in_flight: int = 4,
     max_bytes: int | None = None,
     finish: Callable[[bytes, Detections], Any] | None = None,
+    classes: Sequence[int] | None = None,
 ) -> Iterator[Any]:
     """Yields the detections in each image, in order, or the error of that image.
 
@@ -51,6 +52,7 @@ def localize_each(
       max_bytes: larger files are errors and are not read; None for no limit.
       finish: gets the file and the detections of an image, in the thread that has asked; what it returns is yielded
         instead of the detections. This way, few files and decoded images are in memory. None yields the detections.
+      classes: the known class of each image, which the model's `localize` gets as `classes`; None if they are unknown.
 
     Raises:
       UserError: if a number is below 1.
@@ -61,12 +63,15 @@ def localize_each(
     ask = functools.partial(_answers, model, signature=signature, max_bytes=max_bytes, finish=finish)
     waiting: collections.deque[Future[list[Any]]] = collections.deque()
     pool = ThreadPoolExecutor(in_flight, thread_name_prefix="batch")
+    sent = 0
     try:
         for batch in _batches(images, batch_size):
             # A slow answer delays the yielding of later ones, but not their requests.
             if len(waiting) == 2 * in_flight:
                 yield from waiting.popleft().result()
-            waiting.append(pool.submit(ask, batch))
+            of_batch = None if classes is None else classes[sent : sent + len(batch)]
+            waiting.append(pool.submit(ask, batch, of_batch))
+            sent += len(batch)
         while waiting:
             yield from waiting.popleft().result()
     finally:
@@ -90,6 +95,7 @@ def _batches(images: Iterable[encoding.ImageInput], batch_size: int) -> Iterator
 def _answers(
     model: Model,
     batch: Sequence[encoding.ImageInput],
+    classes: Sequence[int] | None,
     *,
     signature: str,
     max_bytes: int | None,
@@ -102,16 +108,17 @@ def _answers(
             encoded[i] = encoding.encode(image, max_bytes=max_bytes)
         except (OSError, TypeError, ValueError, MemoryError) as error:
             answers[i] = error
-    for i, answer in zip(encoded, _ask(model, list(encoded.values()), signature)):
+    known = {} if classes is None else {"classes": [classes[i] for i in encoded]}
+    for i, answer in zip(encoded, _ask(model, list(encoded.values()), signature, **known)):
         answers[i] = answer if finish is None or isinstance(answer, Exception) else finish(encoded[i], answer)
     return [answers[i] for i in range(len(batch))]
 
 
-def _ask(model: Model, encoded: Sequence[bytes], signature: str) -> list[Answer]:
+def _ask(model: Model, encoded: Sequence[bytes], signature: str, **known: Sequence[int]) -> list[Answer]:
     if not encoded:
         return []
     try:
-        return list(model.localize(encoded, signature=signature))
+        return list(model.localize(encoded, signature=signature, **known))
     except ImageRefusedError as error:
         if len(encoded) == 1:
             return [error]

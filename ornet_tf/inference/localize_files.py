@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ornet_tf.inference import batches, overlay, prediction_files
 from ornet_tf.inference.detections import Detections
-from ornet_tf.inference.folder_labels import FolderLabels
+from ornet_tf.inference.given_labels import GivenLabels
 from ornet_tf.paths import readable
 
 
@@ -29,7 +29,7 @@ def localize_files(
     signature: str,
     folder: str = "",
     class_names: Sequence[str] | None = None,
-    labels: FolderLabels | None = None,
+    labels: GivenLabels | None = None,
     extent: Sequence[float] | None = None,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
@@ -47,7 +47,7 @@ def localize_files(
       labels: gives the classes in place of the model; None to keep the predicted ones.
       extent: the part of the image that the activation map covers, [ymin, xmin, ymax, xmax] in fractions; None draws no
         map.
-      **options: `batch_size`, `in_flight` and `max_bytes` of `batches.localize_each`.
+      **options: `batch_size`, `in_flight`, `max_bytes` and `classes` of `batches.localize_each`.
 
     Yields:
       `file`, and either `error`, a sentence, or the keys of `Detections.as_dict`: box [ymin, xmin, ymax, xmax] in

@@ -10,7 +10,7 @@ from ornet_tf import build
 from ornet_tf.compat import tf_variable
 from ornet_tf.data import decoding, file_checks, loading, transforms
 from ornet_tf.errors import UserError
-from ornet_tf.inference import threshold
+from ornet_tf.inference import labelled_method, threshold
 from ornet_tf.maps import box_scores, boxes
 from ornet_tf.methods import Method, predicted_classes, score_map
 from ornet_tf.models import winograd
@@ -210,20 +210,16 @@ def _keep_rows(outputs: Mapping[str, tf.Tensor], number: tf.Tensor) -> dict[str,
     return {name: value[:number] for name, value in outputs.items()}
 
 
-def device_to_optimize_for(config: ConfigDict) -> str:
-    """Returns config.export.optimize_for, with "auto" replaced: by "gpu" if this process has one, else by "cpu"."""
-    if config.export.optimize_for != "auto":
-        return config.export.optimize_for
-    return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
-
-
-def load(config: ConfigDict, workdir: str, *, for_cpu: bool | None = None) -> Localizer:
+def load(
+    config: ConfigDict, workdir: str, *, for_cpu: bool | None = None, given: labelled_method.GivenClasses | None = None
+) -> Localizer:
     """Returns the localizer of config.export.row with the weights of the run in `workdir`.
 
     Args:
       config: the experiment.
       workdir: the folder of its run.
       for_cpu: see `Localizer`.
+      given: the classes of the images, if they are known; rows with `classes="label"` need them.
 
     Raises:
       FileNotFoundError: if `workdir` holds no trained run.
@@ -231,6 +227,7 @@ def load(config: ConfigDict, workdir: str, *, for_cpu: bool | None = None) -> Lo
     """
     class_names = training_data.class_names(workdir)
     method = build.trained_method(config, config.export.row, workdir, len(class_names))
+    method = method if given is None else labelled_method.LabelledMethod(method, given)
     outputs = method.predict(tf.zeros([1, config.input.crop, config.input.crop, 3]))
     for needed in ("activation_map", "logits"):
         if needed not in outputs:

@@ -15,8 +15,17 @@ from PIL import Image
 from ornet_tf import paths
 from ornet_tf.data import decoding, image_files, loading
 from ornet_tf.errors import UserError
-from ornet_tf.inference import annotations, detections, localize_files, localizer, overlay, prediction_files
-from ornet_tf.inference.folder_labels import Differences, FolderLabels
+from ornet_tf.inference import (
+    annotations,
+    detections,
+    labelled_method,
+    localize_files,
+    localizer,
+    overlay,
+    prediction_files,
+)
+from ornet_tf.inference.given_labels import Differences, GivenLabels
+from ornet_tf.inference.written_predictions import read_decisions
 from ornet_tf.runs import interruption, run_folder, training_data
 
 # At most. One batch is decoded and drawn while the other one is computed.
@@ -60,6 +69,7 @@ def predict(
     formats: Sequence[str] = (),
     min_score: float = 0.0,
     labels: str = "",
+    decisions: str = "",
 ) -> tuple[int, list[tuple[str, str]]]:
     """Writes `<workdir>/predictions`: predictions.json, overlays, a page to review them, and a folder for each format.
 
@@ -73,8 +83,9 @@ def predict(
       inputs: images, and folders of images.
       formats: plug-ins of `ornet_tf.formats`.
       min_score: formats leave out boxes with a lower box score; predictions.json has all boxes.
-      labels: the folder of `FolderLabels`, which give the classes in place of the model; empty for none. Images whose
-        folder and model disagree are logged at the end.
+      decisions: a file with the decisions of a review; formats leave out the images that it rejects. Empty for none.
+      labels: the path of `GivenLabels`, which give the classes in place of the model; empty for none. Images whose
+        given and predicted class disagree are logged at the end.
 
     Returns:
       The number of images that are in predictions.json (see `localize_files` for their entries), and the (path,
@@ -88,16 +99,21 @@ def predict(
     folder = os.path.join(workdir, "predictions")
     found = prediction_files.without_overlays(found, folder)
     class_names = training_data.class_names(workdir)
-    given = FolderLabels(labels, class_names) if labels else None
-    for path in found if given else ():
-        given.of(path)  # before the model is built
+    given = GivenLabels(labels, class_names) if labels else None
+    # Before the model is built, as something may be wrong.
+    classes, known = None, None
+    if given:
+        classes, known = [given.index(path) for path in found], labelled_method.GivenClasses()
+    if decisions:
+        read_decisions(os.fspath(paths.local(decisions, "--decisions")))
     entries = localize_files.localize_files(
-        RunModel(localizer.load(config, workdir), config.input.crop),
+        RunModel(localizer.load(config, workdir, given=known), config.input.crop, known),
         found,
         signature="localize",
         folder=folder,
         class_names=class_names,
         labels=given,
+        classes=classes,
         extent=loading.view_extent(config),
         max_bytes=config.export.max_bytes,
         **BATCHES | {"batch_size": min(config.evaluation.batch_size, BATCHES["batch_size"])},
@@ -119,7 +135,7 @@ def predict(
             has_results = True
         finally:
             if formats and has_results:  # not those of an earlier run
-                annotations.write(folder, formats, min_score=min_score)
+                annotations.write(folder, formats, min_score=min_score, decisions=decisions)
             differences.log()
     return len(found) - len(failed), failed + unreadable
 
@@ -131,9 +147,12 @@ class RunModel:
     the overlay remain.
     """
 
-    def __init__(self, model: localizer.Localizer, crop: int):
-        def localize(views):
-            return model.localize_views(views, tf.fill([tf.shape(views)[0]], ""))
+    def __init__(self, model: localizer.Localizer, crop: int, given: labelled_method.GivenClasses | None = None):
+        """Traces the graphs; `given` is the one with which the localizer was loaded, if the classes are known."""
+
+        def localize(views, classes):
+            with given.of_batch(classes) if given is not None else contextlib.nullcontext():
+                return model.localize_views(views, tf.fill([tf.shape(views)[0]], ""))
 
         def traced(function, *specs):
             signature = [tf.TensorSpec(*spec) for spec in specs]
@@ -142,14 +161,20 @@ class RunModel:
         self._decode = model.decode
         self._size = traced(decoding.read_size, ([], tf.string))
         self._to_view = traced(model.to_view, ([None, None, 3], tf.uint8), ([4], tf.float32))
-        self._localize = traced(localize, ([None, crop, crop, 3],))
+        self._localize = traced(localize, ([None, crop, crop, 3],), ([None], tf.int32))
 
-    def localize(self, images: Sequence[bytes], *, signature: str) -> list[detections.Detections]:
-        """Finds the objects in encoded images."""
+    def localize(
+        self, images: Sequence[bytes], *, signature: str, classes: Sequence[int] | None = None
+    ) -> list[detections.Detections]:
+        """Finds the objects in encoded images; maps and boxes are those of `classes` if the method can."""
         del signature
         read = [self._try_to_read(image) for image in images]
-        views = [one[0] for one in read if not isinstance(one, str)]
-        found = iter(self._localize_views(views) if views else [])
+        readable = [
+            (one[0], label)
+            for one, label in zip(read, classes or [0] * len(read), strict=True)
+            if not isinstance(one, str)
+        ]
+        found = iter(self._localize_views(*zip(*readable)) if readable else [])
         return [
             detections.Detections(np.zeros([0, 4], np.float32), status=one)
             if isinstance(one, str)
@@ -157,8 +182,8 @@ class RunModel:
             for one in read
         ]
 
-    def _localize_views(self, views: Sequence[tf.Tensor]) -> list[detections.Detections]:
-        outputs = self._localize(tf.stack(views))
+    def _localize_views(self, views: Sequence[tf.Tensor], classes: Sequence[int]) -> list[detections.Detections]:
+        outputs = self._localize(tf.stack(views), tf.constant(classes, tf.int32))
         return detections.from_outputs({name: value.numpy() for name, value in outputs.items()}, len(views))
 
     def _try_to_read(self, encoded: bytes) -> tuple[tf.Tensor, detections.Decoded | None] | str:

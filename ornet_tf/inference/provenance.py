@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 import ornet_tf
 from ornet_tf.data import loading
-from ornet_tf.inference import localizer, threshold
+from ornet_tf.inference import threshold
 from ornet_tf.runs import code_version, run_folder, training_data
 
 FILE = "provenance.json"
@@ -31,7 +31,7 @@ def describe_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "max_boxes": config.export.max_boxes,
         "split_boxes": config.export.split_boxes,
         "min_box_score": config.export.min_box_score,
-        "optimized_for": localizer.device_to_optimize_for(config),
+        "optimized_for": device_to_optimize_for(config),
         "row": config.export.row,
         "map_extent": loading.view_extent(config),
         "data": {"name": config.dataset.name, **training_data.read(workdir)},
@@ -42,3 +42,10 @@ def describe_run(config: ConfigDict, workdir: str) -> dict[str, Any]:
         "tensorflow": tf.__version__,
         "exported": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def device_to_optimize_for(config: ConfigDict) -> str:
+    """Returns config.export.optimize_for, with "auto" replaced: by "gpu" if this process has one, else by "cpu"."""
+    if config.export.optimize_for != "auto":
+        return config.export.optimize_for
+    return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"

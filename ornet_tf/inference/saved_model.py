@@ -36,7 +36,7 @@ def export(config: ConfigDict, workdir: str, *, keep: int | None = None) -> str:
     if keep is not None and keep < 1:
         raise UserError(f"Expected to keep at least 1 version, got {keep}; leave --keep out to keep all.")
     base = os.path.join(workdir, "export")
-    model = localizer.load(config, workdir, for_cpu=localizer.device_to_optimize_for(config) == "cpu")
+    model = localizer.load(config, workdir, for_cpu=provenance.device_to_optimize_for(config) == "cpu")
     with atomic_write.explain_failures(f"{base} could not be written"):
         os.makedirs(base, exist_ok=True)
         partial = tempfile.mkdtemp(prefix="partial-", dir=base)

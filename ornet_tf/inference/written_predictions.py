@@ -12,7 +12,7 @@ from absl import logging
 from ornet_tf.errors import UserError
 from ornet_tf.formats import Box, LocalizedImage
 from ornet_tf.inference import prediction_files
-from ornet_tf.inference.folder_labels import Differences, FolderLabels
+from ornet_tf.inference.given_labels import Differences, GivenLabels
 from ornet_tf.runs import run_folder
 
 ACCEPTED, REJECTED = "accepted", "rejected"
@@ -41,8 +41,8 @@ class WrittenPredictions:
           folder: the folder of predictions.
           min_score: boxes with a lower box score are left out.
           decisions: `file` -> `ACCEPTED` or `REJECTED`; see `read_decisions`.
-          labels: the folder of `FolderLabels`, which give the classes in place of the model; empty for none. Images
-            whose folder and model disagree are logged.
+          labels: the path of `GivenLabels`, which give the classes in place of the model; empty for none. Images
+            whose given and predicted class disagree are logged.
 
         Raises:
           FileNotFoundError: if the folder has no predictions.
@@ -60,7 +60,7 @@ class WrittenPredictions:
         self.class_names = run_folder.read_json(listed, [str]) if os.path.isfile(listed) else []
         if labels and not self.class_names:
             raise UserError(f"--labels: {listed} is missing, so the classes of the run are unknown; predict again.")
-        self._labels = FolderLabels(labels, self.class_names) if labels else None
+        self._labels = GivenLabels(labels, self.class_names) if labels else None
         classes = self._survey(decisions or {})
         if not self.class_names:
             self.class_names = [classes.get(i, f"class_{i}") for i in range(max(classes, default=-1) + 1)]

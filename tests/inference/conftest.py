@@ -15,11 +15,11 @@ def kept_localizers():
     """
     load, kept = localizer.load, {}
 
-    def load_once(config, workdir, *, for_cpu=None):
+    def load_once(config, workdir, *, for_cpu=None, given=None):
         ids = [run_folder.run_id(workdir, phase) for phase in config.phase_order]
-        key = config.to_json_best_effort(sort_keys=True), *ids, for_cpu
+        key = config.to_json_best_effort(sort_keys=True), *ids, for_cpu, given
         if key not in kept:
-            kept[key] = load(config, workdir, for_cpu=for_cpu)
+            kept[key] = load(config, workdir, for_cpu=for_cpu, given=given)
         return kept[key]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -10,7 +10,7 @@ import tensorflow as tf
 import ornet_tf
 from ornet_tf import build
 from ornet_tf.data import loading
-from ornet_tf.inference import localizer, saved_model
+from ornet_tf.inference import localizer, provenance, saved_model
 from ornet_tf.models import winograd
 from ornet_tf.models.variables import named_variables
 from serving import client, local_server
@@ -86,7 +86,7 @@ def test_an_export_for_cpus_holds_mapped_kernels_instead_of_kernels(
     assert sorted(shape for shape in shapes if shape[0] != 36) == sorted(s for s in plain if s not in kernels)
     assert len(shapes) == len(variables_read(model.signatures.values()))
     config.export.optimize_for = "gpu"
-    unmapped = localizer.load(config, tiny_run[1], for_cpu=localizer.device_to_optimize_for(config) == "cpu")
+    unmapped = localizer.load(config, tiny_run[1], for_cpu=provenance.device_to_optimize_for(config) == "cpu")
     assert sorted(weight.shape.as_list() for weight in unmapped._weights) == sorted(plain)
 
 

@@ -6,7 +6,6 @@ import tensorflow as tf
 from PIL import Image
 
 from ornet_tf import build
-from ornet_tf import config as ornet
 from ornet_tf.data import loading
 from ornet_tf.inference import localizer
 from ornet_tf.maps import boxes
@@ -212,17 +211,6 @@ def test_limits_are_those_of_the_config(tiny_run, files):
         b"32 x 33 pixels (height x width); at most 1024 are read",
         b"4800 bytes; at most 4000 are read",
     ]
-
-
-def test_an_export_is_made_for_the_device_of_its_machine_unless_the_config_says_more(monkeypatch):
-    config = ornet.default()
-    for devices, kind in (([], "cpu"), (["GPU:0"], "gpu")):
-        monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind, devices=devices: devices)
-        config.export.optimize_for = "auto"
-        assert localizer.device_to_optimize_for(config) == kind
-        for kind in ("cpu", "gpu"):
-            config.export.optimize_for = kind
-            assert localizer.device_to_optimize_for(config) == kind
 
 
 def test_a_row_without_a_map_is_refused(tiny_run):

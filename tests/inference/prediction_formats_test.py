@@ -105,11 +105,25 @@ def test_folders_give_the_classes_and_the_model_s_are_kept(run, image_folder, ca
     assert [entry["predicted_class_name"] for entry in listed] == predicted
     assert {one["category_id"] for one in coco(run[1])["annotations"]} == {names.index(label) + 1}
     count = sum(name != label for name in predicted)
-    assert f"than that of the folder for {count} images" in caplog.text
-    assert f"0.png: folder {label}, predicted {predicted[0]}" in caplog.text
+    assert f"than the given one for {count} images" in caplog.text
+    assert f"0.png: given {label}, predicted {predicted[0]}" in caplog.text
 
 
 def test_folders_that_are_no_classes_are_refused_before_anything_is_written(run, image_folder):
     with pytest.raises(UserError, match="in a folder 'inner', which is no class of the run"):
         prediction.predict(*run, [str(image_folder)], labels=str(image_folder))
     assert not (pathlib.Path(run[1]) / "predictions").exists()
+
+
+def test_formats_leave_out_what_a_review_has_rejected(run, image_folder, tmp_path):
+    prediction.predict(*run, [str(image_folder)])
+    first, *others = list_of(run[1])
+    decisions = tmp_path / "decisions.json"
+    decisions.write_text(json.dumps({"decisions": {first["file"]: "rejected", others[0]["file"]: "accepted"}}))
+    prediction.predict(*run, [str(image_folder)], formats=["coco"], decisions=str(decisions))
+    assert [image["file_name"] for image in coco(run[1])["images"]] == ["1.png", "2.png"]
+    decisions.write_text("[]")
+    before = list_of(run[1])
+    with pytest.raises(UserError, match="decisions.json"):  # before the first image
+        prediction.predict(*run, [str(image_folder)], formats=["coco"], decisions=str(decisions))
+    assert list_of(run[1]) == before

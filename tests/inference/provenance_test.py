@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import ornet_tf
+from ornet_tf import config as ornet
 from ornet_tf.data import loading
 from ornet_tf.inference import provenance
 from ornet_tf.runs import code_version, run_folder
@@ -35,3 +36,14 @@ def test_provenance_describes_the_run(tiny_run, workdir):
 def test_unfinished_phases_are_left_out(tiny_run, workdir):
     os.remove(os.path.join(workdir, "stage_two", "finished.json"))
     assert set(provenance.describe_run(tiny_run[0], workdir)["phases"]) == {"evaluator", "stage_one"}
+
+
+def test_an_export_is_made_for_the_device_of_its_machine_unless_the_config_says_more(monkeypatch):
+    config = ornet.default()
+    for devices, kind in (([], "cpu"), (["GPU:0"], "gpu")):
+        monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind, devices=devices: devices)
+        config.export.optimize_for = "auto"
+        assert provenance.device_to_optimize_for(config) == kind
+        for kind in ("cpu", "gpu"):
+            config.export.optimize_for = kind
+            assert provenance.device_to_optimize_for(config) == kind

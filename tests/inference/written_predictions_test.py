@@ -174,7 +174,7 @@ def test_folders_can_give_the_classes(tmp_path, caplog):
     assert [[(box.class_index, box.class_name) for box in image.boxes] for image in images] == [
         [(2, "eagle")] * 2, [], [(0, "sparrow")]
     ]  # fmt: skip
-    assert "for 1 images" in caplog.text and "birds/eagle/a.jpg: folder eagle, predicted wren" in caplog.text
+    assert "for 1 images" in caplog.text and "birds/eagle/a.jpg: given eagle, predicted wren" in caplog.text
 
 
 def test_folders_that_are_no_classes_are_refused(tmp_path):

@@ -1,0 +1,77 @@
+"""Boxes of the object prior for a folder of images, with and without classes."""
+import json
+import os
+
+import numpy as np
+import pytest
+
+from ornet_tf import prior_boxes
+from ornet_tf.data import loading
+from ornet_tf.errors import UserError
+from tests import tiny_prior
+
+
+def get_config():
+    """Returns configs/object_prior.py with the networks of tests/tiny_experiment.py."""
+    config = tiny_prior.get_config()
+    with config.unlocked():
+        config.dataset = {"name": "image_folder", "options": {"root": "", "test_fraction": 0.0}}
+    for phase in config.phase.values():
+        phase.epochs = 0.0
+    config.phase_order = ("evaluator", "stage_one")
+    config.evaluation.update({"report_rows": ("object_prior",), "box_rule": "largest", "threshold_split": ""})
+    config.export.row, config.training.summary_images = "object_prior", 0
+    return config
+
+
+def write_images(folder, classes):
+    """Writes twelve drawn images to a folder, or to folders of classes; returns their file names."""
+    source = loading.load_split(tiny_prior.get_config(), "train")
+    names = [f"{classes[i % len(classes)]}{i}.png" for i in range(12)]
+    for name, image in zip(names, source.images):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image)
+    return names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("classes", "one_class", "expected"),
+    [
+        (("",), False, ["object"]),
+        (("day1/", "day2/"), True, ["object"]),
+        (("sparrow/", "wren/"), False, ["sparrow", "wren"]),
+    ],
+)
+def test_a_folder_of_images_gets_boxes_and_formats(tmp_path, classes, one_class, expected):
+    names = write_images(tmp_path / "images", classes)
+    folder, workdir = str(tmp_path / "images"), str(tmp_path / "run")
+    for _ in range(2):  # the second time the prior is there
+        prior_boxes.main(get_config(), workdir, [folder], one_class=one_class, format=["csv"])
+    found = tmp_path / "run" / "predictions"
+    entries = json.loads((found / "predictions.json").read_text(encoding="utf-8"))
+    assert sorted(os.path.relpath(entry["file"], folder) for entry in entries) == sorted(names)
+    assert json.loads((found / "class_names.json").read_text(encoding="utf-8")) == expected
+    for entry in entries:
+        of_folder = os.path.basename(os.path.dirname(entry["file"]))
+        assert entry["class_name"] == (of_folder if len(expected) > 1 else "object")
+        assert 0 < np.prod(np.subtract(entry["box"][2:], entry["box"][:2])) <= 1
+    lines = (found / "csv" / "boxes.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + len(names)
+
+
+def test_anything_but_one_folder_is_refused(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    for inputs, got in (([], "nothing"), ([str(tmp_path), str(tmp_path)], ""), ([str(tmp_path / "a.jpg")], "a.jpg")):
+        with pytest.raises(UserError, match=f"Expected one folder of images after the flags, got .*{got}"):
+            prior_boxes.main(get_config(), str(tmp_path / "run"), inputs, one_class=False)
+
+
+def test_a_workdir_of_another_folder_is_refused(tmp_path):
+    for name in ("one", "two"):
+        write_images(tmp_path / name, ("",))
+    (tmp_path / "run" / "images").mkdir(parents=True)
+    (tmp_path / "run" / "images" / "object").symlink_to(tmp_path / "one")
+    with pytest.raises(UserError, match="object leads to other images; choose another --workdir"):
+        prior_boxes.main(get_config(), str(tmp_path / "run"), [str(tmp_path / "two")], one_class=False)
