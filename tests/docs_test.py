@@ -4,6 +4,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import inspect
 import posixpath
 import re
 import shlex
@@ -12,7 +13,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import image_folder
-from ornet_tf import config_check, registry, renamed
+from ornet_tf import config_check, predict, registry, renamed
 from ornet_tf.errors import UserError
 from tests import source_tree
 
@@ -77,8 +78,11 @@ def commands(path):
 
 
 def own_flags(module):
-    """The flags that a program defines, read from its source."""
-    return set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", source_tree.text(module)))
+    """The flags that a program defines, read from its source and from the function that it shares with `predict`."""
+    text = source_tree.text(module)
+    if "predict.define_format_flags()" in text:
+        text += inspect.getsource(predict.define_format_flags)
+    return set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", text))
 
 
 def program(name):

@@ -1,14 +1,17 @@
 """An export that is loaded without a server."""
+import re
 import shutil
 import subprocess
 import sys
 
 import numpy as np
+import pandas
 import pytest
+import supervision
 
 import ornet_tf
 from ornet_tf.errors import ImageRefusedError, UserError
-from ornet_tf.inference import batches
+from ornet_tf.inference import batches, encoding
 from serving import loaded
 from tests import source_tree
 from tests.serving import tiny_contract, tiny_export
@@ -147,3 +150,25 @@ def test_one_bad_image_among_those_of_an_export_from_before_status(older_base):
     good = tiny_export.image(40, 60, (10, 12, 20, 48))
     answers = list(batches.localize_each(loaded.load(older_base), [good, b"junk", good], signature="serving_default"))
     assert [isinstance(answer, ImageRefusedError) for answer in answers] == [False, True, False]
+
+
+def test_the_lines_of_the_notebook_convert_detections(export_base, tmp_path, monkeypatch):
+    code, = re.findall(r"## In a notebook\n.*?```python\n(.*?)```", source_tree.text("docs/annotations.md"), re.S)
+    one, _, both, *_ = tiny_contract.images()
+    (tmp_path / "images" / "wren").mkdir(parents=True)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "images" / "wren" / "a.jpg").write_bytes(encoding.encode(both))
+    (tmp_path / "images" / "wren" / "b.jpg").write_bytes(one)
+    (tmp_path / "runs" / "mine" / "export").symlink_to(export_base)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)
+    assert isinstance(names["table"], pandas.DataFrame) and isinstance(names["detections"], supervision.Detections)
+    first, table, detections = names["found"][0], names["table"], names["detections"]
+    assert list(table["file"]) == names["paths"]
+    assert list(table["class_name"]) == [found.class_names[0] for found in names["found"]]
+    width, height = detections.xyxy[0][[0, 2]], detections.xyxy[0][[1, 3]]
+    np.testing.assert_allclose(width, first.boxes[0][[1, 3]] * names["width"], rtol=1e-6)
+    np.testing.assert_allclose(height, first.boxes[0][[0, 2]] * names["height"], rtol=1e-6)
+    assert detections.class_id.tolist() == first.classes.tolist() and len(detections) == 2
+    np.testing.assert_array_equal(detections.confidence, first.box_scores)
