@@ -39,7 +39,7 @@ def main(config: ConfigDict, workdir: str, inputs: Sequence[str], *, one_class: 
     train(config, workdir)
     logging.info(
         "The boxes will be those of the object prior. configs/few_pictures.py trains a generator on them in some "
-        "minutes: on birds its boxes were better, on other things they were not (docs/results.md)."
+        "minutes, which moved CorLoc by -6 to 4 points (docs/results.md, whole images)."
     )
     predict.main(config, workdir, inputs, labels=labels, **options)
 
