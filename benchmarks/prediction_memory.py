@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmarks import _memory, _untrained
 from ornet_tf import config
-from ornet_tf.inference import localize_files, prediction
+from ornet_tf.inference import localize_files, prediction, run_model
 
 _IMAGES = flags.DEFINE_integer("images", 10_000, "image files", lower_bound=1)
 _PHOTOGRAPH_EVERY = flags.DEFINE_integer("photograph_every", 100, "one in so many is a photograph; 0 for none")
@@ -62,7 +62,7 @@ def main(_) -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = write_images(folder)
         _, untrained = _untrained.method_and_localizer(config.default(), _SIZE.value, _CLASSES.value)
-        model = prediction.RunModel(untrained, _SIZE.value)
+        model = run_model.RunModel(untrained, _SIZE.value)
         options = {"signature": "localize", "folder": os.path.join(folder, "predictions"), **prediction.BATCHES}
         entries = localize_files.localize_files(model, paths, extent=(0.0, 0.0, 1.0, 1.0), **options)
         print(f"{'images':>8}{'memory, MiB':>14}{'peak':>8}{'images/s':>10}")

@@ -101,8 +101,9 @@ class _Endpoints:
     async def page(self, request: Request) -> Response:
         """Returns the page on which a user tries the model."""
         del request
-        _, model = self._store.model(self._store.name)
-        return HTMLResponse(try_page.render(self._store.name, model.map_extent), headers=try_page.HEADERS)
+        version, model = self._store.model(self._store.name)
+        page = try_page.render(self._store.name, version, model.map_extent)
+        return HTMLResponse(page, headers=try_page.HEADERS)
 
     async def metadata(self, request: Request) -> Response:
         """Describes the signatures of the version that answers."""

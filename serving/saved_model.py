@@ -95,9 +95,12 @@ class SavedModel:
 
 def _read_map_extent(path: pathlib.Path) -> list[float] | None:
     try:
-        return json.loads(path.read_bytes()).get("map_extent")
+        facts = json.loads(path.read_bytes())
     except (OSError, ValueError):  # a SavedModel of another program; requests do not need the file
         return None
+    extent = facts.get("map_extent") if isinstance(facts, dict) else None
+    is_valid = isinstance(extent, list) and len(extent) == 4 and all(isinstance(edge, (int, float)) for edge in extent)
+    return extent if is_valid else None
 
 
 def _type_name(number: int) -> str:

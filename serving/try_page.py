@@ -18,14 +18,16 @@ HEADERS = {
 }
 
 
-def render(name: str, extent: Sequence[float] | None) -> str:
+def render(name: str, version: int, extent: Sequence[float] | None) -> str:
     """Returns the page as HTML.
 
     Args:
       name: the model's name in URLs.
+      version: of the model whose extent it is.
       extent: the part of an image that the activation map covers, [ymin, xmin, ymax, xmax] in fractions; None if
         unknown: the page then draws no map.
     """
     colours = visualize.heatmap(np.linspace(0.0, 1.0, 256)[np.newaxis])[0].tolist()
-    served = json.dumps({"name": name, "extent": extent, "colours": colours}, separators=(",", ":"))
+    facts = {"name": name, "version": str(version), "extent": extent, "colours": colours}
+    served = json.dumps(facts, separators=(",", ":"))
     return _TEMPLATE.replace("{{served}}", served.replace("<", "\\u003c"))

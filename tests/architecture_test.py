@@ -41,9 +41,9 @@ def flag_definitions(tree):
 
 
 def starts_program(node):
-    """Whether a statement is `if __name__ == "__main__":`, or the function `start` that another program calls."""
+    """Whether a statement is `if __name__ == "__main__":`, or a function that defines flags for a program."""
     is_main = isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
-    return is_main or (isinstance(node, ast.FunctionDef) and node.name == "start")
+    return is_main or (isinstance(node, ast.FunctionDef) and node.name in ("start", "define_format_flags"))
 
 
 def keras_imports(tree):

@@ -52,7 +52,7 @@ def test_a_folder_of_images_gets_boxes_and_formats(tmp_path, classes, one_class,
     found = tmp_path / "run" / "predictions"
     entries = json.loads((found / "predictions.json").read_text(encoding="utf-8"))
     assert sorted(os.path.relpath(entry["file"], folder) for entry in entries) == sorted(names)
-    assert json.loads((found / "class_names.json").read_text(encoding="utf-8")) == expected
+    assert json.loads((found / ".class_names.json").read_text(encoding="utf-8")) == expected
     for entry in entries:
         of_folder = os.path.basename(os.path.dirname(entry["file"]))
         assert entry["class_name"] == (of_folder if len(expected) > 1 else "object")
@@ -75,3 +75,10 @@ def test_a_workdir_of_another_folder_is_refused(tmp_path):
     (tmp_path / "run" / "images" / "object").symlink_to(tmp_path / "one")
     with pytest.raises(UserError, match="object leads to other images; choose another --workdir"):
         prior_boxes.main(get_config(), str(tmp_path / "run"), [str(tmp_path / "two")], one_class=False)
+
+
+def test_folders_of_splits_are_refused(tmp_path):
+    write_images(tmp_path / "images", ("train/wren/", "test/wren/"))
+    with pytest.raises(UserError, match="Expected folders of classes in .*images, got folders of splits; give one of"):
+        prior_boxes.main(get_config(), str(tmp_path / "run"), [str(tmp_path / "images")], one_class=False)
+    assert not (tmp_path / "run").exists()

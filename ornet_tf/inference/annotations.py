@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import logging
 
@@ -18,7 +18,7 @@ def write(
     *,
     output: str = "",
     min_score: float = 0.0,
-    decisions: str = "",
+    decisions: str | Mapping[str, str] = "",
     labels: str = "",
     **options: str,
 ) -> None:
@@ -29,7 +29,7 @@ def write(
       formats: names of plug-ins of `ornet_tf.formats`.
       output: the folder that holds the folders of formats; empty for `predictions`.
       min_score: boxes with a lower box score are left out.
-      decisions: the path of a file that `read_decisions` reads; rejected images are left out. Empty for none.
+      decisions: what `read_decisions` returns, or the path of its file; rejected images are left out. Empty for none.
       labels: the path of `GivenLabels`, which give the classes in place of the model. Empty for none.
       **options: options of formats; a format that lacks one ignores it.
 
@@ -43,9 +43,11 @@ def write(
     writers = {name: registry.find("formats", name, where="--format") for name in formats}
     predictions = os.fspath(paths.local(predictions, "--predictions"))
     output = os.fspath(paths.local(output, "--output")) if output else predictions
-    reviewed = read_decisions(os.fspath(paths.local(decisions, "--decisions"))) if decisions else None
-    images = WrittenPredictions(predictions, min_score=min_score, decisions=reviewed, labels=labels)
-    options = {"model_version": os.path.basename(os.path.dirname(predictions)), **options}
+    if isinstance(decisions, str):
+        decisions = read_decisions(os.fspath(paths.local(decisions, "--decisions"))) if decisions else {}
+    images = WrittenPredictions(predictions, min_score=min_score, decisions=decisions, labels=labels)
+    of_run = os.path.basename(predictions) == "predictions"  # else a folder of `serving.client --output_dir`
+    options = {"model_version": os.path.basename(os.path.dirname(predictions) if of_run else predictions), **options}
     for name, write_images in writers.items():
         folder = os.path.join(output, name)
         taken = inspect.signature(write_images).parameters.keys() & options.keys()

@@ -21,7 +21,10 @@ class Model(Protocol):
     """A model that several threads may ask: `RestModel`, `GrpcModel`, `LoadedModel` of serving/, or a run's own."""
 
     def localize(self, images: Sequence[encoding.ImageInput], *, signature: str) -> list[Detections]:
-        """Finds the objects in each image."""
+        """Finds the objects in each image.
+
+        A model that can use the known classes of images also takes `classes`, integers in the order of `images`.
+        """
 
     def close(self) -> None:
         """Closes connections."""
@@ -123,6 +126,10 @@ def _ask(model: Model, encoded: Sequence[bytes], signature: str, **known: Sequen
         if len(encoded) == 1:
             return [error]
         # One image may be the reason, or the request was too large for the server.
-        return [answer for one in encoded for answer in _ask(model, [one], signature)]
+        return [
+            answer
+            for i, one in enumerate(encoded)
+            for answer in _ask(model, [one], signature, **{name: values[i : i + 1] for name, values in known.items()})
+        ]
     except (OSError, UserError) as error:
         return [error] * len(encoded)

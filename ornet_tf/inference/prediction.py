@@ -4,28 +4,26 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-import numpy as np
-import tensorflow as tf
 import tqdm
+from absl import logging
 from ml_collections import ConfigDict
-from PIL import Image
 
-from ornet_tf import paths
-from ornet_tf.data import decoding, image_files, loading
+from ornet_tf import paths, registry
+from ornet_tf.data import image_files, loading
 from ornet_tf.errors import UserError
 from ornet_tf.inference import (
     annotations,
-    detections,
     labelled_method,
     localize_files,
     localizer,
-    overlay,
     prediction_files,
+    written_predictions,
 )
 from ornet_tf.inference.given_labels import Differences, GivenLabels
-from ornet_tf.inference.written_predictions import read_decisions
+from ornet_tf.inference.run_model import RunModel
 from ornet_tf.runs import interruption, run_folder, training_data
 
 # At most. One batch is decoded and drawn while the other one is computed.
@@ -59,6 +57,17 @@ def find_images(inputs: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]
             f"No image to predict on: name JPEG or PNG files, or folders of them, after the flags.{reasons}"
         )
     return found, unreadable
+
+
+def _read_decisions(path: str, found: Sequence[str]) -> dict[str, str]:
+    """Returns the decisions of a review about images that are to be predicted."""
+    reviewed = written_predictions.read_decisions(os.fspath(paths.local(path, "--decisions")))
+    if unknown := sorted(reviewed.keys() - {paths.readable(path) for path in found}):
+        raise UserError(
+            f"--decisions: expected decisions about the images to predict on, got one about {unknown[0]!r} "
+            f"({len(unknown)} unknown in all); name its image too, or give the decisions about these images."
+        )
+    return reviewed
 
 
 def predict(
@@ -99,13 +108,12 @@ def predict(
     folder = os.path.join(workdir, "predictions")
     found = prediction_files.without_overlays(found, folder)
     class_names = training_data.class_names(workdir)
-    given = GivenLabels(labels, class_names) if labels else None
     # Before the model is built, as something may be wrong.
-    classes, known = None, None
-    if given:
-        classes, known = [given.index(path) for path in found], labelled_method.GivenClasses()
-    if decisions:
-        read_decisions(os.fspath(paths.local(decisions, "--decisions")))
+    given, known, classes = None, None, None
+    if labels:
+        given, known = GivenLabels(labels, class_names), labelled_method.GivenClasses()
+        classes = [given.index(path) for path in found]
+    reviewed = _read_decisions(decisions, found) if decisions else {}
     entries = localize_files.localize_files(
         RunModel(localizer.load(config, workdir, given=known), config.input.crop, known),
         found,
@@ -118,88 +126,58 @@ def predict(
         max_bytes=config.export.max_bytes,
         **BATCHES | {"batch_size": min(config.evaluation.batch_size, BATCHES["batch_size"])},
     )
-    failed, has_results, differences = [], False, Differences()
+    outcome = _Outcome()
     with run_folder.lock(workdir, "predictions", use="predicts there"):
         try:
-            bar = {"desc": "predict", "unit": "image", "mininterval": 1, "dynamic_ncols": True}
-            with contextlib.closing(entries), tqdm.tqdm(total=len(found), **bar) as progress:
-                # strict: to the end, where predictions.json is written
-                for path, entry in zip(found, entries, strict=True):
-                    interruption.check()
-                    if "error" in entry:
-                        failed.append((path, entry["error"]))
-                    else:
-                        has_results = True
-                        differences.add(entry)
-                    progress.update()
-            has_results = True
+            _collect(entries, found, reviewed, outcome)
+        except BaseException:
+            if outcome.has_results:  # else predictions.json is that of an earlier run
+                try:
+                    _write_formats(folder, formats, min_score, outcome.decisions)
+                except (OSError, UserError) as error:
+                    logging.warning("The formats are not written: %s", error)
+            raise
         finally:
-            if formats and has_results:  # not those of an earlier run
-                annotations.write(folder, formats, min_score=min_score, decisions=decisions)
-            differences.log()
-    return len(found) - len(failed), failed + unreadable
+            outcome.differences.log()
+        _write_formats(folder, formats, min_score, outcome.decisions)
+    return len(found) - len(outcome.failed), outcome.failed + unreadable
 
 
-class RunModel:
-    """The localizer of a run as a `batches.Model`. It has the signature "localize" only, and hands on the images.
+@dataclasses.dataclass
+class _Outcome:
+    """What remains of the entries in memory: those of failed images, the decisions about others, and differences."""
 
-    Files are decoded one by one in the calling threads: of the pixels of a large image, only those of the view and of
-    the overlay remain.
-    """
+    failed: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    has_results: bool = False
+    decisions: dict[str, str] = dataclasses.field(default_factory=dict)
+    differences: Differences = dataclasses.field(default_factory=Differences)
 
-    def __init__(self, model: localizer.Localizer, crop: int, given: labelled_method.GivenClasses | None = None):
-        """Traces the graphs; `given` is the one with which the localizer was loaded, if the classes are known."""
 
-        def localize(views, classes):
-            with given.of_batch(classes) if given is not None else contextlib.nullcontext():
-                return model.localize_views(views, tf.fill([tf.shape(views)[0]], ""))
+def _collect(
+    entries: Iterator[dict[str, Any]], found: Sequence[str], reviewed: Mapping[str, str], outcome: _Outcome
+) -> None:
+    """Takes all entries, which writes them, and adds to the outcome."""
+    bar = {"desc": "predict", "unit": "image", "mininterval": 1, "dynamic_ncols": True}
+    with contextlib.closing(entries), tqdm.tqdm(total=len(found), **bar) as progress:
+        for path, entry in zip(found, entries, strict=True):  # strict: to the end, where predictions.json is written
+            interruption.check()
+            if "error" in entry:
+                outcome.failed.append((path, entry["error"]))
+            else:
+                outcome.has_results = True
+                outcome.differences.add(entry)
+                if entry["file"] in reviewed:
+                    outcome.decisions[entry["file"]] = reviewed[entry["file"]]
+            progress.update()
 
-        def traced(function, *specs):
-            signature = [tf.TensorSpec(*spec) for spec in specs]
-            return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
 
-        self._decode = model.decode
-        self._size = traced(decoding.read_size, ([], tf.string))
-        self._to_view = traced(model.to_view, ([None, None, 3], tf.uint8), ([4], tf.float32))
-        self._localize = traced(localize, ([None, crop, crop, 3],), ([None], tf.int32))
-
-    def localize(
-        self, images: Sequence[bytes], *, signature: str, classes: Sequence[int] | None = None
-    ) -> list[detections.Detections]:
-        """Finds the objects in encoded images; maps and boxes are those of `classes` if the method can."""
-        del signature
-        read = [self._try_to_read(image) for image in images]
-        readable = [
-            (one[0], label)
-            for one, label in zip(read, classes or [0] * len(read), strict=True)
-            if not isinstance(one, str)
-        ]
-        found = iter(self._localize_views(*zip(*readable)) if readable else [])
-        return [
-            detections.Detections(np.zeros([0, 4], np.float32), status=one)
-            if isinstance(one, str)
-            else dataclasses.replace(next(found), decoded=one[1])
-            for one in read
-        ]
-
-    def _localize_views(self, views: Sequence[tf.Tensor], classes: Sequence[int]) -> list[detections.Detections]:
-        outputs = self._localize(tf.stack(views), tf.constant(classes, tf.int32))
-        return detections.from_outputs({name: value.numpy() for name, value in outputs.items()}, len(views))
-
-    def _try_to_read(self, encoded: bytes) -> tuple[tf.Tensor, detections.Decoded | None] | str:
-        """Returns the view, and the image for the overlay; or why the file can't be read."""
-        try:
-            return self._read(encoded)
-        except MemoryError:
-            return "it needs more memory than there is"
-        except tf.errors.OpError as error:
-            return decoding.refusal_reason(error)
-
-    def _read(self, encoded: bytes) -> tuple[tf.Tensor, detections.Decoded | None]:
-        pixels, frame = self._decode(encoded)
-        size = tuple(self._size(tf.constant(encoded)).numpy()[::-1].tolist())
-        image = overlay.shrink(Image.fromarray(pixels.numpy()), size)
-        return self._to_view(pixels, frame), None if image is None else detections.Decoded(image, size)
-
-    def close(self) -> None:
-        """Does nothing, as there is no connection."""
+def _write_formats(folder: str, formats: Sequence[str], min_score: float, decisions: Mapping[str, str]) -> None:
+    """Writes formats, and warns of those of an earlier prediction that stay."""
+    if formats:
+        annotations.write(folder, formats, min_score=min_score, decisions=decisions)
+    for name in registry.choices("formats"):
+        if name not in formats and os.path.isdir(os.path.join(folder, name)):
+            logging.warning(
+                "%s is of an earlier prediction; remove it, or write it again: python -m ornet_tf.formats "
+                "--predictions=%s --format=%s", os.path.join(folder, name), folder, name,
+            )

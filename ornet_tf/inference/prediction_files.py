@@ -2,7 +2,7 @@
 
     predictions.jsonl     while the program runs: one line per finished image; it remains if the program is killed
     predictions.json      the same entries as a list, written at the end, also after an error or a signal
-    class_names.json      the names of all classes, if they are known
+    .class_names.json     the names of all classes, if they are known
     00000_NAME.jpg        the overlays
     index.html            shows them for review in a browser, written after predictions.json
 
@@ -25,7 +25,7 @@ from ornet_tf.errors import UserError
 from ornet_tf.inference import review_page
 from ornet_tf.runs import run_folder
 
-LIST, LINES, CLASS_NAMES = "predictions.json", "predictions.jsonl", "class_names.json"
+LIST, LINES, CLASS_NAMES = "predictions.json", "predictions.jsonl", ".class_names.json"
 _PARTIAL = ".overlay.partial"
 _OVERLAY = re.compile(r"\d{5,}_[^/]*\.(jpg|png)")  # earlier versions wrote PNGs
 

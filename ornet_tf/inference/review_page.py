@@ -38,8 +38,10 @@ def write(folder: str, lines: Iterable[bytes]) -> str:
     with atomic_write.open_file(path) as page:
         page.write(before)
         for line in lines:
-            row = _row(json.loads(line))
-            digest.update(row)
+            entry = json.loads(line)
+            entry["overlay"] = os.path.basename(entry["overlay"])
+            digest.update(json.dumps(entry, sort_keys=True).encode())
+            row = _row(entry)
             page.write(b"\n" + row + b",")
         page.write(between + digest.hexdigest()[:16].encode() + after)
     return path
@@ -58,8 +60,10 @@ def remove(folder: str) -> None:
 
 def _row(entry: dict) -> bytes:
     """Returns what the page shows of an entry, as JavaScript."""
-    row = {key: entry[key] for key in ("file", "class_name", "box_score", "score") if key in entry}
-    row["overlay"] = os.path.basename(entry["overlay"])
+    shown = ("file", "class_name", "predicted_class_name", "box_score", "score", "overlay")
+    row = {key: entry[key] for key in shown if key in entry}
+    if row.get("predicted_class_name") == row.get("class_name"):
+        row.pop("predicted_class_name", None)
     if entry.get("box", True) is None:
         row["box_score"] = None
     # A name with </script> in it would end the script.

@@ -26,7 +26,7 @@ def check(config: ConfigDict, source: Source) -> None:
     config = build.drop_start_weights(config)
     for name, method, trained in build.phase_methods(config, num_classes):
         section, where = config.phase[name], f"config.phase.{name}"
-        if section.batch_size > len(source):
+        if section.epochs and section.batch_size > len(source):
             raise UserError(
                 f"{where}.batch_size: expected at most the {len(source)} training images, got {section.batch_size}."
             )

@@ -246,5 +246,5 @@ def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):
 
 def total_steps(section: Mapping, source: Source) -> int:
     """Returns the number of steps of a phase: its epochs times the steps of an epoch; 0 epochs only have 0 steps."""
-    steps = round(section["epochs"] * input_pipeline.steps_per_epoch(source, section["batch_size"]))
-    return max(1, steps) if section["epochs"] else 0
+    epochs, batch_size = section["epochs"], section["batch_size"]
+    return max(1, round(epochs * input_pipeline.steps_per_epoch(source, batch_size))) if epochs else 0

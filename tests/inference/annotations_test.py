@@ -28,7 +28,7 @@ def coco(folder):
 def test_each_format_has_its_folder_beside_the_predictions(predictions):
     annotations.write(str(predictions), ["coco", "yolo"])
     assert sorted(path.name for path in predictions.iterdir()) == [
-        "class_names.json", "coco", "predictions.json", "yolo"
+        ".class_names.json", "coco", "predictions.json", "yolo"
     ]  # fmt: skip
     assert len(coco(predictions / "coco")["annotations"]) == 3
     assert [category["name"] for category in coco(predictions / "coco")["categories"]] == ["sparrow", "wren", "eagle"]

@@ -13,11 +13,12 @@ class Recorder:
 
     def __init__(self, refuses=(), error=None, barrier=None):
         self.refuses, self.error, self.barrier = refuses, error, barrier
-        self.sizes, self.lock, self.current, self.most = [], threading.Lock(), 0, 0
+        self.sizes, self.classes, self.lock, self.current, self.most = [], [], threading.Lock(), 0, 0
 
-    def localize(self, images, *, signature):
+    def localize(self, images, *, signature, classes=None):
         with self.lock:
             self.sizes.append(len(images))
+            self.classes.append(classes)
             self.current += 1
             self.most = max(self.most, self.current)
         try:
@@ -42,6 +43,14 @@ def each(model, images, **options):
 
 def found(answers):
     return [answer if isinstance(answer, Exception) else answer.boxes[0, 0] for answer in answers]
+
+
+def test_each_image_is_asked_with_its_class_also_alone_after_a_refusal():
+    model = Recorder(refuses=[b"bad"])
+    list(each(model, [b"a", b"bad", b"c", b"d"], batch_size=3, in_flight=1, classes=[5, 6, 7, 8]))
+    assert model.classes == [[5, 6, 7], [5], [6], [7], [8]]
+    list(each(unlabelled := Recorder(), [b"a"]))
+    assert unlabelled.classes == [None]
 
 
 def test_the_order_is_kept_and_the_numbers_of_images_and_requests_are_bounded():

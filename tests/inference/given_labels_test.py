@@ -81,7 +81,7 @@ def test_a_wrong_table_is_refused(tmp_path, text, message):
 
 
 def test_differences_are_listed(caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     differences = Differences()
     differences.add(entry("same.jpg", predicted_class_name="wren"))
     differences.add(entry("unlabelled.jpg"))

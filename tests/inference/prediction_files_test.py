@@ -67,9 +67,9 @@ def test_a_list_that_names_other_files_removes_none_of_them(tmp_path):
 def test_the_list_of_classes_is_that_of_the_run(tmp_path):
     with prediction_files.writing(str(tmp_path), ["wren", "eagle"]) as predictions:
         predictions.add("a.jpg", {"file": "a.jpg"}, OVERLAY)
-    assert json.loads((tmp_path / "class_names.json").read_text()) == ["wren", "eagle"]
+    assert json.loads((tmp_path / ".class_names.json").read_text()) == ["wren", "eagle"]
     write(tmp_path, "b.jpg")  # by a program that does not know the classes
-    assert names(tmp_path) == ["00000_b.jpg", "predictions.json"]
+    assert names(tmp_path) == ["00000_b.jpg", "index.html", "predictions.json"]
 
 
 @pytest.mark.parametrize("content", ["", "[{", "3", "{}"])

@@ -51,7 +51,7 @@ def test_without_formats_only_predictions_are_written(run, image_folder):
     prediction.predict(*run, [str(image_folder)])
     folders = [path for path in (pathlib.Path(run[1]) / "predictions").iterdir() if path.is_dir()]
     assert folders == []
-    classes = run_folder.read_json(f"{run[1]}/predictions/class_names.json")
+    classes = run_folder.read_json(f"{run[1]}/predictions/.class_names.json")
     assert classes == training_data.class_names(run[1])
 
 
@@ -93,7 +93,7 @@ def test_a_run_that_is_stopped_without_results_leaves_the_formats_of_the_earlier
 
 
 def test_folders_give_the_classes_and_the_model_s_are_kept(run, image_folder, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     names = training_data.class_names(run[1])
     prediction.predict(*run, [str(image_folder)])
     predicted = [entry["class_name"] for entry in list_of(run[1])]
@@ -127,3 +127,37 @@ def test_formats_leave_out_what_a_review_has_rejected(run, image_folder, tmp_pat
     with pytest.raises(UserError, match="decisions.json"):  # before the first image
         prediction.predict(*run, [str(image_folder)], formats=["coco"], decisions=str(decisions))
     assert list_of(run[1]) == before
+
+
+def test_decisions_about_other_images_are_refused_before_the_first_one(run, image_folder, tmp_path):
+    decisions = tmp_path / "decisions.json"
+    decisions.write_text(json.dumps({"decisions": {"elsewhere.png": "rejected"}}))
+    with pytest.raises(UserError, match="--decisions: .* got one about 'elsewhere.png' .1 unknown in all."):
+        prediction.predict(*run, [str(image_folder)], formats=["coco"], decisions=str(decisions))
+    assert not (pathlib.Path(run[1]) / "predictions").exists()
+
+
+def test_decisions_do_not_keep_a_stopped_run_from_writing_its_formats(run, image_folder, tmp_path, monkeypatch):
+    prediction.predict(*run, [str(image_folder)])
+    decisions = tmp_path / "decisions.json"
+    accepted = {entry["file"]: "accepted" for entry in list_of(run[1])}
+    decisions.write_text(json.dumps({"decisions": accepted}))
+    options = {"formats": ["coco"], "decisions": str(decisions)}
+    config = run[0].copy_and_resolve_references()
+    config.evaluation.batch_size = 1
+    with monkeypatch.context() as patched:
+        stop_at(2, patched)
+        with pytest.raises(interruption.Interrupted):
+            prediction.predict(config, run[1], [str(image_folder)], **options)
+    assert [image["file_name"] for image in coco(run[1])["images"]] == ["0.png", "1.png"]
+    (image_folder / "inner" / "1.png").write_bytes(b"no image")
+    count, failed = prediction.predict(config, run[1], [str(image_folder)], **options)
+    assert (count, len(failed), len(coco(run[1])["images"])) == (2, 1, 2)
+
+
+def test_formats_of_an_earlier_prediction_are_named(run, image_folder, caplog):
+    prediction.predict(*run, [str(image_folder)], formats=["coco", "csv"])
+    assert "earlier prediction" not in caplog.text
+    prediction.predict(*run, [str(image_folder)], formats=["csv"])
+    assert "coco is of an earlier prediction; remove it, or write it again" in caplog.text
+    assert "csv is of an earlier" not in caplog.text

@@ -4,7 +4,7 @@ import pathlib
 import pytest
 
 from ornet_tf.data import loading
-from ornet_tf.inference import localize_files, localizer, prediction
+from ornet_tf.inference import localize_files, localizer, run_model
 from tests.inference import reviewing
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ def _predicted(tiny_run, tmp_path_factory):
     for i, image in enumerate(loading.load_split(config, "test").images):
         paths.append(images / f"bird {i}.png")
         paths[-1].write_bytes(image)
-    model = prediction.RunModel(localizer.load(config, workdir), config.input.crop)
+    model = run_model.RunModel(localizer.load(config, workdir), config.input.crop)
     options = {"signature": "localize", "folder": str(folder), "extent": loading.view_extent(config)}
     entries = list(localize_files.localize_files(model, list(map(str, paths)), **options))
     return folder, sorted(entries, key=lambda entry: entry["box_score"])

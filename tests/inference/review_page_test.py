@@ -19,11 +19,23 @@ def test_a_page_of_the_user_keeps_its_name_and_ours_is_replaced(tmp_path):
 
 
 def test_the_key_of_the_decisions_depends_on_the_entries_and_not_on_the_folder(tmp_path):
-    keys = []
-    for name, entry in (("a", {"file": "x"}), ("b", {"file": "x"}), ("c", {"file": "x", "box_score": 0.5})):
-        (tmp_path / name).mkdir()
-        keys.append(reviewing.write(tmp_path / name, entry).read_text().split('RUN = "')[1].split('"')[0])
-    assert keys[0] == keys[1] != keys[2] and len(keys[0]) == 16
+    box, keys = [0.0, 0.0, 0.5, 0.5], []
+    others = ({"box_score": 0.5}, {"box": box}, {"box": [0.1, *box[1:]]}, {"box": box, "others": [{"box": box}]})
+    for number, changes in enumerate(({}, {}, *others)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        page = reviewing.write(folder, {"file": "x", **changes}).read_text()
+        keys.append(page.split('RUN = "')[1].split('"')[0])
+    assert keys[0] == keys[1] and len({*keys}) == len(keys) - 1 and len(keys[0]) == 16
+
+
+def test_a_given_class_and_another_predicted_one_are_both_in_the_page(tmp_path):
+    page = reviewing.write(
+        tmp_path,
+        {"file": "a", "class_name": "wren", "predicted_class_name": "sparrow"},
+        {"file": "b", "class_name": "owl", "predicted_class_name": "owl"},
+    ).read_text()
+    assert page.count('"predicted_class_name":"sparrow"') == 1 and '"predicted_class_name":"owl"' not in page
 
 
 @pytest.mark.slow

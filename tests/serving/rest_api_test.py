@@ -1,4 +1,6 @@
 """What the local server alone does: limits, faults of its own, CORS."""
+import shutil
+
 import pytest
 
 from serving import local_server, rest_api, saved_model
@@ -50,3 +52,21 @@ def test_pages_of_other_origins_may_ask_only_where_that_is_allowed(http, older_b
         assert [reply.status_code for reply in replies] == [200 if cors else 400, 200, 400]
         allowed = {reply.headers.get("Access-Control-Allow-Origin") for reply in replies}
         assert allowed == ({"*"} if cors else {None})
+
+
+@pytest.mark.parametrize(
+    ("content", "extent"),
+    [
+        ('{"map_extent": [0, 0.1, 1, 0.9]}', [0, 0.1, 1, 0.9]),
+        ('{"map_extent": "abc"}', None),
+        ('{"map_extent": [0, 1]}', None),
+        ("{}", None),
+        ("[1]", None),
+        ("{", None),
+    ],
+)
+def test_a_damaged_provenance_stops_no_server(older_base, tmp_path, content, extent):
+    shutil.copytree(older_base / "1", tmp_path / "1")
+    (tmp_path / "1" / "assets").mkdir(exist_ok=True)
+    (tmp_path / "1" / "assets" / "provenance.json").write_text(content)
+    assert saved_model.SavedModel(tmp_path / "1").map_extent == extent

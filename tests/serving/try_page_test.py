@@ -186,5 +186,25 @@ def test_a_model_without_boxes_is_said(page, tmp_path):
         assert answer(page, "signature") == "This model has no signature that takes encoded images and returns boxes."
 
 
+def test_a_newer_version_asks_for_a_new_page(page, tmp_path):
+    tiny_export.write(tmp_path / "exports" / "1")
+    path = tmp_path / "tall.png"
+    path.write_bytes(tiny_export.image(64, 32, (0, 8, 64, 16)))
+    with local_server.running(tmp_path / "exports", poll_wait_seconds=0.1) as url:
+        opened(page, url)
+        tiny_export.write(tmp_path / "new")
+        (tmp_path / "new").rename(tmp_path / "exports" / "2")
+        page.wait(lambda: "version 2" in asked_again(page, path))
+        assert asked_again(page, path) == "The server has loaded version 2: reload this page."
+        opened(page, url)
+        assert choose(page, path) == "tall in tall.png."
+
+
+def asked_again(page, path):
+    """Chooses a file and returns what the page says in the end."""
+    page.find("#file").send_keys(str(path))
+    return page.wait(lambda: (text := page.text("#message")) and "Asking" not in text and text)
+
+
 def test_a_name_cannot_break_out_of_the_page():
-    assert "</script><b>" not in try_page.render("</script><b>", None)
+    assert "</script><b>" not in try_page.render("</script><b>", 1, None)
