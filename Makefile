@@ -25,11 +25,13 @@ ADDONS := $(ADDONS_VENV)/.addons-installed
 DATA ?= toybirds
 
 .DEFAULT_GOAL := help
-.PHONY: help demo compare test test-fast test-addons lint clean
+.PHONY: help install demo compare test test-fast test-addons lint clean
 .DELETE_ON_ERROR:
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(RUNTIME)  ## The environment .venv, in which all programs run
 
 demo: $(RUNTIME)  ## The whole main job on toybirds: train, evaluate, export, serve; results in runs/demo
 	$(RUN) ornet_tf.demo --config=configs/toybirds.py --workdir=runs/demo

@@ -25,6 +25,8 @@ def main(
     decisions: str = "",
 ) -> None:
     """Predicts and logs where the results are. Images that fail are named at the end."""
+    if decisions and not format:
+        raise UserError("--decisions: expected --format as well, which decisions are for; name a format.")
     from ornet_tf.inference import prediction  # late, as importing TensorFlow takes seconds
 
     options = {"formats": format, "min_score": min_score, "labels": labels, "decisions": decisions}

@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, atomic_write, predict
+from ornet_tf import app, predict
 from ornet_tf.errors import UserError
-from ornet_tf.runs import interruption
-
-_CLASS = "object"
+from ornet_tf.runs import interruption, run_folder
 
 
 def main(config: ConfigDict, workdir: str, inputs: Sequence[str], *, one_class: bool, **options) -> None:
     """Learns the prior unless the run has it, and predicts; `options` are those of `ornet_tf.predict`."""
-    from ornet_tf.training.phases import train  # late, as importing TensorFlow takes seconds
+    from ornet_tf.inference import folder_classes  # late, as importing TensorFlow takes seconds
+    from ornet_tf.training.phases import train
 
     if len(inputs) != 1 or not os.path.isdir(inputs[0]):
-        raise UserError(f"Expected one folder of images after the flags, got {' '.join(inputs) or 'nothing'}.")
+        got = " ".join(inputs) + (", which is no folder" if len(inputs) == 1 else "")
+        raise UserError(f"Expected one folder of images after the flags, got {got or 'nothing'}.")
     folder, labels = os.path.abspath(inputs[0]), ""
-    if one_class or _has_no_classes(folder):
-        logging.info("All images below %s are of one class, %r.", folder, _CLASS)
-        config.dataset.options.root = _link(folder, os.path.join(workdir, "images"))
+    one_class = one_class or not folder_classes.has_classes(folder)
+    _claim(workdir, {"folder": folder, "one_class": one_class})
+    if one_class:
+        logging.info("All images below %s are of one class, %r.", folder, folder_classes.ONE_CLASS)
+        config.dataset.options.root = folder_classes.link_as_one_class(folder, os.path.join(workdir, "images"))
         config.phase.evaluator.epochs = 0.0  # there is nothing to tell apart
     else:
         logging.info("The folders in %s are classes; --one_class treats all images alike.", folder)
@@ -42,32 +45,20 @@ def main(config: ConfigDict, workdir: str, inputs: Sequence[str], *, one_class: 
     predict.main(config, workdir, inputs, labels=labels, **options)
 
 
-def _has_no_classes(folder: str) -> bool:
-    """Returns whether images lie in the folder itself.
+def _claim(workdir: str, images: dict[str, Any]) -> None:
+    """Binds a workdir to its images.
 
     Raises:
-      UserError: if they do not, and its folders are those of splits.
+      UserError: if it is bound to others.
     """
-    from ornet_tf.data import image_files, source
-
-    found = image_files.scan(folder)
-    if not found.images and found.folders and {*found.folders} <= {*source.SPLITS}:
+    path = os.path.join(workdir, "prior_boxes.json")
+    before = run_folder.read_json(path) if os.path.exists(path) else images
+    if before != images:
         raise UserError(
-            f"Expected folders of classes in {folder}, got folders of splits; give one of them, or add --one_class."
+            f"{workdir} has the prior of {before['folder']} (one class: {before['one_class']}), expected that of "
+            f"{images['folder']} (one class: {images['one_class']}); choose another --workdir, or remove this one."
         )
-    return bool(found.images)
-
-
-def _link(folder: str, root: str) -> str:
-    """Makes `root` a folder with one class, whose images are those of `folder`; returns it."""
-    link = os.path.join(root, _CLASS)
-    with atomic_write.explain_failures(f"{root} could not be made"):
-        os.makedirs(root, exist_ok=True)
-        if not (os.path.islink(link) and os.readlink(link) == folder):
-            if os.path.lexists(link):
-                raise UserError(f"{link} leads to other images; choose another --workdir.")
-            os.symlink(folder, link)
-    return root
+    run_folder.write_json(path, images)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,9 @@ def _factor(size: tuple[int, int]) -> int:
 
 
 def annotate(image: Image.Image, detections: Detections, extent: Sequence[float] | None = None) -> Image.Image:
-    """Draws detections: the activation map if `extent` is given, all boxes, and the class of the first one.
+    """Draws detections: the activation map if `extent` is given, all boxes, and class and score of the first one.
+
+    The score is that of the box; of old exports, which have none, the probability of the class.
 
     Args:
       image: mode RGB, upright. It may be drawn on.
@@ -90,7 +92,8 @@ def annotate(image: Image.Image, detections: Detections, extent: Sequence[float]
     """
     if extent is not None and detections.activation_map is not None:
         image = Image.fromarray(visualize.overlay(np.asarray(image), detections.activation_map, extent=extent))
-    text = f"{detections.class_names[0]} {detections.scores[0]:.2f}" if detections.class_names else ""
+    scores = detections.scores if detections.box_scores is None else detections.box_scores
+    text = f"{detections.class_names[0]} {scores[0]:.2f}" if detections.class_names else ""
     draw_boxes(image, detections.boxes, text)
     return image
 
