@@ -1,7 +1,10 @@
 """The folder of a format: all its files are made aside, and take the place of those of an earlier run at the end.
 
-    .written    the names of the files that runs have written here; no other file is replaced or removed
+    .written    what runs have written here, as lines of `link` or `file`, a tab and a name
     .partial    the files of a run that has not finished
+
+Only what `.written` lists is replaced or removed, and only while it is still of the kind that was written: a link that
+a person has replaced by a file stays. A folder below the output that is a link is refused: it leads to files of others.
 
 An error or a signal leaves the earlier files as they are. Only one process at a time may write to a folder.
 """
@@ -12,13 +15,15 @@ import json
 import os
 import posixpath
 import shutil
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
 from ornet_tf import atomic_write, paths
 from ornet_tf.errors import UserError
 
 _WRITTEN, _PARTIAL = ".written", ".partial"
+_LINK, _FILE = "link", "file"  # the kinds of what is written
 
 
 class Output:
@@ -31,7 +36,7 @@ class Output:
     def __init__(self, folder: str):
         self._folder = folder
         self.aside = os.path.join(folder, _PARTIAL)
-        self._names: dict[str, None] = {}  # a set in the order of writing
+        self._kinds: dict[str, str] = {}  # of each name, in the order of writing
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[TextIO]:
@@ -43,7 +48,7 @@ class Output:
         Raises:
           OSError: if it can't be written.
         """
-        with open(self._place_for(name), "w", encoding="utf-8", newline="") as file:
+        with open(self._place_for(name, _FILE), "w", encoding="utf-8", newline="") as file:
             yield file
 
     def link(self, name: str, target: str) -> None:
@@ -56,12 +61,12 @@ class Output:
         Raises:
           OSError: if it can't be made.
         """
-        os.symlink(os.path.abspath(target), self._place_for(name))
+        os.symlink(os.path.abspath(target), self._place_for(name, _LINK))
 
-    def _place_for(self, name: str) -> str:
+    def _place_for(self, name: str, kind: str) -> str:
         place = os.path.join(self.aside, name)
         os.makedirs(os.path.dirname(place), exist_ok=True)
-        self._names[name] = None
+        self._kinds[name] = kind
         return place
 
     def start(self) -> None:
@@ -78,49 +83,80 @@ class Output:
         """Moves the files to their places and removes those of earlier runs that have no successor.
 
         Raises:
-          UserError: if a place is taken by a file that no run has written; nothing is changed then.
+          UserError: if a place is taken by what no run has written, or a folder is a link; nothing is changed then.
         """
         earlier = self._read_earlier()
-        for name in self._names:
-            if name not in earlier and os.path.lexists(place := os.path.join(self._folder, name)):
+        self._check_folders({**earlier, **self._kinds})
+        self._check_places(earlier)
+        os.sync()  # all at once: waiting for each of 50,000 small files takes minutes
+        self._list({**earlier, **self._kinds})
+        for name in self._kinds:
+            place = os.path.join(self._folder, name)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            os.replace(os.path.join(self.aside, name), place)
+        for name, kind in earlier.items():
+            if name not in self._kinds and _kind(os.path.join(self._folder, name)) == kind:
+                self._remove(name)
+        self._list(self._kinds)
+
+    def _check_folders(self, names: Iterable[str]) -> None:
+        """Refuses folders below the output that are links or files."""
+        for parent in sorted({parent for name in names for parent in _parents(name)}):  # outer ones before inner ones
+            place = os.path.join(self._folder, parent)
+            if os.path.islink(place) or (os.path.lexists(place) and not os.path.isdir(place)):
+                raise UserError(
+                    f"{paths.readable(place)} is not a folder but a link or a file, so nothing is written there; move "
+                    "it, or choose another folder with --output."
+                )
+
+    def _check_places(self, earlier: Mapping[str, str]) -> None:
+        """Refuses to replace what no run has written."""
+        for name in self._kinds:
+            kind = _kind(place := os.path.join(self._folder, name))
+            if kind and kind != earlier.get(name):
                 raise UserError(
                     f"{paths.readable(place)} is not a file of an earlier run, so it is not replaced; move it, or "
                     "choose another folder with --output."
                 )
-        os.sync()  # all at once: waiting for each of 50,000 small files takes minutes
-        self._list({**earlier, **self._names})
-        for name in self._names:
-            place = os.path.join(self._folder, name)
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            os.replace(os.path.join(self.aside, name), place)
-        for name in earlier:
-            if name not in self._names:
-                self._remove(name)
-        self._list(self._names)
 
-    def _read_earlier(self) -> dict[str, None]:
-        """Returns the names of the files that earlier runs have written; names that lead elsewhere are ignored."""
+    def _read_earlier(self) -> dict[str, str]:
+        """Returns the names and kinds of what earlier runs have written; names that lead elsewhere are ignored."""
         try:
             with open(os.path.join(self._folder, _WRITTEN), encoding="utf-8", errors="surrogateescape") as file:
-                names = [line.rstrip("\n") for line in file]
+                lines = [line.rstrip("\n").partition("\t") for line in file]
         except FileNotFoundError:
             return {}
-        return {name: None for name in names if name == posixpath.normpath(name) and name[:1] not in ("/", ".")}
+        safe = (line for line in lines if line[2] == posixpath.normpath(line[2]) and line[2][:1] not in ("/", "."))
+        return {name: kind for kind, _, name in safe}
 
-    def _list(self, names: Iterable[str]) -> None:
+    def _list(self, kinds: Mapping[str, str]) -> None:
         with atomic_write.open_file(os.path.join(self._folder, _WRITTEN)) as file:
-            for name in names:
-                file.write(name.encode("utf-8", "surrogateescape") + b"\n")
+            for name, kind in kinds.items():
+                file.write(f"{kind}\t{name}\n".encode("utf-8", "surrogateescape"))
 
     def _remove(self, name: str) -> None:
         """Removes a file of an earlier run, and the folders that are empty without it."""
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(self._folder, name))
-        while name := posixpath.dirname(name):
+        os.remove(os.path.join(self._folder, name))
+        for parent in _parents(name):
             try:
-                os.rmdir(os.path.join(self._folder, name))
+                os.rmdir(os.path.join(self._folder, parent))
             except OSError:  # it holds other files
                 return
+
+
+def _parents(name: str) -> Iterator[str]:
+    """Yields the folders that a name lies in, the innermost first."""
+    while name := posixpath.dirname(name):
+        yield name
+
+
+def _kind(place: str) -> str:
+    """Returns the kind of what lies at a place; "" if nothing does."""
+    try:
+        mode = os.lstat(place).st_mode
+    except FileNotFoundError:
+        return ""
+    return _LINK if stat.S_ISLNK(mode) else _FILE if stat.S_ISREG(mode) else "other"
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The folder of a format: what is replaced, what is removed, and what a killed run leaves."""
 import errno
 import os
+import shutil
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_a_list_that_names_other_places_removes_nothing(tmp_path, listed):
     folder = tmp_path / "out"
     folder.mkdir()
     (tmp_path / "mine.txt").write_text("mine")
-    (folder / ".written").write_text(f"{listed}\none.txt\n")
+    (folder / ".written").write_text(f"file\t{listed}\nfile\tone.txt\none.txt\n")
     write(folder, "two.txt")
     assert names(tmp_path) == ["mine.txt", "out/.written", "out/two.txt"]
 
@@ -71,6 +72,60 @@ def test_a_place_that_is_taken_changes_nothing(tmp_path):
     with pytest.raises(UserError, match="two.txt is not a file of an earlier run"):
         write(tmp_path, "two.txt")
     assert names(tmp_path) == [".written", "one.txt", "two.txt"]
+
+
+def link(folder, *targets):
+    with _output.writing(str(folder)) as output:
+        for target in targets:
+            output.link(f"images/train/{target.name}", str(target))
+
+
+@pytest.fixture(name="photos")
+def _photos(tmp_path):
+    photos = [tmp_path / "photos" / name for name in ("a.jpg", "b.jpg")]
+    photos[0].parent.mkdir()
+    for photo in photos:
+        photo.write_text(photo.name)
+    return photos
+
+
+@pytest.mark.parametrize("level", ["images", "images/train"])
+def test_a_folder_that_became_a_link_is_refused_as_it_leads_to_files_of_others(tmp_path, photos, level):
+    out = tmp_path / "out"
+    link(out, *photos)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "train").symlink_to(photos[0].parent)
+    shutil.rmtree(out / level)
+    (out / level).symlink_to(tmp_path / "real" if level == "images" else photos[0].parent)
+    with pytest.raises(UserError, match=f"{level} is not a folder but a link or a file, so nothing is written there; "):
+        link(out, photos[0])
+    with pytest.raises(UserError, match=f"{level} is not a folder but a link"):
+        write(out, "other.txt")  # the names of the earlier run lead there too
+    assert [photo.read_text() for photo in photos] == ["a.jpg", "b.jpg"] and not photos[0].is_symlink()
+
+
+def test_links_that_became_files_are_neither_replaced_nor_removed(tmp_path, photos):
+    out = tmp_path / "out"
+    link(out, *photos)
+    for photo in photos:
+        copy = out / "images" / "train" / photo.name
+        copy.unlink()
+        copy.write_text("mine")
+    with pytest.raises(UserError, match="a.jpg is not a file of an earlier run, so it is not replaced"):
+        link(out, photos[0])
+    write(out, "other.txt")
+    assert names(out) == [".written", "images/train/a.jpg", "images/train/b.jpg", "other.txt"]
+    assert (out / "images" / "train" / "a.jpg").read_text() == "mine"
+
+
+def test_a_file_that_became_a_link_is_neither_replaced_nor_removed(tmp_path, photos):
+    write(tmp_path / "out", "one.txt")
+    (tmp_path / "out" / "one.txt").unlink()
+    (tmp_path / "out" / "one.txt").symlink_to(photos[0])
+    with pytest.raises(UserError, match="one.txt is not a file of an earlier run"):
+        write(tmp_path / "out", "one.txt")
+    write(tmp_path / "out", "two.txt")
+    assert names(tmp_path / "out") == [".written", "one.txt", "two.txt"]
 
 
 def test_a_link_leads_to_the_file_from_any_folder(tmp_path, monkeypatch):
