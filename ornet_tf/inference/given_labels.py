@@ -1,6 +1,7 @@
 """Takes the class of an image from its folder or a table, in place of the predicted one. TensorFlow is not imported."""
 from __future__ import annotations
 
+import collections
 import csv
 import os
 import unicodedata
@@ -28,17 +29,20 @@ class GivenLabels:
           class_names: of the run.
 
         Raises:
-          UserError: if `path` is no path on this machine, or a line of the table has another form or an unknown class.
+          UserError: if `path` is no path on this machine, or a line of the table has another form, an unknown class, or
+            one whose name another class shares.
         """
         self._path = os.fspath(paths.local(path, "--labels"))
         self._index = {name: index for index, name in enumerate(class_names)}
+        self._shared = {name for name, count in collections.Counter(class_names).items() if count > 1}
         self._table = self._read_table() if os.path.isfile(self._path) else None
 
     def of(self, file: str) -> str:
         """Returns the class of an image.
 
         Raises:
-          UserError: if the table does not have it, it is in no folder of a class, or the run has no such class.
+          UserError: if the table does not have it, it is in no folder of a class, or the run has not exactly one class
+            of that name.
         """
         if self._table is not None:
             label = self._table.get(_key(file))
@@ -60,6 +64,11 @@ class GivenLabels:
         if label not in self._index:
             known = ", ".join(list(self._index)[:10]) + (", ..." if len(self._index) > 10 else "")
             raise UserError(f"--labels: {where} {label!r}, which is no class of the run; it has {known}.")
+        if label in self._shared:
+            raise UserError(
+                f"--labels: {where} {label!r}, the name of several classes of the run, so it is ambiguous; predict "
+                "without --labels, or train with a name of its own for each class."
+            )
 
     def _read_table(self) -> dict[str, str]:
         """Returns the key of each file -> its class."""

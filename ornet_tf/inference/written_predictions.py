@@ -46,9 +46,11 @@ class WrittenPredictions:
 
         Raises:
           FileNotFoundError: if the folder has no predictions.
-          UserError: if an entry is not one that `ornet_tf.predict` writes, a decision is about no entry, or an image is
-            in no folder of a class.
+          UserError: if an entry is not one that `ornet_tf.predict` writes, a decision is about no entry, an image is in
+            no folder of a class, or `min_score` is no number from 0 to 1.
         """
+        if not 0.0 <= min_score <= 1.0:  # NaN is in the bounds of a flag
+            raise UserError(f"--min_score: expected a number from 0 to 1, got {min_score}.")
         names = (prediction_files.LIST, prediction_files.LINES)  # the lines are those of a killed run
         found = [path for path in (os.path.join(folder, name) for name in names) if os.path.isfile(path)]
         if not found:
@@ -63,14 +65,16 @@ class WrittenPredictions:
         self._labels = GivenLabels(labels, self.class_names) if labels else None
         classes = self._survey(decisions or {})
         if not self.class_names:
-            self.class_names = [classes.get(i, f"class_{i}") for i in range(max(classes, default=-1) + 1)]
-        self._index = {name: index for index, name in enumerate(self.class_names)}
-        if unknown := sorted(set(classes.values()) - self._index.keys()):
-            raise UserError(f"{self._path} has the class {unknown[0]!r}, which {listed} lacks; predict again.")
+            known = dict(classes)
+            self.class_names = [known.get(i, f"class_{i}") for i in range(max(known, default=-1) + 1)]
+        for index, name in sorted(classes):
+            if self.class_names[index : index + 1] != [name]:  # names alone don't tell classes apart: two may share one
+                contradicts = f"which {listed} or another box contradicts"
+                raise UserError(f"{self._path} has {name!r} as class {index}, {contradicts}; predict again.")
 
-    def _survey(self, decisions: Mapping[str, str]) -> dict[int, str]:
-        """Finds what to leave out and the folder that holds all images; returns index -> name of the boxes' classes."""
-        seen, classes, missing, differences = set(), {}, 0, Differences()
+    def _survey(self, decisions: Mapping[str, str]) -> set[tuple[int, str]]:
+        """Finds what to leave out and the folder that holds all images; returns (index, name) of the boxes' classes."""
+        seen, classes, missing, differences = set(), set(), 0, Differences()
         for number, entry in enumerate(self._entries(), 1):
             file = entry["file"]
             if file in seen or decisions.get(file) == REJECTED:
@@ -83,7 +87,7 @@ class WrittenPredictions:
                 self.folder = os.path.commonpath([self.folder or folder, folder])
                 missing += not os.path.isfile(file)
             seen.add(file)
-            classes.update((box.get("class", 0), box.get("class_name", _NO_CLASS)) for box in _boxes(entry))
+            classes.update(map(_class, _boxes(entry)))
         differences.log()
         if missing:
             logging.warning(
@@ -116,8 +120,7 @@ class WrittenPredictions:
         return box.score >= self._min_score
 
     def _box(self, box: Mapping[str, Any], number: int) -> Box:
-        name = box.get("class_name", _NO_CLASS)
-        return Box(tuple(box["box"]), self._index[name], name, box.get("box_score"), number)
+        return Box(tuple(box["box"]), *_class(box), box.get("box_score"), number)
 
     def _entries(self) -> Iterator[dict[str, Any]]:
         """Yields the entries; both files have one in each line. A truncated last line of a killed run is left out."""
@@ -136,7 +139,7 @@ class WrittenPredictions:
         try:
             entry = json.loads(text)
             is_valid = isinstance(entry, dict) and isinstance(entry["file"], str)
-            is_valid = is_valid and all(_are_corners(box["box"]) for box in _boxes(entry))
+            is_valid = is_valid and all(_are_corners(box["box"]) and _has_class(box) for box in _boxes(entry))
         except (ValueError, KeyError, TypeError):
             is_valid = False
         if not is_valid:
@@ -157,6 +160,16 @@ def _boxes(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _are_corners(value: Any) -> bool:
     return len(value) == 4 and all(isinstance(corner, (int, float)) for corner in value)
+
+
+def _class(box: Mapping[str, Any]) -> tuple[int, str]:
+    """Returns the index and the name of a box's class."""
+    return box.get("class", 0), box.get("class_name", _NO_CLASS)
+
+
+def _has_class(box: Mapping[str, Any]) -> bool:
+    index, name = _class(box)
+    return isinstance(index, int) and index >= 0 and isinstance(name, str)
 
 
 def read_decisions(path: str) -> dict[str, str]:

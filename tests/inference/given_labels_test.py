@@ -33,6 +33,16 @@ def test_an_unknown_class_is_refused_with_those_of_the_run(tmp_path):
         GivenLabels(str(tmp_path), [str(number) for number in range(11)]).of(f"{tmp_path}/owl/a.jpg")
 
 
+def test_a_name_that_two_classes_share_is_ambiguous(tmp_path):
+    names = ["crane", "wren", "crane"]
+    assert GivenLabels(str(tmp_path), names).index(f"{tmp_path}/wren/a.jpg") == 1
+    message = "'crane', the name of several classes of the run, so it is ambiguous; predict without --labels, or train"
+    with pytest.raises(UserError, match=f"a.jpg is in a folder {message}"):
+        GivenLabels(str(tmp_path), names).index(f"{tmp_path}/crane/a.jpg")
+    with pytest.raises(UserError, match=f"line 2 has the class {message}"):
+        GivenLabels(write_table(tmp_path, "file,class\na.jpg,crane"), names)
+
+
 def test_all_objects_get_the_class_of_the_folder_and_keep_the_predicted_one(tmp_path):
     labels = GivenLabels(str(tmp_path), CLASSES)
     file, other = f"{tmp_path}/sparrow/a.jpg", {"box": [0, 0, 0.5, 0.5], "class": 1, "class_name": "wren"}

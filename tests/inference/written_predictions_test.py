@@ -83,9 +83,32 @@ def test_boxes_without_a_class_are_objects(tmp_path):
     assert images.class_names == ["object"] and next(iter(images)).boxes[0].class_name == "object"
 
 
-def test_a_class_that_is_not_listed_is_refused(tmp_path):
-    with pytest.raises(UserError, match="has the class 'sparrow', which .*class_names.json lacks; predict again"):
-        WrittenPredictions(write(tmp_path, entries(tmp_path), ["wren"]))
+@pytest.mark.parametrize("class_names", [["wren"], ["wren", "sparrow"], ["sparrow"], ["sparrow", "wren"]])
+def test_a_class_that_is_not_listed_at_its_index_is_refused(tmp_path, class_names):
+    listed = entries(tmp_path)
+    if class_names == ["sparrow", "wren"]:
+        listed[2].update(found([0.0, 0.0, 1.0, 1.0], 0.4, 1, "sparrow"))
+    with pytest.raises(UserError, match="has '(sparrow|wren)' as class [01], which .*class_names.json or another box "):
+        WrittenPredictions(write(tmp_path, listed, class_names))
+
+
+def test_without_a_list_two_names_of_one_class_are_refused(tmp_path):
+    listed = [*entries(tmp_path), {**entries(tmp_path)[2], "file": "c.jpg", **found([0, 0, 1, 1], 0.5, 1, "owl")}]
+    with pytest.raises(UserError, match="has '(wren|owl)' as class 1, which .* or another box contradicts"):
+        WrittenPredictions(write(tmp_path, listed, ()))
+
+
+def test_classes_that_share_a_name_keep_their_indices(tmp_path):
+    size, whole = {"width": 4, "height": 3}, [0, 0, 1, 1]
+    listed = [{"file": f"{label}.jpg", **size, **found(whole, 0.5, label, "crane")} for label in (0, 2)]
+    images = WrittenPredictions(write(tmp_path, listed, ["crane", "wren", "crane"]))
+    assert [image.boxes[0].class_index for image in images] == [0, 2]
+
+
+@pytest.mark.parametrize("score", [float("nan"), -0.1, 1.1])
+def test_a_score_that_is_no_fraction_is_refused(tmp_path, score):
+    with pytest.raises(UserError, match=f"--min_score: expected a number from 0 to 1, got {score}."):
+        WrittenPredictions(write(tmp_path, entries(tmp_path)), min_score=score)
 
 
 def test_a_score_to_filter_by_must_be_there(tmp_path):
@@ -109,6 +132,8 @@ def test_a_folder_without_predictions_is_said(tmp_path):
 @pytest.mark.parametrize(
     "line",
     ["nothing", "3", "{}", '{"file": 3, "box": null}', '{"file": "a", "box": [1, 2]}', '{"file": "a", "box": "abcd"}',
+     '{"file": "a", "box": [0, 0, 1, 1], "class": -1}', '{"file": "a", "box": [0, 0, 1, 1], "class": "1"}',
+     '{"file": "a", "box": [0, 0, 1, 1], "class_name": 1}',
      '{"file": "a", "box": null, "width": 3, "height": 4, "others": 3}]'],
 )  # fmt: skip
 def test_what_is_no_entry_is_named_with_its_line(tmp_path, line):
