@@ -6,7 +6,9 @@
 Only what `.written` lists is replaced or removed, and only while it is still of the kind that was written: a link that
 a person has replaced by a file stays. A folder below the output that is a link is refused: it leads to files of others.
 
-An error or a signal leaves the earlier files as they are. Only one process at a time may write to a folder.
+The folder is locked against other programs. Until the first file is moved, an error or a signal leaves the earlier
+files as they are. While files are moved, SIGINT and SIGTERM wait. Only a kill, a power failure or an error of the disk
+in that moment leaves files of both runs; `.written` then lists all of them, and the next run replaces or removes them.
 """
 from __future__ import annotations
 
@@ -21,8 +23,10 @@ from typing import Any, TextIO
 
 from ornet_tf import atomic_write, paths
 from ornet_tf.errors import UserError
+from ornet_tf.formats import _protection
 
 _WRITTEN, _PARTIAL = ".written", ".partial"
+_MIXED = "; until then it has files of this run and of the one before"
 _LINK, _FILE = "link", "file"  # the kinds of what is written
 
 
@@ -37,6 +41,7 @@ class Output:
         self._folder = folder
         self.aside = os.path.join(folder, _PARTIAL)
         self._kinds: dict[str, str] = {}  # of each name, in the order of writing
+        self._earlier: dict[str, str] = {}  # the same of earlier runs
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[TextIO]:
@@ -70,8 +75,7 @@ class Output:
         return place
 
     def start(self) -> None:
-        """Makes the folders, and removes what a run that was killed has left aside."""
-        os.makedirs(self._folder, exist_ok=True)
+        """Makes the folder for temporary files, and removes what a run that was killed has left there."""
         self.discard()
         os.mkdir(self.aside)
 
@@ -79,25 +83,29 @@ class Output:
         """Removes what is aside."""
         shutil.rmtree(self.aside, ignore_errors=True)
 
-    def finish(self) -> None:
-        """Moves the files to their places and removes those of earlier runs that have no successor.
+    def prepare(self) -> None:
+        """Does all of what can fail before the first file is moved: checks, folders, and waiting for the disk.
 
         Raises:
-          UserError: if a place is taken by what no run has written, or a folder is a link; nothing is changed then.
+          UserError: if a place is taken by what no run has written, or a folder is a link.
         """
-        earlier = self._read_earlier()
-        self._check_folders({**earlier, **self._kinds})
-        self._check_places(earlier)
+        self._earlier = self._read_earlier()
+        self._check_folders({**self._earlier, **self._kinds})
+        self._check_places()
+        for parent in {posixpath.dirname(name) for name in self._kinds}:
+            os.makedirs(os.path.join(self._folder, parent), exist_ok=True)
         os.sync()  # all at once: waiting for each of 50,000 small files takes minutes
-        self._list({**earlier, **self._kinds})
+        self._list({**self._earlier, **self._kinds})
+
+    def move(self) -> None:
+        """Moves the files to their places and removes those of earlier runs that have no successor."""
         for name in self._kinds:
-            place = os.path.join(self._folder, name)
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            os.replace(os.path.join(self.aside, name), place)
-        for name, kind in earlier.items():
+            os.replace(os.path.join(self.aside, name), os.path.join(self._folder, name))
+        for name, kind in self._earlier.items():
             if name not in self._kinds and _kind(os.path.join(self._folder, name)) == kind:
                 self._remove(name)
         self._list(self._kinds)
+        self.discard()
 
     def _check_folders(self, names: Iterable[str]) -> None:
         """Refuses folders below the output that are links or files."""
@@ -109,11 +117,11 @@ class Output:
                     "it, or choose another folder with --output."
                 )
 
-    def _check_places(self, earlier: Mapping[str, str]) -> None:
+    def _check_places(self) -> None:
         """Refuses to replace what no run has written."""
         for name in self._kinds:
             kind = _kind(place := os.path.join(self._folder, name))
-            if kind and kind != earlier.get(name):
+            if kind and kind != self._earlier.get(name):
                 raise UserError(
                     f"{paths.readable(place)} is not a file of an earlier run, so it is not replaced; move it, or "
                     "choose another folder with --output."
@@ -165,16 +173,20 @@ def writing(folder: str) -> Iterator[Output]:
 
     Raises:
       OSError: if something can't be written; the message says what to do.
-      UserError: if the place of a file is taken.
+      UserError: if the place of a file is taken, or another program writes to the folder.
     """
-    output = Output(folder)
-    with atomic_write.explain_failures(f"{paths.readable(folder)} could not be written"):
-        try:
+    output, failure = Output(folder), f"{paths.readable(folder)} could not be written"
+    with contextlib.ExitStack() as stack:
+        with atomic_write.explain_failures(failure):
+            os.makedirs(folder, exist_ok=True)
+            stack.enter_context(_protection.locked(folder))
+        stack.callback(output.discard)  # only now: before, it would remove the files of another program
+        with atomic_write.explain_failures(failure):
             output.start()
             yield output
-            output.finish()
-        finally:
-            output.discard()
+            output.prepare()
+        with _protection.signals_held_off(), atomic_write.explain_failures(failure, _MIXED):
+            output.move()
 
 
 class JsonList:

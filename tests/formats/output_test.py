@@ -2,6 +2,7 @@
 import errno
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -30,6 +31,46 @@ def test_files_without_a_successor_go_and_so_do_their_empty_folders(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+def test_a_signal_while_files_are_moved_waits_until_all_are(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def interrupted(source, target):
+        replace(source, target)
+        if target.endswith("one.txt"):
+            signal.raise_signal(signal.SIGINT)
+
+    write(tmp_path, "old.txt")
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path, "one.txt", "two.txt")
+    assert names(tmp_path) == [".written", "one.txt", "two.txt"]
+    assert not (tmp_path / ".partial").exists()
+
+
+def test_a_folder_that_can_not_be_made_is_found_before_the_first_move(tmp_path, monkeypatch):
+    makedirs = os.makedirs
+
+    def full(path, **options):
+        if path.endswith("out/b"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        makedirs(path, **options)
+
+    write(tmp_path / "out", "old.txt")
+    monkeypatch.setattr(os, "makedirs", full)
+    with pytest.raises(OSError, match=r"out could not be written: No space left.* the same command again\.$"):
+        write(tmp_path / "out", "a/one.txt", "b/two.txt")
+    assert names(tmp_path / "out") == [".written", "old.txt"]
+
+
+def test_two_programs_do_not_write_to_one_folder(tmp_path):
+    with _output.writing(str(tmp_path)) as output:
+        with output.open("one.txt") as file:
+            file.write("one")
+        with pytest.raises(UserError, match="is in use: another program writes there"):
+            write(tmp_path, "two.txt")
+    assert names(tmp_path) == [".written", "one.txt"]
+
+
 def test_the_list_of_a_killed_run_is_removed_with_the_next_one(tmp_path):
     (tmp_path / ".partial" / "a").mkdir(parents=True)
     (tmp_path / ".partial" / "a" / "half.txt").write_text("ha")
@@ -48,7 +89,8 @@ def test_a_run_that_is_killed_between_its_moves_is_cleaned_up_by_the_next_one(tm
         replace(source, target)
 
     write(tmp_path, "old.txt", "one.txt")
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="could not be written: No space left"):
+    message = "could not be written: No space left.*; until then it has files of this run and of the one before"
+    with monkeypatch.context() as patched, pytest.raises(OSError, match=message):
         patched.setattr(os, "replace", replace_two)
         write(tmp_path, "one.txt", "two.txt", "three.txt")
     assert names(tmp_path) == [".written", "old.txt", "one.txt", "two.txt"]
