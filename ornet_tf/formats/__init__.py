@@ -1,7 +1,7 @@
 """Formats of annotation tools. A plug-in defines `write(images, class_names, folder, *, options...) -> None`.
 
     images        an iterable of `LocalizedImage`, which is read once, image by image
-    class_names   of all classes, in the order of the run
+    class_names   of all classes, in the order of the run, as `one_line` gives them
     folder        where the files are written, see `_output.writing`
 
 A plug-in is a pure writer: it neither reads images nor asks a model. All coordinates are those of the upright image,
@@ -12,12 +12,21 @@ Importing a plug-in must not import TensorFlow.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 
 from absl import flags
 
 from ornet_tf import registry
 from ornet_tf.errors import UserError
+
+# What ends a line for some reader, or what XML or YAML can't hold: controls, line separators, lone halves of pairs.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+
+
+def one_line(name: str) -> str:
+    """Returns the name of a class or an image with `_` for each character that some format can't hold in a line."""
+    return _UNPRINTABLE.sub("_", name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Box:
     Attributes:
       corners: (ymin, xmin, ymax, xmax) in fractions of the upright image.
       class_index: the position of the class among the class names of the run.
-      class_name: its name.
+      class_name: its name, as `one_line` gives it.
       score: how sure the box is, 0..1; None if the model gave no score.
       number: counted from 1 over all boxes of the predictions, also over those that are left out.
     """
@@ -45,7 +54,7 @@ class LocalizedImage:
 
     Attributes:
       file: its path, as predictions.json has it.
-      name: its path below the folder that holds all images, with slashes and without control characters.
+      name: its path below the folder that holds all images, with slashes, as `one_line` gives it.
       number: counted from 1 over all images of the predictions, also over those that are left out.
       width: of the upright image, in pixels.
       height: of the upright image, in pixels.

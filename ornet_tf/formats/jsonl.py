@@ -4,7 +4,8 @@
      "box_pixels": [84.0, 50.0, 336.0, 300.0], "class": 3, "class_name": "Cardinal", "box_score": 0.82}]}
 
 `file` is the path in predictions.json. `box` is [ymin, xmin, ymax, xmax] in fractions of the image, without rounding,
-and `class` counts from 0. An image without a box has an empty list. `box_score` is missing if the model gave none.
+and `class` counts from 0. An image without a box has an empty list. `box_score` is missing if the model gave none. Only
+ASCII is written, so every reader finds the same lines.
 """
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ def write(images: Iterable[LocalizedImage], class_names: Sequence[str], folder: 
         for image in images:
             line = {"file": image.file, "width": image.width, "height": image.height}
             line["boxes"] = [_entry(image, box) for box in image.boxes]
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json.dumps(line) + "\n")
 
 
 def _entry(image: LocalizedImage, box: Box) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     Annotations/NAME.xml         the boxes of an image; without <object> if it has none
     ImageSets/Main/train.txt     the names of all images, without ending
-    labelmap.txt                 the classes, for CVAT
+    labelmap.txt                 the classes, for CVAT: a colon ends a name, and # begins a comment
 
 VOC counts pixels from 1, and xmax and ymax are the last pixel of a box, so a box over a whole image of 500 x 375 is
 1, 1, 500, 375. The format has no place for scores. `filename` is the path of the image below the folder that holds all
@@ -11,17 +11,25 @@ images. Of `a.jpg` and `a.png` the second is described in `a_2.xml`.
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
+from ornet_tf.errors import UserError
 from ornet_tf.formats import Box, LocalizedImage, _output
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(images: Iterable[LocalizedImage], class_names: Sequence[str], folder: str) -> None:
-    """Writes the format; see `ornet_tf.formats`."""
+    """Writes the format; see `ornet_tf.formats`.
+
+    Raises:
+      UserError: if labelmap.txt can't hold the name of a class.
+    """
+    for name in class_names:
+        if ":" in name or name.strip().startswith("#"):
+            raise UserError(
+                f"--format=voc: expected names of classes without a colon that do not begin with #, as labelmap.txt "
+                f"gives both a meaning, got {name!r}; choose another format, or train with another name."
+            )
     stems = _output.Stems()
     with _output.writing(folder) as output:
         with output.open("labelmap.txt") as file:
@@ -49,7 +57,7 @@ def _annotation(image: LocalizedImage) -> ElementTree.Element:
 
 def _add(parent: ElementTree.Element, **children: object) -> None:
     for tag, content in children.items():
-        ElementTree.SubElement(parent, tag).text = _NOT_XML.sub("\ufffd", str(content))
+        ElementTree.SubElement(parent, tag).text = str(content)
 
 
 def _inclusive(image: LocalizedImage, box: Box) -> dict[str, int]:

@@ -3,21 +3,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from absl import logging
 
 from ornet_tf.errors import UserError
-from ornet_tf.formats import Box, LocalizedImage
+from ornet_tf.formats import Box, LocalizedImage, one_line
 from ornet_tf.inference import prediction_files
 from ornet_tf.inference.given_labels import Differences, GivenLabels
 from ornet_tf.runs import run_folder
 
 ACCEPTED, REJECTED = "accepted", "rejected"
 _NO_CLASS = "object"  # of boxes whose model gave no class
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class WrittenPredictions:
@@ -27,7 +25,7 @@ class WrittenPredictions:
 
     Attributes:
       class_names: of the run, as the folder lists them; otherwise those of the boxes, with `class_I` for an index I
-        that no box has.
+        that no box has. They are names in one line.
       count: the number of images.
       folder: the absolute path of the folder that holds all images; their names are relative to it.
     """
@@ -71,6 +69,7 @@ class WrittenPredictions:
             if self.class_names[index : index + 1] != [name]:  # names alone don't tell classes apart: two may share one
                 contradicts = f"which {listed} or another box contradicts"
                 raise UserError(f"{self._path} has {name!r} as class {index}, {contradicts}; predict again.")
+        self.class_names = [one_line(name) for name in self.class_names]
 
     def _survey(self, decisions: Mapping[str, str]) -> set[tuple[int, str]]:
         """Finds what to leave out and the folder that holds all images; returns (index, name) of the boxes' classes."""
@@ -112,7 +111,7 @@ class WrittenPredictions:
     def _image(self, entry: Mapping[str, Any], number: int, boxes: list[Box]) -> LocalizedImage:
         name = os.path.relpath(entry["file"], self.folder)
         kept = tuple(box for box in boxes if not self._min_score or self._is_sure(box))
-        return LocalizedImage(entry["file"], _CONTROL.sub("_", name), number, entry["width"], entry["height"], kept)
+        return LocalizedImage(entry["file"], one_line(name), number, entry["width"], entry["height"], kept)
 
     def _is_sure(self, box: Box) -> bool:
         if box.score is None:
@@ -120,7 +119,8 @@ class WrittenPredictions:
         return box.score >= self._min_score
 
     def _box(self, box: Mapping[str, Any], number: int) -> Box:
-        return Box(tuple(box["box"]), *_class(box), box.get("box_score"), number)
+        index, name = _class(box)
+        return Box(tuple(box["box"]), index, one_line(name), box.get("box_score"), number)
 
     def _entries(self) -> Iterator[dict[str, Any]]:
         """Yields the entries; both files have one in each line. A truncated last line of a killed run is left out."""

@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 import weakref
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import yaml
 
-from ornet_tf import registry
+from ornet_tf import formats, registry
 from ornet_tf.errors import UserError
 from tests import source_tree
 from tests.formats import birds, reading
@@ -128,6 +130,30 @@ def test_names_of_any_kind_are_written_as_they_are(name, tmp_path):
     image = type(image)(f"birds/{odd}", odd, 1, image.width, image.height, image.boxes)
     write(name, [image], tmp_path)
     expect_same(name, [image], tmp_path)
+
+
+def unprintable():
+    """Every character that ends a line for `str.splitlines`, that PyYAML refuses, or that XML can't hold."""
+    characters = map(chr, [*range(0x110), *range(0x2020, 0x2030), *range(0xD7F0, 0xE010), *range(0xFFF0, 0x10010)])
+    for character in characters:
+        is_xml = character >= " " and not "\ud800" <= character <= "\udfff" and character not in "\ufffe\uffff"
+        if len(f"a{character}b".splitlines()) > 1 or yaml.reader.Reader.NON_PRINTABLE.search(character) or not is_xml:
+            yield character
+
+
+@every_format
+def test_names_in_one_line_can_be_read_by_every_reader(name, tmp_path):
+    odd = "".join(unprintable())
+    assert {"\x00", "\x1c", "\x7f", "\x85", "\u2028", "\u2029", "\ud800", "\uffff"} <= set(odd)
+    label, file = formats.one_line(f"wr{odd}en"), formats.one_line("a\x85\u2028b.jpg")
+    assert (label, file) == (f"wr{'_' * len(odd)}en", "a__b.jpg")
+    assert formats.one_line("é 鳥 😀\xa0") == "é 鳥 😀\xa0"
+    box = formats.Box((0.0, 0.0, 1.0, 1.0), 1, label, 0.5, 1)
+    image = formats.LocalizedImage(f"birds/{file}", file, 1, 50, 50, (box,))
+    write(name, [image], tmp_path, ["sparrow", label])
+    expect_same(name, [image], tmp_path)
+    for path in tmp_path.rglob("*.xml"):
+        ElementTree.parse(path)
 
 
 def test_tensorflow_is_not_imported():

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 from ornet_tf.formats import jsonl
@@ -14,3 +15,10 @@ def test_the_lines_are_the_golden_ones(tmp_path):
     }  # fmt: skip
     assert "box_score" not in lines[2]["boxes"][0]
     assert lines[3] == {"file": "birds/wren/none.jpg", "width": 50, "height": 50, "boxes": []}
+
+
+def test_a_path_with_a_line_separator_is_one_line(tmp_path):
+    image = dataclasses.replace(birds.images()[3], file="a\u2028\x85b.jpg")
+    jsonl.write([image], [], str(tmp_path))
+    (line,) = (tmp_path / "boxes.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["file"] == image.file

@@ -25,9 +25,9 @@ def test_a_folder_that_another_program_writes_to_is_refused(tmp_path):
 def test_the_lock_ends_with_an_error(tmp_path):
     with pytest.raises(KeyError), _protection.locked(str(tmp_path)):
         raise KeyError
-    with _protection.locked(str(tmp_path)), pytest.raises(UserError, match="in use"):
-        with _protection.locked(str(tmp_path)):
-            pass
+    folder = str(tmp_path)
+    with _protection.locked(folder), pytest.raises(UserError, match="in use"), _protection.locked(folder):
+        pass
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

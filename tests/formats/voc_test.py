@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from ornet_tf.datasets import _pascal_voc
+from ornet_tf.errors import UserError
 from ornet_tf.formats import Box, LocalizedImage, voc
 from tests.formats import birds
 
@@ -49,10 +51,12 @@ def test_a_box_has_at_least_one_pixel_inside_the_image(tmp_path):
     assert found.tolist() == [[0, 0, 1, 1], [99, 99, 100, 100], [50, 50, 51, 51], [0, 0, 100, 100]]
 
 
-def test_characters_that_xml_can_not_hold_are_replaced(tmp_path):
-    box = Box((0.0, 0.0, 1.0, 1.0), 1, "w\x00r\x1fen", 0.5, 1)
-    folder = write(tmp_path, [LocalizedImage("a.jpg", "a.jpg", 1, 10, 10, (box,))])
-    assert _pascal_voc.read(folder / "Annotations/a.xml").names == ["w\ufffdr\ufffden"]
+@pytest.mark.parametrize("name", ["a: b", ":", "#c", " #c"])
+def test_a_class_that_the_list_for_cvat_can_not_hold_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match=f"without a colon .*, got {name!r}; choose another format, or train "):
+        voc.write(birds.images(), ["wren", name], str(tmp_path / "voc"))
+    assert not (tmp_path / "voc").exists()
+    voc.write([], ["c #d"], str(tmp_path / "voc"))
 
 
 def test_supervision_reads_the_images_of_a_folder(tmp_path):

@@ -162,10 +162,13 @@ def test_images_that_are_not_found_are_counted(tmp_path, caplog):
     assert caplog.text == ""
 
 
-def test_control_characters_in_names_are_replaced(tmp_path):
-    listed = [{"file": "birds/a\nb.jpg", "width": 4, "height": 3, "box": None}]
-    (image,) = WrittenPredictions(write(tmp_path, listed))
-    assert (image.file, image.name) == ("birds/a\nb.jpg", "a_b.jpg")
+@pytest.mark.parametrize("odd", ["\n", "\x01", "\x7f", "\x85", "\u2028", "\u2029", "\uffff"])
+def test_names_are_given_in_one_line(tmp_path, odd):
+    listed = [{"file": f"birds/a{odd}b.jpg", "width": 4, "height": 3, **found([0, 0, 1, 1], name=f"w{odd}n")}]
+    images = WrittenPredictions(write(tmp_path, listed, ["sparrow", f"w{odd}n"]))
+    (image,) = images
+    assert images.class_names == ["sparrow", "w_n"] and image.boxes[0].class_name == "w_n"
+    assert (image.file, image.name) == (f"birds/a{odd}b.jpg", "a_b.jpg")
 
 
 def test_decisions_are_read(tmp_path):
