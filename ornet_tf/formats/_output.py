@@ -13,6 +13,7 @@ in that moment leaves files of both runs; `.written` then lists all of them, and
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import posixpath
@@ -52,8 +53,11 @@ class Output:
 
         Raises:
           OSError: if it can't be written.
+          UserError: if its name is too long for the file system; the same holds for `link`.
         """
-        with open(self._place_for(name, _FILE), "w", encoding="utf-8", newline="") as file:
+        with _naming(name):
+            file = open(self._place_for(name, _FILE), "w", encoding="utf-8", newline="")  # noqa: SIM115 - closed below
+        with file:
             yield file
 
     def link(self, name: str, target: str) -> None:
@@ -66,7 +70,8 @@ class Output:
         Raises:
           OSError: if it can't be made.
         """
-        os.symlink(os.path.abspath(target), self._place_for(name, _LINK))
+        with _naming(name):
+            os.symlink(os.path.abspath(target), self._place_for(name, _LINK))
 
     def _place_for(self, name: str, kind: str) -> str:
         place = os.path.join(self.aside, name)
@@ -152,6 +157,20 @@ class Output:
                 return
 
 
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Says which name is too long."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UserError(
+            f"Expected names that the file system can hold, but {name} is too long; rename the image, or choose a "
+            "shorter --output."
+        ) from error
+
+
 def _parents(name: str) -> Iterator[str]:
     """Yields the folders that a name lies in, the innermost first."""
     while name := posixpath.dirname(name):
@@ -208,11 +227,13 @@ class Stems:
         self._taken: set[str] = set()
 
     def add(self, name: str) -> str:
-        """Returns the name without its ending; for `a.png` after `a.jpg`, `a_2`."""
-        stem = free = posixpath.splitext(name)[0]
+        """Returns the name without its ending; for `a.png` after `a.jpg`, `a_2`, shortened if it would be too long."""
+        free, ending = posixpath.splitext(name)
+        folder, stem = posixpath.split(free)
         number = 1
         while free.casefold() in self._taken:
             number += 1
-            free = f"{stem}_{number}"
+            last = paths.file_name(stem, f"_{number}{ending}").removesuffix(ending)
+            free = posixpath.join(folder, last)
         self._taken.add(free.casefold())
         return free

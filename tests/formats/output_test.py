@@ -192,3 +192,22 @@ def test_stems_are_free_whatever_the_case():
     stems = _output.Stems()
     given = ["a.jpg", "a.png", "A.gif", "a_2.jpg", "b/a.jpg", "archive.tar.gz"]
     assert [stems.add(name) for name in given] == ["a", "a_2", "A_3", "a_2_2", "b/a", "archive.tar"]
+
+
+def test_stems_of_twins_with_long_names_are_shortened_by_bytes():
+    stems, long = _output.Stems(), "deep/" + "é" * 125
+    given = [stems.add(long + ending) for ending in (".jpg", ".png", ".gif")]
+    assert given == [long, f"deep/{'é' * 67}_2", f"deep/{'é' * 67}_3"]
+    assert stems.add(long[:-1] + ".jpg") == long[:-1]
+
+
+@pytest.mark.parametrize("method", ["open", "link"])
+def test_a_name_that_is_too_long_is_named(tmp_path, method):
+    name = "images/" + "x" * 300
+    message = f"but {name} is too long; rename the image"
+    with pytest.raises(UserError, match=message), _output.writing(str(tmp_path)) as output:
+        if method == "link":
+            output.link(name, "a.jpg")
+        with output.open(name):
+            pass
+    assert names(tmp_path) == []
