@@ -12,6 +12,7 @@ Importing a plug-in must not import TensorFlow.
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterable
 
@@ -27,6 +28,16 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uf
 def one_line(name: str) -> str:
     """Returns the name of a class or an image with `_` for each character that some format can't hold in a line."""
     return _UNPRINTABLE.sub("_", name)
+
+
+def on_disk(file: str) -> str:
+    r"""Returns the path of an image for the system: predictions.json has \xNN for bytes that are not UTF-8.
+
+    See `ornet_tf.paths.readable`. The path is returned as it is if it exists so, or if there is no such file either.
+    """
+    encoded = re.sub(rb"\\x([89a-f][0-9a-f])", lambda match: bytes.fromhex(match[1].decode()), os.fsencode(file))
+    path = os.fsdecode(encoded)
+    return path if path != file and not os.path.lexists(file) and os.path.lexists(path) else file
 
 
 @dataclasses.dataclass(frozen=True)

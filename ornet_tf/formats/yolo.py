@@ -18,7 +18,7 @@ import json
 import posixpath
 from collections.abc import Iterable, Sequence
 
-from ornet_tf.formats import Box, LocalizedImage, _output
+from ornet_tf.formats import Box, LocalizedImage, _output, on_disk
 
 _IMAGES, _LABELS, _LIST = "images", "labels", "train.txt"
 _VALIDATION = f"val: {_LIST}  # the training images once more: put the path of your validation images here\n"
@@ -36,7 +36,7 @@ def write(images: Iterable[LocalizedImage], class_names: Sequence[str], folder: 
             for image in images:
                 stem = stems.add(_without_inner_images(image.name))
                 name = f"train/{stem}{posixpath.splitext(image.name)[1]}"
-                output.link(f"{_IMAGES}/{name}", image.file)
+                output.link(f"{_IMAGES}/{name}", on_disk(image.file))
                 listed.write(f"./{_IMAGES}/{name}\n")
                 with output.open(f"{_LABELS}/train/{stem}.txt") as file:
                     file.writelines(map(_line, image.boxes))

@@ -9,7 +9,7 @@ from typing import Any
 from absl import logging
 
 from ornet_tf.errors import UserError
-from ornet_tf.formats import Box, LocalizedImage, one_line
+from ornet_tf.formats import Box, LocalizedImage, on_disk, one_line
 from ornet_tf.inference import prediction_files
 from ornet_tf.inference.given_labels import Differences, GivenLabels
 from ornet_tf.runs import run_folder
@@ -84,7 +84,7 @@ class WrittenPredictions:
             if file not in seen:
                 folder = os.path.dirname(os.path.abspath(file))
                 self.folder = os.path.commonpath([self.folder or folder, folder])
-                missing += not os.path.isfile(file)
+                missing += not os.path.isfile(on_disk(file))
             seen.add(file)
             classes.update(map(_class, _boxes(entry)))
         differences.log()

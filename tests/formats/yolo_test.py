@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import yaml
 
@@ -50,6 +52,19 @@ def test_an_inner_folder_images_is_renamed_as_ultralytics_replaces_the_last_one(
     folder = write(tmp_path, [odd])
     assert (folder / "train.txt").read_text() == "./images/train/images_/images_/images.jpg\n"
     assert (folder / "labels" / "train" / "images_" / "images_" / "images.txt").read_text().count("\n") == 2
+
+
+def test_a_link_leads_to_an_image_whose_name_is_not_utf8(tmp_path):
+    image = birds.images()[0]
+    for name in (b"\xff\xe9.jpg", rb"\xfe.jpg", b"\xfe.jpg"):
+        with open(os.fsencode(tmp_path) + b"/" + name, "wb") as file:
+            file.write(name)
+    escaped = [rf"\{name}.jpg" for name in (r"xff\xe9", "xfe", "xfd")]
+    folder = write(tmp_path, [type(image)(f"{tmp_path}/{name}", name, 1, 400, 300) for name in escaped])
+    links = [folder / "images" / "train" / name for name in escaped]
+    assert links[0].read_bytes() == b"\xff\xe9.jpg"
+    assert links[1].read_bytes() == rb"\xfe.jpg"  # a file of just this name comes first
+    assert os.readlink(links[2]) == f"{tmp_path}/{escaped[2]}"
 
 
 def test_names_of_classes_are_quoted(tmp_path):

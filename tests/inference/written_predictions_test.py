@@ -1,4 +1,5 @@
 import json
+import os
 import pathlib
 
 import pytest
@@ -160,6 +161,13 @@ def test_images_that_are_not_found_are_counted(tmp_path, caplog):
     caplog.clear()
     WrittenPredictions(str(tmp_path))
     assert caplog.text == ""
+
+
+def test_a_file_whose_name_is_not_utf8_is_found(tmp_path, caplog):
+    pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xe9\xc3\xa9.jpg")).touch()
+    file = f"{tmp_path}/\\xff\\xe9é.jpg"
+    (image,) = WrittenPredictions(write(tmp_path, [{"file": file, "width": 4, "height": 3, "box": None}]))
+    assert (image.file, image.name) == (file, "\\xff\\xe9é.jpg") and caplog.text == ""
 
 
 @pytest.mark.parametrize("odd", ["\n", "\x01", "\x7f", "\x85", "\u2028", "\u2029", "\uffff"])
