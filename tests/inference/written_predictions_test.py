@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 from ornet_tf.errors import UserError
+from ornet_tf.inference import prediction_files
 from ornet_tf.inference.written_predictions import WrittenPredictions, read_decisions
 
 
@@ -26,7 +27,7 @@ def write(folder, listed, class_names=("sparrow", "wren", "eagle")):
     lines = ",\n".join(json.dumps(entry) for entry in listed)
     (folder / "predictions.json").write_text(f"[\n{lines}\n]\n")
     if class_names:
-        (folder / "class_names.json").write_text(json.dumps(class_names))
+        (folder / prediction_files.CLASS_NAMES).write_text(json.dumps(class_names))
     return str(folder)
 
 
@@ -217,6 +218,6 @@ def test_folders_that_are_no_classes_are_refused(tmp_path):
     folder = write(tmp_path, entries(tmp_path))
     with pytest.raises(UserError, match="expected .*birds/none.jpg in the folder of a class below"):
         WrittenPredictions(folder, labels=f"{tmp_path}/birds")
-    (tmp_path / "class_names.json").unlink()
+    (tmp_path / prediction_files.CLASS_NAMES).unlink()
     with pytest.raises(UserError, match="--labels: .*class_names.json is missing, so the classes of the run"):
         WrittenPredictions(folder, labels=f"{tmp_path}/birds")
