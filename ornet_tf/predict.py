@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -27,6 +28,8 @@ def main(
     """Predicts and logs where the results are. Images that fail are named at the end."""
     if decisions and not format:
         raise UserError("--decisions: expected --format as well, which decisions are for; name a format.")
+    if math.isnan(min_score):  # which passes the bounds of the flag
+        raise UserError("--min_score: expected a number in 0..1, got nan.")
     from ornet_tf.inference import prediction  # late, as importing TensorFlow takes seconds
 
     options = {"formats": format, "min_score": min_score, "labels": labels, "decisions": decisions}

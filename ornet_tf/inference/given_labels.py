@@ -29,12 +29,14 @@ class GivenLabels:
           class_names: of the run.
 
         Raises:
-          UserError: if `path` is no path on this machine, or a line of the table has another form, an unknown class, or
-            one whose name another class shares.
+          UserError: if there is no file or folder at `path`, or a line of the table has another form, an unknown class,
+            or one whose name another class shares.
         """
         self._path = os.fspath(paths.local(path, "--labels"))
         self._index = {name: index for index, name in enumerate(class_names)}
         self._shared = {name for name, count in collections.Counter(class_names).items() if count > 1}
+        if not os.path.exists(self._path):
+            raise UserError(f"--labels: expected a folder of class folders or a CSV file; there is nothing at {path}.")
         self._table = self._read_table() if os.path.isfile(self._path) else None
 
     def of(self, file: str) -> str:

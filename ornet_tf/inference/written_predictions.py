@@ -80,7 +80,8 @@ class WrittenPredictions:
                 self._left_out.add(number)
             else:
                 self.count += 1
-                differences.add(entry)
+                if self._labels:  # else `predict` has listed them, if it was given labels
+                    differences.add(entry)
             if file not in seen:
                 folder = os.path.dirname(os.path.abspath(file))
                 self.folder = os.path.commonpath([self.folder or folder, folder])
@@ -182,6 +183,8 @@ def read_decisions(path: str) -> dict[str, str]:
       FileNotFoundError: if there is no such file.
       UserError: if it is something else.
     """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: no such file; give the one that the page for review downloads.")
     content = run_folder.read_json(path)
     decisions = content.get("decisions") if isinstance(content, dict) else None
     if not isinstance(decisions, dict):

@@ -92,7 +92,7 @@ def test_the_program_can_be_started_by_its_path(predictions):
         ([], "Flag --format must have a value"),
         (["--format="], "Error: --format: expected at least one of coco, csv, jsonl, label_studio, "),
         (["--format=coco", "more"], "Unexpected argument 'more'"),
-        (["--format=coco", "--decisions=nowhere.json"], "Error: [Errno 2] No such file or directory: '"),
+        (["--format=coco", "--decisions=nowhere.json"], "nowhere.json: no such file; give the one that the page"),
         (["--format=coco", "--output=gs://a/b"], "Error: --output: expected a path of this machine, got 'gs://a/b'."),
         (["--format=coco", "--labels={file}"], "Error: --labels: expected "),
         (["--format=coco", "--output={file}"], "Error: {file}/coco could not be written: Not a directory."),

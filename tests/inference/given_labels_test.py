@@ -22,6 +22,7 @@ def test_the_folder_below_the_common_one_is_the_class(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("file", ["a.jpg", "../elsewhere/a.jpg", "../a.jpg"])
 def test_an_image_in_no_folder_of_a_class_is_refused(tmp_path, file):
+    (tmp_path / "images").mkdir()
     with pytest.raises(UserError, match="--labels: expected .*a.jpg in the folder of a class below "):
         GivenLabels(str(tmp_path / "images"), CLASSES).of(f"{tmp_path}/images/{file}")
 
@@ -56,6 +57,11 @@ def test_all_objects_get_the_class_of_the_folder_and_keep_the_predicted_one(tmp_
 def test_an_image_without_a_box_has_no_class(tmp_path):
     none = {"file": f"{tmp_path}/wren/a.jpg", "box": None}
     assert GivenLabels(str(tmp_path), CLASSES).apply(none) == none
+
+
+def test_a_path_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(UserError, match="--labels: expected .*CSV file; there is nothing at .*labls.csv"):
+        GivenLabels(str(tmp_path / "labls.csv"), CLASSES)
 
 
 def write_table(tmp_path, text):

@@ -203,7 +203,8 @@ def test_wrong_decisions_are_refused(tmp_path, content, message):
 
 
 def test_folders_can_give_the_classes(tmp_path, caplog):
-    caplog.set_level("INFO")
+    (tmp_path / "birds").mkdir(exist_ok=True)
+    caplog.set_level("INFO", logger="absl")
     listed = entries(tmp_path)
     listed[0]["file"] = f"{tmp_path}/birds/eagle/a.jpg"
     listed[1]["file"] = f"{tmp_path}/birds/eagle/none.jpg"
@@ -215,6 +216,7 @@ def test_folders_can_give_the_classes(tmp_path, caplog):
 
 
 def test_folders_that_are_no_classes_are_refused(tmp_path):
+    (tmp_path / "birds").mkdir(exist_ok=True)
     folder = write(tmp_path, entries(tmp_path))
     with pytest.raises(UserError, match="expected .*birds/none.jpg in the folder of a class below"):
         WrittenPredictions(folder, labels=f"{tmp_path}/birds")
