@@ -31,6 +31,7 @@ def test_files_without_a_successor_go_and_so_do_their_empty_folders(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_signal_while_files_are_moved_waits_until_all_are(tmp_path, monkeypatch):
     replace = os.replace
 

@@ -47,6 +47,7 @@ def test_a_signal_is_delivered_once_at_the_end(number):
         signal.signal(number, before)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_nothing_reads_of_a_signal_meanwhile_that_could_end_the_process():
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
