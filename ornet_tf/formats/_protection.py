@@ -2,15 +2,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import threading
 from collections.abc import Iterator
 
-from absl import logging
-
-from ornet_tf import paths
+from ornet_tf import file_lock, paths
 from ornet_tf.errors import UserError
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -26,16 +23,10 @@ def locked(folder: str) -> Iterator[None]:
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not file_lock.take(descriptor, paths.readable(folder)):
             raise UserError(
                 f"{paths.readable(folder)} is in use: another program writes there; wait for it, or choose another "
                 "folder with --output."
-            ) from error
-        except OSError as error:  # some network file systems lock no folders
-            logging.warning(
-                "%s can't be locked (%s). Make sure that only one program writes there.", paths.readable(folder), error
             )
         yield
     finally:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -12,7 +11,7 @@ from typing import Any
 
 from absl import logging
 
-from ornet_tf import atomic_write, renamed
+from ornet_tf import atomic_write, file_lock, renamed
 from ornet_tf.errors import UserError
 
 # The required content of a run's files: a type, a dictionary with required keys (`...` for any key), or a list.
@@ -41,16 +40,12 @@ def lock(workdir: str, process: str = "", *, use: str = "trains there") -> Itera
         os.makedirs(workdir, exist_ok=True)
         opened = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below
     with opened as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not file_lock.take(file, workdir):
             file.seek(0)
             raise UserError(
                 f"{workdir} is in use: {file.read().strip() or 'another process'} {use}. Wait for it, stop it, "
                 "or use another --workdir."
-            ) from error
-        except OSError as error:
-            logging.warning("%s can't be locked (%s). Make sure that only one run uses it.", workdir, error)
+            )
         with contextlib.suppress(OSError):  # on a full disk: the lock works without the name of its holder
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
