@@ -4,7 +4,6 @@
 """
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 
@@ -15,25 +14,14 @@ from ornet_tf import app, formats, paths
 from ornet_tf.errors import UserError
 
 
-def main(
-    config: ConfigDict,
-    workdir: str,
-    inputs: Sequence[str],
-    *,
-    format: Sequence[str] = (),
-    min_score: float = 0.0,
-    labels: str = "",
-    decisions: str = "",
-) -> None:
-    """Predicts and logs where the results are. Images that fail are named at the end."""
-    if decisions and not format:
-        raise UserError("--decisions: expected --format as well, which decisions are for; name a format.")
-    if math.isnan(min_score):  # which passes the bounds of the flag
-        raise UserError("--min_score: expected a number in 0..1, got nan.")
+def main(config: ConfigDict, workdir: str, inputs: Sequence[str], *, format: Sequence[str] = (), **options) -> None:
+    """Predicts and logs where the results are; `options` are those of `prediction.predict`.
+
+    Images that fail are named at the end.
+    """
     from ornet_tf.inference import prediction  # late, as importing TensorFlow takes seconds
 
-    options = {"formats": format, "min_score": min_score, "labels": labels, "decisions": decisions}
-    count, failed = prediction.predict(config, workdir, inputs, **options)
+    count, failed = prediction.predict(config, workdir, inputs, formats=format, **options)
     logging.info("%s lists the results (%d).", os.path.join(workdir, "predictions", "predictions.json"), count)
     if failed:
         details = " ".join(f"{paths.readable(path)}: {reason}" for path, reason in failed)

@@ -102,8 +102,12 @@ def predict(
 
     Raises:
       OSError: if a result cannot be written.
-      UserError: if there is no image, or an image is in no folder of a class.
+      UserError: if there is no image, an image is in no folder of a class, decisions are not about these images or
+        for no format, or `min_score` is no number from 0 to 1.
     """
+    written_predictions.check_min_score(min_score)
+    if decisions and not formats:
+        raise UserError("--decisions: expected --format as well, which decisions are for; name a format.")
     found, unreadable = find_images(inputs)
     folder = os.path.join(workdir, "predictions")
     found = prediction_files.without_overlays(found, folder)

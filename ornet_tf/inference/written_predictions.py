@@ -18,6 +18,16 @@ ACCEPTED, REJECTED = "accepted", "rejected"
 _NO_CLASS = "object"  # of boxes whose model gave no class
 
 
+def check_min_score(value: float) -> None:
+    """Checks the least box score of formats.
+
+    Raises:
+      UserError: if it is no number from 0 to 1.
+    """
+    if not 0.0 <= value <= 1.0:  # NaN is in the bounds of a flag
+        raise UserError(f"--min_score: expected a number from 0 to 1, got {value}.")
+
+
 class WrittenPredictions:
     """The images of a folder of predictions. Each iteration reads the file anew, so no entry stays in memory.
 
@@ -47,8 +57,7 @@ class WrittenPredictions:
           UserError: if an entry is not one that `ornet_tf.predict` writes, a decision is about no entry, an image is in
             no folder of a class, or `min_score` is no number from 0 to 1.
         """
-        if not 0.0 <= min_score <= 1.0:  # NaN is in the bounds of a flag
-            raise UserError(f"--min_score: expected a number from 0 to 1, got {min_score}.")
+        check_min_score(min_score)
         names = (prediction_files.LIST, prediction_files.LINES)  # the lines are those of a killed run
         found = [path for path in (os.path.join(folder, name) for name in names) if os.path.isfile(path)]
         if not found:

@@ -161,3 +161,16 @@ def test_formats_of_an_earlier_prediction_are_named(run, image_folder, caplog):
     prediction.predict(*run, [str(image_folder)], formats=["csv"])
     assert "coco is of an earlier prediction; remove it, or write it again" in caplog.text
     assert "csv is of an earlier" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decisions": "decisions.json"}, "--decisions: expected --format as well"),
+        ({"formats": ["coco"], "min_score": float("nan")}, "--min_score: expected a number from 0 to 1, got nan"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_the_first_image(run, image_folder, options, message):
+    with pytest.raises(UserError, match=message):
+        prediction.predict(*run, [str(image_folder)], **options)
+    assert not (pathlib.Path(run[1]) / "predictions").exists()
