@@ -57,7 +57,7 @@ def look_at(outcomes: Sequence[Outcome], indices: Sequence[int]) -> list[Example
     return found
 
 
-# Maps and boxes of this process, by run and index: many studies show the same images, and a model takes seconds to build.
+# Maps and boxes of this process, by run and index: studies show the same images, and a model takes seconds to build.
 _predicted: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {}
 
 
