@@ -45,6 +45,8 @@ def look_at(outcomes: Sequence[Outcome], indices: Sequence[int]) -> list[Example
       outcomes: at least one.
       indices: of the images.
     """
+    if not indices:
+        return []
     runs = [outcome.runs[0] for outcome in outcomes]
     source = runs[0].source()
     predicted = [_predict(run, indices) for run in runs]
@@ -79,6 +81,8 @@ def _predict(run: Run, indices: Sequence[int]) -> Mapping[int, tuple[np.ndarray,
 
 def evenly(outcome: Outcome, count: int) -> list[int]:
     """Returns the indices of `count` images, or all, spread evenly over the evaluated split."""
+    if not count:
+        return []
     total = len(outcome.runs[0].source())
     return np.linspace(0, total - 1, min(count, total)).astype(int).tolist()
 
