@@ -81,14 +81,13 @@ def write(folder: str, report: Report, left_out: Sequence[str] = ()) -> None:
       OSError: if a file can't be written.
     """
     run_folder.write_text(os.path.join(folder, f"{report.name}.md"), markdown(report))
-    for kind, ending in ((Table, "csv"), (Picture, "png")):
+    for kind in (Table, Picture):
         for position, item in enumerate(item for item in report.shown if isinstance(item, kind)):
-            stem = f"{report.name}_{item.name}" if position else report.name
-            path = os.path.join(folder, f"{stem}.{ending}")
+            path = os.path.join(folder, f"{report.name}_{item.name}" if position else report.name)
             if isinstance(item, Table):
-                run_folder.write_text(path, _csv(item))
+                run_folder.write_text(f"{path}.csv", _csv(item))
             else:
-                with atomic_write.open_file(path) as file:
+                with atomic_write.open_file(f"{path}.png") as file:
                     Image.fromarray(item.pixels).save(file, "PNG")
     run_folder.write_text(os.path.join(folder, "sections", f"{report.name}.html"), section(report))
     sections = {}
