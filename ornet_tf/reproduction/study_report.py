@@ -23,6 +23,7 @@ _STYLE = """
 body { font: 16px/1.45 system-ui, sans-serif; color: #1e1e1e; max-width: 1100px; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.5em } h2 { font-size: 1.3em; border-top: 1px solid #ccc; padding-top: 1em } h3 { font-size: 1.05em }
 table { border-collapse: collapse; font-size: .9em } td, th { border-bottom: 1px solid #ddd; padding: .25em .7em }
+td { white-space: nowrap }
 td:not(:first-child), th { text-align: right } th:first-child, td:first-child { text-align: left }
 .wide { overflow-x: auto } img { max-width: 100% } .wide img { max-width: none } small { color: #6e6e6e }
 """
