@@ -124,6 +124,7 @@ class Trainer:
                     f"A study compares with {row!r}: expected a phase or row that is trained before {self._phase}, "
                     f"here one of {choices}; add it to the experiment."
                 )
+        validate(self._with_rows(self._config, (*rows, self._phase)))
 
     def evaluate_rows(self, rows: Sequence[str]) -> dict[str, Run]:
         """Trains the shared phases and evaluates rows that depend on no other phases.
