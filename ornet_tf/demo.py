@@ -28,7 +28,7 @@ def main(config: ConfigDict, workdir: str) -> None:
     result, answer = _evaluate_and_ask(config, workdir)
     logging.info("%s\nThe server's answer for a held-out image: %s", report.table(result), json.dumps(answer))
     logging.info(
-        "Done in %.0f s. Results:\n  %s  the table\n  %s  image, map, box (red) and ground truth (green)\n"
+        "Done in %.0f s. Results:\n  %s  the table\n  %s  image, map, box (green) and ground truth (blue)\n"
         "  %s  the answer over REST\n  %s  the SavedModel\n  tensorboard --logdir=%s",
         time.time() - started,
         os.path.join(workdir, "evaluation", "table.md"),

@@ -24,6 +24,13 @@ NAMES = {
 MOVED = {
     "seed_threshold": "object_prior = True and config.object_prior.threshold",
 }
+# Studies whose name meant something else -> what is called so now, and where the old study is.
+STUDIES = {
+    "fig6": "fig6 has maps without and with the entropy loss; those of CAM and of both stages are fig2 and fig3 now.",
+    "fig7": "fig7 illustrates the erasing strategies; training with each is erasing_strategies now.",
+    "fig11a": "fig11a has both alpha and beta; before it had alpha, and fig11b beta.",
+    "fig11b": "fig11b has CorLoc against the threshold; the weight beta is in fig11a now.",
+}
 
 
 def hint(name: Any, known: Container[str]) -> str:

@@ -1,9 +1,9 @@
-"""Reproduces tables and figures of the paper: trains the missing variants, evaluates them and writes a report.
+"""Makes tables and figures of the paper on a data set: trains what is missing, evaluates it and writes a report.
 
   python -m ornet_tf.reproduce --config=configs/toybirds.py --workdir=runs/studies --what=table3,fig4 --seeds=0,1,2
 
-The same command resumes an interrupted run. Phases before the varied one are trained once per seed. A variant that
-several studies share is trained once.
+The same command resumes an interrupted run. The experiment is trained once per seed; a variant trains its varied phase
+only. A variant that several studies share is trained once. `all` makes what the experiment can make.
 """
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from ornet_tf import app, registry
+from ornet_tf import app, registry, renamed
 from ornet_tf.errors import UserError
 from ornet_tf.runs import interruption
 
@@ -23,7 +23,7 @@ def main(config: ConfigDict, workdir: str, *, what: Sequence[str], seeds: Sequen
     from ornet_tf.reproduction import make_studies  # late, as importing TensorFlow takes seconds
 
     names, numbers = parse_studies(what), parse_seeds(seeds, config.seed)
-    path = make_studies.make_studies(config, workdir, names, numbers)
+    path = make_studies.make_studies(config, workdir, names, numbers, leave_out=list(what) == ["all"])
     logging.info("All results are in %s. Open %s in a browser.", os.path.dirname(path), path)
 
 
@@ -42,8 +42,10 @@ def parse_studies(what: Sequence[str]) -> list[str]:
         raise UserError(f"--what: expected one or more of {', '.join(known)}, or all; got nothing.")
     for name in what:
         if name in LEFT_OUT:
-            raise UserError(f"--what={name}: left out, for {LEFT_OUT[name]}. Choose from {', '.join(known)}, all.")
+            raise UserError(f"--what={name}: left out, as {LEFT_OUT[name]}. Choose from {', '.join(known)}, all.")
         registry.find("studies", name, where="--what")
+        if name in renamed.STUDIES:
+            logging.info("%s", renamed.STUDIES[name])
     return list(dict.fromkeys(what))
 
 
@@ -72,7 +74,7 @@ if __name__ == "__main__":
             "what": flags.DEFINE_list(
                 "what",
                 None,
-                "Tables and figures, by file name in ornet_tf/studies, separated by commas, or `all`.",
+                "Tables and figures, by file name in ornet_tf/studies, separated by commas; or `all` that can be made.",
                 required=True,
             ),
             "seeds": flags.DEFINE_list("seeds", None, "Seeds, separated by commas. Default: config.seed."),

@@ -17,7 +17,7 @@ PLUGIN_NAMES = {name for family in FAMILIES for name in registry.choices(family)
 # config.py has the paper's experiment, renamed.py the old names; demo.py serves a model called ornet, like a metric.
 NAME_PLUGINS = {"ornet_tf/config.py", "ornet_tf/demo.py", "ornet_tf/renamed.py"}
 # A file with only an interface is tested with its implementations.
-INTERFACES = {"ornet_tf/reproduction/study.py"}
+INTERFACES = {"ornet_tf/reproduction/contents.py", "ornet_tf/reproduction/study.py"}
 TOO_VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
 MACHINE_PATH = re.compile(r"(?<![\w./~}-])/(?:work|root|farm|home|Users)\b")
 

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from ornet_tf import atomic_write, metrics, registry
 from ornet_tf.data import loading
 from ornet_tf.data.source import Source
-from ornet_tf.maps import boxes, visualize
+from ornet_tf.maps import boxes, sheets
 from ornet_tf.runs import run_folder
 
 Columns = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]  # row -> title -> column -> [N]
@@ -161,9 +161,9 @@ def write_images(
         for index, image in enumerate(batch["image"].numpy().astype(np.uint8)):
             truth = batch["boxes"][index].numpy()
             panels.append([
-                visualize.panel(image, maps[index], predicted[index], truth, caption=name)
+                sheets.panel(image, maps[index], predicted[index], truth, caption=name)
                 for name, maps, predicted in rows
             ])
-    sheet = Image.fromarray(visualize.grid(panels, title=f"{options.split}: boxes at {options.threshold}"))
+    sheet = Image.fromarray(sheets.grid(panels, title=f"{options.split}: boxes at {options.threshold}"))
     with atomic_write.open_file(path) as file:
         sheet.save(file, "PNG")

@@ -40,9 +40,22 @@ def loss(activation_map: tf.Tensor, *, mu: float = 0.5, sigma: float = 0.1) -> t
     if not 0.0 < sigma < math.inf:
         raise UserError(f"sigma must be positive and finite, got {sigma!r}; the paper has 0.1.")
     uncertainty = entropy.pixel_entropy(activation_map)  # [B, h, w, 1]
+    return tf.reduce_mean(weight(activation_map, mu=mu, sigma=sigma) * uncertainty, axis=[1, 2, 3])
+
+
+def weight(values: tf.Tensor, *, mu: float, sigma: float) -> tf.Tensor:
+    """Returns the weight gamma of map values m, exp(-(m - mu)^2 / (2 sigma^2)) (Eq. 15).
+
+    Args:
+      values: floating point, of any shape; computed in float32 for any dtype.
+      mu: the map value with the weight 1.
+      sigma: the width of the Gaussian, above 0.
+
+    Returns:
+      float32 in 0..1, of the shape of `values`.
+    """
     # The division comes before the square: for a small sigma, sigma^2 would underflow in float32 and give 0 / 0.
-    weight = tf.exp(-0.5 * tf.square((tf.cast(activation_map, tf.float32) - mu) / sigma))
-    return tf.reduce_mean(weight * uncertainty, axis=[1, 2, 3])
+    return tf.exp(-0.5 * tf.square((tf.cast(values, tf.float32) - mu) / sigma))
 
 
 loss.needs_classes = True  # alone it is lowest for an empty map

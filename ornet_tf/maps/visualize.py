@@ -1,4 +1,4 @@
-"""Drawings of activation maps and boxes, and sheets that compare them, with NumPy and Pillow only.
+"""Drawings of activation maps and boxes, with NumPy and Pillow only; `sheets` puts them side by side.
 
 Images are uint8 [H, W, 3], maps float [h, w] or [h, w, 1] in 0..1, boxes [ymin, xmin, ymax, xmax] in fractions of
 the image.
@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-PREDICTED = (255, 45, 45)
-GROUND_TRUTH = (40, 220, 80)
+# The paper's colours. Unlike red and green, blue and this green differ to nearly all colour-blind people.
+PREDICTED = (40, 230, 60)
+GROUND_TRUTH = (30, 90, 255)
 
 # Viridis (CC0) at even steps from 0 to 1: equal differences look equal, also in grey and to colour-blind people.
 _ANCHORS = np.array(
@@ -20,11 +21,7 @@ _ANCHORS = np.array(
     np.float64,
 )
 _ROWS = 16  # rows that an overlay mixes at once: floats of a whole photograph need much memory
-_PAPER, _INK, _FAINT = (255, 255, 255), (30, 30, 30), (110, 110, 110)
-_MIN_SIDE = 192  # pixels; smaller images are enlarged to at least this on sheets
-_GAP = 8  # pixels
-_LINE = 20  # pixels, height of a line of text
-_LEGEND_WIDTH = 440  # pixels
+_RIM = (30, 30, 30)
 
 
 def heatmap(activation_map: np.ndarray) -> np.ndarray:
@@ -63,7 +60,7 @@ def overlay(
       TypeError: if the image is not uint8.
       ValueError: for another shape, or if alpha is out of range.
     """
-    image = _check_image(image)
+    image = check_image(image)
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha must lie in 0..1, got {alpha}.")
     (top, bottom), (left, right) = (_pixel_range(extent[i], extent[i + 2], image.shape[i]) for i in (0, 1))
@@ -96,7 +93,7 @@ def draw_boxes(
       TypeError: if the image is not uint8.
       ValueError: for another shape.
     """
-    canvas = Image.fromarray(_check_image(image))
+    canvas = Image.fromarray(check_image(image))
     outline(canvas, boxes, colour=colour, width=width)
     return np.array(canvas)
 
@@ -115,115 +112,8 @@ def outline(canvas: Image.Image, boxes: np.ndarray, *, colour: Sequence[int] = P
         line = max(1, min(width, (right - left) // 2, (bottom - top) // 2))
         inside = (left + line, top + line, right - 1 - line, bottom - 1 - line)
         if inside[0] < inside[2] and inside[1] < inside[3]:
-            pen.rectangle(inside, outline=_INK)
+            pen.rectangle(inside, outline=_RIM)
         pen.rectangle((left, top, right - 1, bottom - 1), outline=tuple(colour), width=line)
-
-
-def panel(
-    image: np.ndarray, activation_map: np.ndarray, predicted: np.ndarray, ground_truth: np.ndarray | None = None, *,
-    caption: str = "",
-) -> np.ndarray:
-    """Draws an image, its map and the image with its boxes side by side, with a caption above.
-
-    Small images are enlarged by a whole factor, without interpolation.
-
-    Args:
-      image: uint8 [H, W, 3].
-      activation_map: float [h, w] or [h, w, 1], over the whole image.
-      predicted: float [M, 4] or [4], drawn in red.
-      ground_truth: float [M, 4] or [4], drawn in green below the predicted boxes; None if unknown.
-      caption: one line, truncated to fit.
-
-    Returns:
-      uint8 [H', W', 3].
-
-    Raises:
-      TypeError: if the image is not uint8.
-      ValueError: for another shape.
-    """
-    large = _enlarge(image)
-    height, width = large.shape[:2]
-    colours = Image.fromarray(heatmap(activation_map)).resize((width, height), Image.Resampling.NEAREST)
-    boxed = large
-    if ground_truth is not None:
-        boxed = draw_boxes(boxed, ground_truth, colour=GROUND_TRUTH, width=3)
-    boxed = draw_boxes(boxed, predicted)
-    above = _LINE if caption else 0
-    sheet = Image.new("RGB", (3 * width + 2 * _GAP, above + height), _PAPER)
-    for column, tile in enumerate((Image.fromarray(large), colours, Image.fromarray(boxed))):
-        sheet.paste(tile, (column * (width + _GAP), above))
-    _write(ImageDraw.Draw(sheet), (0, 0), caption, _INK, sheet.width)
-    return np.array(sheet)
-
-
-def grid(rows: Sequence[np.ndarray | Sequence[np.ndarray]], *, title: str = "") -> np.ndarray:
-    """Stacks panels under a title and a legend.
-
-    Args:
-      rows: panels of any size, uint8 [H, W, 3], or lists of panels, which are placed side by side.
-      title: one line.
-
-    Returns:
-      uint8 [H', W', 3].
-
-    Raises:
-      ValueError: if there is no panel.
-    """
-    rows = [[row] if isinstance(row, np.ndarray) else list(row) for row in rows]
-    rows = [[_enlarge(tile) for tile in row] for row in rows if row]
-    if not rows:
-        raise ValueError("grid expects at least one panel, got none.")
-    gap = 2 * _GAP
-    width = max(sum(tile.shape[1] + gap for tile in row) for row in rows) + gap
-    header = gap + _LINE * (2 if title else 1) + gap // 2
-    height = header + sum(max(tile.shape[0] for tile in row) + gap for row in rows)
-    sheet = Image.new("RGB", (max(width, _LEGEND_WIDTH), height), _PAPER)
-    pen = ImageDraw.Draw(sheet)
-    _write(pen, (gap, gap // 2), title, _INK, sheet.width - 2 * gap, size=17)
-    _legend(sheet, gap, header - _LINE - gap // 2)
-    top = header
-    for row in rows:
-        left = gap
-        for tile in row:
-            sheet.paste(Image.fromarray(tile), (left, top))
-            left += tile.shape[1] + gap
-        top += max(tile.shape[0] for tile in row) + gap
-    return np.array(sheet)
-
-
-def _legend(sheet: Image.Image, left: int, top: int) -> None:
-    """Draws the legend: the colour scale of the map and the two kinds of boxes."""
-    pen = ImageDraw.Draw(sheet)
-    middle = top + _LINE // 2
-    scale = Image.fromarray(heatmap(np.tile(np.linspace(0.0, 1.0, 80), (10, 1))))
-    left = _write(pen, (left, top), "map  0", _FAINT, sheet.width) + _GAP
-    sheet.paste(scale, (left, middle - 5))
-    left = _write(pen, (left + scale.width + _GAP, top), "1", _FAINT, sheet.width)
-    for colour, text in ((PREDICTED, "predicted box"), (GROUND_TRUTH, "ground truth")):
-        left += 2 * _GAP
-        pen.rectangle((left, middle - 5, left + 13, middle + 4), outline=colour, width=2)
-        left = _write(pen, (left + 14 + _GAP, top), text, _FAINT, sheet.width)
-
-
-def _write(
-    pen: ImageDraw.ImageDraw, position: tuple, text: str, colour: Sequence[int], right: int, *, size: int = 13
-) -> int:
-    """Writes one line of text of height `_LINE`, truncated before x = `right`; returns the x where it ends."""
-    font = ImageFont.load_default(size)
-    left, top = position
-    if left + font.getlength(text) > right:
-        while text and left + font.getlength(text + "...") > right:
-            text = text[:-1]
-        text += "..."
-    pen.text((left, top + _LINE // 2), text, fill=tuple(colour), font=font, anchor="lm")
-    return left + int(font.getlength(text))
-
-
-def _enlarge(image: np.ndarray) -> np.ndarray:
-    """Enlarges an image by a whole factor to a longer side of at least `_MIN_SIDE`."""
-    image = _check_image(image)
-    factor = max(1, -(-_MIN_SIDE // max(image.shape[:2])))
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _pixel_range(low: float, high: float, size: int) -> tuple[int, int]:
@@ -241,7 +131,13 @@ def _as_plane(activation_map: np.ndarray) -> np.ndarray:
     return np.nan_to_num(np.clip(values, 0.0, 1.0), nan=0.0)
 
 
-def _check_image(image: np.ndarray) -> np.ndarray:
+def check_image(image: np.ndarray) -> np.ndarray:
+    """Returns an image as an array.
+
+    Raises:
+      TypeError: if the image is not uint8.
+      ValueError: unless it is [H, W, 3].
+    """
     image = np.asarray(image)
     if image.dtype != np.uint8:
         raise TypeError(f"image must be uint8 in 0..255, got {image.dtype}; scale and convert it first.")

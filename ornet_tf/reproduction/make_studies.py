@@ -1,62 +1,103 @@
-"""Trains and evaluates the variants of studies and writes their report."""
+"""Trains and evaluates an experiment and the variants of studies, and writes the report of the studies."""
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import logging
 from ml_collections import ConfigDict
 
 from ornet_tf import registry
+from ornet_tf.errors import UserError
+from ornet_tf.evaluation import row_metrics
 from ornet_tf.reproduction import study_report
 from ornet_tf.reproduction.outcomes import Outcome, Run
-from ornet_tf.reproduction.study import Study
-from ornet_tf.reproduction.variants import Trainer
+from ornet_tf.reproduction.study import LEFT_OUT, Results, Study
+from ornet_tf.reproduction.variants import Trainer, varied_phase
 
 
-def make_studies(config: ConfigDict, workdir: str, names: Sequence[str], seeds: Sequence[int]) -> str:
-    """Trains and evaluates the missing variants of the studies and writes the report.
+def make_studies(
+    config: ConfigDict, workdir: str, names: Sequence[str], seeds: Sequence[int], *, leave_out: bool = False
+) -> str:
+    """Trains and evaluates what the studies show and is missing, and writes the report.
 
     Args:
       config: the experiment, checked by `ornet_tf.config_check.validate`.
-      workdir: the folder of all variants; the report is in `<workdir>/report`.
+      workdir: the folder of the experiment and its variants; the report is in `<workdir>/report`.
       names: the names of the studies.
-      seeds: each variant is trained once with each seed.
+      seeds: the experiment and each variant are trained once with each seed.
+      leave_out: whether studies that the experiment can't make are left out with a warning, instead of an error.
 
     Returns:
       The path of index.html.
 
     Raises:
-      UserError: before any training, if the experiment lacks something that a study varies or compares with.
+      UserError: before any training, if the experiment lacks something that a study shows or varies.
+      MissingPackageError: if a metric needs a package that is not installed.
     """
-    prepared = []
-    for name in names:
-        study = registry.find("studies", name)()
-        trainers = [_trainer(config, workdir, study, seed) for seed in seeds]
-        trainers[0].check(list(study.variants(config).values()), study.rows)
-        prepared.append((name, study, trainers))
+    row_metrics.make_metrics(config)
+    trainers = [Trainer(_with_seed(config, seed), workdir) for seed in seeds]
+    studies, left_out = _prepare(config, names, trainers[0], leave_out=leave_out)
+    if not studies:
+        raise UserError(f"--what: expected a study that the experiment can make, got none. {' '.join(left_out)}")
+    rows = {row: None for study in studies.values() for row in study.rows(config).values()}
+    rows.update({varied_phase(study.variants(config).values()): None for study in studies.values()})
+    rows.pop("", None)
+    by_seed = [trainer.evaluate_experiment(rows) for trainer in trainers]
     folder = os.path.join(workdir, "report")
-    for name, study, trainers in prepared:
+    for name, study in studies.items():
         logging.info("Study %s: %s", name, study.title)
-        rows: dict[str, list[Run]] = {row: [] for row in study.rows}
-        variants: dict[str, list[Run]] = {label: [] for label in study.variants(config)}
-        for trainer in trainers:
-            for row, run in trainer.evaluate_rows(study.rows).items():
-                rows[row].append(run)
-            for label, changes in study.variants(config).items():
-                variants[label].append(trainer.train_variant(changes))
-        report = study_report.make_report(
-            name,
-            study,
-            {row: Outcome(row.replace("_", " "), tuple(runs)) for row, runs in rows.items()},
-            {label: Outcome(label, tuple(runs)) for label, runs in variants.items()},
-        )
-        study_report.write(folder, report)
+        report = study_report.make_report(name, study, _results(config, study, trainers, by_seed))
+        study_report.write(folder, report, left_out)
         logging.info("%s", study_report.markdown(report))
     return os.path.join(folder, "index.html")
 
 
-def _trainer(config: ConfigDict, workdir: str, study: Study, seed: int) -> Trainer:
+def _with_seed(config: ConfigDict, seed: int) -> ConfigDict:
     seeded = config.copy_and_resolve_references()
     seeded.seed = seed
-    return Trainer(seeded, workdir, study.phase(config))
+    return seeded
+
+
+def _prepare(
+    config: ConfigDict, names: Sequence[str], trainer: Trainer, *, leave_out: bool
+) -> tuple[dict[str, Study], list[str]]:
+    """Returns the studies by name, and a sentence for each one that is left out."""
+    studies, left_out = {}, []
+    for name in names:
+        study = registry.find("studies", name)()
+        try:
+            trainer.check(study.rows(config).values(), study.variants(config).values())
+        except UserError as error:
+            if not leave_out:
+                raise
+            left_out.append(f"{name}: {error}")
+        else:
+            studies[name] = study
+    if leave_out:
+        left_out += [f"{name}: {reason}." for name, reason in LEFT_OUT.items()]
+        for sentence in left_out:
+            logging.warning("Left out: %s", sentence)
+    return studies, left_out
+
+
+def _results(
+    config: ConfigDict, study: Study, trainers: Sequence[Trainer], by_seed: Sequence[Mapping[str, Run]]
+) -> Results:
+    """Trains and evaluates the variants of a study and returns its results."""
+    variants = study.variants(config)
+    phase = varied_phase(variants.values())
+    runs: dict[str, list[Run]] = {label: [] for label in variants}
+    for trainer, of_experiment in zip(trainers, by_seed):
+        for label, changes in variants.items():
+            is_unchanged = not trainer.is_changed(changes)
+            runs[label].append(of_experiment[phase] if is_unchanged else trainer.evaluate_variant(changes, phase))
+    return Results(
+        config,
+        {
+            label: Outcome(label, tuple(of_seed[row] for of_seed in by_seed))
+            for label, row in study.rows(config).items()
+            if row in by_seed[0]
+        },
+        {label: Outcome(label, tuple(of_label)) for label, of_label in runs.items()},
+    )

@@ -1,4 +1,4 @@
-"""Reads the results of evaluated runs: figures, results per image, histograms of maps, and images with boxes.
+"""Reads the results of evaluated runs: figures, results per image, and histograms of maps.
 
 A `Run` is one row of one evaluation. An `Outcome` holds the runs of a row or variant, one for each seed.
 """
@@ -20,7 +20,6 @@ from ornet_tf import build, methods, metrics
 from ornet_tf.data import loading
 from ornet_tf.data.source import Source
 from ornet_tf.evaluation import report
-from ornet_tf.maps import boxes, visualize
 from ornet_tf.runs import run_folder, training_data
 
 BINS = 50  # of the histogram of activation values, from 0 to 1
@@ -71,6 +70,24 @@ class Run(typing.NamedTuple):
             for key, values in columns.items()
             if key.endswith(suffix)
         }
+
+    def method(self) -> methods.Method:
+        """Builds the method of the row with its trained weights."""
+        class_names = training_data.class_names(self.workdir)
+        return build.trained_method(self.config, self.row, self.workdir, len(class_names))
+
+    def source(self) -> Source:
+        """Returns the evaluated images, without masks. The images of the last call are kept in memory."""
+        config = self.config
+        key = f"{config.evaluation.split} {config.dataset.to_json_best_effort()} {config.input.broken_images}"
+        if key not in _loaded:
+            source = loading.load_split(config, config.evaluation.split)
+            _loaded.clear()
+            _loaded[key] = dataclasses.replace(source, masks=None)
+        return _loaded[key]
+
+
+_loaded: dict[str, Source] = {}  # the last split that was loaded; all rows and variants are evaluated on it
 
 
 class Outcome(typing.NamedTuple):
@@ -126,65 +143,14 @@ def _histogram(run: Run) -> np.ndarray:
         cached = run_folder.read_json(path, {"made_of": list, "counts": [int]})
         if cached["made_of"] == made_of:
             return np.asarray(cached["counts"], np.int64)
-    method, source = _method(run), _source(run)
+    method = run.method()
 
     @tf.function(reduce_retracing=True, autograph=False)
     def count(images, labels):
         maps = methods.predict_with_labels(method, images, labels)["activation_map"]
         return tf.histogram_fixed_width(maps, [0.0, 1.0], BINS, tf.int64)
 
-    batches = loading.evaluation_batches(run.config, source)
+    batches = loading.evaluation_batches(run.config, run.source())
     counts = sum(count(batch["image"], batch["label"]).numpy() for batch in batches)
     run_folder.write_json(path, {"made_of": made_of, "counts": counts.tolist()})
     return counts
-
-
-def gallery(outcomes: list[Outcome], count: int) -> np.ndarray | None:
-    """Draws images spread evenly over the evaluated split, with the map and the box of each outcome's first seed.
-
-    Args:
-      outcomes: one for each column.
-      count: the number of images, one for each line.
-
-    Returns:
-      uint8 [H, W, 3], or None if there is no image.
-    """
-    first = outcomes[0].runs[0]
-    source = _source(first)
-    count = min(count, len(source))
-    if not count:
-        return None
-    chosen = source.select(np.linspace(0, len(source) - 1, count).astype(int))
-    options = first.config.evaluation
-    panels: list[list[np.ndarray]] = [[] for _ in range(count)]
-    for outcome in outcomes:
-        run = outcome.runs[0]
-        method, line = _method(run), 0
-        for batch in loading.evaluation_batches(run.config, chosen):
-            maps = methods.predict_with_labels(method, batch["image"], batch["label"])["activation_map"]
-            drawn = boxes.find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule).numpy()
-            images, truth = batch["image"].numpy().astype(np.uint8), batch["boxes"].numpy()
-            for index, image in enumerate(images):
-                panel = visualize.panel(
-                    image, maps[index].numpy(), drawn[index], truth[index], caption=outcome.label
-                )
-                panels[line].append(panel)
-                line += 1
-    return visualize.grid(panels, title=f"{options.split}: boxes at {options.threshold:g}, {options.box_rule}")
-
-
-def _method(run: Run):
-    return build.trained_method(run.config, run.row, run.workdir, len(training_data.class_names(run.workdir)))
-
-
-_loaded: dict[str, Source] = {}  # the last split that was loaded: all variants are evaluated on the same images
-
-
-def _source(run: Run) -> Source:
-    """Returns the evaluated split without masks."""
-    key = f"{run.config.evaluation.split} {run.config.dataset.to_json_best_effort()} {run.config.input.broken_images}"
-    if key not in _loaded:
-        source = loading.load_split(run.config, run.config.evaluation.split)
-        _loaded.clear()
-        _loaded[key] = dataclasses.replace(source, masks=None)
-    return _loaded[key]

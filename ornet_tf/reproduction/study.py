@@ -1,61 +1,76 @@
-"""The interface of a study: a table or figure that compares variants of an experiment.
+"""The interface of a study: a table or figure of an experiment, and of variants of it.
 
-A study defines its variants as changes of the experiment's configuration, and draws a figure from their results.
+A study names the rows of the unchanged experiment that it shows, defines its variants as changes of the experiment's
+configuration, and makes tables and pictures of their results.
 """
 from __future__ import annotations
 
+import abc
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
+from ml_collections import ConfigDict
 
+from ornet_tf.reproduction.contents import Picture, Table
 from ornet_tf.reproduction.outcomes import Outcome
 
 REMOVED = "(removed)"  # the value of a change that removes an entry
 
-_UNKNOWN = "it is not known what the paper shows there"
+_DIAGRAM = "it is a diagram of the method, in which nothing is measured; docs/method.md describes the method"
 
-# Tables and figures of the paper that have no study -> the reason.
-LEFT_OUT = {
-    "table4": _UNKNOWN,
-    "fig2": _UNKNOWN,
-    "fig3": f"{_UNKNOWN}; losses/weighted_entropy.py has the weight of Eq. 14 as a function of the map's value",
-    "fig8": f"{_UNKNOWN}; every study's report shows CorLoc against the threshold",
-}
+# Figures of the paper that have no study -> the reason.
+LEFT_OUT = {"fig1": _DIAGRAM, "fig5": _DIAGRAM}
 
 
-class Study(typing.Protocol):
-    """One table or figure.
+class Results(typing.NamedTuple):
+    """The results of a study.
+
+    Attributes:
+      config: the experiment.
+      rows: label -> outcome of a row of the unchanged experiment.
+      variants: label -> outcome of a variant.
+    """
+
+    config: ConfigDict
+    rows: Mapping[str, Outcome]
+    variants: Mapping[str, Outcome]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """All outcomes: the rows, then the variants."""
+        return [*self.rows.values(), *self.variants.values()]
+
+
+class Study(abc.ABC):
+    """One table or figure. It shows rows or variants, or both.
 
     Attributes:
       title: one line.
-      about: how to read it: what the variants are, and what the paper leaves open.
-      rows: evaluated rows of the experiment that are compared with the variants and do not depend on them.
+      about: how to read it: what is compared, and what the paper leaves open.
     """
 
     title: str
     about: str
-    rows: Sequence[str]
 
-    def phase(self, config: Mapping[str, Any]) -> str:
-        """Returns the phase of `config.phase_order` that is varied; the phases before it are trained once.
+    def rows(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """Returns label -> row of the unchanged experiment: a phase or an entry of config.evaluation.row.
 
         Raises:
-          UserError: if the experiment has no such phase.
+          UserError: if the experiment lacks a row that the study needs.
         """
+        return {}
 
     def variants(self, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Returns label -> changes, where changes map paths in the configuration to values; see `variants.vary`.
 
+        All variants change options of one phase, whose row they show. One without changes is the experiment itself.
+
         Raises:
           UserError: if the experiment lacks an entry that is varied.
         """
+        return {}
 
-    def draw(self, rows: Mapping[str, Outcome], variants: Mapping[str, Outcome]) -> np.ndarray | None:
-        """Returns the figure, uint8 [H, W, 3], or None if there is nothing to show.
-
-        Args:
-          rows: name -> outcome of an evaluated row.
-          variants: label -> outcome of a variant.
-        """
+    @abc.abstractmethod
+    def show(self, results: Results) -> list[Table | Picture]:
+        """Returns the tables and pictures of the study. Rows without an activation map have no outcome."""

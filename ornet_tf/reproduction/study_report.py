@@ -7,17 +7,16 @@ import datetime
 import html
 import io
 import os
+import re
 import typing
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from PIL import Image
 
 from ornet_tf import atomic_write, metrics
-from ornet_tf.reproduction import outcomes, study_charts
-from ornet_tf.reproduction.outcomes import Outcome
-from ornet_tf.reproduction.study import Study
-from ornet_tf.reproduction.study_charts import Table
+from ornet_tf.errors import UserError
+from ornet_tf.reproduction.contents import Picture, Table
+from ornet_tf.reproduction.study import Results, Study
 from ornet_tf.runs import run_folder
 
 _STYLE = """
@@ -30,136 +29,127 @@ td:not(:first-child), th { text-align: right } th:first-child, td:first-child { 
 
 
 class Report(typing.NamedTuple):
-    """The content of a study's report, in order.
+    """The report of a study.
 
     Attributes:
       name: of the study.
       title: one line.
       about: how to read the study.
       settings: one line about data, seeds and thresholds.
-      tables: suffix of the CSV file's name -> table; the first suffix is empty.
-      images: title -> uint8 [H, W, 3]; the first is the study's own figure.
+      shown: its tables and pictures, in order.
     """
 
     name: str
     title: str
     about: str
     settings: str
-    tables: Mapping[str, Table]
-    images: Mapping[str, np.ndarray]
+    shown: Sequence[Table | Picture]
 
 
-def make_report(name: str, study: Study, rows: Mapping[str, Outcome], variants: Mapping[str, Outcome]) -> Report:
-    """Makes the tables and images of a study.
+def make_report(name: str, study: Study, results: Results) -> Report:
+    """Makes the report of a study.
+
+    Raises:
+      UserError: if none of its rows has an activation map.
+    """
+    if not results.outcomes:
+        raise UserError(f"--what={name}: expected rows with an activation map, got none; choose another study.")
+    runs = results.outcomes[0].runs
+    result, summary = runs[0].result, runs[0].summary()
+    settings = (
+        f"{metrics.describe_count(summary, result['split'])} of {results.config.dataset.name}; figures: "
+        f"{runs[0].title}; seeds: {', '.join(str(run.config.seed) for run in runs)}; threshold "
+        f"{result['threshold']:g}, overlap {result['iou_threshold']:g}; {datetime.date.today().isoformat()}."
+    )
+    shown = study.show(results)
+    if not shown:
+        settings += " Nothing to show: no image has ground truth, or config.evaluation.gallery_images is 0."
+    return Report(name, study.title, study.about, settings, shown)
+
+
+def write(folder: str, report: Report, left_out: Sequence[str] = ()) -> None:
+    """Writes `<name>.md`, a CSV file for each table and a PNG file for each picture, and the page of all studies.
+
+    The first table is in `<name>.csv`, the first picture in `<name>.png`, all others in `<name>_<their name>`.
 
     Args:
-      name: of the study.
-      study: the study.
-      rows: rows of the experiment, by name.
-      variants: by label. Differences are to the variant without changes, or else to the first row or variant.
-    """
-    compared = [*rows.values(), *variants.values()]
-    unchanged = (o for o in variants.values() if os.path.basename(o.runs[0].workdir) == "as_configured")
-    reference = next(unchanged, compared[0])
-    first = compared[0].runs[0]
-    tables = {
-        "": study_charts.figures_table(compared),
-        "differences": study_charts.differences_table(compared, reference),
-        "failures": study_charts.failures_table(compared),
-        "thresholds": study_charts.thresholds_table(compared),
-        "histograms": study_charts.histograms_table(compared),
-    }
-    curves_title = "CorLoc against the threshold on the map"
-    images = {
-        study.title: study.draw(rows, variants),
-        "CorLoc against the threshold": study_charts.threshold_curves(compared, curves_title),
-        "Failures by kind": study_charts.failure_bars(compared, "Right boxes and failures by kind"),
-        "Activation values": study_charts.histograms(compared, "Activation values"),
-        "Maps and boxes": outcomes.gallery(compared, first.config.evaluation.gallery_images),
-    }
-    seeds = ", ".join(str(run.config.seed) for run in compared[0].runs)
-    result = first.result
-    settings = (
-        f"{metrics.describe_count(first.summary(), result['split'])} of {first.config.dataset.name}; figures: "
-        f"{first.title}; seeds: {seeds}; threshold {result['threshold']:g}, overlap {result['iou_threshold']:g}; "
-        f"{datetime.date.today().isoformat()}."
-    )
-    return Report(
-        name, study.title, study.about, settings,
-        {key: table for key, table in tables.items() if table is not None},
-        {key: image for key, image in images.items() if image is not None},
-    )  # fmt: skip
-
-
-def write(folder: str, report: Report) -> None:
-    """Writes `<name>.md`, `.csv`, `_<table>.csv` and `.png`, and adds or replaces the study in index.html.
+      folder: the folder of all reports.
+      report: the report; it replaces an earlier one of the study.
+      left_out: a sentence for each study that was asked for and can't be made.
 
     Raises:
       OSError: if a file can't be written.
     """
     run_folder.write_text(os.path.join(folder, f"{report.name}.md"), markdown(report))
-    for key, table in report.tables.items():
-        run_folder.write_text(os.path.join(folder, "_".join(filter(None, [report.name, key])) + ".csv"), _csv(table))
-    images = list(report.images.values())
-    if images:
-        with atomic_write.open_file(os.path.join(folder, f"{report.name}.png")) as file:
-            Image.fromarray(images[0]).save(file, "PNG")
+    for kind, ending in ((Table, "csv"), (Picture, "png")):
+        for position, item in enumerate(item for item in report.shown if isinstance(item, kind)):
+            stem = f"{report.name}_{item.name}" if position else report.name
+            path = os.path.join(folder, f"{stem}.{ending}")
+            if isinstance(item, Table):
+                run_folder.write_text(path, _csv(item))
+            else:
+                with atomic_write.open_file(path) as file:
+                    Image.fromarray(item.pixels).save(file, "PNG")
     run_folder.write_text(os.path.join(folder, "sections", f"{report.name}.html"), section(report))
     sections = {}
-    for file_name in sorted(os.listdir(os.path.join(folder, "sections"))):
+    for file_name in sorted(os.listdir(os.path.join(folder, "sections")), key=_natural_order):
         name, ending = os.path.splitext(file_name)
         if ending == ".html":
             with open(os.path.join(folder, "sections", file_name), encoding="utf-8") as file:
                 sections[name] = file.read()
-    run_folder.write_text(os.path.join(folder, "index.html"), page(sections))
+    run_folder.write_text(os.path.join(folder, "index.html"), page(sections, left_out))
+
+
+def _natural_order(name: str) -> list[tuple[bool, int, str]]:
+    """Orders fig2 before fig10."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def markdown(report: Report) -> str:
-    """Returns the study's tables as Markdown; the long tables of curves and histograms are in CSV files only."""
+    """Returns the study's tables as Markdown; the long tables of curves are in CSV files only."""
     lines = [f"# {report.title}", "", report.about, "", report.settings, ""]
-    for key, table in report.tables.items():
-        if key in ("", "differences", "failures"):
-            lines += [f"## {table.title}", ""]
-            lines += [f"| {' | '.join(table.head)} |", f"|---|{'---|' * (len(table.head) - 1)}"]
-            lines += [f"| {' | '.join(line)} |" for line in table.lines]
-            lines.append("")
-    if "failures" in report.tables:
-        lines += [f"* {kind}: {meaning}" for kind, meaning in metrics.FAILURE_KINDS.items()]
-    return "\n".join([*lines, ""])
+    for item in report.shown:
+        if isinstance(item, Table) and not item.is_long:
+            lines += [f"## {item.title}", ""]
+            lines += [f"| {' | '.join(item.head)} |", f"|---|{'---|' * (len(item.head) - 1)}"]
+            lines += [f"| {' | '.join(line)} |" for line in item.lines]
+            lines += ["", *(f"* {note}" for note in item.notes), *([""] if item.notes else [])]
+    return "\n".join(lines)
 
 
 def section(report: Report) -> str:
     """Returns the study as a section of an HTML page, with images embedded."""
     parts = [f'<section id="{report.name}"><h2>{html.escape(report.title)}</h2>']
     parts += [f"<p>{html.escape(report.about)}</p><p><small>{html.escape(report.settings)}</small></p>"]
-    for title, image in report.images.items():
-        wide = ' class="wide"' if image.shape[1] > 1100 else ""
-        parts.append(f"<h3>{html.escape(title)}</h3><div{wide}>{_image(image, title)}</div>")
-    for key, table in report.tables.items():
-        body = _table(table)
-        if key in ("thresholds", "histograms"):
-            parts.append(f"<details><summary>{html.escape(table.title)}</summary>{body}</details>")
+    for item in report.shown:
+        title, is_table = html.escape(item.title), isinstance(item, Table)
+        body = (_table(item) if is_table else _picture(item)) + _notes(item.notes)
+        if is_table and item.is_long:
+            parts.append(f"<details><summary>{title}</summary>{body}</details>")
         else:
-            parts.append(f"<h3>{html.escape(table.title)}</h3>{body}")
-        if key == "failures":
-            items = [f"<li>{html.escape(f'{kind}: {meaning}')}</li>" for kind, meaning in metrics.FAILURE_KINDS.items()]
-            parts.append(f"<ul>{''.join(items)}</ul>")
+            parts.append(body if item.title == report.title else f"<h3>{title}</h3>{body}")
     return "\n".join([*parts, "</section>", ""])
 
 
-def page(sections: Mapping[str, str]) -> str:
+def page(sections: Mapping[str, str], left_out: Sequence[str] = ()) -> str:
     """Returns the HTML page of all studies.
 
     Args:
       sections: the HTML section of each study, by its name.
+      left_out: a sentence for each study that was asked for and can't be made.
     """
     links = " · ".join(f'<a href="#{name}">{name}</a>' for name in sections)
+    missing = f"<h2>Left out</h2>{_notes(left_out)}" if left_out else ""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>ORNet: tables and figures</title>\n<style>{_STYLE}</style></head><body>\n"
-        f"<h1>ORNet: tables and figures</h1><nav>{links}</nav>\n{''.join(sections.values())}</body></html>\n"
+        f"<h1>ORNet: tables and figures</h1><nav>{links}</nav>\n{''.join(sections.values())}{missing}</body></html>\n"
     )
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{html.escape(note)}</li>' for note in notes)}</ul>" if notes else ""
 
 
 def _table(table: Table) -> str:
@@ -170,12 +160,14 @@ def _table(table: Table) -> str:
     return f'<div class="wide"><table><thead>{line("th", table.head)}</thead><tbody>{body}</tbody></table></div>'
 
 
-def _image(image: np.ndarray, title: str) -> str:
-    """Returns an img element with the embedded image: PNG, or JPEG for large images."""
-    buffer, kind = io.BytesIO(), "jpeg" if image.shape[0] * image.shape[1] > 2**21 else "png"
-    Image.fromarray(image).save(buffer, kind.upper())
+def _picture(picture: Picture) -> str:
+    """Returns an element with the embedded picture: PNG, or JPEG for large ones."""
+    height, width = picture.pixels.shape[:2]
+    buffer, kind = io.BytesIO(), "jpeg" if height * width > 2**21 else "png"
+    Image.fromarray(picture.pixels).save(buffer, kind.upper())
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<img alt="{html.escape(title)}" src="data:image/{kind};base64,{data}">'
+    wide = ' class="wide"' if width > 1100 else ""
+    return f'<div{wide}><img alt="{html.escape(picture.title)}" src="data:image/{kind};base64,{data}"></div>'
 
 
 def _csv(table: Table) -> str:

@@ -1,13 +1,10 @@
-"""The paper's Fig. 11b: localization against beta, the weight of the area loss (Eq. 10)."""
+"""The paper's Fig. 11(b): CorLoc against the threshold, on CUB-200-2011."""
 from __future__ import annotations
 
-from ornet_tf.studies import _stage_two
+from ornet_tf.studies import _threshold_curves
 
 
-class Study(_stage_two.WeightStudy):
-    """Stage two with several weights of the area loss."""
+class Study(_threshold_curves.ThresholdCurves):
+    """CorLoc against the threshold."""
 
-    title = "Fig. 11b: localization against beta, the weight of the area loss"
-    symbol = "beta"
-    factors = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
-    term = staticmethod(_stage_two.find_area_term)
+    title = "Fig. 11(b): CorLoc against the threshold (in the paper on the test images of CUB-200-2011)"

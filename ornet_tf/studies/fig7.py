@@ -1,40 +1,52 @@
-"""The paper's Fig. 7: erasing strategies."""
+"""The paper's Fig. 7: what each erasing strategy erases from one map."""
 from __future__ import annotations
 
-import inspect
+import numpy as np
+import tensorflow as tf
 
-from ornet_tf import registry
-from ornet_tf.reproduction import study_charts
-from ornet_tf.studies import _stage_two
+from ornet_tf import randomness, registry
+from ornet_tf.maps import sheets, visualize
+from ornet_tf.reproduction import examples, study, study_galleries
+from ornet_tf.reproduction.contents import Picture
+from ornet_tf.studies import _rows, _stage_two
 
-_STRATEGIES = ("random", "above_threshold", "restricted_rectangle", "attentive")
-# Options that a strategy keeps at its own default: `restricted_rectangle` erases the whole rectangle.
-_NOT_SHARED = {"restricted_rectangle": {"candidate_threshold"}}
+_ERASED_FROM_MAP, _ERASED_FROM_IMAGE = (128, 128, 128), (0, 0, 0)  # grey is no colour of a map
 
 
-class Study:
-    """Stage two with each erasing strategy."""
+class Study(study.Study):
+    """One image with its map, and what the four strategies erase from it."""
 
-    title = "Fig. 7: erasing strategies"
+    title = "Fig. 7: what each erasing strategy erases"
     about = (
-        "Each strategy gets the experiment's erasing options that it knows, so that sizes, thresholds and "
-        "probabilities are the same. Everything else is as configured."
+        "The map of stage two for the first image of the evaluated split. Above: the map, with erased pixels in grey. "
+        "Below: the image, with erased pixels in black. The strategies are the project's own, with the experiment's "
+        "erasing options that each knows, and the random numbers of one training example; the probability of erasing "
+        "an example is 1. The paper's caption calls (c) the regions within a rectangle; by its section 3.2.2 only "
+        "pixels above the threshold are candidates, so (c) erases these. The study erasing_strategies trains with each "
+        "strategy."
     )
-    rows = ("stage_one",)
-    phase = staticmethod(_stage_two.find_phase)
 
-    def variants(self, config):
-        """Returns a variant for each strategy."""
-        options = config["phase"][self.phase(config)]["options"]
-        configured = dict(options["erasing_options"])
-        variants = {}
-        for name in _STRATEGIES:
-            known = {*inspect.signature(registry.find("erasing", name)).parameters} - _NOT_SHARED.get(name, set())
-            shared = {key: value for key, value in configured.items() if key in known}
-            is_configured = name == options["erasing"]
-            variants[name] = _stage_two.set_erasing(config, name, configured if is_configured else shared)
-        return variants
+    def rows(self, config):
+        """Returns stage two."""
+        return {"stage two": _rows.require(config, "stage_two")}
 
-    def draw(self, rows, variants):
-        """Returns a bar for each strategy."""
-        return study_charts.score_bars([*rows.values(), *variants.values()], self.title)
+    def show(self, results):
+        """Returns the illustration."""
+        outcome, = results.outcomes
+        example, = examples.look_at([outcome], [0])
+        activation_map = example.maps[0]
+        large = sheets.enlarge(example.image)
+        coloured = visualize.overlay(large, activation_map, alpha=1.0)
+        epoch, index = tf.constant(0, tf.int64), tf.constant([example.index], tf.int64)
+        key = randomness.key(outcome.runs[0].config.seed, epoch, index)
+        above, below, heads = [coloured], [large], ["map and image"]
+        for letter, (name, options) in zip("abcd", _stage_two.erasing_options(results.config).items()):
+            erase = registry.find("erasing", name)
+            after = erase(tf.constant(activation_map[np.newaxis]), key, **{**options, "probability": 1.0}).numpy()[0]
+            erased = (after != activation_map)[..., 0]
+            above.append(study_galleries.paint(coloured, erased, _ERASED_FROM_MAP))
+            below.append(study_galleries.paint(large, erased, _ERASED_FROM_IMAGE))
+            heads.append(f"({letter}) {name.replace('_', ' ')}: {100 * erased.mean():.0f} %")
+        note = f"Image: {example.name}. The percentage is the share of erased pixels of the map."
+        pixels = sheets.grid([above, below], heads=heads, boxes=False)
+        return [Picture("strategies", self.title, pixels, (note,))]

@@ -1,22 +1,25 @@
 """Localization against the length of stage two, which the paper does not study."""
 from __future__ import annotations
 
-from ornet_tf.reproduction import study_charts
-from ornet_tf.studies import _stage_two
+from ornet_tf.reproduction import comparison, study, study_charts
+from ornet_tf.reproduction.contents import Picture
+from ornet_tf.studies import _rows, _stage_two
 
 _FACTORS = (0.125, 0.25, 0.5, 1.0)  # by which the configured number of epochs is multiplied
 
 
-class Study:
+class Study(study.Study):
     """Stage two with several numbers of epochs."""
 
     title = "Localization against the number of epochs of stage two"
     about = (
-        "Each number of epochs is a run with a schedule of its own, whose learning rate decreases to zero at its end. "
-        "All start from the same stage one."
+        "Not in the paper. Each number of epochs is a run with a schedule of its own, whose learning rate decreases to "
+        "zero at its end. All start from the same stage one."
     )
-    rows = ("cam", "stage_one")
-    phase = staticmethod(_stage_two.find_phase)
+
+    def rows(self, config):
+        """Returns CAM and stage one."""
+        return {"CAM": _rows.require(config, "cam"), "stage one": _rows.require(config, "stage_one")}
 
     def variants(self, config):
         """Returns a variant for each number of epochs, the configured one among them."""
@@ -24,7 +27,10 @@ class Study:
         values = [config["phase"][phase]["epochs"] * factor for factor in _FACTORS]
         return {f"epochs = {value:g}": {f"phase.{phase}.epochs": value} for value in values}
 
-    def draw(self, rows, variants):
-        """Returns the curve."""
-        values = [float(label.rpartition(" ")[2]) for label in variants]
-        return study_charts.score_curve(values, [*variants.values()], self.title, "epochs")
+    def show(self, results):
+        """Returns the curve, and details."""
+        outcomes = [*results.variants.values()]
+        values = [float(label.rpartition(" ")[2]) for label in results.variants]
+        pixels = study_charts.score_curves([study_charts.Sweep("epochs", values, outcomes)], self.title)
+        curve = [] if pixels is None else [Picture("curve", self.title, pixels)]
+        return [*curve, *comparison.details(results.outcomes, outcomes[-1])]

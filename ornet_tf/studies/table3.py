@@ -1,35 +1,44 @@
 """The paper's Table 3: what each component of stage two adds."""
 from __future__ import annotations
 
-from ornet_tf.reproduction import study_charts
-from ornet_tf.studies import _stage_two
+from ornet_tf.reproduction import comparison, paper_tables, study, study_tables
+from ornet_tf.studies import _rows, _stage_two
+
+_ALL = "L_e + alpha L_w + beta L_a + AE"
 
 
-class Study:
+class Study(study.Study):
     """Stage two with none, some and all of its components."""
 
     title = "Table 3: what each component of stage two adds"
     about = (
-        "L_e: the evaluator's cross-entropy. L_w: the weighted entropy. L_a: the area loss. Erasing and all other "
-        "losses are those of the experiment. The last line has the plain entropy of Eq. 13 instead of the weighted one."
+        "L_e: the evaluator's cross-entropy. L_w: the weighted entropy. L_a: the area loss. AE: attentive erasing, or "
+        "the erasing of the experiment. Other losses of the experiment are in every line. The paper does not say "
+        "whether its lines differ in anything else; here they do not."
     )
-    rows = ("stage_one",)
-    phase = staticmethod(_stage_two.find_phase)
+
+    def rows(self, config):
+        """Returns stage one."""
+        return {"stage one": _rows.require(config, "stage_one")}
 
     def variants(self, config):
-        """Returns the combinations of the components; the one with all of them is the unchanged experiment."""
-        entropy = _stage_two.find_entropy_term(config)
-        removed_parts = {
-            "L_e": ("entropy", "area", "erasing"),
-            "L_e + L_w": ("area", "erasing"),
-            "L_e + erasing": ("entropy", "area"),
-            "L_e + L_w + L_a": ("erasing",),
-            "L_e + L_w + erasing": ("area",),
-        }
-        changes = {label: _stage_two.remove_parts(config, *parts) for label, parts in removed_parts.items()}
-        plain = {f"{entropy}.plugin": "entropy", f"{entropy}.options": {}}
-        return {**changes, "all: L_e + L_w + L_a + erasing": {}, "all, plain entropy": plain}
+        """Returns the eight combinations of the components; the one with all of them is the unchanged experiment."""
+        _stage_two.remove_terms(config, "weighted_entropy", "area")  # both terms exist
+        variants = {}
+        for label in paper_tables.TABLE_3.rows:
+            parts = label.split(" + ")
+            if parts[0] != "L_e":
+                continue
+            removed = [p for part, p in (("alpha L_w", "weighted_entropy"), ("beta L_a", "area")) if part not in parts]
+            without_erasing = {} if "AE" in parts else _stage_two.set_erasing(config, None, {})
+            variants[label] = {**_stage_two.remove_terms(config, *removed), **without_erasing}
+        return variants
 
-    def draw(self, rows, variants):
-        """Returns a bar for each line of the table."""
-        return study_charts.score_bars([*rows.values(), *variants.values()], self.title)
+    def show(self, results):
+        """Returns the table, a bar for each line, and details."""
+        lines = {**results.rows, **results.variants}
+        return [
+            study_tables.beside_paper(lines, paper_tables.TABLE_3, {label: label for label in lines}),
+            *comparison.bars(results.outcomes, self.title),
+            *comparison.details(results.outcomes, results.variants[_ALL]),
+        ]

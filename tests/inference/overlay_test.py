@@ -19,9 +19,9 @@ BOX = np.array([[0.25, 0.5, 0.75, 1.0]], np.float32)
 FOUND = Detections(BOX, np.full(1, 0.5, np.float32), np.zeros(1, np.int64), ("bird",), "", np.eye(4, dtype=np.float32))
 
 
-def red(image):
+def green(image):
     pixels = np.asarray(image).astype(int)
-    return (pixels[..., 0] > 200) & (pixels[..., 2] < 100)
+    return (pixels[..., 1] > 200) & (pixels[..., 2] < 100)
 
 
 @pytest.mark.parametrize(("kind", "height", "width"), [("JPEG", 80, 60), ("PNG", 60, 80)])
@@ -33,18 +33,18 @@ def test_the_box_is_drawn_in_the_frame_of_the_export(kind, height, width):
     image, size = overlay.read(broken_files.encode(stored, kind, exif=exif))
     overlay.draw_boxes(image, [[0.5, 0.25, 1.0, 0.75]], "")
     assert image.size == size == (width, height)
-    is_red = red(image)
-    rows, columns = np.flatnonzero(is_red.any(1)), np.flatnonzero(is_red.any(0))
+    is_green = green(image)
+    rows, columns = np.flatnonzero(is_green.any(1)), np.flatnonzero(is_green.any(0))
     edges = (rows[0], rows[-1], columns[0], columns[-1])
     assert edges == (height // 2, height - 1, width // 4, 3 * width // 4 - 1)
-    assert not is_red[height // 2 + 10 : height - 10, width // 4 + 10 : width // 4 + 20].any()
+    assert not is_green[height // 2 + 10 : height - 10, width // 4 + 10 : width // 4 + 20].any()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("sides", [(1024, 700), (1025, 700), (4032, 3024), (2100, 3500), (9000, 3)])
 def test_a_large_image_is_scaled_down_and_its_size_is_known(kind, sides):
     pixels = np.zeros([*sides[::-1], 3], np.uint8)
-    pixels[: sides[1] // 2 + 1] = (250, 60, 60)  # the upper half
+    pixels[: sides[1] // 2 + 1] = (60, 250, 60)  # the upper half
     stored = Image.fromarray(pixels)
     exif = stored.getexif()
     exif[0x0112] = 3 if kind == "JPEG" else 1  # upside down
@@ -52,7 +52,7 @@ def test_a_large_image_is_scaled_down_and_its_size_is_known(kind, sides):
     assert size == sides
     assert max(sides) <= overlay.MAX_SIDE or overlay.MAX_SIDE / 2 < max(image.size) <= overlay.MAX_SIDE
     assert image.size == pytest.approx(np.multiply(sides, max(image.size) / max(sides)), abs=1)
-    scaled = red(image)
+    scaled = green(image)
     if min(image.size) > 2:
         upper, lower = scaled[: len(scaled) // 2 - 2].mean(), scaled[len(scaled) // 2 + 2 :].mean()
         assert (upper, lower) == ((0, 1) if kind == "JPEG" else (1, 0))
@@ -95,19 +95,19 @@ def test_boxes_at_the_edges_and_without_extent_are_drawn():
 
 
 def test_all_boxes_are_drawn_or_none():
-    def reds(boxes):
+    def greens(boxes):
         image = Image.new("RGB", (300, 40))
         overlay.draw_boxes(image, boxes, "name")
-        return (np.asarray(image)[..., 0] > 200).any(0)
+        return (np.asarray(image)[..., 1] > 200).any(0)
 
-    assert not reds(np.zeros([0, 4], np.float32)).any()  # nor is there a text
-    columns = reds([[0, 0, 1, 0.25], [0, 0.75, 1, 1]])
+    assert not greens(np.zeros([0, 4], np.float32)).any()  # nor is there a text
+    columns = greens([[0, 0, 1, 0.25], [0, 0.75, 1, 1]])
     assert columns[0] and columns[299] and not columns[100:200].any()
 
 
 def test_drawings_show_the_map_the_boxes_and_the_class():
     plain = np.asarray(overlay.annotate(Image.new("RGB", (80, 40)), FOUND))
-    assert red(plain)[10:30, 40:80].any() and not red(plain)[:, :38].any()
+    assert green(plain)[10:30, 40:80].any() and not green(plain)[:, :38].any()
     assert not plain[:, :38].any()
     mapped = np.asarray(overlay.annotate(Image.new("RGB", (80, 40)), FOUND, [0.0, 0.0, 1.0, 1.0]))
     assert mapped[:, :38].any()
@@ -120,12 +120,12 @@ def test_a_text_that_would_hide_the_object_is_left_out():
     assert white(400, FOUND) and not white(60, FOUND) and not white(400, Detections(BOX))
 
 
-def test_thin_lines_stay_red_in_the_file():
+def test_thin_lines_stay_green_in_the_file():
     image = Image.new("RGB", (200, 100), (40, 90, 160))
     overlay.draw_boxes(image, BOX, "")
     with Image.open(io.BytesIO(overlay.encode(image))) as drawn:
         assert drawn.format == "JPEG"
-        assert (red(drawn) == red(image)).mean() > 0.999
+        assert (green(drawn) == green(image)).mean() > 0.999
 
 
 @pytest.mark.filterwarnings("ignore")

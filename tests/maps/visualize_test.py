@@ -114,70 +114,6 @@ def test_boxes_beyond_the_image_are_clipped():
     np.testing.assert_array_equal(has_colour(drawn, RED), border)
 
 
-@pytest.mark.parametrize(("size", "factor"), [(64, 3), (100, 2), (224, 1)])
-def test_a_panel_has_image_map_and_boxes(size, factor):
-    image = random_image(size, size)
-    activation_map = np.random.default_rng(1).random((4, 4, 1))
-    drawn = visualize.panel(image, activation_map, [0, 0, 0.5, 0.5], [[0.5, 0.5, 1, 1], [0, 0, 0, 0]])
-    side = size * factor
-    assert drawn.shape == (side, 3 * side + 16, 3)
-    first, second, third = (drawn[:, start : start + side] for start in (0, side + 8, 2 * (side + 8)))
-    np.testing.assert_array_equal(first[::factor, ::factor], image)
-    np.testing.assert_array_equal(first, image.repeat(factor, 0).repeat(factor, 1))
-    centre = side // 8
-    np.testing.assert_array_equal(second[centre :: side // 4, centre :: side // 4], visualize.heatmap(activation_map))
-    y, x = np.nonzero(has_colour(third, visualize.PREDICTED))
-    assert (y.min(), x.min(), y.max() + 1, x.max() + 1) == (0, 0, side // 2, side // 2)
-    y, x = np.nonzero(has_colour(third, visualize.GROUND_TRUTH))
-    assert (y.min(), x.min(), y.max() + 1, x.max() + 1) == (side // 2, side // 2, side, side)
-    without = visualize.panel(image, activation_map, [0, 0, 0.5, 0.5])
-    assert not has_colour(without, visualize.GROUND_TRUTH).any()
-
-
-def test_a_caption_is_above_the_panel_and_truncated_to_fit():
-    image = random_image(200, 200)
-    plain = visualize.panel(image, np.zeros([4, 4]), [0, 0, 1, 1])
-    for caption in ("bird", "bird " * 200):
-        captioned = visualize.panel(image, np.zeros([4, 4]), [0, 0, 1, 1], caption=caption)
-        above = captioned.shape[0] - plain.shape[0]
-        np.testing.assert_array_equal(captioned[above:], plain)
-        ink = np.nonzero((captioned[:above] < 100).all(axis=-1))
-        assert len(ink[0]) > 0
-        assert ink[0].max() < above - 1
-    assert ink[1].max() > 500
-
-
-def test_a_grid_has_its_panels_in_order():
-    first, second = [random_image(200, 300, 1), random_image(210, 200, 2)], [random_image(192, 250, 3)]
-    tiles = [first, second, random_image(220, 200, 4)]
-    sheet = visualize.grid(tiles, title="Images")
-
-    def position(tile):
-        height, width = tile.shape[:2]
-        hits = np.argwhere(has_colour(sheet, tile[0, 0]))
-        found = [(y, x) for y, x in hits if np.array_equal(sheet[y : y + height, x : x + width], tile)]
-        assert len(found) == 1
-        return found[0]
-
-    first, second, third, fourth = (position(tile) for tile in (*tiles[0], tiles[1][0], tiles[2]))
-    assert first[0] == second[0]
-    assert first[1] + 300 < second[1]
-    assert first[1] == third[1] == fourth[1]
-    assert second[0] + 210 < third[0]
-    assert third[0] + 192 < fourth[0]
-    legend = sheet[: first[0]]
-    for colour in (visualize.PREDICTED, visualize.GROUND_TRUTH, visualize.heatmap([[1.0]])[0, 0]):
-        assert has_colour(legend, colour).any()
-    assert visualize.grid(tiles).shape[0] < sheet.shape[0]
-
-
-def test_a_grid_enlarges_small_images_by_a_whole_factor():
-    tile = random_image(64, 50)
-    sheet = visualize.grid([tile])
-    large = tile.repeat(3, 0).repeat(3, 1)
-    np.testing.assert_array_equal(sheet[-16 - 192 : -16, 16 : 16 + 150], large)
-
-
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -186,8 +122,6 @@ def test_a_grid_enlarges_small_images_by_a_whole_factor():
         (lambda: visualize.overlay(random_image(4, 4), np.zeros([2, 2]), alpha=1.5), ValueError, "alpha"),
         (lambda: visualize.draw_boxes(random_image(4, 4)[..., :1], [0, 0, 1, 1]), ValueError, r"\[H, W, 3\]"),
         (lambda: visualize.draw_boxes(random_image(4, 4), [0, 0, 1]), ValueError, r"\[M, 4\] or \[4\], got \[3\]"),
-        (lambda: visualize.grid([]), ValueError, "at least one panel"),
-        (lambda: visualize.grid([[]]), ValueError, "at least one panel"),
     ],
 )
 def test_wrong_input_is_refused(call, error, message):

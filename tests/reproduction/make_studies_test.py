@@ -8,22 +8,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ornet_tf import registry, reproduce
+from ornet_tf import registry, renamed, reproduce
 from ornet_tf.reproduction import make_studies
 from ornet_tf.reproduction.study import LEFT_OUT
 from ornet_tf.runs import run_folder
 from tests import tiny_experiment
 
-NAMES, SEEDS = ["fig4", "fig11b"], [0, 1]
-FACTORS = (0.0, 1.0)  # of fig11b; the whole grid takes minutes to train. 1.0 is the unchanged experiment
+NAMES = ["table1", "fig2", "fig4", "fig6", "fig7", "fig9", "fig11a", "fig11b"]
+SEEDS = [0, 1]
+# Of fig11a; the whole grid takes minutes to train. 1.0 is the unchanged experiment, 0.0 also the variant of fig6.
+FACTORS = {"alpha": ("weighted_entropy", (0.0, 1.0))}
 
 
 def tiny():
+    """The tiny experiment without the area loss, so that Table 3 can't be made."""
     config = tiny_experiment.get_config()
     config.backbone.options.blocks = ((4,), (6,), (8,))  # many networks are built and traced here
     config.generator.depth = 1
     for phase in config.phase.values():
         phase.epochs = 0.34
+    del config.phase.stage_two.losses["area"]
     config.training.summary_images = 0  # drawing them takes longer than training
     config.evaluation.update({"bootstrap_samples": 50, "threshold_split": "", "gallery_images": 1})
     config.evaluation.report_rows = ("stage_one", "stage_two")  # the graph of each row takes seconds
@@ -32,10 +36,12 @@ def tiny():
 
 @pytest.fixture(scope="module", name="workdir")
 def _workdir(tmp_path_factory):
+    """A folder after two calls: the second one needs a row and a seed more."""
     workdir = str(tmp_path_factory.mktemp("studies"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry.find("studies", "fig11b"), "factors", FACTORS)
-        make_studies.make_studies(tiny(), workdir, NAMES, SEEDS)
+        patch.setattr(registry.find("studies", "fig11a"), "factors", FACTORS)
+        make_studies.make_studies(tiny(), workdir, ["fig8"], SEEDS[:1])
+        make_studies.make_studies(tiny(), workdir, [*NAMES, "table3"], SEEDS, leave_out=True)
     return workdir
 
 
@@ -49,24 +55,21 @@ def finished(workdir):
 
 
 @pytest.mark.slow
-def test_shared_phases_are_trained_once_for_each_seed_and_equal_variants_too(workdir):
+def test_the_experiment_is_trained_once_for_each_seed_and_equal_variants_too(workdir):
     trained = finished(workdir)
     for seed in SEEDS:
         of_seed = [path for path in trained if path.startswith(f"seed-{seed}/")]
-        assert {path for path in of_seed if "/shared/" in path} == {
-            f"seed-{seed}/shared/{phase}" for phase in ("evaluator", "stage_one")
+        variant, = (path for path in of_seed if "/variants/" in path)
+        assert {*of_seed} - {variant} == {
+            f"seed-{seed}/as_configured/{phase}" for phase in ("evaluator", "stage_one", "stage_two")
         }
-        variants = [path for path in of_seed if "/variants/" in path]
-        assert len(variants) == len(FACTORS) and all(path.endswith("/stage_two") for path in variants)
-        assert f"seed-{seed}/variants/as_configured/stage_two" in variants
-        of_stage_one = run_folder.run_id(os.path.join(workdir, f"seed-{seed}", "shared"), "stage_one")
-        for path in variants:
-            settings = run_folder.read_json(os.path.join(workdir, path, "settings.json"))
-            assert settings["starts_from"]["stage_one"] == of_stage_one and settings["seed"] == seed
+        settings = run_folder.read_json(os.path.join(workdir, variant, "settings.json"))
+        of_stage_one = run_folder.run_id(os.path.join(workdir, f"seed-{seed}", "as_configured"), "stage_one")
+        assert settings["starts_from"]["stage_one"] == of_stage_one and settings["seed"] == seed
 
 
 @pytest.mark.slow
-def test_a_second_call_trains_and_evaluates_nothing(workdir):
+def test_a_further_call_trains_and_evaluates_nothing_and_keeps_rows_that_it_does_not_need(workdir):
     def evaluation_times():
         return {
             folder: os.stat(os.path.join(folder, "result.json")).st_mtime_ns
@@ -75,9 +78,11 @@ def test_a_second_call_trains_and_evaluates_nothing(workdir):
         }
 
     before = finished(workdir), evaluation_times()
-    assert len(before[1]) == len(SEEDS) * (1 + len(FACTORS))
+    assert len(before[1]) == len(SEEDS) * 2
     make_studies.make_studies(tiny(), workdir, ["fig4"], SEEDS)
     assert (finished(workdir), evaluation_times()) == before
+    rows = {*run_folder.read_json(os.path.join(workdir, "seed-0/as_configured/evaluation/result.json"))["rows"]}
+    assert rows == {"cam", "stage_one", "stage_two"}
 
 
 def read_table(workdir, name):
@@ -92,22 +97,42 @@ def read_results(workdir, folder, row):
 
 @pytest.mark.slow
 def test_tables_hold_the_results_of_the_evaluations(workdir):
-    stage_one, stage_two = read_table(workdir, "fig4.csv")
-    for line, folder, row in ((stage_one, "shared", "stage_one"), (stage_two, "variants/as_configured", "stage_two")):
-        values = [figures["corloc"] for figures in read_results(workdir, folder, row)]
-        assert float(line["corloc"]) == pytest.approx(np.mean(values))
+    stage_one, stage_two = read_table(workdir, "table1.csv")
+    for line, row, in_paper in ((stage_one, "stage_one", ""), (stage_two, "stage_two", "86.2")):
+        values = [figures["corloc"] for figures in read_results(workdir, "as_configured", row)]
+        assert float(line["corloc"]) == pytest.approx(np.mean(values)) and line["corloc_in_paper"] == in_paper
         assert (float(line["corloc_high"]) - float(line["corloc_low"])) / 2 == pytest.approx(np.std(values, ddof=1))
-    difference, = read_table(workdir, "fig4_differences.csv")
-    one = read_results(workdir, "shared", "stage_one")[1]["corloc"]
-    two = read_results(workdir, "variants/as_configured", "stage_two")[1]["corloc"]
-    assert float(difference["seed_1"]) == pytest.approx(one - two)
-    for line in read_table(workdir, "fig11b_failures.csv"):
+    variant, = os.listdir(os.path.join(workdir, "seed-1", "variants"))
+    with_entropy = read_results(workdir, "as_configured", "stage_two")[1]["corloc"]
+    result = os.path.join(workdir, "seed-1", "variants", variant, "evaluation", "result.json")
+    without = run_folder.read_json(result)["rows"]["stage_two"]["tight"]["corloc"]
+    difference, = read_table(workdir, "fig11a_differences.csv")
+    assert difference["label"] == "alpha = 0" and float(difference["seed_1"]) == pytest.approx(without - with_entropy)
+    for line in read_table(workdir, "fig11a_failures.csv"):
         assert sum(float(value) for key, value in line.items() if key != "label") == pytest.approx(100)
-    for column in ("stage one", "stage two"):
-        assert sum(float(line[column]) for line in read_table(workdir, "fig4_histograms.csv")) == pytest.approx(100)
-    curve = [float(line["stage two"]) for line in read_table(workdir, "fig4_thresholds.csv")]
-    both = [figures["corloc_by_threshold"] for figures in read_results(workdir, "variants/as_configured", "stage_two")]
+    for name in ("fig4.csv", "fig4_histograms.csv"):  # one image, all images
+        for column in ("stage one", "stage two"):
+            assert sum(float(line[column]) for line in read_table(workdir, name)) == pytest.approx(100)
+    curve = [float(line["stage two"]) for line in read_table(workdir, "fig11b.csv")]
+    both = [figures["corloc_by_threshold"] for figures in read_results(workdir, "as_configured", "stage_two")]
     np.testing.assert_allclose(curve, np.mean(both, axis=0))
+
+
+@pytest.mark.slow
+def test_fig6_has_the_weight_of_equation_15(workdir):
+    by_value = {float(line["map value"]): line for line in read_table(workdir, "fig6.csv")}
+    assert len(by_value) == 201 and min(by_value) == 0 and max(by_value) == 1
+    for value, mu, sigma, weight in ((0.5, 0.5, 0.1, 1), (0.6, 0.5, 0.1, 0.60653), (0.9, 0.5, 0.2, 0.13534)):
+        assert float(by_value[value][f"mu = {mu}, sigma = {sigma}"]) == pytest.approx(weight, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_fig7_erases_candidates_in_the_rectangle_and_attentive_erasing_some_of_them(workdir):
+    with Image.open(os.path.join(workdir, "report", "fig7.png")) as image:
+        is_grey = (np.asarray(image) == 128).all(axis=-1)[64 : 64 + 192]  # the line of maps
+    random, above, rectangle, attentive = (is_grey[:, 16 + 208 * i : 208 + 208 * i] for i in range(1, 5))
+    assert not is_grey[:, :208].any() and random.any()  # the first column has the whole map
+    assert not (rectangle & ~above).any() and not (attentive & ~rectangle).any()
 
 
 class Page(html.parser.HTMLParser):
@@ -131,21 +156,30 @@ def test_the_page_holds_all_studies_and_loads_nothing_else(workdir):
         text = file.read()
     page = Page(text)
     assert not page.open
-    assert [a["id"] for tag, a in page.tags if tag == "section"] == sorted(NAMES)
+    in_order = ["fig2", "fig4", "fig6", "fig7", "fig8", "fig9", "fig11a", "fig11b", "table1"]
+    assert [a["id"] for tag, a in page.tags if tag == "section"] == in_order
     assert all(a["src"].startswith("data:image/") for tag, a in page.tags if tag == "img")
-    assert sum(tag == "img" for tag, _ in page.tags) == 2 * 5
+    assert "Left out" not in text or "table3: config.phase.stage_two.losses: expected one term of area" in text
+    assert "ADL is missing: the experiment does not train it." in text
     assert not {"script", "link", "iframe"} & {tag for tag, _ in page.tags}
     assert not re.search(r"https?://|url\(|@import", text)
     for name in NAMES:
         with Image.open(os.path.join(workdir, "report", f"{name}.png")) as image:
             assert image.width > 500
-        assert os.path.getsize(os.path.join(workdir, "report", f"{name}.md")) > 500
+        assert os.path.getsize(os.path.join(workdir, "report", f"{name}.md")) > 200
 
 
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_an_omitted_study_is_refused_with_the_reason(name):
-    with pytest.raises(ValueError, match=f"--what={name}: .* not known .* paper"):
+    with pytest.raises(ValueError, match=f"--what={name}: left out, as it is a diagram .* fig11a, "):
         reproduce.parse_studies(["fig4", name])
+
+
+def test_a_name_that_meant_another_study_says_where_that_is(caplog):
+    with caplog.at_level("INFO"):
+        assert reproduce.parse_studies(["fig7", "fig11b"]) == ["fig7", "fig11b"]
+    assert "erasing_strategies now" in caplog.text and "beta is in fig11a now" in caplog.text
+    assert {*renamed.STUDIES} <= {*registry.choices("studies")}
 
 
 def test_the_flags_what_and_seeds():
@@ -161,9 +195,11 @@ def test_the_flags_what_and_seeds():
             reproduce.parse_seeds(wrong, 0)
 
 
-def test_a_missing_loss_term_is_reported_before_training(tmp_path):
+def test_what_the_experiment_lacks_is_reported_before_training(tmp_path):
     config = tiny()
-    del config.phase.stage_two.losses["area"]
     with pytest.raises(ValueError, match="config.phase.stage_two.losses: .* area"):
-        make_studies.make_studies(config, str(tmp_path), ["fig4", "fig11b"], [0])
+        make_studies.make_studies(config, str(tmp_path), ["fig4", "table3"], [0])
+    config.phase_order = ("evaluator", "stage_one")
+    with pytest.raises(ValueError, match="got none. fig4: config.phase_order: .* stage_two.* fig1: it is a diagram"):
+        make_studies.make_studies(config, str(tmp_path), ["fig4", "table3"], [0], leave_out=True)
     assert not os.listdir(tmp_path)

@@ -67,11 +67,3 @@ def test_a_histogram_counts_every_pixel_and_is_cached_until_the_phase_is_trained
     np.testing.assert_allclose(Outcome("a", (run,)).histogram(), 100 / outcomes.BINS)
     retrained = run._replace(result={**run.result, "trained": {"stage_two": "other"}})
     np.testing.assert_allclose(Outcome("a", (retrained,)).histogram(), histogram)
-
-
-def test_a_gallery_has_a_line_for_each_image_and_a_panel_for_each_outcome(run):
-    columns = [Outcome("stage two", (run,)), Outcome("cam", (run._replace(row="cam_true_label"),))]
-    narrow, wide, high = (outcomes.gallery(columns[:n], lines) for n, lines in ((1, 2), (2, 2), (2, 10)))
-    assert wide.shape[1] > 1.8 * narrow.shape[1] and wide.shape[0] == narrow.shape[0]
-    assert high.shape[0] > 4 * wide.shape[0]
-    assert outcomes.gallery(columns, 0) is None

@@ -33,19 +33,35 @@ def test_ineffective_changes_do_not_alter_the_id():
 def trainer(**evaluation):
     config = tiny_experiment.get_config()
     config.evaluation.update(evaluation)
-    return variants.Trainer(config, "nowhere", "stage_two")
+    return variants.Trainer(config, "nowhere")
 
 
 def test_a_classifier_row_or_variant_that_cannot_be_used_is_refused_before_training():
-    with pytest.raises(ValueError, match="config.phase_order: .*'stage_three'"):
-        variants.Trainer(tiny_experiment.get_config(), "nowhere", "stage_three")
+    heavier = [{f"{AREA}.weight": 3.0}, {}]
+    trainer().check(["stage_two", "cam"], heavier)
+    trainer(classifier="stage_two").check(["stage_two"], [])
     with pytest.raises(ValueError, match="config.evaluation.classifier: .* before stage_two, got 'stage_two'"):
-        trainer(classifier="stage_two")
-    for row in ("stage_two", "nobody"):
-        with pytest.raises(ValueError, match=f"'{row}': .* before stage_two, .* evaluator, stage_one, "):
-            trainer().check([{}], [row])
+        trainer(classifier="stage_two").check([], heavier)
+    with pytest.raises(ValueError, match="'nobody' is neither a phase nor a row; choose from evaluator, stage_one, "):
+        trainer().check(["nobody"], [])
     with pytest.raises(ValueError, match="area.plugin: .*'volume'"):
-        trainer().check([{f"{AREA}.plugin": "volume"}], [])
+        trainer().check([], [{f"{AREA}.plugin": "volume"}])
+    without = tiny_experiment.get_config()
+    without.phase_order = ("evaluator", "stage_one")
+    with pytest.raises(ValueError, match="config.phase_order: expected 'stage_two' among them, got evaluator, stage_o"):
+        variants.Trainer(without, "nowhere").check([], heavier)
+
+
+def test_the_varied_phase_is_that_of_all_changes():
+    assert variants.varied_phase([{}, {f"{AREA}.weight": 1.0}]) == "stage_two"
+    assert variants.varied_phase([{}]) == variants.varied_phase([]) == ""
+    for other in ("phase.stage_one.epochs", "generator.depth"):
+        with pytest.raises(ValueError, match="must change one phase"):
+            variants.varied_phase([{other: 1}, {f"{AREA}.weight": 1.0}])
+
+
+def test_a_variant_without_effect_is_the_experiment():
+    assert not trainer().is_changed({f"{AREA}.weight": 0.02}) and trainer().is_changed({f"{AREA}.weight": 0.03})
 
 
 def test_a_variant_may_lack_the_object_prior_that_thresholds_are_chosen_with():
@@ -54,4 +70,4 @@ def test_a_variant_may_lack_the_object_prior_that_thresholds_are_chosen_with():
     config.evaluation.threshold_boxes = "object_prior"
     config.export.row = "stage_one"
     without = {"phase.stage_one.options.object_prior": False, "phase.stage_one.losses.pseudo_mask": REMOVED}
-    variants.Trainer(config, "nowhere", "stage_one").check([{}, without], ["cam"])
+    variants.Trainer(config, "nowhere").check(["cam"], [{}, without])

@@ -1,0 +1,97 @@
+"""Galleries of studies: images of the evaluated split with maps and boxes, chosen by a rule and never by hand."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ornet_tf.maps import sheets, visualize
+from ornet_tf.reproduction import examples
+from ornet_tf.reproduction.contents import Picture
+from ornet_tf.reproduction.examples import Example
+from ornet_tf.reproduction.outcomes import Outcome
+
+EVENLY = "The images are spread evenly over the evaluated split."
+_COLUMNS = 6  # images side by side in `boxes_gallery`
+
+
+def count(outcome: Outcome) -> int:
+    """Returns the configured number of images of a gallery."""
+    return outcome.runs[0].config.evaluation.gallery_images
+
+
+def maps_gallery(outcomes: Sequence[Outcome], title: str, *notes: str) -> list[Picture]:
+    """Draws evenly spread images, a line for each, with the map of each outcome laid over the image.
+
+    Returns:
+      The picture; no picture if config.evaluation.gallery_images is 0.
+    """
+    shown = examples.look_at(outcomes, examples.evenly(outcomes[0], count(outcomes[0])))
+    if not shown:
+        return []
+    rows = []
+    for example in shown:
+        large = sheets.enlarge(example.image)
+        rows.append([large, *(visualize.overlay(large, activation_map) for activation_map in example.maps)])
+    heads = ["image", *(outcome.label for outcome in outcomes)]
+    return [Picture("maps", title, sheets.grid(rows, heads=heads, boxes=False), (EVENLY, _names(shown), *notes))]
+
+
+def boxes_gallery(
+    outcome: Outcome, indices: Sequence[int], title: str, *notes: str, maps: bool = True
+) -> list[Picture]:
+    """Draws images with the box of an outcome and the ground truth and, below each, the map laid over the image.
+
+    Args:
+      outcome: the outcome.
+      indices: of the images in the evaluated split.
+      title: of the picture.
+      *notes: sentences below it; the first one says how the images were chosen.
+      maps: whether to draw the maps.
+
+    Returns:
+      The picture; no picture if there is no index.
+    """
+    shown = examples.look_at([outcome], indices)
+    if not shown:
+        return []
+    boxed, mapped = [], []
+    for example in shown:
+        large = sheets.enlarge(example.image)
+        boxed.append(sheets.with_boxes(large, example.boxes[0], example.truth))
+        mapped.append(visualize.overlay(large, example.maps[0]))
+    rows = []
+    for start in range(0, len(shown), _COLUMNS):
+        rows.append(boxed[start : start + _COLUMNS])
+        if maps:
+            rows.append(mapped[start : start + _COLUMNS])
+    options = outcome.runs[0].config.evaluation
+    rule = f"Boxes are those of the box rule {options.box_rule} at the threshold {options.threshold:g}."
+    return [Picture("boxes", title, sheets.grid(rows), (*notes, rule, _names(shown)))]
+
+
+def panels(outcomes: Sequence[Outcome], title: str) -> list[Picture]:
+    """Draws evenly spread images, a line for each, with map and box of each outcome side by side.
+
+    Returns:
+      The picture; no picture if config.evaluation.gallery_images is 0.
+    """
+    shown = examples.look_at(outcomes, examples.evenly(outcomes[0], count(outcomes[0])))
+    rows = [
+        [
+            sheets.panel(example.image, example.maps[i], example.boxes[i], example.truth, caption=outcome.label)
+            for i, outcome in enumerate(outcomes)
+        ]
+        for example in shown
+    ]
+    return [Picture("gallery", title, sheets.grid(rows), (EVENLY,))] if rows else []
+
+
+def paint(image: np.ndarray, mask: np.ndarray, colour: Sequence[int]) -> np.ndarray:
+    """Paints the pixels of a coarse mask, bool [h, w], on a copy of an image, uint8 [H, W, 3]."""
+    rows, columns = (np.arange(side) * cells // side for side, cells in zip(image.shape, mask.shape))
+    return np.where(mask[rows][:, columns, np.newaxis], np.asarray(colour, np.uint8), image)
+
+
+def _names(shown: Sequence[Example]) -> str:
+    return f"Images: {', '.join(example.name for example in shown)}."

@@ -1,0 +1,31 @@
+import pytest
+
+from ornet_tf.reproduction import paper_tables
+
+TABLES = (paper_tables.TABLE_1, paper_tables.TABLE_2, paper_tables.TABLE_3, paper_tables.TABLE_4)
+
+
+@pytest.mark.parametrize(("table", "lines"), [*zip(TABLES, (16, 16, 9, 2))])
+def test_every_line_has_a_figure_or_a_dash_for_each_column(table, lines):
+    assert len(table.rows) == lines
+    for label, figures in table.rows.items():
+        assert label and len(figures) == len(table.keys)
+        assert all(figure == "-" or 0 < float(figure) < 100 for figure in figures)
+
+
+def test_figures_that_the_paper_derives_from_its_tables():
+    """Sentences of section 4.2 and 4.3 that compare two lines."""
+    first, _, third, fourth = (table.rows for table in TABLES)
+
+    def difference(rows, one, other, column):
+        return float(rows[one][column]) - float(rows[other][column])
+
+    assert difference(first, "ORNet-VGG16", "GC-Net-Rect-VGG16", -1) == pytest.approx(5.1)
+    assert difference(first, "GC-Net-Rect-VGG16", "ORNet-VGG16", 2) == pytest.approx(4.5)
+    assert difference(first, "ORNet-VGG16", "CAM-VGG16", -1) == pytest.approx(30.2)
+    assert difference(first, "CAM-VGG16", "ORNet-VGG16", 2) == pytest.approx(23.59)
+    assert difference(third, "L_e", "stage one", -1) == pytest.approx(6.83)
+    assert difference(third, "L_e + alpha L_w", "L_e", -1) == pytest.approx(10.33)
+    assert difference(third, "L_e", "L_e + alpha L_w", 0) == pytest.approx(8.31)
+    assert difference(third, "L_e", "L_e + alpha L_w", 1) == pytest.approx(9.62)
+    assert fourth["L_e + beta L_a + AE + alpha L_w"] == third["L_e + alpha L_w + beta L_a + AE"]

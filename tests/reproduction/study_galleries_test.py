@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from ornet_tf.maps import sheets, visualize
+from ornet_tf.reproduction import examples, study_galleries
+from ornet_tf.reproduction.outcomes import Outcome, Run
+
+
+@pytest.fixture(scope="module", name="outcomes")
+def _outcomes(tiny_run):
+    """Both stages of the tiny run, whose galleries have two images; nothing is evaluated."""
+    stages = [Outcome(row, (Run(*tiny_run, row, {"trained": {}}),)) for row in ("stage_one", "stage_two")]
+    examples.look_at(stages, range(18))  # builds each model once for all tests
+    return stages
+
+
+def contains(sheet, tile):
+    height, width = tile.shape[:2]
+    places = np.argwhere((sheet == tile[0, 0]).all(axis=-1))
+    return any(np.array_equal(sheet[y : y + height, x : x + width], tile) for y, x in places)
+
+
+@pytest.mark.slow
+def test_maps_lie_over_evenly_spread_images_in_a_column_for_each_outcome(outcomes):
+    picture, = study_galleries.maps_gallery(outcomes, "Maps", "A note.")
+    assert picture.title == "Maps" and picture.notes[0] == study_galleries.EVENLY and picture.notes[-1] == "A note."
+    for example in examples.look_at(outcomes, [0, 17]):
+        assert example.name in picture.notes[1]
+        large = sheets.enlarge(example.image)
+        assert contains(picture.pixels, large)
+        assert all(contains(picture.pixels, visualize.overlay(large, of_outcome)) for of_outcome in example.maps)
+
+
+@pytest.mark.slow
+def test_boxes_are_drawn_above_the_maps(outcomes):
+    with_maps, without = (
+        study_galleries.boxes_gallery(outcomes[1], range(8), "Boxes", "Rule.", maps=maps)[0] for maps in (True, False)
+    )
+    assert without.notes[0] == "Rule." and "tight at the threshold 0.5" in without.notes[1]
+    assert with_maps.pixels.shape[1] == without.pixels.shape[1]  # six side by side
+    assert len(with_maps.pixels) - len(without.pixels) == 2 * (192 + 16)
+    example, = examples.look_at([outcomes[1]], [7])
+    tile = sheets.with_boxes(sheets.enlarge(example.image), example.boxes[0], example.truth)
+    assert contains(without.pixels, tile) and contains(with_maps.pixels, tile)
+    assert (without.pixels[60:] == visualize.GROUND_TRUTH).all(axis=-1).any()
+
+
+@pytest.mark.slow
+def test_panels_compare_outcomes_and_no_images_make_no_picture(outcomes):
+    picture, = study_galleries.panels(outcomes, "Maps and boxes")
+    example, = examples.look_at(outcomes, [17])
+    assert contains(
+        picture.pixels,
+        sheets.panel(example.image, example.maps[1], example.boxes[1], example.truth, caption="stage_two"),
+    )
+    run = outcomes[0].runs[0]
+    config = run.config.copy_and_resolve_references()
+    config.evaluation.gallery_images = 0
+    without = [Outcome("a", (run._replace(config=config),))]
+    assert study_galleries.panels(without, "t") == study_galleries.maps_gallery(without, "t") == []
+    assert study_galleries.boxes_gallery(without[0], [], "t") == []
+
+
+def test_paint_covers_the_pixels_of_a_coarse_mask():
+    image = np.random.default_rng(0).integers(0, 200, [6, 8, 3]).astype(np.uint8)
+    mask = np.zeros([3, 4], bool)
+    mask[1, 3] = True
+    expected = image.copy()
+    expected[2:4, 6:8] = 255, 0, 7
+    np.testing.assert_array_equal(study_galleries.paint(image, mask, (255, 0, 7)), expected)
