@@ -70,22 +70,31 @@ def check_ranges(method: Callable[..., Any], options: Mapping[str, Any]) -> None
         method(Builders(stop, stop, stop), **options)
 
 
-def check_head(method: Callable[..., Any], head: str | None, *, where: str) -> None:
-    """Checks that a method works with the head of the configured backbone.
+def works_with_head(method: Callable[..., Any], head: str | None) -> bool:
+    """Returns whether a method works with the head of a backbone.
 
     Args:
       method: the class; its attribute `heads`, if any, lists the heads that it works with.
       head: the backbone's option `head`; None for a backbone without it.
+    """
+    return head is None or head in getattr(method, "heads", (head,))
+
+
+def check_head(method: Callable[..., Any], head: str | None, *, where: str) -> None:
+    """Checks that a method works with the head of the configured backbone.
+
+    Args:
+      method: the class.
+      head: see `works_with_head`.
       where: the config path of the method, for error messages.
 
     Raises:
       UserError: if it does not.
     """
-    heads = getattr(method, "heads", (head,))
-    if head is not None and head not in heads:
+    if not works_with_head(method, head):
         raise UserError(
             f"{where}: expected a method that works with config.backbone.options.head = {head!r}, got one that needs "
-            f"{' or '.join(map(repr, heads))}. Use grad_cam or bag_cams instead, which work with any head; rows are "
+            f"{' or '.join(map(repr, method.heads))}. Use grad_cam or bag_cams instead, which work with any head; rows are "
             "listed in config.evaluation.report_rows."
         )
 
