@@ -39,7 +39,6 @@ def main(_) -> None:
     try:
         config_check.validate(config)
         steps = {name: phases.total_steps(config.phase[name], range(_IMAGES.value)) for name in config.phase_order}
-        steps = {name: count for name, count in steps.items() if count}  # others are not trained
     except (ValueError, TypeError) as error:
         sys.exit(f"Error: --config or --images={_IMAGES.value}: {error}")
     print(

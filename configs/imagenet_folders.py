@@ -12,7 +12,7 @@ the same weights. Keras downloads them (vgg16_weights_tf_dim_ordering_tf_kernels
 --config.backbone.options.weights=FILE reads that file instead. The data must have the 1,000 classes in the ascending
 order of their synset ids. CAM needs another head, so Grad-CAM takes its place.
 
-Stage one trains for 5 epochs and stage two for 3, at batch size 256. That is 1,005 PFLOP, or 18 hours of a V100 at its
+Stage one trains for 5 epochs and stage two for 3, at batch size 256. That is 1,078 PFLOP, or 19 hours of a V100 at its
 float32 peak (benchmarks/README.md). This configuration has not been run here.
 """
 from ml_collections import ConfigDict

@@ -94,8 +94,8 @@ def check_head(method: Callable[..., Any], head: str | None, *, where: str) -> N
     if not works_with_head(method, head):
         raise UserError(
             f"{where}: expected a method that works with config.backbone.options.head = {head!r}, got one that needs "
-            f"{' or '.join(map(repr, method.heads))}. Use grad_cam or bag_cams instead, which work with any head; rows are "
-            "listed in config.evaluation.report_rows."
+            f"{' or '.join(map(repr, method.heads))}. Use grad_cam or bag_cams instead, which work with any head; rows "
+            "are listed in config.evaluation.report_rows."
         )
 
 

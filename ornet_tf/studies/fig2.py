@@ -12,8 +12,8 @@ class Study(study.Study):
 
     title = "Fig. 2: activation maps of CAM, ADL and ORNet"
     about = (
-        "The paper shows test images of CUB-200-2011. The map lies over the image; ORNet's is that of stage two. Grad-CAM "
-        "takes the place of CAM where the backbone's head has more than one dense layer."
+        "The paper shows test images of CUB-200-2011. The map lies over the image; ORNet's is that of stage two. "
+        "Grad-CAM takes the place of CAM where the backbone's head has more than one dense layer."
     )
 
     def rows(self, config):
