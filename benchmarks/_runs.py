@@ -9,21 +9,27 @@ import sys
 from typing import Any
 
 
-def run(program: str, workdir: pathlib.Path, *options: str, **environment: str) -> None:
+def run(program: str, workdir: pathlib.Path, *options: str, **environment: str) -> float:
     """Runs `python -m ornet_tf.PROGRAM`. The workdir's log.txt gets what it prints. If it fails, this process ends too.
 
     Args:
-      program: train or evaluate.
+      program: train, evaluate or export.
       workdir: the folder of the run, which is made if it is missing.
       *options: further flags.
       **environment: further environment variables.
+
+    Returns:
+      The program's peak of resident memory in MiB.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", f"ornet_tf.{program}", f"--workdir={workdir}", *options]
     with open(workdir / "log.txt", "ab") as log:
-        ended = subprocess.run(command, env={**os.environ, **environment}, stdout=log, stderr=log, check=False)
-    if ended.returncode:
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
         sys.exit(f"The run failed:\n{(workdir / 'log.txt').read_text(encoding='utf-8')[-2000:]}")
+    return used.ru_maxrss / 1024
 
 
 def figures(workdir: pathlib.Path) -> dict[str, dict[str, Any]]:

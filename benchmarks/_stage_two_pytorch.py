@@ -82,15 +82,12 @@ def erase(maps: torch.Tensor) -> torch.Tensor:
     """Attentive erasing with the defaults of ornet_tf/erasing/attentive.py."""
     count, _, height, width = maps.shape
     flat = maps.flatten(1)
-    peak, place = flat.max(dim=1)
-    draws = torch.rand(count, 3, 1, 1)
-    sides = 0.4 + 0.8 * draws[:, :2]
+    place = flat.argmax(dim=1)
+    sides = 0.4 + 0.8 * torch.rand(count, 2, 1, 1)
     rows = (torch.arange(height)[None, :, None] - (place // width)[:, None, None]).abs() * 2
     columns = (torch.arange(width)[None, None, :] - (place % width)[:, None, None]).abs() * 2
     inside = (rows <= sides[:, 0] * height) & (columns <= sides[:, 1] * width)
-    depth = 0.5 * draws[:, 2]
-    level = (1 - depth) * peak[:, None, None] + depth * flat.min(dim=1).values[:, None, None]
-    dropped = inside & (maps[:, 0] >= level) & (torch.rand(maps[:, 0].shape) < 0.5)
+    dropped = inside & (maps[:, 0] > 0.5) & (torch.rand(maps[:, 0].shape) < 0.5)
     return maps.masked_fill(dropped[:, None], 0.0)
 
 

@@ -1,7 +1,8 @@
 """Times a training step of stage two against the same step in PyTorch, and compares its FLOP/s with VGG16's.
 
-The step is the paper's: lower layers and generator, attentive erasing, the image masked by the enlarged map, the frozen
-evaluator's logits and their gradient to the map, three losses, and Adam on the generator. It runs VGG16 with random
+The step is that of stage two with frozen low-level layers: lower layers and generator, attentive erasing, the image
+masked by the enlarged map, the frozen evaluator's logits and their gradient to the map, three losses, and Adam on the
+generator. It runs VGG16 with random
 weights on random images. Both sides use all cores and the memory layout that is fastest for them (PyTorch:
 channels_last). Each has its own process, and the two run alternately, under the same conditions. FLOPs are those of the
 computed convolutions: forward, backward to inputs, and backward to weights that are trained. PyTorch is needed, which
@@ -74,6 +75,7 @@ def tensorflow_side():
     experiment.backbone.options.weights = None
     experiment.input.update({"resize": _SIZE.value, "crop": _SIZE.value})
     section = experiment.phase.stage_two
+    section.options.freeze_lower = True
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         method = build.build_method(experiment, section, _CLASSES.value)

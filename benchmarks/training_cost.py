@@ -48,8 +48,8 @@ def main(_) -> None:
     print(f"{'phase':<11}{'epochs':>7}{'batch':>6}{'steps':>8}{'images':>10}{'GFLOP each':>12}{'PFLOP':>10}", end="")
     print(f"{'GPU, h':>9}{'images/s':>10}{'here: GFLOP/s':>15}{'images/s':>10}{'hours':>10}{'ratio':>7}", flush=True)
     totals = [0.0, 0.0, 0.0]
-    for name, count in steps.items():
-        totals = [total + value for total, value in zip(totals, measure_phase(name, count))]
+    for name in filter(steps.get, steps):  # phases of 0 epochs keep their start weights
+        totals = [total + value for total, value in zip(totals, measure_phase(name, steps[name]))]
     print_row("all", "", *totals)
 
 

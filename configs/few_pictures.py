@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     # features: training would make them forget what does not separate the classes. Crops are centred, so an image has
     # only two views (one is mirrored), and their features are computed once and cached.
     few_views = {"random_crop": False, "cache_frozen_features": True}
-    config.input.evaluation_view = "whole"
+    config.input.update({"evaluation_view": "whole", "horizontal_flip": True})
     config.backbone.options.update({"split": "block4_conv3", "head": "cross_dimensional"})
     config.generator.update({"base_width": 64, "depth": 2, "growth": 1.5, "logit_scale": 3.0})
     evaluator = config.phase.evaluator
@@ -39,14 +39,15 @@ def get_config() -> ConfigDict:
     )
     pseudo_mask = ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask", balance=0.5)
     stage_one.losses = ConfigDict({"pseudo_mask": pseudo_mask})
-    # The paper's losses, rate and erasing, and the pseudo mask again: without it the map grows beyond the object. The
-    # paper's 11,000 steps make the map nearly binary; a few dozen can't, so a large logit_scale does.
+    # The paper's losses and rate, and the pseudo mask again: without it the map grows beyond the object. The paper's
+    # 11,000 steps make the map nearly binary; a few dozen can't, so a large logit_scale does.
     stage_two = config.phase.stage_two
     stage_two.generator = ConfigDict({"logit_scale": 100.0})
     stage_two.update({"epochs": 2.0, **few_views})
     stage_two.losses.area.weight = 0.5
     stage_two.losses.pseudo_mask = pseudo_mask
-    stage_two.options.update({"object_prior": True, "refine": True})
+    stage_two.options.update({"freeze_lower": True, "object_prior": True, "refine": True})
+    stage_two.options.erasing_options = ConfigDict({"candidate_depth": (0.0, 0.5)})
     stage_two.init_from = ConfigDict({**stage_two.init_from, "direction": "stage_one.direction"})
     config.evaluation.row.bag_cams.options = ConfigDict({"layer": "block4_pool"})  # the features that block5 gets
     config.evaluation.row.object_prior.options = ConfigDict({"refine": True})

@@ -29,7 +29,7 @@ def get_config() -> ConfigDict:
             },
         }
     )
-    config.input.update({"resize": 64, "crop": 64, "cache": "memory"})
+    config.input.update({"resize": 64, "crop": 64, "cache": "memory", "horizontal_flip": True})
     config.backbone = ConfigDict(
         {"name": "vgg_small", "options": {"split": "block2_pool", "blocks": ((16,), (32, 32), (64,), (64,))}}
     )
@@ -45,11 +45,11 @@ def get_config() -> ConfigDict:
     stage_two.update({"batch_size": 32, "epochs": 3.2, "learning_rate": 1e-3})
     stage_two.generator = ConfigDict({"logit_scale": 3.0})
     stage_two.options.erasing_options = ConfigDict(
-        {"side": (0.4, 1.2), "candidate_threshold": (0.7, 0.7), "drop_probability": 0.8}
+        {"side": (0.4, 1.2), "candidate_depth": (0.7, 0.7), "drop_probability": 0.8}
     )
     stage_two.losses.entropy.ramp = 0.5
     stage_two.losses.area.weight = 1.0
-    stage_two.options.teacher = True
+    stage_two.options.update({"freeze_lower": True, "teacher": True})
     stage_two.losses.agreement = ConfigDict(
         ornet.loss("agreement", "evaluator_logits", "teacher_logits", weight=2.0)
     )

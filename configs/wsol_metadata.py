@@ -3,10 +3,13 @@
   python -m ornet_tf.datasets check --config=configs/wsol_metadata.py
   python -m ornet_tf.train --config=configs/wsol_metadata.py --workdir=runs/cubv2
 
-The settings are the paper's for CUB-200-2011 (section 4.1). For ImageNet set
---config.dataset.options.metadata=metadata/ILSVRC, .root=dataset/ILSVRC and .last_pixel=True, with the schedule of
-configs/imagenet.py. Thresholds are chosen on the validation split, whose images are not in CUB. This configuration has
-not been run here.
+The settings are the paper's for CUB-200-2011 (section 4.1). Thresholds are chosen on the validation split, whose images
+are not in CUB. For ImageNet, whose evaluator is not trained, give these lists to the other configuration:
+
+  python -m ornet_tf.train --config=configs/imagenet_folders.py --config.dataset.name=wsol_metadata \
+    --config.dataset.options="{'metadata': 'metadata/ILSVRC', 'root': 'dataset/ILSVRC'}" --workdir=runs/imagenetv2
+
+Neither has been run here.
 """
 from ml_collections import ConfigDict
 

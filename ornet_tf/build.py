@@ -94,7 +94,7 @@ def _check_prior(config: ConfigDict, name: str, method: methods.Method, workdir:
 
 
 def phase_methods(config: ConfigDict, num_classes: int) -> Iterator[tuple[str, methods.Method, list[Any]]]:
-    """Yields the name of each phase, its method, and the variables that it trains.
+    """Yields the name of each phase, its method, and the variables that it trains; none in a phase of 0 epochs.
 
     Raises:
       UserError: if an option or an expression for variables does not fit.
@@ -105,7 +105,7 @@ def phase_methods(config: ConfigDict, num_classes: int) -> Iterator[tuple[str, m
         groups = group_by_rate(
             method.trainable_variables, rate_factors=section.rate_factors, trainable=section.trainable
         )
-        yield name, method, [variable for members in groups.values() for variable in members]
+        yield name, method, [variable for members in groups.values() if section.epochs for variable in members]
 
 
 def pretrained_layers(config: ConfigDict, num_classes: int) -> frozenset[str]:

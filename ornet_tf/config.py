@@ -68,7 +68,7 @@ def default() -> ConfigDict:
                 # What evaluation, prediction and exports see, and training without random crops: the "centre_crop" of
                 # the resized image (paper), or the "whole" image, resized to the size of the crop.
                 "evaluation_view": "centre_crop",
-                "horizontal_flip": True,
+                "horizontal_flip": False,  # whether a half of the training images is mirrored; not in the paper
                 # Where decoded, resized training images are cached: "memory", "disk", "none", or "auto": in memory if
                 # they need at most a quarter of the free memory.
                 "cache": "auto",
@@ -177,7 +177,7 @@ def _stage_one() -> ConfigDict:
 def _stage_two() -> ConfigDict:
     return phase(
         "stage_two",
-        options={"erasing": "attentive", "erasing_options": {}, "upsampling": "bilinear"},
+        options={"erasing": "attentive", "erasing_options": {}, "upsampling": "bilinear", "freeze_lower": False},
         epochs=30.0,
         learning_rate=1e-4,
         init_from={

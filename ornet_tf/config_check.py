@@ -134,8 +134,7 @@ def _check_types(section: Any, default: Any, where: str) -> None:
         if key not in default:
             hint = registry.did_you_mean(key, default)
             raise UserError(f"{where}.{key}: unknown option; choose from {', '.join(default)}.{hint}")
-        expected = option_types.describe_mismatch(value, default[key])
-        if expected and default[key] is not None:
+        if (expected := option_types.describe_mismatch(value, default[key])) and default[key] is not None:
             raise UserError(f"{where}.{key}: expected {expected}, got {value!r}.")
         if hasattr(default[key], "keys") and default[key] and key not in _OPEN:
             _check_types(value, default[key], f"{where}.{key}")
@@ -209,6 +208,7 @@ def _check_expressions(section: ConfigDict, where: str) -> None:
 def _check_method(config: ConfigDict, section: ConfigDict, where: str, earlier: list[str]) -> None:
     entry = registry.find("methods", section.method, where=f"{where}.method")
     registry.check_options(entry, section.options, where=f"{where}.options")
+    methods.check_head(entry, config.backbone.options.get("head"), where=f"{where}.method")
     try:
         methods.check_ranges(entry, section.options.to_dict())
     except UserError as error:

@@ -65,11 +65,25 @@ def update_settings(settings: dict[str, Any]) -> dict[str, Any]:
     if isinstance(phase.get("generator"), dict):
         phase["generator"] = _rename_keys(phase["generator"], "map_gain")
     phase["method"] = NAMES.get(phase.get("method"), phase.get("method"))
+    if phase["method"] == "stage_two" and isinstance(phase.get("options"), dict):
+        phase["options"] = _update_stage_two(phase["options"])
     if isinstance(phase.get("losses"), dict):
         phase["losses"] = {
             name: _update_loss(fields) for name, fields in _rename_keys(phase["losses"], "seed").items()
         }
     return {**settings, "phase": phase}
+
+
+def _update_stage_two(options: dict[str, Any]) -> dict[str, Any]:
+    """Versions before the option `freeze_lower` froze the low layers, and drew the erasing threshold at random."""
+    if "freeze_lower" in options:
+        return options
+    erasing = options.get("erasing", "attentive")
+    defaults = {"attentive": (0.0, 0.5), "above_threshold": (0.0, 0.5), "restricted_rectangle": (1.0, 1.0)}
+    erasing_options = dict(options.get("erasing_options") or {})
+    if erasing in defaults:
+        erasing_options["candidate_depth"] = list(erasing_options.pop("candidate_threshold", defaults[erasing]))
+    return {**options, "freeze_lower": True, "erasing_options": erasing_options}
 
 
 def _update_loss(fields: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     counts = {"train_count": 1500, "validation_count": 100, "test_count": 300}
     options = {"image_size": 48, "num_classes": CLASSES, "distractor_count": 0, **counts}
     config.dataset = ConfigDict({"name": "toybirds", "options": options})
-    config.input.update({"resize": 48, "crop": 48, "cache": "memory"})
+    config.input.update({"resize": 48, "crop": 48, "cache": "memory", "horizontal_flip": True})
     config.backbone = ConfigDict(
         {"name": "vgg_small", "options": {"split": "block2_pool", "blocks": ((8,), (16,), (32,), (32,))}}
     )

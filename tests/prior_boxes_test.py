@@ -16,8 +16,7 @@ def get_config():
     config = tiny_prior.get_config()
     with config.unlocked():
         config.dataset = {"name": "image_folder", "options": {"root": "", "test_fraction": 0.0}}
-    for phase in config.phase.values():
-        phase.epochs = 0.0
+    config.phase.stage_one.epochs = 0.0
     config.phase_order = ("evaluator", "stage_one")
     config.evaluation.update({"report_rows": ("object_prior",), "box_rule": "largest", "threshold_split": ""})
     config.export.row, config.training.summary_images = "object_prior", 0

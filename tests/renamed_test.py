@@ -82,6 +82,23 @@ NEW = {
 }
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"erasing": "attentive", "erasing_options": {}}, {"candidate_depth": [0.0, 0.5]}),
+        ({"erasing_options": {"candidate_threshold": [0.7, 0.7], "side": [1, 1]}},
+         {"candidate_depth": [0.7, 0.7], "side": [1, 1]}),
+        ({"erasing": "restricted_rectangle"}, {"candidate_depth": [1.0, 1.0]}),
+        ({"erasing": "random", "erasing_options": {"side": [1, 1]}}, {"side": [1, 1]}),
+        ({"erasing": None, "erasing_options": {}}, {}),
+    ],
+)
+def test_stages_two_of_earlier_versions_had_frozen_low_layers_and_random_thresholds(old, new):
+    updated = renamed.update_settings({"phase": {"method": "stage_two", "options": old}})
+    assert updated["phase"]["options"] == {**old, "freeze_lower": True, "erasing_options": new}
+    assert renamed.update_settings(updated) == updated
+
+
 def test_stored_settings_get_the_current_names_and_names_of_users_stay():
     assert renamed.update_settings(OLD) == NEW
     assert renamed.update_settings(NEW) == NEW

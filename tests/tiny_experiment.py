@@ -14,7 +14,7 @@ def get_config() -> ConfigDict:
     config.dataset = ConfigDict(
         {"name": "toybirds", "options": {"seed": 3, "image_size": 32, "num_classes": 3, **counts}}
     )
-    config.input.update({"resize": 36, "crop": 32, "cache": "memory"})
+    config.input.update({"resize": 36, "crop": 32, "cache": "memory", "horizontal_flip": True})
     config.backbone = ConfigDict(
         {"name": "vgg_small", "options": {"split": "block2_pool", "blocks": ((4,), (6,), (8,), (8,))}}
     )

@@ -21,6 +21,7 @@ def get_config(*, object_prior: bool = True, cache_frozen_features: bool = True)
         experiment.phase.evaluator.cache_frozen_features = False
         stage_one, stage_two = experiment.phase.stage_one, experiment.phase.stage_two
         stage_one.options.update({"freeze_lower": True, "background": True})
+        stage_two.options.freeze_lower = True
         stage_one.trainable = ("generator/",)
         stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
         stage_one.losses = {

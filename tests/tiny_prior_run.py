@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
         stage_one.init_from = {"lower": "evaluator.lower", "upper": "evaluator.upper"}
         stage_one.trainable = ("generator/",)
         stage_one.losses = {"pseudo_mask": ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask")}
-        stage_two.options.object_prior = True
+        stage_two.options.update({"freeze_lower": True, "object_prior": True})
         stage_two.init_from.direction = "stage_one.direction"
     config_check.validate(config)
     return config

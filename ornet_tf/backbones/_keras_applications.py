@@ -35,12 +35,12 @@ def copy_weights(name: str, weights: str, parts: Iterable[keras.Model], *, inclu
         weights = str(path)
         with h5py.File(weights, "r") as file:
             include_top = "predictions" in file
-    values_by_name = {layer.name: layer.get_weights() for layer in _load(name, weights, include_top).layers}
+    loaded = {layer.name: layer for layer in _load(name, weights, include_top).layers if layer.weights}
     copied = set()
-    for layer in (layer for part in parts for layer in part.layers):
-        values = values_by_name.get(layer.name)
-        if values and [v.shape for v in values] == [tuple(w.shape) for w in layer.weights]:
-            layer.set_weights(values)
+    for layer in (layer for part in parts for layer in part.layers if layer.name in loaded):
+        weights_of_file = loaded[layer.name].weights
+        if [tuple(w.shape) for w in weights_of_file] == [tuple(w.shape) for w in layer.weights]:
+            layer.set_weights(loaded[layer.name].get_weights())  # one layer at a time: together they can take 550 MB
             copied.add(layer.name)
     return frozenset(copied)
 

@@ -16,23 +16,27 @@ def erase(
     *,
     probability: float = 1.0,
     side: Sequence[float] = (0.4, 1.2),
-    candidate_threshold: Sequence[float] = (0.0, 0.5),
+    candidate_threshold: float = 0.5,
+    candidate_depth: Sequence[float] | None = None,
     drop_probability: float = 0.5,
     adaptive: bool = False,
 ) -> tf.Tensor:
     """Returns the maps with some of their strongest pixels set to 0; for training only.
 
     Each map's peak (of equal ones the first in raster order) is the centre of a random rectangle. The candidates are
-    the pixels inside it that are at least peak - u (peak - minimum), with u random. Each candidate is dropped
-    independently. All random choices for an example are a function of its key. The choice of pixels has no gradient:
-    kept pixels pass their gradient unchanged, dropped ones get 0.
+    the pixels inside it that are above a threshold. Each candidate is dropped independently. All random choices for an
+    example are a function of its key. The choice of pixels has no gradient: kept pixels pass their gradient unchanged,
+    dropped ones get 0.
 
-    The paper gives a value for `drop_probability` only. The authors' released code erases an example with probability
-    0.5. It draws u from 0..0.5, once for the whole batch, and both half-sides from 4 pixels up to half the extent of
-    the candidates' bounding box. If that range is empty, it silently erases nothing. It uses the map 0.6 m + 0.2 from
-    there on, which is also the drop probability. Here `side` is a share of the map: it means the same at every
-    resolution, and its range is never empty. By default the rectangle reaches 0.2 to 0.6 of the map away from the peak,
-    which covers a part of an object up to most of it.
+    The paper gives a value for `drop_probability` only. The values of the threshold and of the sides are our choice: at
+    0.5, the threshold of boxes, what may be dropped is what counts as object.
+
+    The authors' released code erases an example with probability 0.5. Its candidates are those of `candidate_depth` =
+    (0, 0.5), with one u for the whole batch. It draws both half-sides from 4 pixels up to half the extent of the
+    candidates' bounding box. If that range is empty, it silently erases nothing. It uses the map 0.6 m + 0.2 from there
+    on, which is also the drop probability. Here `side` is a share of the map: it means the same at every resolution,
+    and its range is never empty. By default the rectangle reaches 0.2 to 0.6 of the map away from the peak, which
+    covers a part of an object up to most of it.
 
     Args:
       activation_map: floating point [B, h, w, 1] in 0..1.
@@ -41,8 +45,10 @@ def erase(
       side: (min, max) of the height and of the width of the rectangle, drawn independently and uniformly, as shares
         of the map's height and width, in 0..2. A pixel belongs to the rectangle if its centre does. Parts beyond the
         map are cut off, so only 2 covers the whole map from any peak.
-      candidate_threshold: (min, max) of u, drawn uniformly per example, in 0..1. With 0 only the peak and its equals
-        are candidates, with 1 all pixels are.
+      candidate_threshold: pixels with a higher value are candidates, in 0..1. A map without such pixels stays whole.
+      candidate_depth: (min, max) of u, drawn uniformly per example, in 0..1. The candidates are then the pixels of at
+        least peak - u (peak - minimum) instead: with 0 the peak and its equals, with 1 all pixels. None for the
+        threshold.
       drop_probability: probability that a candidate is dropped, in 0..1.
       adaptive: whether each candidate's own map value is its drop probability (section 2), instead of
         `drop_probability`.
@@ -56,7 +62,9 @@ def erase(
     """
     check_number("probability", probability)
     check_range("side", side, largest=2.0)
-    check_range("candidate_threshold", candidate_threshold)
+    check_number("candidate_threshold", candidate_threshold)
+    if candidate_depth is not None:
+        check_range("candidate_depth", candidate_depth)
     check_number("drop_probability", drop_probability)
     if not isinstance(adaptive, bool):
         raise UserError(f"Erasing option adaptive must be True or False, got {adaptive!r}.")
@@ -64,10 +72,13 @@ def erase(
 
     values = tf.stop_gradient(tf.cast(activation_map, tf.float32))  # [B, h, w, 1]
     draws = randomness.uniform(keys, [4], "erasing/example")  # [B, 4]
-    for_height, for_width, for_threshold, for_erasing = tf.unstack(draws[..., None, None, None], axis=1)  # [B, 1, 1, 1]
+    for_height, for_width, for_depth, for_erasing = tf.unstack(draws[..., None, None, None], axis=1)  # [B, 1, 1, 1]
     height, width = scale_between(side, for_height), scale_between(side, for_width)
     dropped = rectangle(values, *_first_peak(values), height, width)
-    dropped &= _candidates(values, scale_between(candidate_threshold, for_threshold))
+    if candidate_depth is None:
+        dropped &= values > candidate_threshold
+    else:
+        dropped &= _deep_pixels(values, scale_between(candidate_depth, for_depth))
     dropped &= for_erasing < probability
     dropped &= randomness.uniform_like(values, keys, "erasing/pixels") < (values if adaptive else drop_probability)
     return tf.where(dropped, tf.zeros_like(activation_map), activation_map)
@@ -83,7 +94,7 @@ def _first_peak(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return peak // columns, peak % columns
 
 
-def _candidates(values: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
+def _deep_pixels(values: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
     """Returns the pixels of at least peak - depth (peak - minimum): bool [B, h, w, 1], for depth [B, 1, 1, 1]."""
     peak = tf.reduce_max(values, axis=[1, 2, 3], keepdims=True)
     lowest = tf.reduce_min(values, axis=[1, 2, 3], keepdims=True)

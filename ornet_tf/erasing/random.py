@@ -1,4 +1,4 @@
-"""Random erasing (a strategy of Fig. 7): a rectangle whose position does not depend on the map."""
+"""Random erasing (Fig. 7a): a rectangle whose position does not depend on the map."""
 from __future__ import annotations
 
 from collections.abc import Sequence

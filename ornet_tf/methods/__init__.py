@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ornet_tf.backbones import Backbone
 from ornet_tf.compat import keras
+from ornet_tf.errors import UserError
 from ornet_tf.models import shared_passes
 from ornet_tf.models.object_prior import ObjectPrior
 
@@ -69,6 +70,35 @@ def check_ranges(method: Callable[..., Any], options: Mapping[str, Any]) -> None
         method(Builders(stop, stop, stop), **options)
 
 
+def works_with_head(method: Callable[..., Any], head: str | None) -> bool:
+    """Returns whether a method works with the head of a backbone.
+
+    Args:
+      method: the class; its attribute `heads`, if any, lists the heads that it works with.
+      head: the backbone's option `head`; None for a backbone without it.
+    """
+    return head is None or head in getattr(method, "heads", (head,))
+
+
+def check_head(method: Callable[..., Any], head: str | None, *, where: str) -> None:
+    """Checks that a method works with the head of the configured backbone.
+
+    Args:
+      method: the class.
+      head: see `works_with_head`.
+      where: the config path of the method, for error messages.
+
+    Raises:
+      UserError: if it does not.
+    """
+    if not works_with_head(method, head):
+        raise UserError(
+            f"{where}: expected a method that works with config.backbone.options.head = {head!r}, got one that needs "
+            f"{' or '.join(map(repr, method.heads))}. Use grad_cam or bag_cams instead, which work with any head; rows "
+            "are listed in config.evaluation.report_rows."
+        )
+
+
 class Method(typing.Protocol):
     """The interface of a method. Training, evaluation, prediction and export use nothing else of it.
 
@@ -82,6 +112,7 @@ class Method(typing.Protocol):
       they are cached, `forward` gets them in the batch. It is called when the variables to train are known; see
       `layers.freeze_untrained`.
     * `predict_with_labels(images, labels)`, if its map can be that of the true label; see the function of this name.
+    * `heads`, a class attribute: the values of the backbone's option `head` that it works with, if not with all.
     * `unused_weights`, a set of "part/layer/kind": weights that do not influence its outputs.
     * `prior`, its object prior, or None; see `ornet_tf.models.object_prior`. The features that the prior is learned
       from must come from weights that do not change.

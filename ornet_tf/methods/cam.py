@@ -16,6 +16,8 @@ class Method(ClassifierMap):
     the pooling: the map is multiplied by the strength of the features.
     """
 
+    heads = ("gap", "cross_dimensional")
+
     def __init__(self, builders: Builders, *, classes: str = "predicted"):
         """Builds the parts `lower` and `upper`.
 
@@ -30,7 +32,8 @@ class Method(ClassifierMap):
         self._dense = self._upper.get_layer("predictions")
         if self._dense.kernel.shape[0] != self._upper.output["features"].shape[-1]:
             raise UserError(
-                "CAM needs one dense layer directly after the pooling: set the backbone's head to 'gap'."
+                "CAM: expected a backbone with one dense layer directly after the pooling, got other layers between "
+                "them. Use the method grad_cam, or set the backbone's head to 'gap'."
             )
         self._is_weighted = any(isinstance(layer, CrossDimensionalPooling) for layer in self._upper.layers)
 

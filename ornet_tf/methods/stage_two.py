@@ -1,6 +1,7 @@
 """Stage two: the frozen evaluator classifies the image masked by the erased map (paper, section 3.2)."""
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,11 +17,9 @@ from ornet_tf.models.variables import named_variables
 
 
 class Method:
-    """Refines the generator of stage one.
+    """Refines the generator of stage one, and the low-level layers, which start from it as well (section 3.2).
 
-    Only the generator is trained. The low-level layers keep the weights of stage one; in the paper's figure they belong
-    to the frozen classifier. The evaluator runs in inference mode. Gradients pass through it to its input, but its
-    weights are not changed.
+    The evaluator runs in inference mode. Gradients pass through it to its input, but its weights are not changed.
     """
 
     def __init__(
@@ -30,6 +29,7 @@ class Method:
         erasing: str | None = "attentive",
         erasing_options: Mapping[str, Any] | None = None,
         upsampling: str = "bilinear",
+        freeze_lower: bool = False,
         teacher: bool = False,
         object_prior: bool = False,
         refine: bool = False,
@@ -42,12 +42,15 @@ class Method:
           erasing_options: its options.
           upsampling: how the map is enlarged to the image's size, `bilinear` or `nearest`. The paper does not say; the
             authors' released code uses nearest. Bilinear has a deterministic gradient on GPUs.
+          freeze_lower: whether `lower` keeps the weights of stage one, so that only the generator is trained.
+            `cache_frozen_features` needs it. In the paper only the evaluator's weights are fixed.
           teacher: whether training also returns the evaluator's logits for the image without the erased pixels, the
             target of an `agreement` loss; not in the paper.
           object_prior: whether training batches have a "pseudo_mask", the target of a `pseudo_mask_agreement` loss,
             which keeps the map near what stage one has learned; not in the paper. The method then has a further part
-            `direction`, that of stage one; `lower` and `evaluator_upper` must be those that it was learned with. The
-            phase needs `cache_frozen_features`. The generator, as in stage one, reads the last features as well.
+            `direction`, that of stage one; `lower` and `evaluator_upper` must be those that it was learned with, so set
+            `freeze_lower`. The phase needs `cache_frozen_features`. The generator, as in stage one, reads the last
+            features as well.
           refine: whether the map of a prediction, cut at 0.5, is refined along the image's edges, at half the image's
             resolution (see `refinement.refine_mask`); not in the paper. Training uses the map as it is.
 
@@ -56,6 +59,8 @@ class Method:
         """
         if upsampling not in ("bilinear", "nearest"):
             raise UserError(f"upsampling: expected bilinear or nearest, got {upsampling!r}.")
+        if object_prior and not freeze_lower:
+            raise UserError("object_prior: expected freeze_lower = True, got False; the features must not change.")
         self._erase = None
         self._erasing_options = dict(erasing_options or {})
         if erasing is not None:
@@ -64,7 +69,7 @@ class Method:
         self._upsampling = upsampling
         self._teacher, self._refine = teacher, refine
         self._normalize, lower, _, _ = builders.backbone()
-        self._extractor = FeatureExtractor(self._normalize, lower, frozen=True)
+        self._extractor = FeatureExtractor(self._normalize, lower, frozen=freeze_lower)
         _, self._evaluator_lower, self._evaluator_upper, _ = builders.backbone()
         self.prior = builders.object_prior(lower, self._evaluator_upper) if object_prior else None
         last_shape = None if self.prior is None else self.prior.upper.output_shape[1:]
@@ -79,7 +84,9 @@ class Method:
         if self.prior is not None:
             self.parts["direction"] = self.prior.direction
         for name, part in self.parts.items():
-            part.trainable = name == "generator"
+            part.trainable = name == "generator" or (name == "lower" and not freeze_lower)
+        if freeze_lower:
+            self.frozen_features = functools.partial(frozen_features, self._extractor, self.prior)
         # Stage two has no loss on the auxiliary head.
         paths = named_variables(self.parts, trainable_only=False)
         self.unused_weights = {path for path in paths if "auxiliary" in path}
@@ -93,7 +100,7 @@ class Method:
         The map is erased if the batch has a "key". In training, `teacher` adds "teacher_logits".
         """
         pixels = shared_passes.call(self._normalize, batch["image"])
-        features = self._extractor.extract(batch, training=False)
+        features = self._extractor.extract(batch, training=training)
         outputs = self._generator(self._generator_inputs(features, batch), training=training)
         activation_map = erased_map = outputs["activation_map"]
         if "key" in batch and self._erase is not None:
@@ -110,10 +117,6 @@ class Method:
             kept = tf.cast(tf.equal(erased_map, activation_map), pixels.dtype)
             outputs["teacher_logits"] = self._evaluate(pixels * self._enlarge(kept, pixels))
         return outputs
-
-    def frozen_features(self):
-        """Returns "low_level_features" and, with a prior, "last_features"; see `ornet_tf.methods.frozen_features`."""
-        return frozen_features(self._extractor, self.prior)
 
     def predict(self, images):
         """Returns the outputs of `Method.predict`; the "logits" [B, K] are the evaluator's for the whole image."""

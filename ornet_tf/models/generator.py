@@ -1,8 +1,10 @@
-"""The activation map generator: an encoder-decoder on low-level features (paper, section 3.1, Eq. 2-4).
+"""The activation map generator: an encoder-decoder on low-level features (paper, section 3.1, Eq. 2 and 4).
+
+The paper gives neither its layers nor their sizes; they are our choice, and so is the sigmoid after Eq. 2.
 
 Between the decoder's last features x and the batch normalization of the map all operations are linear. Both heads are
 therefore computed from x directly, without the k class maps W x + b: with 1,000 classes these would cost more than the
-rest of the generator. Weights and outputs are those of the paper's form.
+rest of the generator. Weights and outputs are the same as if they were computed.
 """
 from __future__ import annotations
 
@@ -71,9 +73,9 @@ def build(
         map becomes nearly binary in fewer steps.
 
     Returns:
-      A functional model: features [B, h, w, C] -> {"activation_map": [B, h, w, 1] in (0, 1) (Eq. 3), "class_maps":
-      [B, h, w, k] (Eq. 2), "logits": [B, k] of the auxiliary head (Eq. 4)}. With `last_shape` it takes a list: the
-      low-level features and last features [B, h', w', D].
+      A functional model: features [B, h, w, C] -> {"activation_map": [B, h, w, 1] in (0, 1), p^a of Eq. 2 after a
+      sigmoid, "class_maps": [B, h, w, k], f^a of Eq. 2, "logits": [B, k] of the auxiliary head (Eq. 4)}. With
+      `last_shape` it takes a list: the low-level features and last features [B, h', w', D].
 
     Raises:
       UserError: if an option is out of range, h or w is not a multiple of 2 ** depth, or no level has h' x w'.

@@ -27,18 +27,21 @@ def find_missing(parts: Mapping[str, Any], given: Collection[str], pretrained: C
 class WeightOrigins:
     """Traces each weight through the phases of an experiment, in the order of their training.
 
-    The origin of a weight is the last phase that changed it, or `PRETRAINED`.
+    The origin of a weight is the last phase that changed it, or `PRETRAINED`. A phase of 0 epochs keeps its start
+    weights. Those that are not pretrained must not be read by a phase that trains, or by a row.
     """
 
-    def __init__(self, pretrained: Collection[str] | None):
+    def __init__(self, pretrained: Collection[str] | None, *, one_class: bool = False):
         """Starts without phases.
 
         Args:
           pretrained: names of the backbone's layers whose weights come from its file. None after training: every weight
             that no phase has changed then counts as pretrained.
+          one_class: whether there is a single class: a classifier that nothing has trained is then always right.
         """
-        self._pretrained = pretrained
+        self._pretrained, self._one_class = pretrained, one_class
         self._phases: dict[str, dict[str, str]] = {}  # phase -> "part/layer/kind" -> origin
+        self._start_values: dict[str, dict[str, tuple]] = {}  # phase of 0 epochs -> "part/layer/kind" -> shape
         self._shapes: dict[str, dict[str, tuple]] = {}  # phase -> part -> shapes of its weights
         self._inputs_of_prior: dict[str, dict[str, str]] = {}  # phase -> "lower/layer/kind" ... -> origin
 
@@ -51,7 +54,7 @@ class WeightOrigins:
           name: the name of the phase.
           method: the method of the phase.
           init_from: part -> "phase.part".
-          trained: the variables that the optimizers change.
+          trained: the variables that the optimizers change; none if the phase has 0 epochs.
           where: the config path of the phase, for error messages.
 
         Raises:
@@ -59,6 +62,7 @@ class WeightOrigins:
             of its object prior.
         """
         changed = {id(variable) for variable in trained}
+        trains = bool(changed)
         prior = methods.object_prior(method)
         fixed = {id(v): path for path, v in prior.inputs.items()} if prior else {}
         trained_inputs = [fixed[key] for key in fixed if key in changed]
@@ -70,24 +74,40 @@ class WeightOrigins:
         for part in method.parts.values():
             # Frozen parts run as in inference. The moving statistics of other parts change without an optimizer.
             learns = prior is not None and prior.learns and part is prior.direction
-            if learns or (part.trainable and not (prior is not None and part is prior.direction)):
+            if learns or (trains and part.trainable and not (prior is not None and part is prior.direction)):
                 changed.update(id(v) for v in layers.statistics(part) if id(v) not in fixed)
         variables = named_variables(method.parts, trainable_only=False)
         changed_here = {key: name for key, variable in variables.items() if id(variable) in changed}
-        before = self._find_origins(variables, init_from, method, where, changed_here)
+        before, start_values = self._find_origins(variables, init_from, method, where, changed_here, trains=trains)
         inputs = self._check_prior(method, variables, before, where)
         if prior is not None and prior.learns:
             self._inputs_of_prior[name] = inputs
-        self._phases[name] = {**before, **changed_here}
+        self._phases[name], self._start_values[name] = {**before, **changed_here}, start_values
         self._shapes[name] = {part: _shapes(model) for part, model in method.parts.items()}
 
     def check_row(self, method: methods.Method, init_from: Mapping[str, str], *, where: str) -> None:
         """Checks an evaluation row like `add_phase` checks a phase; a row trains nothing."""
         variables = named_variables(method.parts, trainable_only=False)
-        self._check_prior(method, variables, self._find_origins(variables, init_from, method, where, ()), where)
+        origins, _ = self._find_origins(variables, init_from, method, where, (), trains=True)
+        self._check_prior(method, variables, origins, where)
 
-    def _find_origins(self, variables, init_from, method, where, changed) -> dict[str, str]:
-        """Returns the origins, by "part/layer/kind", of the weights that the phase or row does not change."""
+    def check_phase_as_row(self, name: str, *, where: str) -> None:
+        """Checks that a phase, which is evaluated as a row, has no start values.
+
+        Raises:
+          UserError: if it has 0 epochs, and a weight is not pretrained.
+        """
+        if start_values := self._start_values.get(name):
+            key = next(iter(start_values))
+            raise UserError(_start_value_message(where, name, key, start_values[key]))
+
+    def _find_origins(self, variables, init_from, method, where, changed, *, trains) -> tuple[dict, dict]:
+        """Finds the origins of the weights that a phase or row does not change.
+
+        Returns:
+          "part/layer/kind" -> origin; and -> shape of the weights that are neither trained nor pretrained. The latter
+          are refused unless it is a phase of 0 epochs (`trains` is False).
+        """
         for part, source in init_from.items():
             phase, origin_part = source.split(".")
             if part not in method.parts or origin_part not in self._shapes.get(phase, {}):
@@ -101,23 +121,27 @@ class WeightOrigins:
                     f"{where}.init_from.{part} = {source!r}: expected {len(expected)} weights with the shapes of "
                     f"{part}, got {len(given)} weights with other shapes. Name a part of the same model."
                 )
-        missing = []
+        missing, not_needed = [], {*changed, *getattr(method, "unused_weights", ())}
         if self._pretrained is not None:
-            not_needed = {*changed, *getattr(method, "unused_weights", ())}
             missing = [key for key in find_missing(method.parts, init_from, self._pretrained) if key not in not_needed]
-        if missing:
+        if missing and trains:
             part = missing[0].partition("/")[0]
             advice = self._advice(part, _shapes(method.parts[part]), where)
             raise UserError(missing_message(missing[0], where, advice))
-        origins = {}
+        origins, start_values = {}, {key: tuple(variables[key].shape) for key in missing}
         for key in variables:
             part, _, rest = key.partition("/")
             if part in init_from:
                 phase, origin_part = init_from[part].split(".")
-                origins[key] = self._phases[phase].get(f"{origin_part}/{rest}", phase)
+                path = f"{origin_part}/{rest}"
+                origins[key] = self._phases[phase].get(path, phase)
+                if path in self._start_values[phase] and key not in not_needed:
+                    start_values[key] = shape = self._start_values[phase][path]
+                    if trains:
+                        raise UserError(_start_value_message(f"{where}.init_from.{part}", phase, path, shape))
             elif key not in changed:
                 origins[key] = PRETRAINED
-        return origins
+        return origins, {} if self._one_class else start_values
 
     def _advice(self, part: str, shapes: tuple, where: str) -> str:
         """Returns the config line that gives a part its weights, if an earlier phase has a part with these shapes."""
@@ -161,6 +185,23 @@ def missing_message(key: str, where: str, advice: str) -> str:
     return (
         f"{where}.init_from: expected weights for the part {part}, got none for {rest}: it is neither trained in this "
         f"phase nor pretrained. {advice}"
+    )
+
+
+def _start_value_message(where: str, phase: str, key: str, shape: tuple) -> str:
+    """Returns the error message about a weight, "part/layer/kind", that a phase of 0 epochs leaves at its start value.
+
+    Args:
+      where: the config path of what reads the weight.
+      phase: the phase.
+      key: the weight in this phase.
+      shape: of the weight.
+    """
+    return (
+        f"{where}: expected trained or pretrained weights from {phase}, got start values of {key} {list(shape)}: "
+        f"config.phase.{phase}.epochs is 0, and config.backbone.options.weights has no such layer of this shape. Set "
+        "epochs above 0; or use a weights file that has all layers, with its classes and its config.input.crop "
+        "(ImageNet's files have 1,000 classes; those without dense layers have none)."
     )
 
 

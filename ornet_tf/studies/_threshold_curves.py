@@ -6,17 +6,17 @@ from ornet_tf.studies import _rows
 
 
 class ThresholdCurves(study.Study):
-    """The stages of the unchanged experiment, and CAM if it has it; subclasses set the title."""
+    """CAM and the stages of the unchanged experiment; subclasses set the title."""
 
     about = (
         "CorLoc of the box at each threshold on the map. The paper calls its method stable from 0.2 to 0.8. Its text "
-        "does not say which other curves the figure has; here they are stage one and, if the experiment has it, CAM."
+        "does not say which other curves the figure has; here they are stage one and CAM, or Grad-CAM where "
+        "the backbone's head has more than one dense layer."
     )
 
     def rows(self, config):
-        """Returns CAM, stage one and stage two."""
-        cam = _rows.find(config, "cam")
-        return {**({"CAM": cam} if cam else {}), **_rows.both_stages(config)}
+        """Returns CAM or Grad-CAM, stage one and stage two."""
+        return {**_rows.classifier_map(config), **_rows.both_stages(config)}
 
     def show(self, results):
         """Returns the curves, their numbers, and all figures."""

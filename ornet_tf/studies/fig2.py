@@ -11,13 +11,16 @@ class Study(study.Study):
     """Maps of CAM, of ADL if the experiment trains it, and of stage two."""
 
     title = "Fig. 2: activation maps of CAM, ADL and ORNet"
-    about = "The paper shows test images of CUB-200-2011. The map lies over the image; ORNet's is that of stage two."
+    about = (
+        "The paper shows test images of CUB-200-2011. The map lies over the image; ORNet's is that of stage two. "
+        "Grad-CAM takes the place of CAM where the backbone's head has more than one dense layer."
+    )
 
     def rows(self, config):
-        """Returns CAM, ADL if there is one, and stage two."""
+        """Returns CAM or Grad-CAM, ADL if there is one, and stage two."""
         adl = _rows.find(config, "adl")
         return {
-            "CAM": _rows.require(config, "cam"),
+            **_rows.classifier_map(config),
             **({"ADL": adl} if adl else {}),
             "ORNet": _rows.require(config, "stage_two"),
         }

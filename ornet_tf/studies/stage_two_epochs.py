@@ -18,8 +18,8 @@ class Study(study.Study):
     )
 
     def rows(self, config):
-        """Returns CAM and stage one."""
-        return {"CAM": _rows.require(config, "cam"), "stage one": _rows.require(config, "stage_one")}
+        """Returns CAM or Grad-CAM, and stage one."""
+        return {**_rows.classifier_map(config), "stage one": _rows.require(config, "stage_one")}
 
     def variants(self, config):
         """Returns a variant for each number of epochs, the configured one among them."""

@@ -36,7 +36,7 @@ def check_method(method: Method, where: str = "") -> None:
     if not hasattr(method, "frozen_features"):
         raise UserError(
             f"{where}cache_frozen_features: expected False, as this method has no frozen part that sees unmasked "
-            "images, got True. Before stage two, options.freeze_lower = True and options.mask_probability = 0 allow it."
+            "images, got True. options.freeze_lower = True allows it; an evaluator also needs mask_probability = 0."
         )
 
 

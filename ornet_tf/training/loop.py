@@ -82,7 +82,7 @@ class PhaseLoop:
         """Trains to the end of the phase.
 
         Args:
-          iterator: iterates over the strategy's batches, starting at `first_step`.
+          iterator: iterates over the strategy's batches, starting at `first_step`; not used if the phase has 0 steps.
           summaries: writes the logs; None for processes that write none.
           signals: reacts to signals that stop the run.
           first_step: the first step.

@@ -7,7 +7,7 @@ from ornet_tf import build, methods
 from ornet_tf.data.source import Source
 from ornet_tf.errors import UserError
 from ornet_tf.runs import checkpoints, weight_origins
-from ornet_tf.training import frozen_features, one_class
+from ornet_tf.training import class_order, frozen_features, one_class
 
 
 def check(config: ConfigDict, source: Source) -> None:
@@ -22,7 +22,9 @@ def check(config: ConfigDict, source: Source) -> None:
     """
     one_class.check(config, source.class_names)
     num_classes = len(source.class_names)
-    origins = weight_origins.WeightOrigins(build.pretrained_layers(config, num_classes))
+    pretrained = build.pretrained_layers(config, num_classes)
+    class_order.check(config, source, pretrained)
+    origins = weight_origins.WeightOrigins(pretrained, one_class=num_classes == 1)
     config = build.drop_start_weights(config)
     for name, method, trained in build.phase_methods(config, num_classes):
         section, where = config.phase[name], f"config.phase.{name}"
@@ -46,3 +48,5 @@ def check(config: ConfigDict, source: Source) -> None:
         if row is not None and {*checkpoints.source_phases(row.init_from)} <= {*config.phase_order}:
             method = build.build_method(config, row, num_classes)
             origins.check_row(method, row.init_from, where=f"config.evaluation.row.{name}")
+        elif row is None and name in config.phase_order:
+            origins.check_phase_as_row(name, where=f"config.evaluation, the row {name}")

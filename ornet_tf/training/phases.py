@@ -178,21 +178,23 @@ def _train_phase(run: _Run, name: str, settings: dict) -> dict:
     # Without the random ids of other phases, so that equal configurations and seeds give equal summaries.
     shown = {key: value for key, value in settings.items() if key != "starts_from"}
     with PhaseSummaries(folder, shown, first_step=step) if is_chief else contextlib.nullcontext() as summaries:
-        loop.run(_batches(run, section, step), summaries, run.signals, first_step=step)
+        loop.run(_batches(run, section, step) if steps else None, summaries, run.signals, first_step=step)
     return loop.report_speed()
 
 
 def _cached_features(run: _Run, name: str, method: methods.Method, *, learns: bool, trains: bool):
-    """Returns the cached features of a phase, with pseudo masks if it trains on them; may learn its object prior."""
-    config = run.config
+    """Returns the cached features that a phase trains on, with pseudo masks if it needs them; may learn its prior."""
+    config, prior = run.config, methods.object_prior(method)
+    learns = learns and prior is not None and prior.learns
+    if not (learns or trains):
+        return None
     later = config.phase_order[config.phase_order.index(name) + 1 :]
     # For the next phase only: a phase in between that caches nothing may train what is frozen here.
     keep_all = bool(later) and config.phase[later[0]].cache_frozen_features
-    cached, prior = run.features.of(method, keep_all=keep_all), methods.object_prior(method)
-    if prior is not None and prior.learns and learns:
+    cached = run.features.of(method, keep_all=keep_all)
+    if learns:
         pseudo_masks.learn_prior(prior, cached, run.features, run.source.labels)
-    has_masks = prior is not None and trains
-    return pseudo_masks.add(prior, cached, run.features, run.source.labels) if has_masks else cached
+    return pseudo_masks.add(prior, cached, run.features, run.source.labels) if prior and trains else cached
 
 
 def _batches(run: _Run, section: ConfigDict, first_step: int):
@@ -226,19 +228,17 @@ def build_phase(config: ConfigDict, name: str, num_classes: int, *, steps: int):
       steps: the steps of the phase, for the learning rate schedule.
 
     Returns:
-      The method with its start weights, and its (optimizer, variables) pairs.
+      The method with its start weights, and its (optimizer, variables) pairs; none for 0 steps.
 
     Raises:
       UserError: if an option or a regular expression for variables does not fit.
     """
     section = config.phase[name]
     method = build.build_method(config, section, num_classes, precision=section.precision)
-    optimizers = make_optimizers(
-        method.trainable_variables,
-        schedule=make_schedule(section.learning_rate, section.schedule, section.warmup_steps, steps),
-        rate_factors=section.rate_factors,
-        trainable=section.trainable,
-    )
+    schedule = make_schedule(section.learning_rate, section.schedule, section.warmup_steps, steps)
+    choice = {key: section[key] for key in ("rate_factors", "trainable")}
+    # The moments of an optimizer take twice the memory of the weights, so a phase of 0 steps has none.
+    optimizers = make_optimizers(method.trainable_variables, schedule=schedule, **choice) if steps else []
     for part in method.parts.values():
         layers.freeze_untrained(part, [v for _, members in optimizers for v in members])
     return method, optimizers

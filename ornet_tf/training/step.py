@@ -97,8 +97,8 @@ class TrainingStep:
         self._step = apart if distribution.is_plain(strategy) else self._run_step
         self._loop = tf.function(self._run_loop)
 
-    def use_frozen_features(self, frozen_features: CachedFeatures) -> None:
-        """Uses cached features of frozen parts instead of computing them in each step."""
+    def use_frozen_features(self, frozen_features: CachedFeatures | None) -> None:
+        """Uses cached features of frozen parts instead of computing them in each step; None computes them."""
         self._frozen_features = frozen_features
 
     def stop(self) -> None:

@@ -15,7 +15,7 @@ from ornet_tf.errors import UserError
 from tests.erasing.tiny_maps import keys, map_with_peak, random_maps
 
 STRATEGIES = registry.choices("erasing")
-EVERYWHERE = {"side": (2.0, 2.0), "candidate_threshold": (1.0, 1.0)}
+EVERYWHERE = {"side": (2.0, 2.0), "candidate_threshold": 0.0}
 
 
 def dropped(maps, **options):
@@ -47,7 +47,8 @@ def test_shape_dtype_and_range_are_kept_and_equal_keys_give_equal_maps(name, map
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_other_keys_erase_other_pixels(name):
     erase, maps = registry.find("erasing", name), random_maps(16, 12, 12)
-    first, second = erase(maps, keys(16, seed=1)).numpy(), erase(maps, keys(16, seed=2)).numpy()
+    # Without a random threshold, `above_threshold` only chooses the examples at random.
+    first, second = (erase(maps, keys(16, seed=seed), probability=0.5).numpy() for seed in (1, 2))
     assert (first != second).any() and (first != maps.numpy()).any()
 
 
@@ -97,7 +98,7 @@ def test_adaptive_erasing_drops_each_pixel_with_its_value_as_probability(drop_pr
 @pytest.mark.parametrize("peak", [(0, 0), (3, 6), (9, 15), (0, 11)])
 def test_the_rectangle_is_centred_on_the_peak_and_pixels_outside_are_kept(peak):
     maps = map_with_peak(3, 10, 16, peak)
-    lost = dropped(maps, side=(0.5, 0.5), candidate_threshold=(1.0, 1.0), drop_probability=1.0)
+    lost = dropped(maps, side=(0.5, 0.5), candidate_threshold=0.0, drop_probability=1.0)
     y, x = np.mgrid[:10, :16]
     expected = (np.abs(y - peak[0]) <= 0.25 * 10) & (np.abs(x - peak[1]) <= 0.25 * 16)
     np.testing.assert_array_equal(lost, np.tile(expected, [3, 1, 1]))
@@ -113,7 +114,7 @@ def test_of_equal_peaks_the_first_in_raster_order_is_the_centre():
 def test_height_and_width_are_independent_and_uniform_over_the_range():
     count, size, low, high = 4000, 41, 0.2, 0.9
     maps = map_with_peak(count, size, size, (20, 20))
-    lost = dropped(maps, side=(low, high), candidate_threshold=(1.0, 1.0), drop_probability=1.0)
+    lost = dropped(maps, side=(low, high), candidate_threshold=0.0, drop_probability=1.0)
     heights, widths = lost.any(axis=2).sum(axis=1), lost.any(axis=1).sum(axis=1)
     assert (lost.sum(axis=(1, 2)) == heights * widths).all()
     # A rectangle of side s around a pixel's centre holds the centres of 2 floor(s / 2) + 1 pixels.
@@ -126,10 +127,18 @@ def test_height_and_width_are_independent_and_uniform_over_the_range():
     assert abs(np.corrcoef(heights, widths)[0, 1]) < 4.0 / np.sqrt(count)
 
 
+def test_candidates_are_higher_than_the_threshold_by_default_half():
+    single = np.float32([0.1, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 0.9]).reshape(1, 2, 2)
+    lost = dropped(tf.constant(single[..., None]), side=(2.0, 2.0), drop_probability=1.0)
+    np.testing.assert_array_equal(lost, single > 0.5)
+    lost = dropped(tf.constant(single[..., None]), side=(2.0, 2.0), drop_probability=1.0, candidate_threshold=0.9)
+    assert not lost.any()  # a map without higher pixels stays whole
+
+
 @pytest.mark.parametrize("u", [0.0, 0.3, 0.75, 1.0])
 def test_candidates_lie_above_the_threshold_between_peak_and_minimum(u):
     maps = random_maps(20, 9, 7)
-    lost = dropped(maps, side=(2.0, 2.0), candidate_threshold=(u, u), drop_probability=1.0)
+    lost = dropped(maps, side=(2.0, 2.0), candidate_depth=(u, u), drop_probability=1.0)
     values = maps.numpy()[..., 0].astype(np.float64)
     peak, lowest = values.max(axis=(1, 2), keepdims=True), values.min(axis=(1, 2), keepdims=True)
     np.testing.assert_array_equal(lost, values >= peak - (peak - lowest) * u)
@@ -138,7 +147,7 @@ def test_candidates_lie_above_the_threshold_between_peak_and_minimum(u):
 def test_the_threshold_is_uniform_over_the_range_and_drawn_per_example():
     count, ramp = 3000, np.linspace(0.1, 0.6, 501, dtype=np.float32)
     maps = tf.constant(np.tile(ramp[None, None, :, None], [count, 1, 1, 1]))
-    lost = dropped(maps, side=(2.0, 2.0), candidate_threshold=(0.2, 0.7), drop_probability=1.0)
+    lost = dropped(maps, side=(2.0, 2.0), candidate_depth=(0.2, 0.7), drop_probability=1.0)
     u = (lost.sum(axis=(1, 2)) - 0.5) / 500.0
     assert u.min() > 0.195 and u.max() < 0.705
     expected = 0.2 + 0.5 * (np.arange(count) + 0.5) / count
@@ -155,7 +164,7 @@ def test_the_share_of_erased_examples(probability):
 
 
 def test_equal_examples_of_a_batch_are_erased_independently():
-    lost = dropped(map_with_peak(2000, 9, 9, (4, 4)), probability=0.5, candidate_threshold=(1.0, 1.0))
+    lost = dropped(map_with_peak(2000, 9, 9, (4, 4)), probability=0.5, candidate_threshold=0.0)
     erased = lost.any(axis=(1, 2)).astype(np.float64)
     assert abs(np.corrcoef(erased[:-1], erased[1:])[0, 1]) < 4.0 / np.sqrt(2000)
     everywhere = dropped(map_with_peak(2000, 9, 9, (4, 4)), **EVERYWHERE).astype(np.float64)
@@ -169,7 +178,7 @@ def test_side_threshold_and_being_erased_are_independent(transposed):
     single = np.tile(0.9 - 0.8 * np.abs(np.linspace(-1.0, 1.0, 101)), [101, 1])
     single[50, 50] += 0.001
     maps = tf.constant(np.tile((single.T if transposed else single)[None, :, :, None], [1000, 1, 1, 1]), tf.float32)
-    options = {"side": (0.42, 0.9), "candidate_threshold": (0.05, 0.4), "probability": 0.5}
+    options = {"side": (0.42, 0.9), "candidate_depth": (0.05, 0.4), "probability": 0.5}
     lost = dropped(maps, drop_probability=1.0, **options)
     lost = lost[lost.any(axis=(1, 2))].transpose(0, 2, 1) if transposed else lost[lost.any(axis=(1, 2))]
     side, u = lost.any(axis=2).sum(axis=1) / 101, (lost.any(axis=1).sum(axis=1) - 1) / 100
@@ -184,7 +193,8 @@ def test_which_pixels_are_dropped_is_independent_of_being_erased():
 
 def test_a_constant_map_is_erased_around_its_first_pixel_and_a_zero_map_stays_zero():
     for value in (0.3, 0.7, 1.0):  # rounding must not remove the candidates of a constant map
-        lost = dropped(tf.fill([50, 6, 10, 1], value), side=(1.0, 1.0), drop_probability=1.0)
+        maps = tf.fill([50, 6, 10, 1], value)
+        lost = dropped(maps, side=(1.0, 1.0), candidate_depth=(0.0, 0.5), drop_probability=1.0)
         assert lost[:, :4, :6].all() and not lost[:, 4:].any() and not lost[:, :, 6:].any()
     assert not attentive.erase(tf.zeros([3, 6, 10, 1]), keys(3), drop_probability=1.0).numpy().any()
 
@@ -214,7 +224,8 @@ def test_kept_pixels_pass_their_gradient_and_dropped_ones_get_none(adaptive):
         ({"side": (4, 28)}, r"side must be .* between 0 and 2, got \(4, 28\)"),
         ({"side": 0.5}, r"side must be two numbers \(min, max\), got 0.5"),
         ({"side": (0.1, 0.2, 0.3)}, r"side must be two numbers"),
-        ({"candidate_threshold": (0.0, 1.1)}, "candidate_threshold must be two numbers"),
+        ({"candidate_threshold": 1.1}, "candidate_threshold must be a number between 0 and 1"),
+        ({"candidate_depth": (0.0, 1.1)}, "candidate_depth must be two numbers"),
         ({"adaptive": "no"}, "adaptive must be True or False, got 'no'"),
     ],
 )

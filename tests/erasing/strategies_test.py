@@ -38,33 +38,36 @@ def test_a_random_rectangle_is_erased_whole_with_sides_in_the_range():
     assert abs(np.corrcoef(heights[inside], widths[inside])[0, 1]) < 4.0 / np.sqrt(inside.sum())
 
 
+def test_all_pixels_above_the_threshold_are_erased():
+    maps = random_maps(20, 9, 7)
+    np.testing.assert_array_equal(erased(above_threshold, maps), maps.numpy()[..., 0] > 0.5)
+    np.testing.assert_array_equal(erased(above_threshold, maps, candidate_threshold=0.8), maps.numpy()[..., 0] > 0.8)
+
+
 @pytest.mark.parametrize("u", [0.0, 0.3, 1.0])
-def test_all_pixels_above_the_threshold_are_erased(u):
+def test_all_pixels_above_the_threshold_relative_to_the_peak_are_erased(u):
     maps = random_maps(20, 9, 7)
     values = maps.numpy()[..., 0].astype(np.float64)
     peak, lowest = values.max(axis=(1, 2), keepdims=True), values.min(axis=(1, 2), keepdims=True)
-    lost = erased(above_threshold, maps, candidate_threshold=(u, u))
+    lost = erased(above_threshold, maps, candidate_depth=(u, u))
     np.testing.assert_array_equal(lost, values >= peak - (peak - lowest) * u)
 
 
 @pytest.mark.parametrize("peak", [(0, 0), (3, 6), (9, 15)])
-def test_the_whole_restricted_rectangle_around_the_peak_is_erased(peak):
+def test_the_candidates_in_the_restricted_rectangle_around_the_peak_are_erased(peak):
     y, x = np.mgrid[:10, :16]
     expected = (np.abs(y - peak[0]) <= 0.25 * 10) & (np.abs(x - peak[1]) <= 0.25 * 16)
-    lost = erased(restricted_rectangle, map_with_peak(3, 10, 16, peak), side=(0.5, 0.5))
+    lost = erased(restricted_rectangle, map_with_peak(3, 10, 16, peak), side=(0.5, 0.5), candidate_threshold=0.0)
     np.testing.assert_array_equal(lost, np.tile(expected, [3, 1, 1]))
-    lost = erased(
-        restricted_rectangle, map_with_peak(3, 10, 16, peak), side=(0.5, 0.5), candidate_threshold=(0.5, 0.5)
-    )
+    lost = erased(restricted_rectangle, map_with_peak(3, 10, 16, peak), side=(0.5, 0.5))
     assert [tuple(pixel) for pixel in np.argwhere(lost[0])] == [peak]  # pixels below the threshold are kept
 
 
 def test_attentive_erasing_drops_half_of_the_pixels_that_both_others_erase():
     maps = random_maps(50, 12, 12)
-    options = {"side": (0.3, 0.8), "candidate_threshold": (0.2, 0.7)}
-    both = erased(restricted_rectangle, maps, side=(0.3, 0.8)) & erased(
-        above_threshold, maps, candidate_threshold=(0.2, 0.7)
-    )
+    options = {"side": (0.3, 0.8), "candidate_depth": (0.2, 0.7)}
+    rectangles = erased(restricted_rectangle, maps, side=(0.3, 0.8), candidate_threshold=0.0)
+    both = rectangles & erased(above_threshold, maps, candidate_depth=(0.2, 0.7))
     np.testing.assert_array_equal(erased(attentive, maps, drop_probability=1.0, **options), both)
     np.testing.assert_array_equal(erased(restricted_rectangle, maps, **options), both)
     some = erased(attentive, maps, **options)
@@ -94,7 +97,7 @@ def test_kept_pixels_pass_their_gradient_and_erased_ones_get_none(strategy):
 def test_wrong_options_and_shapes_are_refused(strategy):
     with pytest.raises(ValueError, match="probability must be a number between 0 and 1, got 1.5"):
         strategy.erase(random_maps(2, 4, 4), keys(2), probability=1.5)
-    name = "candidate_threshold" if strategy is above_threshold else "side"
+    name = "candidate_depth" if strategy is above_threshold else "side"
     with pytest.raises(UserError, match=rf"{name} must be two numbers \(min, max\), got 0.5"):
         strategy.erase(random_maps(2, 4, 4), keys(2), **{name: 0.5})
     with pytest.raises(ValueError, match=r"activation_map must have shape \[B, h, w, 1\]"):

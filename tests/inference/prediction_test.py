@@ -37,6 +37,32 @@ def test_folders_and_files_are_predicted_as_the_localizer_does(tiny_run, image_f
         np.testing.assert_allclose(r["box_pixels"], np.multiply(r["box"], 32), atol=0.06)
 
 
+@pytest.mark.parametrize(
+    ("folder", "size", "images", "others"),
+    [
+        ("query", (64, 128), ["0001_c1s1_001051_00.jpg", "-1_c1s1_000401_03.jpg"], ["Thumbs.db"]),  # Market-1501
+        ("Images", (50, 37), ["n02085620-Chihuahua/n02085620_7.jpg", "n02085782-Spaniel/n02085782_17.jpg"], []),
+        ("data", (90, 60), ["images/0034309.jpg", "images/1025794.jpg"], ["images_variant_test.txt", "images_box.txt"]),
+    ],
+)
+def test_folders_of_persons_dogs_and_aircraft_are_predicted(tiny_run, tmp_path, folder, size, images, others):
+    root = tmp_path / folder
+    for number, name in enumerate(images):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3), np.uint8)
+        Image.fromarray(pixels).save(root / name)
+    for name in others:
+        (root / name).write_bytes(b"no image")
+    results, broken = predicted(*tiny_run, [str(root)])
+    assert broken == []
+    assert [result["file"] for result in results] == sorted(str(root / name) for name in images)
+    for result in results:
+        with Image.open(result["overlay"]) as drawn:
+            assert drawn.size == size
+    page = pathlib.Path(tiny_run[1], "predictions", "index.html").read_text(encoding="utf-8")
+    assert all(os.path.basename(result["overlay"]) in page for result in results)
+
+
 def test_a_broken_image_is_named_and_the_others_are_predicted(tiny_run, image_folder):
     (image_folder / "inner" / "1.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"1 of 3 images failed\. .*1.png: The model cannot read it: .*empty"):

@@ -105,11 +105,13 @@ def test_stage_two_classifies_the_masked_normalized_image():
     np.testing.assert_allclose(outputs["evaluator_logits"], evaluator[1](evaluator[0](masked))["logits"], atol=1e-5)
 
 
-def test_stage_two_trains_only_the_generator():
-    method = make("stage_two")
-    generator_paths = {f"generator/{variable_path(v)}" for v in method.parts["generator"].trainable_variables}
-    assert set(method.trainable_variables) == {p for p in generator_paths if "auxiliary" not in p}
-    frozen = [w for name, part in method.parts.items() if name != "generator" for w in part.weights]
+@pytest.mark.parametrize("freeze_lower", [False, True])
+def test_stage_two_trains_the_generator_and_unless_frozen_the_low_layers(freeze_lower):
+    method = registry.find("methods", "stage_two")(BUILDERS, freeze_lower=freeze_lower)
+    trained = ("generator",) if freeze_lower else ("lower", "generator")
+    paths = {f"{part}/{variable_path(v)}" for part in trained for v in method.parts[part].trainable_variables}
+    assert set(method.trainable_variables) == {p for p in paths if "auxiliary" not in p}
+    frozen = [w for name, part in method.parts.items() if name not in trained for w in part.weights]
     before = [tf.convert_to_tensor(w).numpy() for w in frozen]
     method.forward(batch(), training=True)  # the moving statistics of frozen parts must not change either
     for old, new in zip(before, frozen):
@@ -118,7 +120,7 @@ def test_stage_two_trains_only_the_generator():
 
 def test_maps_are_erased_only_if_the_batch_has_keys():
     method = registry.find("methods", "stage_two")(
-        BUILDERS, erasing="attentive", erasing_options={"candidate_threshold": (1.0, 1.0), "side": (1.0, 1.0)}
+        BUILDERS, erasing="attentive", erasing_options={"candidate_threshold": 0.0, "side": (1.0, 1.0)}
     )
     trained = method.forward(batch(), training=True)
     assert np.any(trained["erased_map"] == 0)
@@ -128,7 +130,7 @@ def test_maps_are_erased_only_if_the_batch_has_keys():
 
 
 def test_the_teacher_classifies_the_image_without_the_erased_pixels():
-    options = {"candidate_threshold": (1.0, 1.0), "side": (1.0, 1.0)}
+    options = {"candidate_threshold": 0.0, "side": (1.0, 1.0)}
     method = registry.find("methods", "stage_two")(
         BUILDERS, erasing_options=options, teacher=True, upsampling="nearest"
     )

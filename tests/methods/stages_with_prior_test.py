@@ -8,15 +8,15 @@ from ornet_tf.methods import predicted_classes
 from tests.tiny_methods import BUILDERS, batch, images, normalized, randomize_weights
 
 
-def test_stage_one_refuses_a_prior_on_trained_features():
+@pytest.mark.parametrize("name", ["stage_one", "stage_two"])
+def test_a_prior_on_trained_features_is_refused(name):
     with pytest.raises(UserError, match="object_prior: expected freeze_lower = True"):
-        registry.find("methods", "stage_one")(BUILDERS, object_prior=True)
+        registry.find("methods", name)(BUILDERS, object_prior=True)
 
 
 @pytest.mark.parametrize(("name", "upper"), [("stage_one", "upper"), ("stage_two", "evaluator_upper")])
 def test_with_a_prior_the_generator_reads_the_last_features_cached_or_not(name, upper):
-    options = {"freeze_lower": True} if name == "stage_one" else {}
-    method = registry.find("methods", name)(BUILDERS, object_prior=True, **options)
+    method = registry.find("methods", name)(BUILDERS, object_prior=True, freeze_lower=True)
     features = method.parts["lower"](normalized())
     last = method.parts[upper](features)["features"]
     expected = method.parts["generator"]([features, last])["activation_map"]
@@ -31,9 +31,8 @@ def test_with_a_prior_the_generator_reads_the_last_features_cached_or_not(name, 
 
 @pytest.mark.parametrize(("name", "upper"), [("stage_one", "upper"), ("stage_two", "evaluator_upper")])
 def test_the_score_map_is_the_priors_for_the_predicted_class(name, upper):
-    options = {"freeze_lower": True} if name == "stage_one" else {}
     for refine in (False, True):
-        method = registry.find("methods", name)(BUILDERS, object_prior=True, refine=refine, **options)
+        method = registry.find("methods", name)(BUILDERS, object_prior=True, refine=refine, freeze_lower=True)
         randomize_weights(method.parts["direction"])
         outputs = method.predict(images())
         features = method.parts["lower"](normalized())

@@ -49,6 +49,28 @@ def test_a_backbone_that_is_neither_trained_nor_pretrained_is_refused():
     assert message.endswith("add a phase to config.phase_order that trains lower.")
 
 
+def test_start_values_of_a_phase_of_0_epochs_are_refused_where_they_are_read():
+    config = tiny_prior.get_config()
+    config.phase.stage_one.epochs = 0.0
+    config.evaluation.report_rows, config.export.row = ("cam", "object_prior"), "object_prior"
+    config.phase_order = ("evaluator", "stage_one")  # as in configs/object_prior.py: nothing reads the generator
+    phase_check.check(config, loading.load_source(config, "train"))
+    config.export.row = "stage_one"
+    assert refusal(config).startswith(
+        "config.evaluation, the row stage_one: expected trained or pretrained weights from stage_one, got start values "
+        "of generator/"
+    )
+    config = tiny_prior.get_config()
+    config.phase.stage_one.epochs = 0.0
+    with config.unlocked():
+        config.evaluation.report_rows = ("cam",)
+    phase_check.check(config, loading.load_source(config, "train"))  # stage two trains this generator
+    config.phase.evaluator.epochs = 0.0
+    message = refusal(config)
+    assert message.startswith("config.phase.stage_two.init_from.lower: expected trained or pretrained weights from st")
+    assert "got start values of lower/block1_1_conv/kernel [3, 3, 3, 4]: config.phase.stage_one.epochs is 0" in message
+
+
 def test_training_the_features_of_an_object_prior_is_refused():
     config = tiny_prior.get_config()
     config.phase.stage_one.trainable = ()

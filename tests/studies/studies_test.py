@@ -89,8 +89,9 @@ def test_fig6_leaves_out_the_entropy_and_keeps_area_and_erasing():
 
 def test_all_erasing_strategies_get_the_configured_options_that_they_know():
     configured = toybirds.get_config().phase.stage_two.options.erasing_options
-    known = {"random": {"side"}, "restricted_rectangle": {"side", "candidate_threshold"},
-             "above_threshold": {"candidate_threshold"}, "attentive": {*configured}}  # fmt: skip
+    thresholds = {"candidate_threshold", "candidate_depth"}
+    known = {"random": {"side"}, "restricted_rectangle": {"side", *thresholds},
+             "above_threshold": thresholds, "attentive": {*configured}}  # fmt: skip
     for name, keys in known.items():
         options = varied_stage_two("erasing_strategies", name).options
         assert options.erasing == name and {*options.erasing_options} == keys & {*configured}

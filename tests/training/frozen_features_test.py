@@ -24,7 +24,7 @@ def make(phase="stage_two", precision="float32", **options):
     experiment = tiny_experiment.get_config()
     experiment.input.update(VIEWS)
     with experiment.unlocked():
-        experiment.phase[phase].options.update(options)
+        experiment.phase[phase].options.update({"freeze_lower": True, **options})
     keras.utils.set_random_seed(0)
     method = build.build_method(experiment, experiment.phase[phase], 3, precision=precision)
     return experiment, method, loading.load_source(experiment, "train")
@@ -141,7 +141,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(cached_run, tmp_path,
 
 @pytest.mark.parametrize("phase", ["evaluator", "stage_one", "stage_two"])
 def test_the_low_layers_are_not_computed_if_their_features_are_in_the_batch(phase):
-    _, method, _ = make(phase, **({} if phase == "stage_two" else {"freeze_lower": True}))
+    _, method, _ = make(phase)
     batch = {"image": tf.zeros([2, 32, 32, 3]), "low_level_features": tf.ones([2, 8, 8, 6])}
     assert [feature.name for feature in method.frozen_features() if feature.is_read] == ["low_level_features"]
     assert not any(path.startswith("lower/") for path in method.trainable_variables)
@@ -197,12 +197,12 @@ def test_dropout_ends_the_frozen_layers():
 
 
 def test_features_of_masked_images_are_not_cached():
-    _, method, _ = make("evaluator", freeze_lower=True, mask_probability=0.5)
+    _, method, _ = make("evaluator", mask_probability=0.5)
     assert not hasattr(method, "frozen_features")
 
 
 def test_a_frozen_lower_part_does_not_change():
-    _, method, _ = make("stage_one", freeze_lower=True)
+    _, method, _ = make("stage_one")
     images = tf.random.stateless_uniform([4, 32, 32, 3], [1, 2], 0, 255)
     weights = method.parts["lower"].get_weights()
     method.forward({"image": images, "label": tf.zeros([4], tf.int32)}, training=True)
@@ -214,7 +214,7 @@ def test_features_that_cannot_be_cached_are_refused(tmp_path, monkeypatch):
     experiment, method, source = make()
     features = FrozenFeatures(source, **VIEWS, cache_dir=str(tmp_path / "cache"))
     with pytest.raises(ValueError, match="frozen_features: .* no frozen part .* options.freeze_lower"):
-        features.of(make("evaluator")[1])
+        features.of(make("evaluator", freeze_lower=False)[1])
     beta = [weight for weight in method.parts["lower"].weights if "beta" in weight.name][-1]
     beta.assign(np.full(beta.shape, 1e5, np.float32))
     with pytest.raises(ValueError, match="low_level_features below 65,504, the largest float16; got larger"):

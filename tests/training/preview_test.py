@@ -11,7 +11,7 @@ from tests import tiny_experiment
 
 def make(phase, images):
     config = tiny_experiment.get_config()
-    config.phase.stage_two.options.erasing_options = {"side": (1.0, 1.0), "candidate_threshold": (1.0, 1.0)}
+    config.phase.stage_two.options.erasing_options = {"side": (1.0, 1.0), "candidate_threshold": 0.0}
     keras.utils.set_random_seed(0)
     method = build.build_method(config, config.phase[phase], 3)
     return method, Preview(method, images, threshold=0.5, box_rule="tight", kernels=MappedKernels())
