@@ -1,17 +1,14 @@
 """Studies from training to the report, on an experiment that trains in seconds."""
 import csv
 import html.parser
-import inspect
 import os
 import re
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from PIL import Image
 
 from ornet_tf import registry, renamed, reproduce
-from ornet_tf.erasing import attentive
 from ornet_tf.reproduction import make_studies
 from ornet_tf.reproduction.study import LEFT_OUT
 from ornet_tf.runs import run_folder
@@ -31,8 +28,6 @@ def tiny():
     for phase in config.phase.values():
         phase.epochs = 0.34
     del config.phase.stage_two.losses["area"]
-    threshold = inspect.signature(attentive.erase).parameters["candidate_threshold"].default
-    config.phase.stage_two.options.erasing_options = ConfigDict({"candidate_threshold": threshold})  # of all strategies
     config.training.summary_images = 0  # drawing them takes longer than training
     config.evaluation.update({"bootstrap_samples": 50, "threshold_split": "", "gallery_images": 1})
     config.evaluation.report_rows = ("stage_one", "stage_two")  # the graph of each row takes seconds
