@@ -39,14 +39,17 @@ def make_studies(
     trainers = [Trainer(_with_seed(config, seed), workdir) for seed in seeds]
     studies, left_out = _prepare(config, names, trainers[0], leave_out=leave_out)
     if not studies:
-        raise UserError(f"--what: expected a study that the experiment can make, got none. {' '.join(left_out)}")
+        reasons = " ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise UserError(f"--what: expected a study that the experiment can make, got none. {reasons}")
     rows = dict.fromkeys(row for study in studies.values() for row in _rows_of_experiment(config, study))
     by_seed = [trainer.evaluate_experiment(rows) for trainer in trainers]
     folder = os.path.join(workdir, "report")
+    for name, reason in left_out.items():
+        study_report.write_left_out(folder, name, reason)
     for name, study in studies.items():
         logging.info("Study %s: %s", name, study.title)
         report = study_report.make_report(name, study, _results(config, study, trainers, by_seed))
-        study_report.write(folder, report, left_out)
+        study_report.write(folder, report)
         logging.info("%s", study_report.markdown(report))
     return os.path.join(folder, "index.html")
 
@@ -65,9 +68,9 @@ def _with_seed(config: ConfigDict, seed: int) -> ConfigDict:
 
 def _prepare(
     config: ConfigDict, names: Sequence[str], trainer: Trainer, *, leave_out: bool
-) -> tuple[dict[str, Study], list[str]]:
-    """Returns the studies by name, and a sentence for each one that is left out."""
-    studies, left_out = {}, []
+) -> tuple[dict[str, Study], dict[str, str]]:
+    """Returns the studies by name, and why others are left out, by name as well."""
+    studies, left_out = {}, {}
     for name in names:
         study = registry.find("studies", name)()
         try:
@@ -75,13 +78,13 @@ def _prepare(
         except UserError as error:
             if not leave_out:
                 raise
-            left_out.append(f"{name}: {error}")
+            left_out[name] = str(error)
         else:
             studies[name] = study
     if leave_out:
-        left_out += [f"{name}: {reason}." for name, reason in LEFT_OUT.items()]
-        for sentence in left_out:
-            logging.warning("Left out: %s", sentence)
+        left_out.update({name: f"{reason}." for name, reason in LEFT_OUT.items()})
+        for name, reason in left_out.items():
+            logging.warning("Left out: %s: %s", name, reason)
     return studies, left_out
 
 

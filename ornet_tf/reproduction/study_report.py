@@ -68,7 +68,7 @@ def make_report(name: str, study: Study, results: Results) -> Report:
     return Report(name, study.title, study.about, settings, shown)
 
 
-def write(folder: str, report: Report, left_out: Sequence[str] = ()) -> None:
+def write(folder: str, report: Report) -> None:
     """Writes `<name>.md`, a CSV file for each table and a PNG file for each picture, and the page of all studies.
 
     The first table is in `<name>.csv`, the first picture in `<name>.png`, all others in `<name>_<their name>`.
@@ -76,7 +76,6 @@ def write(folder: str, report: Report, left_out: Sequence[str] = ()) -> None:
     Args:
       folder: the folder of all reports.
       report: the report; it replaces an earlier one of the study.
-      left_out: a sentence for each study that was asked for and can't be made.
 
     Raises:
       OSError: if a file can't be written.
@@ -90,14 +89,29 @@ def write(folder: str, report: Report, left_out: Sequence[str] = ()) -> None:
             else:
                 with atomic_write.open_file(f"{path}.png") as file:
                     Image.fromarray(item.pixels).save(file, "PNG")
-    run_folder.write_text(os.path.join(folder, "sections", f"{report.name}.html"), section(report))
+    _write_section(folder, report.name, section(report))
+
+
+def write_left_out(folder: str, name: str, reason: str) -> None:
+    """Writes on the page of all studies why a study is left out, until it is made.
+
+    Raises:
+      OSError: if a file can't be written.
+    """
+    text = f'<section id="{name}"><h2>{name}</h2><p>Left out: {html.escape(reason)}</p></section>\n'
+    _write_section(folder, name, text)
+
+
+def _write_section(folder: str, name: str, text: str) -> None:
+    """Writes the section of a study, and the page of all sections."""
+    run_folder.write_text(os.path.join(folder, "sections", f"{name}.html"), text)
     sections = {}
     for file_name in sorted(os.listdir(os.path.join(folder, "sections")), key=_natural_order):
-        name, ending = os.path.splitext(file_name)
+        stem, ending = os.path.splitext(file_name)
         if ending == ".html":
             with open(os.path.join(folder, "sections", file_name), encoding="utf-8") as file:
-                sections[name] = file.read()
-    run_folder.write_text(os.path.join(folder, "index.html"), page(sections, left_out))
+                sections[stem] = file.read()
+    run_folder.write_text(os.path.join(folder, "index.html"), page(sections))
 
 
 def _natural_order(name: str) -> list[tuple[bool, int, str]]:
@@ -131,20 +145,18 @@ def section(report: Report) -> str:
     return "\n".join([*parts, "</section>", ""])
 
 
-def page(sections: Mapping[str, str], left_out: Sequence[str] = ()) -> str:
+def page(sections: Mapping[str, str]) -> str:
     """Returns the HTML page of all studies.
 
     Args:
       sections: the HTML section of each study, by its name.
-      left_out: a sentence for each study that was asked for and can't be made.
     """
     links = " · ".join(f'<a href="#{name}">{name}</a>' for name in sections)
-    missing = f"<h2>Left out</h2>{_notes(left_out)}" if left_out else ""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>ORNet: tables and figures</title>\n<style>{_STYLE}</style></head><body>\n"
-        f"<h1>ORNet: tables and figures</h1><nav>{links}</nav>\n{''.join(sections.values())}{missing}</body></html>\n"
+        f"<h1>ORNet: tables and figures</h1><nav>{links}</nav>\n{''.join(sections.values())}</body></html>\n"
     )
 
 

@@ -22,9 +22,15 @@ def test_one_page_holds_the_studies_of_several_calls_in_order(tmp_path):
     assert text.count("<section") == 2 and text.index('id="a2"') < text.index('id="a10"')
     assert "A &lt;b&gt; &amp; c" in text and "a&lt;b" in text and "<b>" not in text
     assert '<a href="#a2">a2</a>' in text and "<details><summary>Curve" in text and "<li>Note.</li>" in text
-    assert "Left out" not in text
-    study_report.write(str(tmp_path), report("a2"), ["a3: it needs <b>."])
-    assert "<h2>Left out</h2><ul><li>a3: it needs &lt;b&gt;.</li></ul>" in (tmp_path / "index.html").read_text()
+
+
+def test_the_page_says_why_a_study_is_left_out_until_it_is_made(tmp_path):
+    study_report.write_left_out(str(tmp_path), "a3", "it needs <b>.")
+    study_report.write(str(tmp_path), report("a2"))
+    text = (tmp_path / "index.html").read_text()
+    assert text.index('id="a2"') < text.index('id="a3"') and "Left out: it needs &lt;b&gt;." in text
+    study_report.write(str(tmp_path), report("a3"))
+    assert "Left out" not in (tmp_path / "index.html").read_text()
 
 
 def test_files_hold_the_tables_and_the_figure_of_the_study(tmp_path):
