@@ -67,7 +67,7 @@ def test_start_values_of_a_phase_of_0_epochs_are_refused_where_they_are_read():
     phase_check.check(config, loading.load_source(config, "train"))  # stage two trains this generator
     config.phase.evaluator.epochs = 0.0
     message = refusal(config)
-    assert message.startswith("config.phase.stage_two.init_from.lower: expected trained or pretrained weights from stag")
+    assert message.startswith("config.phase.stage_two.init_from.lower: expected trained or pretrained weights from st")
     assert "got start values of lower/block1_1_conv/kernel [3, 3, 3, 4]: config.phase.stage_one.epochs is 0" in message
 
 
