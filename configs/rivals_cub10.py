@@ -4,6 +4,8 @@
   python -m ornet_tf.train --config=configs/rivals_cub10.py --workdir=runs/rivals_cub10
   python -m ornet_tf.evaluate --config=configs/rivals_cub10.py --workdir=runs/rivals_cub10
 
+`make compare DATA=cub10` trains it too, and prints the paper's Table 1 with these rows.
+
 This configuration adds Grad-CAM, BagCAMs, PC1 and the classifiers of Hide-and-Seek, ADL and ACoL to configs/cub10.py,
 which trains evaluator, stage one and stage two. CAM, Grad-CAM, BagCAMs and PC1 use the evaluator and need no training.
 BagCAMs reads the features that the last block gets. The evaluator trains its dense layer only; the other rivals change

@@ -3,6 +3,8 @@
   python -m ornet_tf.train --config=configs/rivals_toybirds.py --workdir=runs/rivals_toybirds
   python -m ornet_tf.evaluate --config=configs/rivals_toybirds.py --workdir=runs/rivals_toybirds
 
+`make compare` trains it too, and prints the paper's Table 1 with these rows.
+
 This configuration adds Grad-CAM, BagCAMs, PC1 and the classifiers of Hide-and-Seek, ADL and ACoL to
 configs/toybirds.py, which trains evaluator, stage one and stage two. The classifiers have the evaluator's schedule.
 CAM, Grad-CAM, BagCAMs and PC1 use the evaluator and need no training. BagCAMs reads the features that the last block

@@ -20,7 +20,7 @@ def thresholds(outcomes: Sequence[Outcome], title: str, *notes: str) -> list[Tab
     if table is None:
         return []
     y_label = study_tables.percent(study_tables.SCORE)
-    pixels = study_charts.curves(table, title, "threshold on the map", y_label, style="o-")
+    pixels = study_charts.curves(table, title, "threshold on the map", y_label, marker="o")
     return [Picture("thresholds", title, pixels, notes), table]
 
 
@@ -41,4 +41,4 @@ def details(outcomes: Sequence[Outcome], reference: Outcome) -> list[Table | Pic
         shown += [Picture("failures", title, study_charts.failure_bars(failures, title)), failures]
     shown += thresholds(outcomes, "CorLoc against the threshold on the map")
     shown += histograms(outcomes, "Activation values of all images")
-    return shown + study_galleries.panels(outcomes, "Maps and boxes")
+    return shown + study_galleries.maps_gallery(outcomes, "Maps and boxes", boxes=True)

@@ -40,9 +40,7 @@ def make_studies(
     studies, left_out = _prepare(config, names, trainers[0], leave_out=leave_out)
     if not studies:
         raise UserError(f"--what: expected a study that the experiment can make, got none. {' '.join(left_out)}")
-    rows = {row: None for study in studies.values() for row in study.rows(config).values()}
-    rows.update({varied_phase(study.variants(config).values()): None for study in studies.values()})
-    rows.pop("", None)
+    rows = dict.fromkeys(row for study in studies.values() for row in _rows_of_experiment(config, study))
     by_seed = [trainer.evaluate_experiment(rows) for trainer in trainers]
     folder = os.path.join(workdir, "report")
     for name, study in studies.items():
@@ -51,6 +49,12 @@ def make_studies(
         study_report.write(folder, report, left_out)
         logging.info("%s", study_report.markdown(report))
     return os.path.join(folder, "index.html")
+
+
+def _rows_of_experiment(config: ConfigDict, study: Study) -> list[str]:
+    """Returns the rows of the unchanged experiment that a study shows, as a row or as a variant without changes."""
+    phase = varied_phase(study.variants(config).values())
+    return [*study.rows(config).values(), *([phase] if phase else [])]
 
 
 def _with_seed(config: ConfigDict, seed: int) -> ConfigDict:

@@ -12,6 +12,7 @@ from ornet_tf.reproduction.outcomes import BINS, Outcome
 
 # Okabe and Ito's colours, which colour-blind people can tell apart, and two more.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6E46", "#969696")
+_STYLES = ("-", "--", ":")  # of the lines of the first 9 outcomes, the next 9, ...
 _BAR = 0.65  # height of a bar, as a share of the distance between bars
 
 
@@ -64,18 +65,20 @@ def score_curves(sweeps: Sequence[Sweep], title: str) -> np.ndarray | None:
 def histograms(columns: Mapping[str, np.ndarray], title: str) -> np.ndarray:
     """Draws histograms of map values: label -> percent of the pixels [BINS]."""
     figure, axes = _chart(title, "activation value", y_label="percent of the pixels")
-    for label, shares in columns.items():
-        axes.stairs(shares, np.linspace(0.0, 1.0, BINS + 1), label=label, baseline=None)
+    for index, (label, shares) in enumerate(columns.items()):
+        edges = np.linspace(0.0, 1.0, BINS + 1)
+        axes.stairs(shares, edges, label=label, baseline=None, linestyle=_style(index))
     return _pixels(figure)
 
 
-def curves(table: Table, title: str, x_label: str, y_label: str, *, style: str = "-") -> np.ndarray:
-    """Draws the columns of a table of `study_tables.by_place` as curves, in a style of Matplotlib."""
+def curves(table: Table, title: str, x_label: str, y_label: str, *, marker: str = "") -> np.ndarray:
+    """Draws the columns of a table of `study_tables.by_place` as curves, with Matplotlib's markers at its places."""
     figure, axes = _chart(title, x_label, y_label=y_label)
     axis, *labels = table.head
     places = [line[axis] for line in table.numbers]
-    for label in labels:
-        axes.plot(places, [line[label] for line in table.numbers], style, label=label, markersize=4)
+    for index, label in enumerate(labels):
+        values = [line[label] for line in table.numbers]
+        axes.plot(places, values, _style(index), label=label, marker=marker, markersize=4)
     return _pixels(figure)
 
 
@@ -89,6 +92,10 @@ def failure_bars(table: Table, title: str) -> np.ndarray:
         ends = ends + lengths
     axes.set_xlim(0, 100)
     return _pixels(figure)
+
+
+def _style(index: int) -> str:
+    return _STYLES[index // len(_COLOURS) % len(_STYLES)]
 
 
 def _intervals(outcomes: Sequence[Outcome], key: str) -> tuple[np.ndarray, np.ndarray] | None:

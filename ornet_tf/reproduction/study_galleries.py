@@ -20,8 +20,14 @@ def count(outcome: Outcome) -> int:
     return outcome.runs[0].config.evaluation.gallery_images
 
 
-def maps_gallery(outcomes: Sequence[Outcome], title: str, *notes: str) -> list[Picture]:
+def maps_gallery(outcomes: Sequence[Outcome], title: str, *notes: str, boxes: bool = False) -> list[Picture]:
     """Draws evenly spread images, a line for each, with the map of each outcome laid over the image.
+
+    Args:
+      outcomes: one for each column after that of the images.
+      title: of the picture.
+      *notes: further sentences below it.
+      boxes: whether to draw each outcome's box and the ground truth as well.
 
     Returns:
       The picture; no picture if config.evaluation.gallery_images is 0.
@@ -32,9 +38,13 @@ def maps_gallery(outcomes: Sequence[Outcome], title: str, *notes: str) -> list[P
     rows = []
     for example in shown:
         large = sheets.enlarge(example.image)
-        rows.append([large, *(visualize.overlay(large, activation_map) for activation_map in example.maps)])
+        tiles = [visualize.overlay(large, activation_map) for activation_map in example.maps]
+        if boxes:
+            tiles = [sheets.with_boxes(tile, box, example.truth) for tile, box in zip(tiles, example.boxes)]
+        rows.append([large, *tiles])
     heads = ["image", *(outcome.label for outcome in outcomes)]
-    return [Picture("maps", title, sheets.grid(rows, heads=heads, boxes=False), (EVENLY, _names(shown), *notes))]
+    pixels = sheets.grid(rows, heads=heads, boxes=boxes)
+    return [Picture("maps", title, pixels, (EVENLY, *_box_rule(outcomes[0], boxes), _names(shown), *notes))]
 
 
 def boxes_gallery(
@@ -65,32 +75,19 @@ def boxes_gallery(
         rows.append(boxed[start : start + _COLUMNS])
         if maps:
             rows.append(mapped[start : start + _COLUMNS])
-    options = outcome.runs[0].config.evaluation
-    rule = f"Boxes are those of the box rule {options.box_rule} at the threshold {options.threshold:g}."
-    return [Picture("boxes", title, sheets.grid(rows), (*notes, rule, _names(shown)))]
-
-
-def panels(outcomes: Sequence[Outcome], title: str) -> list[Picture]:
-    """Draws evenly spread images, a line for each, with map and box of each outcome side by side.
-
-    Returns:
-      The picture; no picture if config.evaluation.gallery_images is 0.
-    """
-    shown = examples.look_at(outcomes, examples.evenly(outcomes[0], count(outcomes[0])))
-    rows = [
-        [
-            sheets.panel(example.image, example.maps[i], example.boxes[i], example.truth, caption=outcome.label)
-            for i, outcome in enumerate(outcomes)
-        ]
-        for example in shown
-    ]
-    return [Picture("gallery", title, sheets.grid(rows), (EVENLY,))] if rows else []
+    return [Picture("boxes", title, sheets.grid(rows), (*notes, *_box_rule(outcome, True), _names(shown)))]
 
 
 def paint(image: np.ndarray, mask: np.ndarray, colour: Sequence[int]) -> np.ndarray:
     """Paints the pixels of a coarse mask, bool [h, w], on a copy of an image, uint8 [H, W, 3]."""
     rows, columns = (np.arange(side) * cells // side for side, cells in zip(image.shape, mask.shape))
     return np.where(mask[rows][:, columns, np.newaxis], np.asarray(colour, np.uint8), image)
+
+
+def _box_rule(outcome: Outcome, has_boxes: bool) -> list[str]:
+    options = outcome.runs[0].config.evaluation
+    rule = f"Boxes are those of the box rule {options.box_rule} at the threshold {options.threshold:g}."
+    return [rule] if has_boxes else []
 
 
 def _names(shown: Sequence[Example]) -> str:

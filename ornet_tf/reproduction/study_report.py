@@ -23,6 +23,7 @@ _STYLE = """
 body { font: 16px/1.45 system-ui, sans-serif; color: #1e1e1e; max-width: 1100px; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.5em } h2 { font-size: 1.3em; border-top: 1px solid #ccc; padding-top: 1em } h3 { font-size: 1.05em }
 table { border-collapse: collapse; font-size: .9em } td, th { border-bottom: 1px solid #ddd; padding: .25em .7em }
+td { white-space: nowrap }
 td:not(:first-child), th { text-align: right } th:first-child, td:first-child { text-align: left }
 .wide { overflow-x: auto } img { max-width: 100% } .wide img { max-width: none } small { color: #6e6e6e }
 """
@@ -81,14 +82,13 @@ def write(folder: str, report: Report, left_out: Sequence[str] = ()) -> None:
       OSError: if a file can't be written.
     """
     run_folder.write_text(os.path.join(folder, f"{report.name}.md"), markdown(report))
-    for kind, ending in ((Table, "csv"), (Picture, "png")):
+    for kind in (Table, Picture):
         for position, item in enumerate(item for item in report.shown if isinstance(item, kind)):
-            stem = f"{report.name}_{item.name}" if position else report.name
-            path = os.path.join(folder, f"{stem}.{ending}")
+            path = os.path.join(folder, f"{report.name}_{item.name}" if position else report.name)
             if isinstance(item, Table):
-                run_folder.write_text(path, _csv(item))
+                run_folder.write_text(f"{path}.csv", _csv(item))
             else:
-                with atomic_write.open_file(path) as file:
+                with atomic_write.open_file(f"{path}.png") as file:
                     Image.fromarray(item.pixels).save(file, "PNG")
     run_folder.write_text(os.path.join(folder, "sections", f"{report.name}.html"), section(report))
     sections = {}

@@ -11,6 +11,11 @@ from ornet_tf.reproduction.outcomes import BINS, Outcome
 from ornet_tf.reproduction.paper_tables import QuotedTable
 
 SCORE = "corloc"  # the compared figure, if the metric has it
+# Parts of keys -> how they are displayed.
+_WORDS = {
+    "corloc": "CorLoc", "locerr": "LocErr", "clserr": "ClsErr", "_top": "_top-", "iou": "IoU", "auroc": "AUROC",
+}  # fmt: skip
+_FRACTIONS = ("mean_iou", "box_score_auroc")  # figures that are no percentages
 
 
 def score(outcomes: Sequence[Outcome]) -> str:
@@ -21,7 +26,7 @@ def score(outcomes: Sequence[Outcome]) -> str:
 
 def words(key: str) -> str:
     """Returns the displayed name of a figure."""
-    for short, displayed in (("corloc", "CorLoc"), ("locerr", "LocErr"), ("clserr", "ClsErr"), ("_top", "_top-")):
+    for short, displayed in _WORDS.items():
         key = key.replace(short, displayed)
     return key.replace("_", " ")
 
@@ -72,7 +77,8 @@ def figures_table(outcomes: Sequence[Outcome]) -> Table:
         values = {"label": outcome.label, "seeds": len(outcome.runs)}
         lines.append([outcome.label, *(_measured(outcome, key, values) for key in keys)])
         numbers.append(values)
-    return Table("figures", f"All figures; {_uncertainty(outcomes)}", ["", *map(words, keys)], lines, numbers)
+    notes = tuple(f"{words(key)}: from 0 to 1." for key in _FRACTIONS if key in keys)
+    return Table("figures", f"All figures; {_uncertainty(outcomes)}", ["", *map(words, keys)], lines, numbers, notes)
 
 
 def _measured(outcome: Outcome, key: str, values: dict[str, object]) -> str:
@@ -81,8 +87,10 @@ def _measured(outcome: Outcome, key: str, values: dict[str, object]) -> str:
     values[key] = mean
     if ends:
         values[f"{key}_low"], values[f"{key}_high"] = ends
-        if len(outcome.runs) > 1:
-            return f"{mean:.1f} ± {np.ptp(ends) / 2:.1f}"
+    if key in _FRACTIONS and mean is not None:
+        return f"{mean:.3f}"
+    if ends and len(outcome.runs) > 1:
+        return f"{mean:.1f} ± {np.ptp(ends) / 2:.1f}"
     return format_figure(mean, ends)
 
 

@@ -46,19 +46,17 @@ def test_boxes_are_drawn_above_the_maps(outcomes):
 
 
 @pytest.mark.slow
-def test_panels_compare_outcomes_and_no_images_make_no_picture(outcomes):
-    picture, = study_galleries.panels(outcomes, "Maps and boxes")
+def test_a_gallery_of_maps_may_have_boxes_and_without_images_there_is_none(outcomes):
+    picture, = study_galleries.maps_gallery(outcomes, "Maps and boxes", boxes=True)
+    assert "tight at the threshold 0.5" in picture.notes[1]
     example, = examples.look_at(outcomes, [17])
-    assert contains(
-        picture.pixels,
-        sheets.panel(example.image, example.maps[1], example.boxes[1], example.truth, caption="stage_two"),
-    )
+    tile = visualize.overlay(sheets.enlarge(example.image), example.maps[1])
+    assert contains(picture.pixels, sheets.with_boxes(tile, example.boxes[1], example.truth))
     run = outcomes[0].runs[0]
     config = run.config.copy_and_resolve_references()
     config.evaluation.gallery_images = 0
     without = [Outcome("a", (run._replace(config=config),))]
-    assert study_galleries.panels(without, "t") == study_galleries.maps_gallery(without, "t") == []
-    assert study_galleries.boxes_gallery(without[0], [], "t") == []
+    assert study_galleries.maps_gallery(without, "t") == study_galleries.boxes_gallery(without[0], [], "t") == []
 
 
 def test_paint_covers_the_pixels_of_a_coarse_mask():

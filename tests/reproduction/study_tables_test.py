@@ -14,6 +14,11 @@ def test_figures_of_one_seed_have_intervals_and_of_several_deviations(tmp_path):
     assert two.lines == [["b", "37.5 ± 17.7"]] and "standard deviation" in two.title
 
 
+def test_figures_from_0_to_1_are_not_shown_as_percentages(tmp_path):
+    table = study_tables.figures_table([outcome("a", tmp_path, [[1, 0]], mean_iou=0.4567)])
+    assert table.head[-1] == "mean IoU" and table.lines[0][-1] == "0.457" and table.notes == ("mean IoU: from 0 to 1.",)
+
+
 def test_differences_are_paired(tmp_path):
     base = outcome("base", tmp_path, [[1, 0, 0, 0], [1, 1, 0, 0]])
     same, better = outcome("same", tmp_path, [[1, 0, 0, 0], [1, 1, 0, 0]]), outcome("b", tmp_path, [[1, 1, 0, 0]] * 2)

@@ -51,7 +51,7 @@ def test_maps_are_laid_over_their_images(tmp_path):
     assert on.mean() > off.mean()
     assert {"activation_map_values", "erased_map"} <= set(values)
     boxed, plain = (tf.io.decode_png(png).numpy() for png in tf.make_ndarray(values["boxes"].tensor)[2:])
-    assert boxed[2, 4, 0] > 200 and not plain.any()
+    assert boxed[2, 4, 1] > 200 and not plain.any()
     masked = tf.io.decode_png(tf.make_ndarray(values["masked_image"].tensor)[2]).numpy()
     assert (masked == 9).all()
 
