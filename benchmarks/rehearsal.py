@@ -20,6 +20,7 @@ import time
 
 import numpy as np
 from absl import app, flags
+from ml_collections import ConfigDict
 from PIL import Image, ImageDraw
 
 from benchmarks import _runs
@@ -77,15 +78,26 @@ def draw_data_set(root: pathlib.Path) -> int:
 
 
 def main(_) -> None:
-    """Prints the tables."""
+    """Prints the table."""
     folder = pathlib.Path(_FOLDER.value).absolute()
     root, workdir = folder / f"images_{_WIDTH.value}x{_HEIGHT.value}", folder / "run"
     if workdir.exists():
         raise app.UsageError(f"--folder: expected no run in it, got {workdir}. Remove it or choose another folder.")
-    config, begin = cub.get_config(), time.perf_counter()
     if not (root / "bounding_boxes.txt").exists():
+        begin = time.perf_counter()
         print(f"{draw_data_set(root)} images drawn in {time.perf_counter() - begin:.0f} s.")
-    for_training = len(images_of_split(1))
+    config = cub.get_config()
+    options = flags_of_run(config, root)
+    print(f"{'':<12}{'wall s':>8}{'peak MiB':>10}{'s a step':>10}{'waiting':>9}{'all steps':>11}{'hours':>8}")
+    hours = [train(config, index, workdir, options) for index in range(len(config.phase_order))]
+    print(f"{'training':<12}{sum(hours):>46.1f}")
+    for program in ("evaluate", "export"):
+        seconds, peak = measure(program, workdir, *options)
+        print(f"{program:<12}{seconds:>8.0f}{peak:>10.0f}", flush=True)
+
+
+def flags_of_run(config: ConfigDict, root: pathlib.Path) -> list[str]:
+    """Returns the flags of all programs: the drawn data set, few steps, and the held-out images for evaluation."""
     options = [
         "--config=configs/cub.py",
         f"--config.dataset.options.root={root}",
@@ -93,27 +105,24 @@ def main(_) -> None:
         f"--config.backbone.options={dict(config.backbone.options, weights=_WEIGHTS.value)}",
         f"--config.training.steps_per_loop={(_STEPS.value + 1) // 2}",
         "--config.evaluation.split=validation",
-        *_OPTIONS.value,
     ]
     for name in config.phase_order:
-        steps_per_epoch = (for_training - _HELD_OUT * _CLASSES) // config.phase[name].batch_size
+        steps_per_epoch = (len(images_of_split(1)) - _HELD_OUT * _CLASSES) // config.phase[name].batch_size
         options.append(f"--config.phase.{name}.epochs={_STEPS.value / steps_per_epoch}")
-    print(f"{'':<12}{'wall s':>8}{'peak MiB':>10}{'s a step':>10}{'waiting':>9}{'all steps':>11}{'hours':>8}")
-    total = 0.0
-    for index, name in enumerate(config.phase_order):
-        only = options + rows_of(config.phase_order[: index + 1])
-        seconds, peak = measure("train", workdir, *only)
-        logged = json.loads((workdir / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-        batch_size, waiting = config.phase[name].batch_size, logged["speed/share_of_waiting"]
-        step = batch_size / logged["speed/images_per_second"]
-        steps = round(config.phase[name].epochs * (for_training // batch_size))
-        total += step * steps / 3600
-        print(f"{name:<12}{seconds:>8.0f}{peak:>10.0f}{step:>10.2f}{waiting:>9.0%}{steps:>11}", end="")
-        print(f"{step * steps / 3600:>8.1f}", flush=True)
-    print(f"{'training':<12}{total:>52.1f}")
-    for program in ("evaluate", "export"):
-        seconds, peak = measure(program, workdir, *options)
-        print(f"{program:<12}{seconds:>8.0f}{peak:>10.0f}", flush=True)
+    return [*options, *_OPTIONS.value]
+
+
+def train(config: ConfigDict, index: int, workdir: pathlib.Path, options: list[str]) -> float:
+    """Trains a phase for some steps and prints its row; returns the hours of all its steps at this rate."""
+    name = config.phase_order[index]
+    seconds, peak = measure("train", workdir, *options, *rows_of(config.phase_order[: index + 1]))
+    logged = json.loads((workdir / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    batch_size, waiting = config.phase[name].batch_size, logged["speed/share_of_waiting"]
+    step = batch_size / logged["speed/images_per_second"]
+    steps = round(config.phase[name].epochs * (len(images_of_split(1)) // batch_size))
+    hours = step * steps / 3600
+    print(f"{name:<12}{seconds:>8.0f}{peak:>10.0f}{step:>10.2f}{waiting:>9.0%}{steps:>11}{hours:>8.1f}", flush=True)
+    return hours
 
 
 def rows_of(phases: tuple[str, ...]) -> list[str]:
