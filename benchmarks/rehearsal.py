@@ -90,7 +90,7 @@ def main(_) -> None:
     options = flags_of_run(config, root)
     print(f"{'':<12}{'wall s':>8}{'peak MiB':>10}{'s a step':>10}{'waiting':>9}{'all steps':>11}{'hours':>8}")
     hours = [train(config, index, workdir, options) for index in range(len(config.phase_order))]
-    print(f"{'training':<12}{sum(hours):>46.1f}")
+    print(f"{'training':<12}{sum(hours):>56.1f}")
     for program in ("evaluate", "export"):
         seconds, peak = measure(program, workdir, *options)
         print(f"{program:<12}{seconds:>8.0f}{peak:>10.0f}", flush=True)
