@@ -24,12 +24,12 @@ def method_and_localizer(
 ) -> tuple[methods.Method, localizer.Localizer]:
     """Builds stage two of an experiment, and the localizer around it, for views of `size` pixels.
 
-    As after training, the lower part has the evaluator's weights if stage one freezes it.
+    As after training, the lower part has the evaluator's weights if both stages freeze it.
     """
     experiment = build.drop_start_weights(experiment).copy_and_resolve_references()
     experiment.input.update({"resize": _resize(size), "crop": size})
     method = build.build_method(experiment, experiment.phase.stage_two, classes)
-    if experiment.phase.stage_one.options.get("freeze_lower"):
+    if all(experiment.phase[stage].options.get("freeze_lower") for stage in ("stage_one", "stage_two")):
         method.parts["lower"].set_weights(method.parts["evaluator_lower"].get_weights())
     model = localizer.Localizer(
         method,

@@ -15,5 +15,4 @@ def get_config() -> ConfigDict:
     config = imagenet_folders.get_config()
     splits = {"train": "train", "validation": "validation", "test": "validation"}
     config.dataset = ConfigDict({"name": "tfds", "options": {"name": "imagenet2012", "data_dir": "", "splits": splits}})
-    config.evaluation.threshold_split = ""
     return config

@@ -90,7 +90,8 @@ def check_options(
     for key in set(options) & set(annotations):
         expected = option_types.describe_mismatch(options[key], annotations[key])
         if expected:
-            raise UserError(f"{where}.{key}: expected {expected}, got {options[key]!r}.")
+            hint = renamed.value_hint(key, options[key])
+            raise UserError(f"{where}.{key}: expected {expected}, got {options[key]!r}.{hint}")
     missing = [n for n, p in allowed.items() if p.default is inspect.Parameter.empty and n not in options]
     if missing:
         raise UserError(f"{where}: missing option {', '.join(missing)}; set {where}.{missing[0]}.")

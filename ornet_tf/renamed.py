@@ -47,6 +47,13 @@ def hint(name: Any, known: Container[str]) -> str:
     return f" It is called {NAMES[name]} now." if NAMES.get(name) in known else ""
 
 
+def value_hint(name: str, value: Any) -> str:
+    """Returns the last sentence of an error about a value that an option took in earlier versions, or ""."""
+    if name == "candidate_threshold" and isinstance(value, (list, tuple)):
+        return " A range, relative to the peak, is the option candidate_depth now."
+    return ""
+
+
 def update_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Returns the content of a phase's settings.json with the current names and options.
 

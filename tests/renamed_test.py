@@ -49,6 +49,11 @@ def test_an_old_plugin_is_answered_with_its_new_name(family, old, new):
         registry.find(family, old)
 
 
+def test_an_old_value_is_answered_with_its_new_option():
+    with pytest.raises(UserError, match="candidate_threshold: expected a number, got .* candidate_depth now"):
+        registry.find("methods", "stage_two")(None, erasing_options={"candidate_threshold": (0.0, 0.5)})
+
+
 def test_an_old_field_of_a_phase_is_answered_with_its_new_name():
     with pytest.raises(UserError, match="accumulate: unknown field; .* gradient_accumulation now"):
         ornet.phase("stage_one", accumulate=2)

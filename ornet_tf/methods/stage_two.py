@@ -83,8 +83,9 @@ class Method:
         }
         if self.prior is not None:
             self.parts["direction"] = self.prior.direction
-        for name, part in self.parts.items():
-            part.trainable = name == "generator" or (name == "lower" and not freeze_lower)
+        # Never set to True: that would train layers which the backbone has frozen.
+        for name in self.parts.keys() - {"lower", "generator"}:
+            self.parts[name].trainable = False
         if freeze_lower:
             self.frozen_features = functools.partial(frozen_features, self._extractor, self.prior)
         # Stage two has no loss on the auxiliary head.

@@ -10,6 +10,7 @@ from ornet_tf.models import layers
 from ornet_tf.models.variables import named_variables
 
 PRETRAINED = "the backbone's weights file"
+OUTPUTS = "predictions"  # the backbones' layer of logits
 
 
 def find_missing(parts: Mapping[str, Any], given: Collection[str], pretrained: Collection[str]) -> list[str]:
@@ -37,7 +38,7 @@ class WeightOrigins:
         Args:
           pretrained: names of the backbone's layers whose weights come from its file. None after training: every weight
             that no phase has changed then counts as pretrained.
-          one_class: whether there is a single class: a classifier that nothing has trained is then always right.
+          one_class: whether there is a single class: outputs that nothing has trained are then always right.
         """
         self._pretrained, self._one_class = pretrained, one_class
         self._phases: dict[str, dict[str, str]] = {}  # phase -> "part/layer/kind" -> origin
@@ -141,7 +142,16 @@ class WeightOrigins:
                         raise UserError(_start_value_message(f"{where}.init_from.{part}", phase, path, shape))
             elif key not in changed:
                 origins[key] = PRETRAINED
-        return origins, {} if self._one_class else start_values
+        if self._one_class:  # whatever the classifier's outputs are
+            start_values = {key: shape for key, shape in start_values.items() if key.split("/")[1] != OUTPUTS}
+        return origins, start_values
+
+    def phase_with_pretrained_outputs(self) -> str:
+        """Returns the first phase that keeps the pretrained outputs of the backbone; "" if there is none."""
+        for name, origins in self._phases.items():
+            if any(key.split("/")[1] == OUTPUTS and origin == PRETRAINED for key, origin in origins.items()):
+                return name
+        return ""
 
     def _advice(self, part: str, shapes: tuple, where: str) -> str:
         """Returns the config line that gives a part its weights, if an earlier phase has a part with these shapes."""

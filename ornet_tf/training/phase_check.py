@@ -23,7 +23,6 @@ def check(config: ConfigDict, source: Source) -> None:
     one_class.check(config, source.class_names)
     num_classes = len(source.class_names)
     pretrained = build.pretrained_layers(config, num_classes)
-    class_order.check(config, source, pretrained)
     origins = weight_origins.WeightOrigins(pretrained, one_class=num_classes == 1)
     config = build.drop_start_weights(config)
     for name, method, trained in build.phase_methods(config, num_classes):
@@ -40,6 +39,8 @@ def check(config: ConfigDict, source: Source) -> None:
                 f"computed once, from cached features: set {where}.cache_frozen_features and random_crop = False."
             )
         origins.add_phase(name, method, section.init_from, trained, where=where)
+    if phase := origins.phase_with_pretrained_outputs():
+        class_order.check(phase, source)
     evaluation = config.evaluation
     used = (*evaluation.report_rows, evaluation.classifier, evaluation.threshold_boxes, config.export.row)
     for name in dict.fromkeys(used):

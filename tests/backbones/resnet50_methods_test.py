@@ -47,6 +47,14 @@ def test_logits_depend_on_all_trained_weights(name, output):
     assert gradients and [name for name, gradient in gradients.items() if gradient is None] == []
 
 
+@pytest.mark.parametrize("name", ["stage_one", "stage_two"])
+def test_normalization_that_the_backbone_freezes_is_not_trained(name):
+    backbone = functools.partial(BUILDERS.backbone, freeze_norm=True)
+    lower = [path for path in registry.find("methods", name)(BUILDERS._replace(backbone=backbone)).trainable_variables
+             if path.startswith("lower/")]  # fmt: skip
+    assert lower and not [path for path in lower if path.endswith(("gamma", "beta"))]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["grad_cam", "object_prior_scores"])
 def test_rows_without_training_have_maps(name):
