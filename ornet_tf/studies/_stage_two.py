@@ -48,6 +48,26 @@ def remove_terms(config: Mapping[str, Any], *plugins: str) -> dict[str, Any]:
     return {find_term(config, plugin): REMOVED for plugin in plugins}
 
 
+def require_attentive_erasing(config: Mapping[str, Any]) -> None:
+    """Checks that stage two erases attentively, which the labels of a study say.
+
+    Raises:
+      UserError: if it has no erasing, another strategy, or the probability 0.
+    """
+    path = f"config.phase.{find_phase(config)}.options"
+    options = config["phase"][find_phase(config)]["options"]
+    if options["erasing"] != "attentive":
+        raise UserError(
+            f"{path}.erasing: expected 'attentive', as the study compares attentive erasing, got "
+            f"{options['erasing']!r}; set it to 'attentive'."
+        )
+    if options["erasing_options"].get("probability") == 0:
+        raise UserError(
+            f"{path}.erasing_options.probability: expected more than 0, as the study compares attentive erasing, got "
+            "0; set a higher one, or leave it out for 1."
+        )
+
+
 def set_erasing(config: Mapping[str, Any], strategy: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the changes that set the erasing strategy and its options; the strategy None disables erasing."""
     path = f"phase.{find_phase(config)}.options"

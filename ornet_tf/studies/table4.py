@@ -18,6 +18,7 @@ class Study(study.Study):
 
     def variants(self, config):
         """Returns stage two with the mean entropy, and unchanged."""
+        _stage_two.require_attentive_erasing(config)
         term = _stage_two.find_term(config, "weighted_entropy")
         return {_PLAIN: {f"{term}.plugin": "entropy", f"{term}.options": {}}, _WEIGHTED: {}}
 

@@ -82,6 +82,21 @@ def test_table4_changes_the_plugin_of_the_entropy_and_nothing_else():
     assert whole.to_dict() == toybirds.get_config().phase.stage_two.to_dict()
 
 
+@pytest.mark.parametrize("name", ["table3", "table4", "erasing_strategies"])
+def test_labels_with_attentive_erasing_need_an_experiment_that_erases_attentively(name):
+    config = toybirds.get_config()
+    options = config.phase.stage_two.options
+    options.erasing_options.probability = 0.0
+    with pytest.raises(ValueError, match=r"stage_two.options.erasing_options.probability: expected more .* got 0; set"):
+        study(name).variants(config)
+    del options.erasing_options["probability"]
+    for erasing in ("random", None):
+        with options.ignore_type():
+            options.erasing = erasing
+        with pytest.raises(ValueError, match=f"stage_two.options.erasing: expected 'attentive', .* got {erasing!r}; "):
+            study(name).variants(config)
+
+
 def test_fig6_leaves_out_the_entropy_and_keeps_area_and_erasing():
     phase = varied_stage_two("fig6", "(a) without the entropy loss")
     assert "entropy" not in phase.losses and "area" in phase.losses and phase.options.erasing == "attentive"
