@@ -17,7 +17,7 @@ class Study(study.Study):
 
     def rows(self, config):
         """Returns stage one."""
-        return {"stage one": _rows.require(config, "stage_one")}
+        return {"stage one": _rows.last_phase(config, "stage_one")}
 
     def variants(self, config):
         """Returns a variant for each strategy; "attentive" is the unchanged experiment."""

@@ -19,11 +19,11 @@ class Study(study.Study):
 
     def rows(self, config):
         """Returns CAM or Grad-CAM, and stage one."""
-        return {**_rows.classifier_map(config), "stage one": _rows.require(config, "stage_one")}
+        return {**_rows.classifier_map(config), "stage one": _rows.last_phase(config, "stage_one")}
 
     def variants(self, config):
         """Returns a variant for each number of epochs, the configured one among them."""
-        phase = _stage_two.find_phase(config)
+        phase = _rows.last_phase(config, "stage_two")
         values = [config["phase"][phase]["epochs"] * factor for factor in _FACTORS]
         return {f"epochs = {value:g}": {f"phase.{phase}.epochs": value} for value in values}
 

@@ -19,7 +19,7 @@ class Study(study.Study):
 
     def rows(self, config):
         """Returns stage one."""
-        return {"stage one": _rows.require(config, "stage_one")}
+        return {"stage one": _rows.last_phase(config, "stage_one")}
 
     def variants(self, config):
         """Returns the eight combinations of the components; the one with all of them is the unchanged experiment."""
