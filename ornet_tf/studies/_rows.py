@@ -11,7 +11,8 @@ from ornet_tf.errors import UserError
 def find(config: Mapping[str, Any], method: str) -> str | None:
     """Returns a row of a method: its last trained phase, or else a row that is evaluated; None if there is neither.
 
-    There is none either if the method does not work with the head of the backbone.
+    There is none either if the method does not work with the head of the backbone. Rows whose maps are those of the
+    true label are no answer: the paper's maps are those of the predicted class.
     """
     evaluation = config["evaluation"]
     if not methods.works_with_head(registry.find("methods", method), config["backbone"]["options"].get("head")):
@@ -20,10 +21,16 @@ def find(config: Mapping[str, Any], method: str) -> str | None:
         return phases[-1]
     for name in (*evaluation["report_rows"], *sorted(evaluation["row"])):
         row = evaluation["row"].get(name)
-        trained = {*config["phase_order"]}
-        if row and row["method"] == method and {s.split(".")[0] for s in row["init_from"].values()} <= trained:
+        if not row or row["method"] != method or reads_label(row):
+            continue
+        if {source.split(".")[0] for source in row["init_from"].values()} <= {*config["phase_order"]}:
             return name
     return None
+
+
+def reads_label(section: Mapping[str, Any]) -> bool:
+    """Returns whether the maps of a row, given by its section of the configuration, are those of the true label."""
+    return section["options"].get("classes") == "label"
 
 
 def last_phase(config: Mapping[str, Any], method: str) -> str:

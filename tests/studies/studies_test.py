@@ -154,6 +154,15 @@ def test_rows_are_found_by_their_method_whatever_their_name():
         study("table1").rows(config)
 
 
+def test_maps_of_the_true_label_do_not_take_the_place_of_cam():
+    config = toybirds.get_config()
+    config.evaluation.report_rows = ("cam_true_label", "stage_two")
+    assert study("fig11b").rows(config)["CAM"] == "cam"
+    del config.evaluation.row["cam"]
+    assert "CAM" not in study("fig11b").rows(config)
+    assert study("table1").rows(config) == {"cam true label": "cam_true_label", "stage two": "stage_two"}
+
+
 def show(name, tmp_path, rows, labels=()):
     """Returns tables and pictures by name; each outcome has two images, and one is right in the last outcome only."""
     last = [*rows, *labels][-1]
@@ -173,12 +182,13 @@ def show(name, tmp_path, rows, labels=()):
 
 @pytest.mark.parametrize(("name", "of_paper", "lines"), [("table1", "86.2", 16), ("table2", "68.27", 16)])
 def test_tables_1_and_2_set_measured_and_quoted_lines_apart(name, of_paper, lines, tmp_path):
-    rows = {"cam": "cam", "stage one": "stage_one", "stage two": "stage_two"}
+    rows = {"cam": "cam", "label": "cam_true_label", "stage one": "stage_one", "stage two": "stage_two"}
     tables, pictures = show(name, tmp_path, rows)
     assert list(tables)[:2] == ["beside_paper", "quoted"] and len(tables["quoted"].lines) == lines
-    cam, stage_one, stage_two = tables["beside_paper"].lines
+    cam, of_label, stage_one, stage_two = tables["beside_paper"].lines
     assert stage_two[0] == "stage two" and stage_two[-2:] == ["50.0 [45.0, 55.0]", of_paper]
-    assert stage_one[2::2] == ["-"] * 5 and cam[-2].startswith("0.0") and "bars" in pictures
+    assert stage_one[2::2] == of_label[2::2] == ["-"] * 5 and "bars" in pictures
+    assert cam[-2].startswith("0.0") and cam[4] == {"table1": "7.5", "table2": "12.2"}[name]
     assert "stage two: in the paper ORNet-VGG16." in tables["beside_paper"].notes
     assert "“stage two”" in tables["differences"].title
 
