@@ -171,8 +171,10 @@ def show(name, tmp_path, rows, labels=()):
         rights = [[int(label == last), 0]]
         return evaluated_folders.outcome(label, tmp_path, rights, row=row, locerr_top1=70.0)
 
+    config = toybirds.get_config()
+    config.evaluation.gallery_images = 0
     results = Results(
-        evaluated_folders.config(),
+        config,
         {label: outcome(label, row) for label, row in rows.items()},
         {label: outcome(label, "stage_two") for label in labels},
     )
