@@ -16,9 +16,9 @@ class MethodTable(study.Study):
     quoted: QuotedTable
     about = (
         "Measured: the rows of config.evaluation.report_rows on the configured data set. “paper” is the same method, "
-        "here with the experiment's own options, and in the paper with VGG16; data set and backbone can differ from those "
-        "here. Maps of the true label have no line in the paper. The whole table of the paper follows. ClsErr is that "
-        "of the evaluator, except for rows in config.evaluation.own_classes."
+        "here with the experiment's own options, and in the paper with VGG16; data set and backbone can differ from "
+        "those here. Maps of the true label have no line in the paper. The whole table of the paper follows. ClsErr is "
+        "that of the evaluator, except for rows in config.evaluation.own_classes."
     )
 
     def rows(self, config):
