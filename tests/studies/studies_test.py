@@ -1,12 +1,15 @@
 """All studies: their rows and variants fit the experiments, and their tables and pictures show the results."""
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from configs import cub, cub10, imagenet, rivals_toybirds, toybirds
-from ornet_tf import registry
+from ornet_tf import randomness, registry
 from ornet_tf.config_check import validate
 from ornet_tf.reproduction import variants
 from ornet_tf.reproduction.contents import Table
 from ornet_tf.reproduction.study import LEFT_OUT, REMOVED, Results
+from ornet_tf.studies import fig7
 from tests import tiny_experiment
 from tests.reproduction import evaluated_folders
 
@@ -111,6 +114,22 @@ def test_all_erasing_strategies_get_the_configured_options_that_they_know():
         options = varied_stage_two("erasing_strategies", name).options
         assert options.erasing == name and {*options.erasing_options} == keys & {*configured}
         assert all(options.erasing_options[key] == configured[key] for key in options.erasing_options)
+
+
+def test_fig7_erases_candidates_in_the_rectangle_and_attentive_erasing_some_of_them():
+    rows, columns = np.mgrid[:14, :14] / 13
+    activation_map = np.exp(-4 * ((rows - 0.5) ** 2 + (columns - 0.4) ** 2))[..., np.newaxis].astype(np.float32)
+    config = toybirds.get_config()
+    config.phase.stage_two.options.erasing_options = {"side": (0.4, 0.4)}
+    key = randomness.key(0, tf.constant(0, tf.int64), tf.constant([0], tf.int64))
+    erased = fig7.erased_pixels(activation_map, key, config)
+    assert list(erased) == ["random", "above_threshold", "restricted_rectangle", "attentive"]
+    candidates = activation_map[..., 0] > 0.5
+    np.testing.assert_array_equal(erased["above_threshold"], candidates)
+    rectangle, attentive = erased["restricted_rectangle"], erased["attentive"]
+    assert not (rectangle & ~candidates).any() and not (attentive & ~rectangle).any()
+    assert 0 < attentive.sum() < rectangle.sum() < candidates.sum() < candidates.size
+    assert (erased["random"] & ~candidates).any()
 
 
 def test_fig11a_varies_one_weight_around_the_configured_one():
