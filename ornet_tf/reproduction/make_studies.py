@@ -32,11 +32,14 @@ def make_studies(
       The path of index.html.
 
     Raises:
-      UserError: before any training, if the experiment lacks something that a study shows or varies.
+      UserError: before any training, if the experiment lacks something that a study shows or varies, or if the
+        folder holds studies of an earlier version.
       MissingPackageError: if a metric needs a package that is not installed.
     """
     row_metrics.make_metrics(config)
     trainers = [Trainer(_with_seed(config, seed), workdir) for seed in seeds]
+    for trainer in trainers:
+        trainer.check_folder()
     studies, left_out = _prepare(config, names, trainers[0], leave_out=leave_out)
     if not studies:
         reasons = " ".join(f"{name}: {reason}" for name, reason in left_out.items())

@@ -210,3 +210,11 @@ def test_what_the_experiment_lacks_is_reported_before_training(tmp_path):
     with pytest.raises(ValueError, match="got none. fig4: config.phase_order: .* stage_two.* fig1: it is a diagram"):
         make_studies.make_studies(config, str(tmp_path), ["fig4", "table3"], [0], leave_out=True)
     assert not os.listdir(tmp_path)
+
+
+def test_a_folder_of_an_earlier_version_is_refused_before_training(tmp_path):
+    (tmp_path / "seed-1" / "shared").mkdir(parents=True)
+    expected = "--workdir: expected .*seed-1/as_configured, got .*seed-1/shared, .*; set another --workdir, or remove "
+    with pytest.raises(ValueError, match=expected):
+        make_studies.make_studies(tiny(), str(tmp_path), ["fig4"], [0, 1], leave_out=True)
+    assert os.listdir(tmp_path) == ["seed-1"] and os.listdir(tmp_path / "seed-1") == ["shared"]
