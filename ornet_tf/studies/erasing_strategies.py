@@ -14,6 +14,7 @@ class Study(study.Study):
         "options that it knows, so that sizes, thresholds and probabilities are the same. Everything else is as "
         "configured."
     )
+    needs_boxes = True
 
     def rows(self, config):
         """Returns stage one."""

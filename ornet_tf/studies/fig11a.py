@@ -15,6 +15,7 @@ class Study(study.Study):
         "configured. The grids are multiples of the configured weights and ours: the paper's text does not give its "
         "own, nor whether both were varied at once. At 0 the term is left out."
     )
+    needs_boxes = True
     # By which the configured weights are multiplied: symbol in the paper -> loss, factors.
     factors = {
         "alpha": ("weighted_entropy", (0.0, 1 / 3, 2 / 3, 1.0, 4 / 3, 2.0)),

@@ -16,6 +16,7 @@ class Study(study.Study):
         "Not in the paper. Each number of epochs is a run with a schedule of its own, whose learning rate decreases to "
         "zero at its end. All start from the same stage one."
     )
+    needs_boxes = True
 
     def rows(self, config):
         """Returns CAM or Grad-CAM, and stage one."""

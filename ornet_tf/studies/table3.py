@@ -16,6 +16,7 @@ class Study(study.Study):
         "Other losses of the experiment are in every line. The paper does not say whether its lines differ in anything "
         "else; here they do not."
     )
+    needs_boxes = True
 
     def rows(self, config):
         """Returns stage one."""

@@ -15,6 +15,7 @@ class Study(study.Study):
         "L_h: the mean entropy of the map's pixels, Eq. 13. L_w: the weighted entropy, Eq. 14. Both have the "
         "configured weight alpha. The paper does not say whether alpha was chosen anew for L_h."
     )
+    needs_boxes = True
 
     def variants(self, config):
         """Returns stage two with the mean entropy, and unchanged."""

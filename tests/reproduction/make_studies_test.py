@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
 from ornet_tf import registry, renamed, reproduce
@@ -210,6 +211,21 @@ def test_what_the_experiment_lacks_is_reported_before_training(tmp_path):
     with pytest.raises(ValueError, match="got none. fig4: config.phase_order: .* stage_two.* fig1: it is a diagram"):
         make_studies.make_studies(config, str(tmp_path), ["fig4", "table3"], [0], leave_out=True)
     assert not os.listdir(tmp_path)
+
+
+def test_a_study_that_needs_boxes_is_refused_before_training_where_no_evaluated_image_has_one(tmp_path):
+    config, images, workdir = tiny(), tmp_path / "images", tmp_path / "studies"
+    (images / "test" / "wren").mkdir(parents=True)
+    (images / "test" / "wren" / "1.jpg").touch()
+    (images / "train" / "wren").mkdir(parents=True)
+    (images / "train" / "wren" / "2.jpg").touch()
+    config.dataset = ConfigDict({"name": "image_folder", "options": {"root": str(images)}})
+    message = "config.dataset: expected boxes in the test split of image_folder, .* got none; add boxes, or "
+    with pytest.raises(ValueError, match=f"--what=table4,fig11b: {message}"):
+        make_studies.make_studies(config, str(workdir), ["table4", "fig4", "fig11b"], [0])
+    with pytest.raises(ValueError, match=f"got none. fig11b: {message}"):
+        make_studies.make_studies(config, str(workdir), ["fig11b"], [0], leave_out=True)
+    assert not workdir.exists()
 
 
 def test_a_folder_of_an_earlier_version_is_refused_before_training(tmp_path):

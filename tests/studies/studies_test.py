@@ -29,6 +29,11 @@ def test_every_table_and_figure_of_the_paper_is_a_study_or_left_out_with_a_reaso
     assert {*LEFT_OUT} == {"fig1", "fig5"}
 
 
+def test_studies_that_measure_localization_need_boxes():
+    measuring = {"table3", "table4", "fig9", "fig11a", "fig11b", "fig11c", "erasing_strategies", "stage_two_epochs"}
+    assert {name for name in STUDIES if study(name).needs_boxes} == measuring
+
+
 @pytest.mark.parametrize("name", STUDIES)
 @pytest.mark.parametrize("experiment", [toybirds, cub10, tiny_experiment, rivals_toybirds, cub, imagenet])
 def test_rows_and_variants_are_valid_and_variants_differ_in_one_phase(name, experiment, monkeypatch):
