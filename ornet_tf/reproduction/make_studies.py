@@ -8,6 +8,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from ornet_tf import registry
+from ornet_tf.data import loading
 from ornet_tf.errors import UserError
 from ornet_tf.evaluation import row_metrics
 from ornet_tf.reproduction import study_report
@@ -32,11 +33,14 @@ def make_studies(
       The path of index.html.
 
     Raises:
-      UserError: before any training, if the experiment lacks something that a study shows or varies.
+      UserError: before any training, if the experiment lacks something that a study shows or varies, if the evaluated
+        split lacks boxes that a study needs, or if the folder holds studies of an earlier version.
       MissingPackageError: if a metric needs a package that is not installed.
     """
     row_metrics.make_metrics(config)
     trainers = [Trainer(_with_seed(config, seed), workdir) for seed in seeds]
+    for trainer in trainers:
+        trainer.check_folder()
     studies, left_out = _prepare(config, names, trainers[0], leave_out=leave_out)
     if not studies:
         reasons = " ".join(f"{name}: {reason}" for name, reason in left_out.items())
@@ -69,7 +73,7 @@ def _with_seed(config: ConfigDict, seed: int) -> ConfigDict:
 def _prepare(
     config: ConfigDict, names: Sequence[str], trainer: Trainer, *, leave_out: bool
 ) -> tuple[dict[str, Study], dict[str, str]]:
-    """Returns the studies by name, and why others are left out, by name as well."""
+    """Returns the studies by name, and why others are left out, by name as well; reads the data if they need boxes."""
     studies, left_out = {}, {}
     for name in names:
         study = registry.find("studies", name)()
@@ -81,11 +85,29 @@ def _prepare(
             left_out[name] = str(error)
         else:
             studies[name] = study
+    without_boxes = _lack_boxes(config, studies)
+    if without_boxes and not leave_out:
+        raise UserError(f"--what={','.join(without_boxes)}: {next(iter(without_boxes.values()))}")
+    studies = {name: study for name, study in studies.items() if name not in without_boxes}
+    left_out.update(without_boxes)
     if leave_out:
         left_out.update({name: f"{reason}." for name, reason in LEFT_OUT.items()})
         for name, reason in left_out.items():
             logging.warning("Left out: %s: %s", name, reason)
     return studies, left_out
+
+
+def _lack_boxes(config: ConfigDict, studies: Mapping[str, Study]) -> dict[str, str]:
+    """Returns name -> why, for the studies that need boxes, if the evaluated split has none."""
+    names = [name for name, study in studies.items() if study.needs_boxes]
+    split = config.evaluation.split
+    if not names or any(len(boxes) for boxes in loading.load_source(config, split).boxes or ()):
+        return {}
+    reason = (
+        f"config.dataset: expected boxes in the {split} split of {config.dataset.name}, as the study measures "
+        "localization, got none; add boxes, or choose studies that do without, such as table1 and fig2."
+    )
+    return dict.fromkeys(names, reason)
 
 
 def _results(

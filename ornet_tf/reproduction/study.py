@@ -48,10 +48,12 @@ class Study(abc.ABC):
     Attributes:
       title: one line.
       about: how to read it: what is compared, and what the paper leaves open.
+      needs_boxes: whether it needs images with boxes, as it shows nothing or dashes without.
     """
 
     title: str
     about: str
+    needs_boxes: bool = False
 
     def rows(self, config: Mapping[str, Any]) -> dict[str, str]:
         """Returns label -> row of the unchanged experiment: a phase or an entry of config.evaluation.row.

@@ -44,7 +44,8 @@ def maps_gallery(outcomes: Sequence[Outcome], title: str, *notes: str, boxes: bo
         rows.append([large, *tiles])
     heads = ["image", *(outcome.label for outcome in outcomes)]
     pixels = sheets.grid(rows, heads=heads, boxes=boxes)
-    return [Picture("maps", title, pixels, (EVENLY, *_box_rule(outcomes[0], boxes), _names(shown), *notes))]
+    of_all = (EVENLY, *_box_rule(outcomes[0], boxes), _names(shown), *of_seed(outcomes[0]))
+    return [Picture("maps", title, pixels, (*of_all, *notes))]
 
 
 def boxes_gallery(
@@ -75,7 +76,14 @@ def boxes_gallery(
         rows.append(boxed[start : start + _COLUMNS])
         if maps:
             rows.append(mapped[start : start + _COLUMNS])
-    return [Picture("boxes", title, sheets.grid(rows), (*notes, *_box_rule(outcome, True), _names(shown)))]
+    all_notes = (*notes, *_box_rule(outcome, True), _names(shown), *of_seed(outcome))
+    return [Picture("boxes", title, sheets.grid(rows), all_notes)]
+
+
+def of_seed(outcome: Outcome) -> list[str]:
+    """Returns the note that says which of several seeds the maps are of; no note for a single seed."""
+    seed, *others = (run.config.seed for run in outcome.runs)
+    return [f"Maps are those of seed {seed}."] if others else []
 
 
 def paint(image: np.ndarray, mask: np.ndarray, colour: Sequence[int]) -> np.ndarray:

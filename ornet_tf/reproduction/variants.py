@@ -101,6 +101,19 @@ class Trainer:
         self._folder = os.path.join(workdir, f"seed-{config.seed}")
         self._experiment = os.path.join(self._folder, EXPERIMENT)
 
+    def check_folder(self) -> None:
+        """Checks that the folder of the seed is not of an earlier version, whose variants can't be resumed.
+
+        Raises:
+          UserError: if it is.
+        """
+        earlier = os.path.join(self._folder, "shared")
+        if os.path.lexists(earlier):
+            raise UserError(
+                f"--workdir: expected studies of this version, with the experiment in {self._experiment}, got "
+                f"{earlier}, which an earlier version wrote; set another --workdir, or remove {self._folder}."
+            )
+
     def check(self, rows: Iterable[str], variants: Iterable[Mapping[str, Any]]) -> None:
         """Checks the rows and variants of a study before anything is trained.
 

@@ -15,7 +15,7 @@ class BoxGallery(study.Study):
 
     def rows(self, config):
         """Returns stage two."""
-        return {"stage two": _rows.require(config, "stage_two")}
+        return {"stage two": _rows.last_phase(config, "stage_two")}
 
     def show(self, results):
         """Returns the gallery."""

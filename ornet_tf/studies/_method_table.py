@@ -15,9 +15,10 @@ class MethodTable(study.Study):
 
     quoted: QuotedTable
     about = (
-        "Measured: the rows of config.evaluation.report_rows on the configured data set. “paper” is the same method "
-        "with VGG16 in the paper; data set and backbone can differ from those here. The whole table of the paper "
-        "follows. ClsErr is that of the evaluator, except for rows in config.evaluation.own_classes."
+        "Measured: the rows of config.evaluation.report_rows on the configured data set. “paper” is the same method, "
+        "here with the experiment's own options, and in the paper with VGG16; data set and backbone can differ from "
+        "those here. Maps of the true label have no line in the paper. The whole table of the paper follows. ClsErr is "
+        "that of the evaluator, except for rows in config.evaluation.own_classes."
     )
 
     def rows(self, config):
@@ -30,8 +31,12 @@ class MethodTable(study.Study):
     def show(self, results):
         """Returns the measured table, the quoted one, and details."""
         sections = {**results.config.evaluation.row, **results.config.phase}
-        methods = {label: sections[outcome.runs[0].row].method for label, outcome in results.rows.items()}
-        counterparts = {label: _COUNTERPARTS.get(method, "") for label, method in methods.items()}
+        shown = {label: sections[outcome.runs[0].row] for label, outcome in results.rows.items()}
+        counterparts = {
+            label: _COUNTERPARTS.get(section.method, "")
+            for label, section in shown.items()
+            if not _rows.reads_label(section)
+        }
         stage_two = _rows.find(results.config, "stage_two")
         reference = next((o for o in results.outcomes if o.runs[0].row == stage_two), results.outcomes[-1])
         return [

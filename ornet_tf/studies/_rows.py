@@ -11,34 +11,45 @@ from ornet_tf.errors import UserError
 def find(config: Mapping[str, Any], method: str) -> str | None:
     """Returns a row of a method: its last trained phase, or else a row that is evaluated; None if there is neither.
 
-    There is none either if the method does not work with the head of the backbone.
+    There is none either if the method does not work with the head of the backbone. Rows whose maps are those of the
+    true label are no answer: the paper's maps are those of the predicted class.
     """
-    phases, evaluation = config["phase_order"], config["evaluation"]
+    evaluation = config["evaluation"]
     if not methods.works_with_head(registry.find("methods", method), config["backbone"]["options"].get("head")):
         return None
-    for name in reversed(phases):
-        if config["phase"][name]["method"] == method:
-            return name
+    if phases := _phases(config, method):
+        return phases[-1]
     for name in (*evaluation["report_rows"], *sorted(evaluation["row"])):
         row = evaluation["row"].get(name)
-        if row and row["method"] == method and {s.split(".")[0] for s in row["init_from"].values()} <= {*phases}:
+        if not row or row["method"] != method or reads_label(row):
+            continue
+        if {source.split(".")[0] for source in row["init_from"].values()} <= {*config["phase_order"]}:
             return name
     return None
 
 
-def require(config: Mapping[str, Any], method: str) -> str:
-    """Returns the row that `find` finds.
+def reads_label(section: Mapping[str, Any]) -> bool:
+    """Returns whether the maps of a row, given by its section of the configuration, are those of the true label."""
+    return section["options"].get("classes") == "label"
+
+
+def last_phase(config: Mapping[str, Any], method: str) -> str:
+    """Returns the last trained phase of a method.
 
     Raises:
       UserError: if there is none.
     """
-    name = find(config, method)
-    if name is None:
+    phases = _phases(config, method)
+    if not phases:
         raise UserError(
-            f"config.phase_order: expected a phase or a row of the method {method}, which the study shows, got "
+            f"config.phase_order: expected a phase of the method {method}, which the study shows or varies, got "
             f"{', '.join(config['phase_order'])}; choose an experiment that has one, such as configs/toybirds.py."
         )
-    return name
+    return phases[-1]
+
+
+def _phases(config: Mapping[str, Any], method: str) -> list[str]:
+    return [name for name in config["phase_order"] if config["phase"][name]["method"] == method]
 
 
 def classifier_map(config: Mapping[str, Any]) -> dict[str, str]:
@@ -58,4 +69,4 @@ def both_stages(config: Mapping[str, Any]) -> dict[str, str]:
     Raises:
       UserError: if the experiment lacks one.
     """
-    return {"stage one": require(config, "stage_one"), "stage two": require(config, "stage_two")}
+    return {"stage one": last_phase(config, "stage_one"), "stage two": last_phase(config, "stage_two")}

@@ -13,6 +13,7 @@ class ThresholdCurves(study.Study):
         "does not say which other curves the figure has; here they are stage one and CAM, or Grad-CAM where "
         "the backbone's head has more than one dense layer."
     )
+    needs_boxes = True
 
     def rows(self, config):
         """Returns CAM or Grad-CAM, stage one and stage two."""

@@ -14,13 +14,15 @@ class Study(study.Study):
         "options that it knows, so that sizes, thresholds and probabilities are the same. Everything else is as "
         "configured."
     )
+    needs_boxes = True
 
     def rows(self, config):
         """Returns stage one."""
-        return {"stage one": _rows.require(config, "stage_one")}
+        return {"stage one": _rows.last_phase(config, "stage_one")}
 
     def variants(self, config):
-        """Returns a variant for each strategy."""
+        """Returns a variant for each strategy; "attentive" is the unchanged experiment."""
+        _stage_two.require_attentive_erasing(config)
         options = _stage_two.erasing_options(config)
         return {name: _stage_two.set_erasing(config, name, of_strategy) for name, of_strategy in options.items()}
 

@@ -10,5 +10,5 @@ class Study(_box_gallery.BoxGallery):
     title = "Fig. 10: boxes and refined activation maps (in the paper on ImageNet-1K)"
     about = (
         "The same gallery as fig8: the paper's Fig. 10 is that of an experiment on ImageNet, such as "
-        "configs/imagenet.py. Ground truth in blue and prediction in green, as in the paper."
+        "configs/imagenet_folders.py. Ground truth in blue and prediction in green, as in the paper."
     )

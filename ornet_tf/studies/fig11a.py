@@ -15,6 +15,7 @@ class Study(study.Study):
         "configured. The grids are multiples of the configured weights and ours: the paper's text does not give its "
         "own, nor whether both were varied at once. At 0 the term is left out."
     )
+    needs_boxes = True
     # By which the configured weights are multiplied: symbol in the paper -> loss, factors.
     factors = {
         "alpha": ("weighted_entropy", (0.0, 1 / 3, 2 / 3, 1.0, 4 / 3, 2.0)),
@@ -24,19 +25,27 @@ class Study(study.Study):
     def variants(self, config):
         """Returns a variant for each weight; the configured one of alpha and of beta is the unchanged experiment."""
         return {
-            f"{symbol} = {weight:g}": changes
-            for symbol, (loss, factors) in self.factors.items()
-            for weight, changes in _stage_two.vary_weight(config, loss, factors).items()
+            _label(symbol, weight): changes
+            for symbol in self.factors
+            for weight, changes in self._weights(config, symbol).items()
         }
 
     def show(self, results):
         """Returns both curves, and details."""
         sweeps = []
         for symbol in self.factors:
-            of_symbol = {label: o for label, o in results.variants.items() if label.startswith(f"{symbol} = ")}
-            values = [float(label.rpartition(" ")[2]) for label in of_symbol]
-            sweeps.append(study_charts.Sweep(symbol, values, [*of_symbol.values()]))
+            weights = [*self._weights(results.config, symbol)]
+            outcomes = [results.variants[_label(symbol, weight)] for weight in weights]
+            sweeps.append(study_charts.Sweep(symbol, weights, outcomes))
         pixels = study_charts.score_curves(sweeps, self.title)
         curves = [] if pixels is None else [Picture("curves", self.title, pixels)]
         _, factors = self.factors["alpha"]
         return [*curves, *comparison.details(results.outcomes, sweeps[0].outcomes[factors.index(1.0)])]
+
+    def _weights(self, config, symbol):
+        """Returns weight -> changes, see `_stage_two.vary_weight`."""
+        return _stage_two.vary_weight(config, *self.factors[symbol])
+
+
+def _label(symbol, weight):
+    return f"{symbol} = {weight:g}"

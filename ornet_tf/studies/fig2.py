@@ -22,7 +22,7 @@ class Study(study.Study):
         return {
             **_rows.classifier_map(config),
             **({"ADL": adl} if adl else {}),
-            "ORNet": _rows.require(config, "stage_two"),
+            "ORNet": _rows.last_phase(config, "stage_two"),
         }
 
     def show(self, results):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ornet_tf.reproduction import comparison, examples, study, study_charts, study_tables
+from ornet_tf.reproduction import comparison, examples, study, study_charts, study_galleries, study_tables
 from ornet_tf.reproduction.contents import Picture
 from ornet_tf.reproduction.outcomes import BINS
 from ornet_tf.studies import _rows
@@ -30,9 +30,10 @@ class Study(study.Study):
         for outcome, activation_map in zip(results.outcomes, example.maps):
             counts, _ = np.histogram(activation_map, BINS, (0.0, 1.0))
             columns[outcome.label] = 100.0 * counts / activation_map.size
+        notes = tuple(study_galleries.of_seed(results.outcomes[0]))
         title = f"Activation values of one image, {example.name}"
         return [
-            Picture("one_image", title, study_charts.histograms(columns, title)),
+            Picture("one_image", title, study_charts.histograms(columns, title), notes),
             study_tables.histograms_table("one_image", columns),
             *comparison.histograms(results.outcomes, "Activation values of all images"),
         ]

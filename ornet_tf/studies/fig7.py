@@ -1,6 +1,9 @@
 """The paper's Fig. 7: what each erasing strategy erases from one map."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -28,7 +31,7 @@ class Study(study.Study):
 
     def rows(self, config):
         """Returns stage two."""
-        return {"stage two": _rows.require(config, "stage_two")}
+        return {"stage two": _rows.last_phase(config, "stage_two")}
 
     def show(self, results):
         """Returns the illustration."""
@@ -40,13 +43,20 @@ class Study(study.Study):
         epoch, index = tf.constant(0, tf.int64), tf.constant([example.index], tf.int64)
         key = randomness.key(outcome.runs[0].config.seed, epoch, index)
         above, below, heads = [coloured], [large], ["map and image"]
-        for letter, (name, options) in zip("abcd", _stage_two.erasing_options(results.config).items()):
-            erase = registry.find("erasing", name)
-            after = erase(tf.constant(activation_map[np.newaxis]), key, **{**options, "probability": 1.0}).numpy()[0]
-            erased = (after != activation_map)[..., 0]
+        for letter, (name, erased) in zip("abcd", erased_pixels(activation_map, key, results.config).items()):
             above.append(study_galleries.paint(coloured, erased, _ERASED_FROM_MAP))
             below.append(study_galleries.paint(large, erased, _ERASED_FROM_IMAGE))
             heads.append(f"({letter}) {name.replace('_', ' ')}: {100 * erased.mean():.0f} %")
         note = f"Image: {example.name}. The percentage is the share of erased pixels of the map."
         pixels = sheets.grid([above, below], heads=heads, boxes=False)
-        return [Picture("strategies", self.title, pixels, (note,))]
+        return [Picture("strategies", self.title, pixels, (note, *study_galleries.of_seed(outcome)))]
+
+
+def erased_pixels(activation_map: np.ndarray, key: tf.Tensor, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns strategy -> the pixels that it erases, bool [h, w], from a map [h, w, 1] with the key int64 [1, 2]."""
+    erased = {}
+    for name, options in _stage_two.erasing_options(config).items():
+        erase = registry.find("erasing", name)
+        after = erase(tf.constant(activation_map[np.newaxis]), key, **{**options, "probability": 1.0}).numpy()[0]
+        erased[name] = (after != activation_map)[..., 0]
+    return erased

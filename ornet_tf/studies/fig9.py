@@ -13,6 +13,7 @@ class Study(_box_gallery.BoxGallery):
         "Ground truth in blue and prediction in green, as in the paper. The paper does not say how it chose images "
         "with a noisy environment; here a rule chooses them."
     )
+    needs_boxes = True
     rule = (
         "The images are those of the evaluated split whose surroundings have the most edges: the largest mean step of "
         "brightness between neighbouring pixels outside all true boxes, where these leave at least "

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ornet_tf.reproduction import comparison, study, study_charts
 from ornet_tf.reproduction.contents import Picture
-from ornet_tf.studies import _rows, _stage_two
+from ornet_tf.studies import _rows
 
 _FACTORS = (0.125, 0.25, 0.5, 1.0)  # by which the configured number of epochs is multiplied
 
@@ -16,21 +16,31 @@ class Study(study.Study):
         "Not in the paper. Each number of epochs is a run with a schedule of its own, whose learning rate decreases to "
         "zero at its end. All start from the same stage one."
     )
+    needs_boxes = True
 
     def rows(self, config):
         """Returns CAM or Grad-CAM, and stage one."""
-        return {**_rows.classifier_map(config), "stage one": _rows.require(config, "stage_one")}
+        return {**_rows.classifier_map(config), "stage one": _rows.last_phase(config, "stage_one")}
 
     def variants(self, config):
         """Returns a variant for each number of epochs, the configured one among them."""
-        phase = _stage_two.find_phase(config)
-        values = [config["phase"][phase]["epochs"] * factor for factor in _FACTORS]
-        return {f"epochs = {value:g}": {f"phase.{phase}.epochs": value} for value in values}
+        phase = _rows.last_phase(config, "stage_two")
+        return {_label(epochs): {f"phase.{phase}.epochs": epochs} for epochs in _epochs(config)}
 
     def show(self, results):
         """Returns the curve, and details."""
-        outcomes = [*results.variants.values()]
-        values = [float(label.rpartition(" ")[2]) for label in results.variants]
+        values = _epochs(results.config)
+        outcomes = [results.variants[_label(epochs)] for epochs in values]
         pixels = study_charts.score_curves([study_charts.Sweep("epochs", values, outcomes)], self.title)
         curve = [] if pixels is None else [Picture("curve", self.title, pixels)]
         return [*curve, *comparison.details(results.outcomes, outcomes[-1])]
+
+
+def _epochs(config):
+    """Returns the numbers of epochs; the configured one is the last."""
+    configured = config["phase"][_rows.last_phase(config, "stage_two")]["epochs"]
+    return [configured * factor for factor in _FACTORS]
+
+
+def _label(epochs):
+    return f"epochs = {epochs:g}"

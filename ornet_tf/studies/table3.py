@@ -12,17 +12,19 @@ class Study(study.Study):
 
     title = "Table 3: what each component of stage two adds"
     about = (
-        "L_e: the evaluator's cross-entropy. L_w: the weighted entropy. L_a: the area loss. AE: attentive erasing, or "
-        "the erasing of the experiment. Other losses of the experiment are in every line. The paper does not say "
-        "whether its lines differ in anything else; here they do not."
+        "L_e: the evaluator's cross-entropy. L_w: the weighted entropy. L_a: the area loss. AE: attentive erasing. "
+        "Other losses of the experiment are in every line. The paper does not say whether its lines differ in anything "
+        "else; here they do not."
     )
+    needs_boxes = True
 
     def rows(self, config):
         """Returns stage one."""
-        return {"stage one": _rows.require(config, "stage_one")}
+        return {"stage one": _rows.last_phase(config, "stage_one")}
 
     def variants(self, config):
         """Returns the eight combinations of the components; the one with all of them is the unchanged experiment."""
+        _stage_two.require_attentive_erasing(config)
         _stage_two.remove_terms(config, "weighted_entropy", "area")  # both terms exist
         variants = {}
         for label in paper_tables.TABLE_3.rows:

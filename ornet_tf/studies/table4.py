@@ -15,9 +15,11 @@ class Study(study.Study):
         "L_h: the mean entropy of the map's pixels, Eq. 13. L_w: the weighted entropy, Eq. 14. Both have the "
         "configured weight alpha. The paper does not say whether alpha was chosen anew for L_h."
     )
+    needs_boxes = True
 
     def variants(self, config):
         """Returns stage two with the mean entropy, and unchanged."""
+        _stage_two.require_attentive_erasing(config)
         term = _stage_two.find_term(config, "weighted_entropy")
         return {_PLAIN: {f"{term}.plugin": "entropy", f"{term}.options": {}}, _WEIGHTED: {}}
 

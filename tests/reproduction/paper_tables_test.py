@@ -4,6 +4,14 @@ from ornet_tf.reproduction import paper_tables
 
 TABLES = (paper_tables.TABLE_1, paper_tables.TABLE_2, paper_tables.TABLE_3, paper_tables.TABLE_4)
 
+# Of each column of the tables in the paper's text: the number of figures, and their sum.
+COLUMNS = (
+    ((12, 311.5), (9, 68.7), (14, 649.59), (12, 426.56), (13, 890.6)),
+    ((10, 304.9), (8, 85.2), (16, 856.55), (13, 557.65), (7, 448.01)),
+    ((8, 312.94), (8, 216.11), (9, 686.86)),
+    ((2, 74.79), (2, 50.57), (2, 159.08)),
+)
+
 
 @pytest.mark.parametrize(("table", "lines"), [*zip(TABLES, (16, 16, 9, 2))])
 def test_every_line_has_a_figure_or_a_dash_for_each_column(table, lines):
@@ -11,6 +19,13 @@ def test_every_line_has_a_figure_or_a_dash_for_each_column(table, lines):
     for label, figures in table.rows.items():
         assert label and len(figures) == len(table.keys)
         assert all(figure == "-" or 0 < float(figure) < 100 for figure in figures)
+
+
+@pytest.mark.parametrize(("table", "expected"), [*zip(TABLES, COLUMNS)])
+def test_columns_have_the_figures_of_the_paper(table, expected):
+    for column, (count, total) in zip(zip(*table.rows.values(), strict=True), expected, strict=True):
+        figures = [float(figure) for figure in column if figure != "-"]
+        assert (len(figures), sum(figures)) == (count, pytest.approx(total, abs=1e-6))
 
 
 def test_figures_that_the_paper_derives_from_its_tables():

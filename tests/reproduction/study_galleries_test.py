@@ -4,6 +4,7 @@ import pytest
 from ornet_tf.maps import sheets, visualize
 from ornet_tf.reproduction import examples, study_galleries
 from ornet_tf.reproduction.outcomes import Outcome, Run
+from tests.reproduction import evaluated_folders
 
 
 @pytest.fixture(scope="module", name="outcomes")
@@ -57,6 +58,11 @@ def test_a_gallery_of_maps_may_have_boxes_and_without_images_there_is_none(outco
     config.evaluation.gallery_images = 0
     without = [Outcome("a", (run._replace(config=config),))]
     assert study_galleries.maps_gallery(without, "t") == study_galleries.boxes_gallery(without[0], [], "t") == []
+
+
+def test_of_several_seeds_a_note_names_the_one_of_the_maps(tmp_path):
+    one, two = (evaluated_folders.outcome(str(n), tmp_path, [[1, 0]] * n) for n in (1, 2))
+    assert study_galleries.of_seed(one) == [] and study_galleries.of_seed(two) == ["Maps are those of seed 0."]
 
 
 def test_paint_covers_the_pixels_of_a_coarse_mask():

@@ -1,12 +1,15 @@
 """All studies: their rows and variants fit the experiments, and their tables and pictures show the results."""
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from configs import cub, cub10, imagenet, rivals_toybirds, toybirds
-from ornet_tf import registry
+from ornet_tf import randomness, registry
 from ornet_tf.config_check import validate
 from ornet_tf.reproduction import variants
 from ornet_tf.reproduction.contents import Table
 from ornet_tf.reproduction.study import LEFT_OUT, REMOVED, Results
+from ornet_tf.studies import fig7
 from tests import tiny_experiment
 from tests.reproduction import evaluated_folders
 
@@ -24,6 +27,11 @@ def study(name):
 def test_every_table_and_figure_of_the_paper_is_a_study_or_left_out_with_a_reason():
     assert {*STUDIES} == {*OF_THE_PAPER, "erasing_strategies", "stage_two_epochs"}
     assert {*LEFT_OUT} == {"fig1", "fig5"}
+
+
+def test_studies_that_measure_localization_need_boxes():
+    measuring = {"table3", "table4", "fig9", "fig11a", "fig11b", "fig11c", "erasing_strategies", "stage_two_epochs"}
+    assert {name for name in STUDIES if study(name).needs_boxes} == measuring
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -82,6 +90,21 @@ def test_table4_changes_the_plugin_of_the_entropy_and_nothing_else():
     assert whole.to_dict() == toybirds.get_config().phase.stage_two.to_dict()
 
 
+@pytest.mark.parametrize("name", ["table3", "table4", "erasing_strategies"])
+def test_labels_with_attentive_erasing_need_an_experiment_that_erases_attentively(name):
+    config = toybirds.get_config()
+    options = config.phase.stage_two.options
+    options.erasing_options.probability = 0.0
+    with pytest.raises(ValueError, match=r"stage_two.options.erasing_options.probability: expected more .* got 0; set"):
+        study(name).variants(config)
+    del options.erasing_options["probability"]
+    for erasing in ("random", None):
+        with options.ignore_type():
+            options.erasing = erasing
+        with pytest.raises(ValueError, match=f"stage_two.options.erasing: expected 'attentive', .* got {erasing!r}; "):
+            study(name).variants(config)
+
+
 def test_fig6_leaves_out_the_entropy_and_keeps_area_and_erasing():
     phase = varied_stage_two("fig6", "(a) without the entropy loss")
     assert "entropy" not in phase.losses and "area" in phase.losses and phase.options.erasing == "attentive"
@@ -96,6 +119,22 @@ def test_all_erasing_strategies_get_the_configured_options_that_they_know():
         options = varied_stage_two("erasing_strategies", name).options
         assert options.erasing == name and {*options.erasing_options} == keys & {*configured}
         assert all(options.erasing_options[key] == configured[key] for key in options.erasing_options)
+
+
+def test_fig7_erases_candidates_in_the_rectangle_and_attentive_erasing_some_of_them():
+    rows, columns = np.mgrid[:14, :14] / 13
+    activation_map = np.exp(-4 * ((rows - 0.5) ** 2 + (columns - 0.4) ** 2))[..., np.newaxis].astype(np.float32)
+    config = toybirds.get_config()
+    config.phase.stage_two.options.erasing_options = {"side": (0.4, 0.4)}
+    key = randomness.key(0, tf.constant(0, tf.int64), tf.constant([0], tf.int64))
+    erased = fig7.erased_pixels(activation_map, key, config)
+    assert list(erased) == ["random", "above_threshold", "restricted_rectangle", "attentive"]
+    candidates = activation_map[..., 0] > 0.5
+    np.testing.assert_array_equal(erased["above_threshold"], candidates)
+    rectangle, attentive = erased["restricted_rectangle"], erased["attentive"]
+    assert not (rectangle & ~candidates).any() and not (attentive & ~rectangle).any()
+    assert 0 < attentive.sum() < rectangle.sum() < candidates.sum() < candidates.size
+    assert (erased["random"] & ~candidates).any()
 
 
 def test_fig11a_varies_one_weight_around_the_configured_one():
@@ -139,6 +178,15 @@ def test_rows_are_found_by_their_method_whatever_their_name():
         study("table1").rows(config)
 
 
+def test_maps_of_the_true_label_do_not_take_the_place_of_cam():
+    config = toybirds.get_config()
+    config.evaluation.report_rows = ("cam_true_label", "stage_two")
+    assert study("fig11b").rows(config)["CAM"] == "cam"
+    del config.evaluation.row["cam"]
+    assert "CAM" not in study("fig11b").rows(config)
+    assert study("table1").rows(config) == {"cam true label": "cam_true_label", "stage two": "stage_two"}
+
+
 def show(name, tmp_path, rows, labels=()):
     """Returns tables and pictures by name; each outcome has two images, and one is right in the last outcome only."""
     last = [*rows, *labels][-1]
@@ -147,8 +195,10 @@ def show(name, tmp_path, rows, labels=()):
         rights = [[int(label == last), 0]]
         return evaluated_folders.outcome(label, tmp_path, rights, row=row, locerr_top1=70.0)
 
+    config = toybirds.get_config()
+    config.evaluation.gallery_images = 0
     results = Results(
-        evaluated_folders.config(),
+        config,
         {label: outcome(label, row) for label, row in rows.items()},
         {label: outcome(label, "stage_two") for label in labels},
     )
@@ -158,12 +208,13 @@ def show(name, tmp_path, rows, labels=()):
 
 @pytest.mark.parametrize(("name", "of_paper", "lines"), [("table1", "86.2", 16), ("table2", "68.27", 16)])
 def test_tables_1_and_2_set_measured_and_quoted_lines_apart(name, of_paper, lines, tmp_path):
-    rows = {"cam": "cam", "stage one": "stage_one", "stage two": "stage_two"}
+    rows = {"cam": "cam", "label": "cam_true_label", "stage one": "stage_one", "stage two": "stage_two"}
     tables, pictures = show(name, tmp_path, rows)
     assert list(tables)[:2] == ["beside_paper", "quoted"] and len(tables["quoted"].lines) == lines
-    cam, stage_one, stage_two = tables["beside_paper"].lines
+    cam, of_label, stage_one, stage_two = tables["beside_paper"].lines
     assert stage_two[0] == "stage two" and stage_two[-2:] == ["50.0 [45.0, 55.0]", of_paper]
-    assert stage_one[2::2] == ["-"] * 5 and cam[-2].startswith("0.0") and "bars" in pictures
+    assert stage_one[2::2] == of_label[2::2] == ["-"] * 5 and "bars" in pictures
+    assert cam[-2].startswith("0.0") and cam[4] == {"table1": "7.5", "table2": "12.2"}[name]
     assert "stage two: in the paper ORNet-VGG16." in tables["beside_paper"].notes
     assert "“stage two”" in tables["differences"].title
 
