@@ -145,10 +145,10 @@ def test_rows_that_need_another_head_are_refused_before_any_work(tmp_path):
     for name in ("grad_cam", "bag_cams", "mean_features"):
         config.evaluation.report_rows = (name,)
         config_check.validate(config)
-    study = variants.Trainer(config, str(tmp_path), "stage_two")
-    study.check([{}], ["stage_one", "grad_cam"])
+    study = variants.Trainer(config, str(tmp_path))
+    study.check(["stage_one", "grad_cam"], [])
     with pytest.raises(UserError, match="row.cam.method: .*head = 'fully_connected'"):
-        study.check([{}], ["stage_one", "cam"])
+        study.check(["stage_one", "cam"], [])
     assert not list(tmp_path.iterdir())
 
 

@@ -184,7 +184,7 @@ def test_an_omitted_study_is_refused_with_the_reason(name):
 
 
 def test_a_name_that_meant_another_study_says_where_that_is(caplog):
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         assert reproduce.parse_studies(["fig7", "fig11b"]) == ["fig7", "fig11b"]
     assert "erasing_strategies now" in caplog.text and "beta is in fig11a now" in caplog.text
     assert {*renamed.STUDIES} <= {*registry.choices("studies")}
