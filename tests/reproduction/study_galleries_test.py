@@ -34,9 +34,11 @@ def test_maps_lie_over_evenly_spread_images_in_a_column_for_each_outcome(outcome
 
 @pytest.mark.slow
 def test_boxes_are_drawn_above_the_maps(outcomes):
+    of_two_seeds = Outcome("stage_two", outcomes[1].runs * 2)
     with_maps, without = (
-        study_galleries.boxes_gallery(outcomes[1], range(8), "Boxes", "Rule.", maps=maps)[0] for maps in (True, False)
+        study_galleries.boxes_gallery(of_two_seeds, range(8), "Boxes", "Rule.", maps=maps)[0] for maps in (True, False)
     )
+    assert with_maps.notes[-1] == "Maps are those of seed 0."
     assert without.notes[0] == "Rule." and "tight at the threshold 0.5" in without.notes[1]
     assert with_maps.pixels.shape[1] == without.pixels.shape[1]  # six side by side
     assert len(with_maps.pixels) - len(without.pixels) == 2 * (192 + 16)
