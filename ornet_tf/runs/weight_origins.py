@@ -38,7 +38,7 @@ class WeightOrigins:
         Args:
           pretrained: names of the backbone's layers whose weights come from its file. None after training: every weight
             that no phase has changed then counts as pretrained.
-          one_class: whether there is a single class: outputs that nothing has trained are then always right.
+          one_class: whether there is a single class: a classifier that nothing has trained is then always right.
         """
         self._pretrained, self._one_class = pretrained, one_class
         self._phases: dict[str, dict[str, str]] = {}  # phase -> "part/layer/kind" -> origin
@@ -142,8 +142,8 @@ class WeightOrigins:
                         raise UserError(_start_value_message(f"{where}.init_from.{part}", phase, path, shape))
             elif key not in changed:
                 origins[key] = PRETRAINED
-        if self._one_class:  # whatever the classifier's outputs are
-            start_values = {key: shape for key, shape in start_values.items() if key.split("/")[1] != OUTPUTS}
+        if self._one_class:  # any classifier is right
+            start_values = {key: shape for key, shape in start_values.items() if key.startswith("generator/")}
         return origins, start_values
 
     def phase_with_pretrained_outputs(self) -> str:

@@ -6,8 +6,9 @@ from ornet_tf import build
 from ornet_tf import config as ornet
 from ornet_tf.data import loading
 from ornet_tf.errors import UserError
+from ornet_tf.runs import weight_origins
 from ornet_tf.training import phase_check
-from tests import tiny_prior, tiny_prior_run
+from tests import tiny_experiment, tiny_prior, tiny_prior_run
 
 
 def refusal(config):
@@ -134,3 +135,14 @@ def test_a_row_added_after_training_needs_the_weights_of_its_object_prior(tiny_r
     shutil.copytree(tmp_path / "run" / "evaluator", tmp_path / "run" / "later")
     with pytest.raises(UserError, match="row.object_prior.init_from: expected the weights that the object prior"):
         build.trained_method(later, "object_prior", str(tmp_path / "run"), 3)
+
+
+def test_of_one_class_any_classifier_is_right_but_no_generator():
+    config = tiny_experiment.get_config()
+    origins = weight_origins.WeightOrigins(frozenset(), one_class=True)
+    for name in ("evaluator", "stage_one"):  # of 0 epochs: nothing is trained
+        method = build.build_method(config, config.phase[name], 1)
+        origins.add_phase(name, method, {}, [], where=f"config.phase.{name}")
+    origins.check_phase_as_row("evaluator", where="here")
+    with pytest.raises(UserError, match="got start values of generator/"):
+        origins.check_phase_as_row("stage_one", where="here")
