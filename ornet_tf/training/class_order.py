@@ -31,7 +31,7 @@ def check(phase: str, source: Source) -> None:
             raise UserError(
                 "config.dataset: expected labels in the ascending order of the synset ids, which is that of the "
                 f"pretrained outputs, got {name} after {before}. Sort the classes, or train the outputs: set "
-                f"config.phase.{phase}.epochs above 0."
+                f"config.phase.{phase}.epochs above 0, and let its `trainable` match upper/predictions."
             )
 
 
