@@ -36,6 +36,5 @@ def get_config() -> ConfigDict:
     config.phase.evaluator.epochs = 0.0  # keeps the public weights
     config.phase.stage_one.update({"epochs": 5.0, "batch_size": 256, "learning_rate": 1e-3})
     config.phase.stage_two.update({"epochs": 3.0, "batch_size": 256, "learning_rate": 1e-4})
-    rows = ("centre_box", "mean_features", "grad_cam", "stage_one", "stage_two")
-    config.evaluation.report_rows = rows
+    config.evaluation.report_rows = ("centre_box", "mean_features", "grad_cam", "stage_one", "stage_two")
     return config

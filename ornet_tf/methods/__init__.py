@@ -174,6 +174,16 @@ class FeatureExtractor:
         return FrozenFeature("low_level_features", model, is_read)
 
 
+def check_object_prior(object_prior: bool, *, freeze_lower: bool) -> None:
+    """Checks that the features which an object prior is learned from do not change.
+
+    Raises:
+      UserError: if there is a prior, and the low-level layers are trained.
+    """
+    if object_prior and not freeze_lower:
+        raise UserError("object_prior: expected freeze_lower = True, got False; the features must not change.")
+
+
 def frozen_features(extractor: FeatureExtractor, prior: ObjectPrior | None) -> list[FrozenFeature]:
     """Returns the frozen features of a method with a frozen lower part and, possibly, an object prior.
 

@@ -5,9 +5,8 @@ import functools
 
 import tensorflow as tf
 
-from ornet_tf.errors import UserError
 from ornet_tf.maps import refinement
-from ornet_tf.methods import Builders, FeatureExtractor, frozen_features, predicted_classes
+from ornet_tf.methods import Builders, FeatureExtractor, check_object_prior, frozen_features, predicted_classes
 from ornet_tf.models import generator
 from ornet_tf.models.object_prior import last_features
 from ornet_tf.models.variables import named_variables
@@ -48,8 +47,7 @@ class Method:
         Raises:
           UserError: if an option is out of range.
         """
-        if object_prior and not freeze_lower:
-            raise UserError("object_prior: expected freeze_lower = True, got False; the features must not change.")
+        check_object_prior(object_prior, freeze_lower=freeze_lower)
         self._background, self._refine = background, refine
         normalize, lower, self._upper, _ = builders.backbone()
         self._extractor = FeatureExtractor(normalize, lower, frozen=freeze_lower)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ornet_tf import registry
 from ornet_tf.errors import UserError
 from ornet_tf.maps import refinement
-from ornet_tf.methods import Builders, FeatureExtractor, frozen_features, predicted_classes
+from ornet_tf.methods import Builders, FeatureExtractor, check_object_prior, frozen_features, predicted_classes
 from ornet_tf.models import generator, shared_passes
 from ornet_tf.models.object_prior import last_features
 from ornet_tf.models.variables import named_variables
@@ -59,8 +59,7 @@ class Method:
         """
         if upsampling not in ("bilinear", "nearest"):
             raise UserError(f"upsampling: expected bilinear or nearest, got {upsampling!r}.")
-        if object_prior and not freeze_lower:
-            raise UserError("object_prior: expected freeze_lower = True, got False; the features must not change.")
+        check_object_prior(object_prior, freeze_lower=freeze_lower)
         self._erase = None
         self._erasing_options = dict(erasing_options or {})
         if erasing is not None:
