@@ -13,8 +13,8 @@ def run(program: str, workdir: pathlib.Path, *options: str, **environment: str) 
     """Runs `python -m ornet_tf.PROGRAM`. The workdir's log.txt gets what it prints. If it fails, this process ends too.
 
     Args:
-      program: train, evaluate or export.
-      workdir: the folder of the run, which is made if it is missing.
+      program: train, evaluate, export or check_data, which has no run.
+      workdir: the folder of the run and of log.txt, which is made if it is missing.
       *options: further flags.
       **environment: further environment variables.
 
@@ -22,7 +22,9 @@ def run(program: str, workdir: pathlib.Path, *options: str, **environment: str) 
       The program's peak of resident memory in MiB.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", f"ornet_tf.{program}", f"--workdir={workdir}", *options]
+    command = [sys.executable, "-m", f"ornet_tf.{program}", *options]
+    if program != "check_data":
+        command.append(f"--workdir={workdir}")
     with open(workdir / "log.txt", "ab") as log:
         process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
         _, status, used = os.wait4(process.pid, 0)
