@@ -54,9 +54,10 @@ class Study(study.Study):
 
 def erased_pixels(activation_map: np.ndarray, key: tf.Tensor, config: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Returns strategy -> the pixels that it erases, bool [h, w], from a map [h, w, 1] with the key int64 [1, 2]."""
-    erased = {}
+    # Erased pixels become 0, so no other pixel may be 0.
+    visible, erased = np.maximum(activation_map, np.finfo(np.float32).tiny), {}
     for name, options in _stage_two.erasing_options(config).items():
         erase = registry.find("erasing", name)
-        after = erase(tf.constant(activation_map[np.newaxis]), key, **{**options, "probability": 1.0}).numpy()[0]
-        erased[name] = (after != activation_map)[..., 0]
+        after = erase(tf.constant(visible[np.newaxis]), key, **{**options, "probability": 1.0}).numpy()[0]
+        erased[name] = (after != visible)[..., 0]
     return erased

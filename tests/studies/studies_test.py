@@ -40,7 +40,6 @@ def test_rows_and_variants_are_valid_and_variants_differ_in_one_phase(name, expe
     monkeypatch.setenv("ORNET_CUB10", "somewhere")
     monkeypatch.setenv("ORNET_VGG16", "somewhere")
     config = experiment.get_config()
-    assert study(name).title and study(name).about
     before = config.to_json_best_effort(sort_keys=True)
     changes_by_label = study(name).variants(config)
     variants.Trainer(config, "nowhere").check(study(name).rows(config).values(), changes_by_label.values())
@@ -135,6 +134,16 @@ def test_fig7_erases_candidates_in_the_rectangle_and_attentive_erasing_some_of_t
     assert not (rectangle & ~candidates).any() and not (attentive & ~rectangle).any()
     assert 0 < attentive.sum() < rectangle.sum() < candidates.sum() < candidates.size
     assert (erased["random"] & ~candidates).any()
+
+
+def test_fig7_shows_erased_pixels_that_were_zero_before():
+    key = randomness.key(0, tf.constant(0, tf.int64), tf.constant([0], tf.int64))
+    config = toybirds.get_config()
+    empty = np.zeros([14, 14, 1], np.float32)
+    nearly_empty = np.full_like(empty, 1e-3)
+    erased, expected = (fig7.erased_pixels(m, key, config)["random"] for m in (empty, nearly_empty))
+    assert 0 < expected.sum() < expected.size
+    np.testing.assert_array_equal(erased, expected)
 
 
 def test_fig11a_varies_one_weight_around_the_configured_one():
