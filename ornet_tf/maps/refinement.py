@@ -97,10 +97,11 @@ def refine_prediction(outputs: dict[str, tf.Tensor], images: tf.Tensor) -> dict[
       images: see `refine`.
 
     Returns:
-      `outputs` with another "activation_map". If they have no "score_map", it is the map before.
+      `outputs` with another "activation_map". The map before is "unrefined_map", and "score_map" if they have none.
     """
-    activation_map = outputs["activation_map"]
-    return {"score_map": activation_map, **outputs, "activation_map": refine_mask(activation_map, images)}
+    before = outputs["activation_map"]
+    refined = refine_mask(before, images)
+    return {"score_map": before, **outputs, "unrefined_map": before, "activation_map": refined}
 
 
 def _neighbour_weights(pixels: tf.Tensor) -> tf.Tensor:

@@ -94,8 +94,8 @@ def check_head(method: Callable[..., Any], head: str | None, *, where: str) -> N
     if not works_with_head(method, head):
         raise UserError(
             f"{where}: expected a method that works with config.backbone.options.head = {head!r}, got one that needs "
-            f"{' or '.join(map(repr, method.heads))}. Use grad_cam or bag_cams instead, which work with any head; rows "
-            "are listed in config.evaluation.report_rows."
+            f"{' or '.join(map(repr, method.heads))}. Set such a head, or use another method; grad_cam and bag_cams "
+            "work with any head."
         )
 
 
@@ -141,7 +141,8 @@ class Method(typing.Protocol):
         """Maps images float32 [B, H, W, 3] in 0..255 to "activation_map" [B, h, w, 1] in 0..1 and "logits" [B, K].
 
         A method without a classifier leaves "logits" out; a method without a map leaves "activation_map" out. If the
-        map's values do not tell how sure it is, "score_map" [B, h', w', 1] in 0..1 does, for scores of boxes.
+        map's values do not tell how sure it is, "score_map" [B, h', w', 1] in 0..1 does, for scores of boxes. A map
+        that is refined along edges comes with "unrefined_map" [B, h', w', 1], the map before.
         """
 
 
@@ -215,6 +216,11 @@ def object_prior(method: Method) -> ObjectPrior | None:
 def score_map(predicted: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """Returns the map that scores boxes: the prediction's "score_map", else its "activation_map"."""
     return predicted.get("score_map", predicted["activation_map"])
+
+
+def unrefined_map(predicted: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Returns the map before refinement along edges: the prediction's "unrefined_map", else its "activation_map"."""
+    return predicted.get("unrefined_map", predicted["activation_map"])
 
 
 def predicted_classes(logits: tf.Tensor) -> tf.Tensor:

@@ -26,7 +26,7 @@ class Example(typing.NamedTuple):
       name: its name in the data set.
       image: uint8 [S, S, 3].
       truth: float32 [M, 4], ymin xmin ymax xmax in fractions; rows without area are padding.
-      maps: of each outcome float32 [h, w, 1] in 0..1.
+      maps: of each outcome float32 [h, w, 1] in 0..1, before refinement along edges.
       boxes: of each outcome float32 [1, 4], the box at the fixed threshold, ymin xmin ymax xmax in fractions.
     """
 
@@ -72,9 +72,12 @@ def _predict(run: Run, indices: Sequence[int]) -> Mapping[int, tuple[np.ndarray,
     if missing:
         method = run.method()
         for batch in loading.evaluation_batches(run.config, run.source().select(missing)):
-            maps = methods.predict_with_labels(method, batch["image"], batch["label"])["activation_map"]
-            drawn = boxes.find_boxes(maps, tf.constant([options.threshold]), rule=options.box_rule)
-            for position, *of_image in zip(batch["index"].numpy(), maps.numpy(), drawn.numpy()):
+            predicted = methods.predict_with_labels(method, batch["image"], batch["label"])
+            maps = methods.unrefined_map(predicted).numpy()
+            drawn = boxes.find_boxes(
+                predicted["activation_map"], tf.constant([options.threshold]), rule=options.box_rule
+            )
+            for position, *of_image in zip(batch["index"].numpy(), maps, drawn.numpy()):
                 known[missing[position]] = tuple(of_image)
     return known
 

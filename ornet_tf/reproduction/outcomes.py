@@ -129,7 +129,7 @@ class Outcome(typing.NamedTuple):
     def histogram(self) -> np.ndarray:
         """Returns the percentage of map pixels in each bin from 0 to 1, over all images and seeds, [BINS].
 
-        The maps are those of the evaluated split, at their own resolution.
+        The maps are those of the evaluated split, at their own resolution and before refinement along edges.
         """
         counts = sum(_histogram(run) for run in self.runs)
         return 100.0 * counts / counts.sum()
@@ -138,7 +138,7 @@ class Outcome(typing.NamedTuple):
 def _histogram(run: Run) -> np.ndarray:
     """Returns the counts of a run, int64 [BINS]; they are cached in a file beside its evaluation."""
     path = os.path.join(run.workdir, "evaluation", f"histogram_{run.row}.json")
-    made_of = [run.result["trained"], run.result["split"], run.result["images"], BINS]
+    made_of = [run.result["trained"], run.result["split"], run.result["images"], BINS, "unrefined"]
     if os.path.exists(path):
         cached = run_folder.read_json(path, {"made_of": list, "counts": [int]})
         if cached["made_of"] == made_of:
@@ -147,7 +147,7 @@ def _histogram(run: Run) -> np.ndarray:
 
     @tf.function(reduce_retracing=True, autograph=False)
     def count(images, labels):
-        maps = methods.predict_with_labels(method, images, labels)["activation_map"]
+        maps = methods.unrefined_map(methods.predict_with_labels(method, images, labels))
         return tf.histogram_fixed_width(maps, [0.0, 1.0], BINS, tf.int64)
 
     batches = loading.evaluation_batches(run.config, run.source())

@@ -12,6 +12,7 @@ from ornet_tf.reproduction.examples import Example
 from ornet_tf.reproduction.outcomes import Outcome
 
 EVENLY = "The images are spread evenly over the evaluated split."
+_MAPS = "Maps are those before refinement along edges, boxes those after it, where the experiment refines maps."
 _COLUMNS = 6  # images side by side in `boxes_gallery`
 
 
@@ -44,7 +45,7 @@ def maps_gallery(outcomes: Sequence[Outcome], title: str, *notes: str, boxes: bo
         rows.append([large, *tiles])
     heads = ["image", *(outcome.label for outcome in outcomes)]
     pixels = sheets.grid(rows, heads=heads, boxes=boxes)
-    of_all = (EVENLY, *_box_rule(outcomes[0], boxes), _names(shown), *of_seed(outcomes[0]))
+    of_all = (EVENLY, *_box_rule(outcomes[0], boxes), _names(shown), _MAPS, *of_seed(outcomes[0]))
     return [Picture("maps", title, pixels, (*of_all, *notes))]
 
 
@@ -76,7 +77,7 @@ def boxes_gallery(
         rows.append(boxed[start : start + _COLUMNS])
         if maps:
             rows.append(mapped[start : start + _COLUMNS])
-    all_notes = (*notes, *_box_rule(outcome, True), _names(shown), *of_seed(outcome))
+    all_notes = (*notes, *_box_rule(outcome, True), _names(shown), *([_MAPS] if maps else []), *of_seed(outcome))
     return [Picture("boxes", title, sheets.grid(rows), all_notes)]
 
 

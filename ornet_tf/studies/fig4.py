@@ -16,7 +16,8 @@ class Study(study.Study):
     about = (
         "The paper has the histograms of the two maps of its Fig. 3, which is one image. Here they are those of the "
         "first image of fig3, which is the first of the evaluated split, and those of all images. In the paper the "
-        "values of stage one concentrate around 0.5. Values are taken at the map's own resolution."
+        "values of stage one concentrate around 0.5. Values are taken at the map's own resolution, "
+        "before refinement along edges."
     )
 
     def rows(self, config):

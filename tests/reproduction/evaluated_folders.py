@@ -26,7 +26,7 @@ def outcome(label, tmp_path, rights, boxes=None, row="r", **figures):
         lines = [f"p{i},{r},{c},{p}" for i, (r, (c, p)) in enumerate(zip(right, shares))]
         text = "\n".join([f"name,right_{row},coverage_{row},precision_{row}", *lines, ""])
         (workdir / "evaluation" / "per_image.csv").write_text(text)
-        made_of = [{}, "test", len(right), BINS]
+        made_of = [{}, "test", len(right), BINS, "unrefined"]
         histogram = {"made_of": made_of, "counts": [3] + [0] * (BINS - 2) + [1]}
         (workdir / "evaluation" / f"histogram_{row}.json").write_text(json.dumps(histogram))
         corloc = 100 * sum(right) / len(right)

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ornet_tf.data import loading
+from ornet_tf.maps.boxes import find_boxes
 from ornet_tf.reproduction import examples
 from ornet_tf.reproduction.outcomes import Outcome, Run
 
@@ -31,6 +32,21 @@ def test_an_example_has_image_truth_map_and_box_of_its_index(outcomes):
         np.testing.assert_allclose(box, [np.divide(tight, side)], atol=1e-6)
     again, = examples.look_at(outcomes[1:], [2])
     np.testing.assert_array_equal(again.maps[0], second.maps[1])
+
+
+@pytest.mark.slow
+def test_an_example_of_refined_maps_has_the_map_before_and_the_box_after_refinement(outcomes):
+    run = outcomes[1].runs[0]
+    config = run.config.copy_and_resolve_references()
+    config.phase.stage_two.options.refine = True
+    config.evaluation.threshold = 0.4
+    refined = run._replace(config=config, result={"trained": {"stage_two": "refined"}})
+    before, = examples.look_at(outcomes[1:], [2])
+    after, = examples.look_at([Outcome("refined", (refined,))], [2])
+    np.testing.assert_array_equal(after.maps[0], before.maps[0])
+    image = tf.constant(before.image[np.newaxis], tf.float32)
+    expected = find_boxes(refined.method().predict(image)["activation_map"], tf.constant([0.4]), rule="tight")
+    np.testing.assert_allclose(after.boxes[0], expected[0], atol=1e-6)
 
 
 @pytest.mark.slow

@@ -65,5 +65,7 @@ def test_a_histogram_counts_every_pixel_and_is_cached_until_the_phase_is_trained
     assert sum(cached["counts"]) == values.size
     run_folder.write_json(path, {**cached, "counts": [7] * outcomes.BINS})
     np.testing.assert_allclose(Outcome("a", (run,)).histogram(), 100 / outcomes.BINS)
-    retrained = run._replace(result={**run.result, "trained": {"stage_two": "other"}})
-    np.testing.assert_allclose(Outcome("a", (retrained,)).histogram(), histogram)
+    refined = run.config.copy_and_resolve_references()
+    refined.phase.stage_two.options.refine = True
+    retrained = run._replace(config=refined, result={**run.result, "trained": {"stage_two": "other"}})
+    np.testing.assert_allclose(Outcome("a", (retrained,)).histogram(), histogram)  # that of the map before refinement
