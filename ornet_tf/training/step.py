@@ -132,8 +132,11 @@ class TrainingStep:
             with tf.control_dependencies([finished]):
                 batch = next(iterator)
             with tf.control_dependencies(self._local_tensors(batch)):
-                waiting += tf.timestamp() - finished
-            row, flags = self._step(batch, first_step + index)
+                started = tf.timestamp()
+            waiting += started - finished
+            # With a single thread, the executor would otherwise read the clock after the step.
+            with tf.control_dependencies([started]):
+                row, flags = self._step(batch, first_step + index)
             history = history.write(index, row)
             with tf.control_dependencies([row]):
                 finished = tf.timestamp()
