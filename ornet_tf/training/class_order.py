@@ -36,7 +36,11 @@ def check(phase: str, source: Source) -> None:
 
 
 def _synsets_by_label(source: Source) -> list[str]:
-    """Returns the synset ids in the order of the labels; of labels without images or a known id none."""
+    """Returns the synset ids in the order of the labels; of labels without images or a known id none.
+
+    Raises:
+      UserError: if images of one label are in folders of two synsets.
+    """
     if all(map(_SYNSET.fullmatch, source.class_names)):
         return list(source.class_names)
     found: dict[int, str] = {}
@@ -44,5 +48,9 @@ def _synsets_by_label(source: Source) -> list[str]:
         folder = _FOLDER.search(name)
         if folder is None:
             return []
-        found.setdefault(label, folder[1])
+        if found.setdefault(label, folder[1]) != folder[1]:
+            raise UserError(
+                f"config.dataset: expected a synset for each label, got {found[label]} and {folder[1]} ({name}) for "
+                f"the label {label}. Correct the labels."
+            )
     return [found[label] for label in sorted(found)]

@@ -33,5 +33,11 @@ def test_the_order_of_numbered_classes_is_that_of_their_folders():
         class_order.check("evaluator", images(numbers, UNSORTED))
 
 
+def test_a_label_of_two_synsets_is_refused():
+    names = [f"train/{synset}/0.JPEG" for synset in SORTED]
+    with pytest.raises(UserError, match=r"got n01440764 and n01443537 \(train/n01443537/0.JPEG\) for the label 0"):
+        class_order.check("evaluator", Source(["0", "1"], names, names, np.array([0, 0, 1])))
+
+
 def test_nothing_tells_the_order_of_other_names():
     class_order.check("evaluator", images(("wren", "owl", "duck")))
