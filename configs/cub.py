@@ -15,6 +15,4 @@ def get_config() -> ConfigDict:
     """Returns the experiment."""
     config = ornet.default()
     config.dataset = ConfigDict({"name": "cub", "options": {"root": "CUB_200_2011", "validation_per_class": 0}})
-    # The evaluator fine-tunes ImageNet weights; only its new layer has a higher learning rate.
-    config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     return config

@@ -39,8 +39,8 @@ def get_config() -> ConfigDict:
     )
     pseudo_mask = ornet.loss("pseudo_mask_agreement", "activation_map", "pseudo_mask", balance=0.5)
     stage_one.losses = ConfigDict({"pseudo_mask": pseudo_mask})
-    # The paper's losses and rate, and the pseudo mask again: without it the map grows beyond the object. The paper's
-    # 11,000 steps make the map nearly binary; a few dozen can't, so a large logit_scale does.
+    # The paper's losses and rate, and the pseudo mask again: without it the map grows beyond the object. A few
+    # dozen steps can't make the map nearly binary, so a large logit_scale does.
     stage_two = config.phase.stage_two
     stage_two.generator = ConfigDict({"logit_scale": 100.0})
     stage_two.update({"epochs": 2.0, **few_views})

@@ -23,6 +23,4 @@ def get_config() -> ConfigDict:
         "banner_free": "fgvc-aircraft-2013b/data/images_without_banner",
     }
     config.dataset = ConfigDict({"name": "fgvc_aircraft", "options": options})
-    # The evaluator fine-tunes ImageNet weights; only its new layer has a higher learning rate.
-    config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     return config

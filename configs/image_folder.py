@@ -14,5 +14,4 @@ def get_config() -> ConfigDict:
     config = ornet.default()
     options = {"root": "pictures", "boxes_csv": "boxes.csv", "validation_fraction": 0.0, "test_fraction": 0.2}
     config.dataset = ConfigDict({"name": "image_folder", "options": options})
-    config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     return config

@@ -7,11 +7,11 @@ The paths are those of Kaggle's archive, unpacked in the current folder; --confi
 .val_labels and .synsets change them. --config.dataset.options.validation_per_class=10
 --config.evaluation.threshold_split=validation hold out ten training images of each class to choose thresholds.
 
-As in the paper, the evaluator is the public VGG16 with its own fully connected head: it is not trained (0 epochs), and
-its class errors are those of the public network (docs/training.md). Stage one starts from the same weights. Keras
-downloads them (vgg16_weights_tf_dim_ordering_tf_kernels.h5, 553 MB); --config.backbone.options.weights=FILE reads that
-file instead. The data must have the 1,000 classes in the ascending order of their synset ids. CAM needs another head,
-so Grad-CAM takes its place.
+As in the paper, the evaluator is a public VGG16 with its own fully connected head, which is not trained (0 epochs):
+here that of Keras, whose published class errors are not quite the paper's (docs/training.md). Stage one starts from the
+same weights. Keras downloads them (vgg16_weights_tf_dim_ordering_tf_kernels.h5, 553 MB);
+--config.backbone.options.weights=FILE reads that file instead. The data must have the 1,000 classes in the ascending
+order of their synset ids. CAM needs another head, so Grad-CAM takes its place.
 
 Stage one trains for 5 epochs and stage two for 3, at batch size 256. That is 1,078 PFLOP, or 19 hours of a V100 at its
 float32 peak (benchmarks/README.md). This configuration has not been run here.

@@ -19,7 +19,5 @@ def get_config() -> ConfigDict:
     config = ornet.default()
     options = {"root": "Market-1501-v15.09.15", "layout": "market1501", "validation_per_class": 1}
     config.dataset = ConfigDict({"name": "reid", "options": options})
-    # The evaluator fine-tunes ImageNet weights; only its new layer has a higher learning rate.
-    config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     config.evaluation.split = "validation"  # the test split shows other persons
     return config

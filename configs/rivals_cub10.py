@@ -1,4 +1,4 @@
-"""ORNet and rival methods on ten classes of CUB-200-2011, as in the paper's Table 1, with VGG16 on a CPU.
+"""ORNet and rival methods on ten classes of CUB-200-2011, in the form of the paper's Table 1, with VGG16 on a CPU.
 
   export ORNET_CUB10=FOLDER ORNET_VGG16=imagenet
   python -m ornet_tf.train --config=configs/rivals_cub10.py --workdir=runs/rivals_cub10

@@ -1,4 +1,4 @@
-"""ORNet and rival methods on toybirds, as in the paper's Tables 1 and 2, for two CPU cores.
+"""ORNet and rival methods on toybirds, in the form of the paper's Tables 1 and 2, for two CPU cores.
 
   python -m ornet_tf.train --config=configs/rivals_toybirds.py --workdir=runs/rivals_toybirds
   python -m ornet_tf.evaluate --config=configs/rivals_toybirds.py --workdir=runs/rivals_toybirds

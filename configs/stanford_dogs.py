@@ -17,6 +17,4 @@ def get_config() -> ConfigDict:
     config = ornet.default()
     options = {"root": "stanford_dogs", "validation_per_class": 0}
     config.dataset = ConfigDict({"name": "stanford_dogs", "options": options})
-    # The evaluator fine-tunes ImageNet weights; only its new layer has a higher learning rate.
-    config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     return config

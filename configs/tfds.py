@@ -22,5 +22,4 @@ def get_config() -> ConfigDict:
             },
         }
     )
-    config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     return config

@@ -36,7 +36,7 @@ def get_config() -> ConfigDict:
     config.generator.update({"base_width": 32, "growth": 2.0, "depth": 2, "logit_scale": 2.0})
     evaluator = config.phase.evaluator
     evaluator.options = ConfigDict({"mask_probability": 0.5, "mask_cells": 4})
-    evaluator.update({"batch_size": 32, "epochs": 4.0, "learning_rate": 2e-3})
+    evaluator.update({"batch_size": 32, "epochs": 4.0, "learning_rate": 2e-3, "rate_factors": ()})
     config.phase.stage_one.update({"batch_size": 32, "epochs": 3.0, "learning_rate": 2e-3})
     # Stage two needs three things here: strong erasing, an entropy term that takes effect late, when the map has
     # already moved, and a teacher. Some bodies suggest another class than the head; without a teacher the map would

@@ -21,7 +21,5 @@ def get_config() -> ConfigDict:
     config = ornet.default()
     options = {"metadata": "metadata/CUB", "root": "dataset/CUB", "last_pixel": False}
     config.dataset = ConfigDict({"name": "wsol_metadata", "options": options})
-    # The evaluator fine-tunes ImageNet weights; only its new layer has a higher learning rate.
-    config.phase.evaluator.update({"learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)})
     config.evaluation.threshold_split = "validation"
     return config

@@ -25,7 +25,7 @@ def phase(method: str, **fields: Any) -> ConfigDict:
             "epochs": 1.0,  # passes over the training split; fractions are allowed. 0 keeps the start weights
             "batch_size": 16,  # global, over all replicas (paper: 16 on CUB, 256 on ImageNet)
             "learning_rate": 1e-3,  # of Adam, at the start (paper: 1e-3, stage two 1e-4)
-            "schedule": "cosine",  # "cosine" to zero at the end of the phase (paper), or "constant"
+            "schedule": "cosine",  # "cosine" annealing to zero at the end of the phase, or "constant"
             "warmup_steps": 0,  # steps of linear increase of the rate at the start
             # The number of parts of a batch; their gradients are summed before the update. Saves memory.
             "gradient_accumulation": 1,
@@ -66,7 +66,7 @@ def default() -> ConfigDict:
                 "resize": 256,  # pixels, of both sides; the aspect ratio is not kept
                 "crop": 224,  # pixels
                 # What evaluation, prediction and exports see, and training without random crops: the "centre_crop" of
-                # the resized image (paper), or the "whole" image, resized to the size of the crop.
+                # the resized image, or the "whole" image, resized to the size of the crop. The paper names no view.
                 "evaluation_view": "centre_crop",
                 "horizontal_flip": False,  # whether a half of the training images is mirrored; not in the paper
                 # Where decoded, resized training images are cached: "memory", "disk", "none", or "auto": in memory if
@@ -163,7 +163,9 @@ def _evaluation() -> ConfigDict:
 
 
 def _evaluator() -> ConfigDict:
-    return phase("evaluator", epochs=30.0, losses={"classification": loss("cross_entropy", "logits", "label")})
+    # It fine-tunes ImageNet weights; only its new layer has a higher learning rate. The paper names no schedule.
+    schedule = {"epochs": 30.0, "learning_rate": 1e-4, "rate_factors": (("predictions", 10.0),)}
+    return phase("evaluator", losses={"classification": loss("cross_entropy", "logits", "label")}, **schedule)
 
 
 def _stage_one() -> ConfigDict:

@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
     config.generator.update({"base_width": 4, "depth": 2})
     for phase in config.phase.values():
         phase.update({"epochs": 1.0, "batch_size": 8})
+    config.phase.evaluator.update({"learning_rate": 1e-3, "rate_factors": ()})
     config.training.update({"steps_per_loop": 2, "checkpoint_every": 2, "summary_every": 3, "summary_images": 3})
     config.evaluation.update({"batch_size": 8, "threshold_split": "validation", "gallery_images": 2})
     return config
