@@ -133,8 +133,13 @@ def test_rows_that_need_another_head_are_refused_before_any_work(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_configs_of_imagenet_share_the_method():
-    config, folders = imagenet.get_config(), imagenet_folders.get_config()
-    assert config.phase.to_dict() == folders.phase.to_dict()
-    assert config.backbone.to_dict() == folders.backbone.to_dict()
-    assert config.phase.evaluator.epochs == 0
+@pytest.mark.parametrize("experiment", [imagenet, imagenet_folders])
+def test_the_configs_of_imagenet_have_the_papers_schedule_and_network(experiment):
+    config = experiment.get_config()
+    phases = config.phase
+    assert config.backbone.options.to_dict() == {
+        "split": "block2_pool", "weights": "imagenet", "head": "fully_connected",
+    }
+    assert [phases[name].epochs for name in config.phase_order] == [0, 5, 3]
+    assert [phases[name].batch_size for name in ("stage_one", "stage_two")] == [256, 256]
+    assert [phases[name].learning_rate for name in ("stage_one", "stage_two")] == [1e-3, 1e-4]

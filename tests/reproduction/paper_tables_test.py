@@ -11,6 +11,15 @@ COLUMNS = (
     ((8, 312.94), (8, 216.11), (9, 686.86)),
     ((2, 74.79), (2, 50.57), (2, 159.08)),
 )
+# Of each line there: the sum of its figures.
+LINES = (
+    (198.08, 56.5, 95.64, 177.44, 175.52, 195.29, 190.59, 179.77, 65.5, 82.34, 185.52, 151.13, 75.67, 177.05, 173.22,
+     167.69),
+    (111.86, 152.54, 158.2, 54.53, 156.09, 136.66, 130.29, 121.85, 112.58, 147.94, 202.2, 85.58, 140.19, 199.28, 152.24,
+     190.28),
+    (64.52, 148.73, 141.13, 148.52, 149.91, 142.33, 138.51, 144.58, 137.68),
+    (146.76, 137.68),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("table", "lines"), [*zip(TABLES, (16, 16, 9, 2))])
@@ -26,6 +35,12 @@ def test_columns_have_the_figures_of_the_paper(table, expected):
     for column, (count, total) in zip(zip(*table.rows.values(), strict=True), expected, strict=True):
         figures = [float(figure) for figure in column if figure != "-"]
         assert (len(figures), sum(figures)) == (count, pytest.approx(total, abs=1e-6))
+
+
+@pytest.mark.parametrize(("table", "expected"), [*zip(TABLES, LINES)])
+def test_lines_have_the_figures_of_the_paper(table, expected):
+    sums = [sum(float(figure) for figure in line if figure != "-") for line in table.rows.values()]
+    assert sums == pytest.approx(expected, abs=1e-6)
 
 
 def test_figures_that_the_paper_derives_from_its_tables():
