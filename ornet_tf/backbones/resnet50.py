@@ -27,7 +27,7 @@ def build(
       image_size: height and width of the input in pixels; a multiple of 32.
       num_classes: K, the number of outputs.
       split: the last layer of the lower part: the end of a block, from `conv2_block3_out` to `conv5_block2_out`. The
-        default gives 56x56x256 for 224 pixels, the resolution that the paper uses with VGG16.
+        default gives 56x56x256 for 224 pixels, the resolution of VGG16's default split.
       weights: `imagenet` (a download), the path of a weights file in the Keras layout, or None (random).
       output_stride: pixels of the image per position of the last feature map. 32 is the original (7x7 for 224 pixels).
         With 16, conv5 keeps the resolution of its input. With 8, conv4 does so too (28x28), as in wsolevaluation (Choe

@@ -19,7 +19,7 @@ _RANKED_SIDE = 16
 class Method:
     """Trains backbone and head on whole images or, optionally, on randomly masked ones.
 
-    The paper trains on whole images. A small network that was never trained on masked images classifies them badly.
+    A small network that was never trained on masked images classifies them badly.
     A share of the training images can therefore be masked by random smooth blobs, which are independent of the object.
     """
 

@@ -1,8 +1,8 @@
 """This project's metric: boxes with half-open edges in the evaluation view, for both rules of `boxes.RULES`.
 
 A pixel is on if the map, at its own resolution, is above the threshold. Boxes end at the far edge of their last pixels,
-and an IoU of exactly `iou_threshold` is enough. The ground truth is clipped to the view, as in the paper's protocol, or
-whole. A box of the view is compared with the whole ground truth in the frame of the original image.
+and an IoU of exactly `iou_threshold` is enough. The ground truth is clipped to the view, or whole. A box of
+the view is compared with the whole ground truth in the frame of the original image.
 """
 from __future__ import annotations
 

@@ -69,8 +69,8 @@ def build(
       base_width: channels of the first encoder level.
       depth: how often the encoder halves the resolution.
       growth: factor of the channels from one level to the next.
-      logit_scale: factor between the map's batch normalization and its sigmoid. The paper has 1; with a larger one the
-        map becomes nearly binary in fewer steps.
+      logit_scale: factor between the map's batch normalization and its sigmoid. Not in the paper: 1 has no effect.
+        With a larger one the map becomes nearly binary in fewer steps.
 
     Returns:
       A functional model: features [B, h, w, C] -> {"activation_map": [B, h, w, 1] in (0, 1), p^a of Eq. 2 after a
