@@ -74,8 +74,9 @@ class WeightOrigins:
             )
         for part in method.parts.values():
             # Frozen parts run as in inference. The moving statistics of other parts change without an optimizer.
-            learns = prior is not None and prior.learns and part is prior.direction
-            if learns or (trains and part.trainable and not (prior is not None and part is prior.direction)):
+            is_direction = prior is not None and part is prior.direction
+            has_new_statistics = prior.learns if is_direction else trains and part.trainable
+            if has_new_statistics:
                 changed.update(id(v) for v in layers.statistics(part) if id(v) not in fixed)
         variables = named_variables(method.parts, trainable_only=False)
         changed_here = {key: name for key, variable in variables.items() if id(variable) in changed}
@@ -102,12 +103,29 @@ class WeightOrigins:
             key = next(iter(start_values))
             raise UserError(_start_value_message(where, name, key, start_values[key]))
 
-    def _find_origins(self, variables, init_from, method, where, changed, *, trains) -> tuple[dict, dict]:
+    def _find_origins(
+        self,
+        variables: Mapping[str, Any],
+        init_from: Mapping[str, str],
+        method: methods.Method,
+        where: str,
+        changed: Collection[str],
+        *,
+        trains: bool,
+    ) -> tuple[dict[str, str], dict[str, tuple]]:
         """Finds the origins of the weights that a phase or row does not change.
+
+        Args:
+          variables: "part/layer/kind" -> variable, all of the method.
+          init_from: part -> "phase.part".
+          method: the method.
+          where: the config path of the phase or row.
+          changed: keys of `variables` that the phase changes.
+          trains: whether start values are refused: by a row, or by a phase of more than 0 epochs.
 
         Returns:
           "part/layer/kind" -> origin; and -> shape of the weights that are neither trained nor pretrained. The latter
-          are refused unless it is a phase of 0 epochs (`trains` is False).
+          are refused if `trains`.
         """
         for part, source in init_from.items():
             phase, origin_part = source.split(".")
@@ -137,9 +155,10 @@ class WeightOrigins:
                 path = f"{origin_part}/{rest}"
                 origins[key] = self._phases[phase].get(path, phase)
                 if path in self._start_values[phase] and key not in not_needed:
-                    start_values[key] = shape = self._start_values[phase][path]
+                    shape = self._start_values[phase][path]
                     if trains:
                         raise UserError(_start_value_message(f"{where}.init_from.{part}", phase, path, shape))
+                    start_values[key] = shape
             elif key not in changed:
                 origins[key] = PRETRAINED
         if self._one_class:  # any classifier is right
