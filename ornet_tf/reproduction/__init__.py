@@ -1,1 +1,1 @@
-"""Makes the paper's studies: trains variants, and writes tables, charts and a report of their results."""
+"""Makes studies: trains variants, and writes tables, charts and a report of their results."""

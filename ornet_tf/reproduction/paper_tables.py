@@ -1,4 +1,4 @@
-"""The numbers of the paper's tables, as printed there: what others reported, and what the authors did.
+"""The numbers of the paper's tables, as printed there: what its authors and others reported.
 
 They are quoted, not measured here. Source: Xie et al., "Online Refinement of Low-level Feature Based Activation Map for
 Weakly Supervised Object Localization", ICCV 2021.

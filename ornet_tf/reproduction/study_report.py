@@ -60,7 +60,7 @@ def make_report(name: str, study: Study, results: Results) -> Report:
     settings = (
         f"{metrics.describe_count(summary, result['split'])} of {results.config.dataset.name}; figures: "
         f"{runs[0].title}; seeds: {', '.join(str(run.config.seed) for run in runs)}; threshold "
-        f"{result['threshold']:g}, overlap {result['iou_threshold']:g}; {datetime.date.today().isoformat()}."
+        f"{result['threshold']:g}, IoU {result['iou_threshold']:g}; {datetime.date.today().isoformat()}."
     )
     shown = study.show(results)
     if not shown:

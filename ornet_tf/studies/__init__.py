@@ -1,1 +1,1 @@
-"""Studies: tables and figures that compare variants of an experiment. Each plug-in defines `Study`."""
+"""Studies: tables and figures of rows or variants of an experiment. Each plug-in defines `Study`."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 from ornet_tf.reproduction import study, study_galleries
 from ornet_tf.studies import _rows
 
-_NO_ADL = "ADL is missing: the experiment does not train it. configs/rivals_toybirds.py and configs/rivals_cub10.py do."
+_NO_ADL = (
+    "ADL is missing: the experiment does not train it. configs/rivals_toybirds.py and configs/rivals_cub10.py do; ADL "
+    "needs a head with one dense layer."
+)
 
 
 class Study(study.Study):

@@ -62,7 +62,7 @@ def test_a_report_says_what_was_measured_and_that_there_is_nothing_to_show(tmp_p
         evaluated_folders.config(), {"a": evaluated_folders.outcome("a", tmp_path, [[1, 0], [1, 1]])}, {}
     )
     settings = study_report.make_report("a", Empty(), results).settings
-    assert settings.startswith("2 test images of toybirds; figures: t; seeds: 0, 1; threshold 0.5, overlap 0.5; ")
+    assert settings.startswith("2 test images of toybirds; figures: t; seeds: 0, 1; threshold 0.5, IoU 0.5; ")
     assert "Nothing to show" in settings
     with pytest.raises(ValueError, match="--what=a: expected rows with an activation map"):
         study_report.make_report("a", Empty(), results._replace(rows={}))
