@@ -43,6 +43,17 @@ def test_no_sum_of_a_step_depends_on_the_order_of_its_inputs():
     assert [n.name for n in sums if n.attr["N"].i > 2] == []
 
 
+def test_a_step_starts_after_the_clock_is_read():
+    """With one thread, the clock would otherwise be read after the step, and its time count as waiting."""
+    step, iterator, _ = make("evaluator")
+    graph = step._loop.get_concrete_function(iterator, tf.constant(0), tf.constant(1)).graph.as_graph_def()
+    body, = (function for function in graph.library.function if any(n.op == "Timestamp" for n in function.node_def))
+    inputs = {node.name: {name.lstrip("^").split(":")[0] for name in node.input} for node in body.node_def}
+    call, = (node.name for node in body.node_def if node.op == "StatefulPartitionedCall")
+    after_batch, = (n.name for n in body.node_def if n.op == "Timestamp" and call not in inputs[n.name])
+    assert any(after_batch in inputs.get(name, ()) for name in (call, *inputs[call]))
+
+
 def graphs_of_a_step(step, iterator):
     """Runs a step outside of the loop, where its own graphs are collected, and returns them."""
     context.context().enable_graph_collection()
