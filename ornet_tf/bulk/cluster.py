@@ -1,0 +1,150 @@
+"""Ray: starts or joins a cluster, divides its cores and GPUs among workers, and gives them the parts."""
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from absl import logging
+
+from ornet_tf.bulk.worker import Job, Worker
+from ornet_tf.errors import MissingPackageError, UserError
+
+_STORE_BYTES = 128 * 2**20  # of Ray's object store on this machine: parts are read and written by the workers alone
+_RETRIES = 5  # of a part whose worker or machine dies; then it may be the part that kills it
+_QUEUED = 2  # parts that a worker has, the running one included
+# A worker reserves a part of the cores that it uses, so that those of a lost machine find room on the others.
+_RESERVED = 0.5
+
+
+class Layout(NamedTuple):
+    """How a cluster is divided.
+
+    Attributes:
+      workers: how many there are.
+      threads: of TensorFlow in each worker.
+      gpus: of each worker; 0 for none, fractions are allowed.
+    """
+
+    workers: int
+    threads: int
+    gpus: float
+
+
+def import_ray() -> ModuleType:
+    """Returns the module `ray`; it sends no statistics of its use.
+
+    Raises:
+      MissingPackageError: if it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise MissingPackageError(
+            f"Expected Ray, which is not installed ({error}); install it: pip install '.[many]' in the checkout, or "
+            "pip install 'ray[data]'."
+        ) from None
+    return ray
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[ModuleType]:
+    """Joins the cluster at an address, or starts one on this machine that ends with the program.
+
+    Args:
+      address: HOST:PORT of a cluster, "auto" for the one of this machine; "" for that of the variable RAY_ADDRESS, or
+        a new one if there is none.
+
+    Raises:
+      MissingPackageError: if Ray is not installed.
+      UserError: if there is no cluster at the address.
+    """
+    ray = import_ray()
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    options: dict[str, Any] = {"address": address}
+    if not address:
+        cores = len(os.sched_getaffinity(0))
+        options = {
+            "address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES,
+        }
+    try:
+        # What workers print is TensorFlow's and goes to their own logs; their errors come as answers.
+        ray.init(log_to_driver=False, logging_level="error", **options)
+    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        if not address:
+            raise UserError(f"Ray does not start on this machine: {reason}") from error
+        raise UserError(
+            f"--address: expected a Ray cluster at {address}, but it can't be joined: {reason} Is it running, with "
+            f"Ray {ray.__version__}?"
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def divide(nodes: Sequence[Mapping[str, float]], workers: int, gpus_per_worker: float | None) -> Layout:
+    """Divides the cores and GPUs of a cluster.
+
+    Args:
+      nodes: the resources of each machine, as Ray names them: CPU and perhaps GPU.
+      workers: how many there shall be; 0 for one per GPU (or as many as share it), without GPUs one per machine.
+      gpus_per_worker: GPUs of a worker; None for 1 where the cluster has any, otherwise 0.
+
+    Raises:
+      UserError: if there are not enough GPUs.
+    """
+    nodes = [node for node in nodes if node.get("CPU", 0) >= 1]
+    gpus = [node.get("GPU", 0.0) for node in nodes]
+    each = float(any(gpus)) if gpus_per_worker is None else gpus_per_worker
+    # A GPU can be shared, but a worker's fraction lies on one.
+    most = sum(int(gpu) * int(1 / each + 1e-6) if each <= 1 else int(gpu / each) for gpu in gpus) if each else math.inf
+    if most < max(workers, 1):
+        raise UserError(
+            f"--gpus_per_worker: expected {sum(gpus):g} GPUs of the cluster to suffice for {max(workers, 1)} workers "
+            f"with {each:g} each, but they do for {most}; give fewer --workers or a smaller fraction."
+        )
+    workers = workers or (int(most) if each else max(len(nodes), 1))
+    cores = int(sum(node["CPU"] for node in nodes))
+    largest = int(max((node["CPU"] for node in nodes), default=1))
+    return Layout(workers, max(1, min(cores // workers, largest)), each)
+
+
+def layout(ray: ModuleType, workers: int, gpus_per_worker: float | None) -> Layout:
+    """Divides the cluster that is joined; see `divide`."""
+    return divide([node["Resources"] for node in ray.nodes() if node["Alive"]], workers, gpus_per_worker)
+
+
+def run(ray: ModuleType, job: Job, parts: Sequence[int], chosen: Layout) -> Iterator[dict[str, Any]]:
+    """Yields the answer of a worker for each part, as they come; see `Worker`.
+
+    Raises:
+      UserError: if the cluster fails, or a part has ended its worker several times.
+    """
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    answers = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts)).map(
+        Worker,
+        fn_constructor_args=(job,),
+        compute=ray.data.ActorPoolStrategy(size=chosen.workers, max_tasks_in_flight_per_actor=_QUEUED),
+        num_cpus=chosen.threads * _RESERVED,
+        num_gpus=chosen.gpus,
+        max_restarts=-1,
+        max_task_retries=_RETRIES,
+        scheduling_strategy="SPREAD",
+    )
+    try:
+        yield from answers.iter_rows()
+    except ray.exceptions.RayTaskError:  # a bug of ours
+        raise
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"The cluster failed: {reason} Start the same command again; it does only what is missing.") from error

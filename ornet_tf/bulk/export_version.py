@@ -1,0 +1,24 @@
+"""Which model answered: the version of an export, as a name that changes with its files."""
+from __future__ import annotations
+
+import hashlib
+import os
+import pathlib
+
+_DIGITS = 12
+
+
+def read(folder: str | os.PathLike) -> str:
+    """Returns NAME@DIGEST: the name of the version's folder, and 12 hex digits of the SHA-256 of all its files.
+
+    Raises:
+      OSError: if a file can't be read.
+    """
+    folder = pathlib.Path(folder)
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\n{path.stat().st_size}\n".encode())
+        with open(path, "rb") as file:
+            while block := file.read(2**22):
+                digest.update(block)
+    return f"{folder.name}@{digest.hexdigest()[:_DIGITS]}"
