@@ -2,18 +2,26 @@
 from __future__ import annotations
 
 import contextlib
+import logging as std_logging
 import math
 import os
+import socket
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from absl import logging
-
 from ornet_tf.bulk.worker import Job, Worker
 from ornet_tf.errors import MissingPackageError, UserError
 
-_STORE_BYTES = 128 * 2**20  # of Ray's object store on this machine: parts are read and written by the workers alone
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # of a cluster on this machine: its workers are the program, not its background
+    # One message of each run is about the arguments of workers: they are on this machine, whose loss ends the run.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+_STORE_BYTES = 128 * 2**20  # of Ray's object store on this machine: workers read and write parts themselves
+_SECONDS_TO_ANSWER = 10.0
 _RETRIES = 5  # of a part whose worker or machine dies; then it may be the part that kills it
 _QUEUED = 2  # parts that a worker has, the running one included
 # A worker reserves a part of the cores that it uses, so that those of a lost machine find room on the others.
@@ -35,13 +43,13 @@ class Layout(NamedTuple):
 
 
 def import_ray() -> ModuleType:
-    """Returns the module `ray`; it sends no statistics of its use.
+    """Returns the module `ray`.
 
     Raises:
       MissingPackageError: if it is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
         import ray.data
@@ -51,6 +59,32 @@ def import_ray() -> ModuleType:
             "pip install 'ray[data]'."
         ) from None
     return ray
+
+
+def check(address: str) -> None:
+    """Fails early if Ray is not installed, or nothing answers at the address of a cluster; see `connected`.
+
+    Raises:
+      MissingPackageError: if Ray is not installed.
+      UserError: if nothing answers, or the address has another form.
+    """
+    import_ray()
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    if address in ("", "auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise UserError(
+            f"--address: expected HOST:PORT of a Ray cluster, such as 10.0.0.1:6379, got {address!r}; Ray's dashboard "
+            "and ray:// have other ports."
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"--address: expected a Ray cluster at {address}, but nothing answers there ({error}); start one with ray "
+            "start --head, or correct the address."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -66,24 +100,21 @@ def connected(address: str) -> Iterator[ModuleType]:
       UserError: if there is no cluster at the address.
     """
     ray = import_ray()
-    address = address or os.environ.get("RAY_ADDRESS", "")
-    options: dict[str, Any] = {"address": address}
-    if not address:
-        cores = len(os.sched_getaffinity(0))
-        options = {
-            "address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE_BYTES,
-        }
+    options: dict[str, Any] = {"address": address or os.environ.get("RAY_ADDRESS", "local")}
+    if options["address"] == "local":
+        options |= {"num_cpus": len(os.sched_getaffinity(0)), "object_store_memory": _STORE_BYTES}
+        options |= {"include_dashboard": False}
     try:
-        # What workers print is TensorFlow's and goes to their own logs; their errors come as answers.
+        # What workers print goes to their own logs; their errors come as answers.
         ray.init(log_to_driver=False, logging_level="error", **options)
-    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
-        if not address:
-            raise UserError(f"Ray does not start on this machine: {reason}") from error
         raise UserError(
-            f"--address: expected a Ray cluster at {address}, but it can't be joined: {reason} Is it running, with "
-            f"Ray {ray.__version__}?"
+            f"--address: expected a Ray cluster ({options['address']}), but it can't be joined or started: {reason} "
+            f"This is Ray {ray.__version__}."
         ) from error
+    for handler in std_logging.getLogger("ray.data").handlers:
+        handler.setLevel("ERROR")  # it would log what this program logs
     try:
         yield ray
     finally:
@@ -130,17 +161,18 @@ def run(ray: ModuleType, job: Job, parts: Sequence[int], chosen: Layout) -> Iter
     """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    answers = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts)).map(
-        Worker,
-        fn_constructor_args=(job,),
-        compute=ray.data.ActorPoolStrategy(size=chosen.workers, max_tasks_in_flight_per_actor=_QUEUED),
-        num_cpus=chosen.threads * _RESERVED,
-        num_gpus=chosen.gpus,
-        max_restarts=-1,
-        max_task_retries=_RETRIES,
-        scheduling_strategy="SPREAD",
-    )
+    inputs = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of max_task_retries, for which Ray has no other place yet
+        # Ray restarts a worker of a lost machine on another one, and gives it the same part again.
+        answers = inputs.map(
+            Worker,
+            fn_constructor_args=(job,),
+            compute=ray.data.ActorPoolStrategy(size=chosen.workers, max_tasks_in_flight_per_actor=_QUEUED),
+            num_cpus=chosen.threads * _RESERVED,
+            num_gpus=chosen.gpus,
+            max_task_retries=_RETRIES,
+        )
     try:
         yield from answers.iter_rows()
     except ray.exceptions.RayTaskError:  # a bug of ours

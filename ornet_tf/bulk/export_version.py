@@ -12,9 +12,11 @@ def read(folder: str | os.PathLike) -> str:
     """Returns NAME@DIGEST: the name of the version's folder, and 12 hex digits of the SHA-256 of all its files.
 
     Raises:
-      OSError: if a file can't be read.
+      OSError: if there is no export, or a file can't be read.
     """
     folder = pathlib.Path(folder)
+    if not (folder / "saved_model.pb").is_file():
+        raise FileNotFoundError(f"expected an export in {folder}, but it has no saved_model.pb")
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(f"{path.relative_to(folder).as_posix()}\n{path.stat().st_size}\n".encode())

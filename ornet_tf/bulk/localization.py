@@ -43,7 +43,7 @@ def run(export: str | os.PathLike, input: str, output: str, options: Options) ->
       UserError: if something that the user gave is wrong, the cluster fails, or some parts fail.
       OSError: if a file can't be read or written.
     """
-    cluster.import_ray()  # before the input is listed, which may take minutes
+    cluster.check(options.address)  # before the input is listed, which may take minutes
     folder = OutputFolder(output)
     export = os.path.abspath(export)
     found = inputs.find(input, options.part_size)

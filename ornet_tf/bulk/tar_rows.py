@@ -14,6 +14,20 @@ _ENDINGS = ("jpg", "jpeg", "png")
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error)
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose header must be whole: tarfile takes a damaged one, or the end of the file, for the last."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """Reads the next header."""
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # the block of zeros at the end
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from error
+
+
 def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
     """Yields the images of a shard; the key is that of WebDataset: folder and name up to the first dot.
 
@@ -29,7 +43,7 @@ def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
     place = locations.locate(part.path, "--input")
     with place.system.open_input_stream(place.path, compression="detect", buffer_size=2**20) as source:
         try:
-            with tarfile.open(fileobj=source, mode="r|") as archive:
+            with tarfile.open(fileobj=source, mode="r|", tarinfo=_Member) as archive:
                 for member in archive:
                     folder, slash, name = member.name.rpartition("/")
                     stem, _, ending = name.partition(".")

@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import pyarrow
+
 import ornet_tf
 from ornet_tf.bulk import columns, export_version, report, rows, statuses
 from ornet_tf.bulk.columns import Result
@@ -71,25 +73,25 @@ def load(job: Job) -> Model:
     Raises:
       UserError: if the export on this machine is not there, does not load, or is not that of the plan.
     """
+    try:
+        version = export_version.read(job.export)
+    except OSError as error:
+        raise UserError(f"A worker cannot read the export: {error}.") from error
+    if version != job.plan.model_version:
+        raise UserError(
+            f"Expected the export {job.plan.model_version} in {job.export} on every machine, but a worker found "
+            f"{version}; copy the same files to all of them, or name a folder that they share."
+        )
     import tensorflow as tf  # late: the program that starts workers does not need it
 
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
     tf.config.threading.set_inter_op_parallelism_threads(job.threads)
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
-    try:
-        version = export_version.read(job.export)
-        if version != job.plan.model_version:
-            raise UserError(
-                f"Expected the export {job.plan.model_version} in {job.export} on every machine, but a worker found "
-                f"{version}; copy the same files to all of them, or name a folder that they share."
-            )
-        return ornet_tf.load(job.export)
-    except OSError as error:
-        raise UserError(f"A worker cannot read the export: {error}") from error
+    return ornet_tf.load(job.export)
 
 
-def localize_part(model: Model, job: Job, number: int):
+def localize_part(model: Model, job: Job, number: int) -> pyarrow.Table:
     """Returns the rows of a part as a table of `columns.SCHEMA`. One or two batches of images are in memory.
 
     Raises:
