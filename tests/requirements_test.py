@@ -9,8 +9,8 @@ from tests import source_tree
 # tensorflow-datasets imports importlib-resources; ruff and import-linter are programs, pytest-xdist extends pytest.
 NOT_IMPORTED = {"importlib-resources", "import-linter", "ruff", "pytest-xdist"}
 PEERS = {"onnxruntime", "openvino", "tf-keras-vis", "tf2onnx", "torch"}  # benchmarks ask their users to install these
-# Not required by the package: of the other stack, or of the extras `grpc` and `opencv` in pyproject.toml.
-OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio", "opencv-python-headless"}
+# Not required by the package: of the other stack, or of the extras `grpc`, `many` and `opencv` in pyproject.toml.
+OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio", "opencv-python-headless", "ray"}
 # Packages of modules that may not be installed.
 MODULES = {"tensorflow_serving": "tensorflow-serving-api", "cv2": "opencv-python-headless"}
 FOLDERS = {"benchmarks", "configs", "ornet_tf", "serving", "tests"}

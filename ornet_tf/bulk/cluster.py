@@ -6,7 +6,6 @@ import logging as std_logging
 import math
 import os
 import socket
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -22,7 +21,6 @@ _ENVIRONMENT = {
 }
 _STORE_BYTES = 128 * 2**20  # of Ray's object store on this machine: workers read and write parts themselves
 _SECONDS_TO_ANSWER = 10.0
-_RETRIES = 5  # of a part whose worker or machine dies; then it may be the part that kills it
 _QUEUED = 2  # parts that a worker has, the running one included
 # A worker reserves a part of the cores that it uses, so that those of a lost machine find room on the others.
 _RESERVED = 0.5
@@ -114,7 +112,7 @@ def connected(address: str) -> Iterator[ModuleType]:
             f"This is Ray {ray.__version__}."
         ) from error
     for handler in std_logging.getLogger("ray.data").handlers:
-        handler.setLevel("ERROR")  # it would log what this program logs
+        handler.setLevel("CRITICAL")  # this program logs progress, and raises errors
     try:
         yield ray
     finally:
@@ -157,22 +155,18 @@ def run(ray: ModuleType, job: Job, parts: Sequence[int], chosen: Layout) -> Iter
     """Yields the answer of a worker for each part, as they come; see `Worker`.
 
     Raises:
-      UserError: if the cluster fails, or a part has ended its worker several times.
+      UserError: if the cluster fails.
     """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    inputs = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of max_task_retries, for which Ray has no other place yet
-        # Ray restarts a worker of a lost machine on another one, and gives it the same part again.
-        answers = inputs.map(
-            Worker,
-            fn_constructor_args=(job,),
-            compute=ray.data.ActorPoolStrategy(size=chosen.workers, max_tasks_in_flight_per_actor=_QUEUED),
-            num_cpus=chosen.threads * _RESERVED,
-            num_gpus=chosen.gpus,
-            max_task_retries=_RETRIES,
-        )
+    # Ray restarts a worker of a lost machine on another one, and gives it the same part again, however often.
+    answers = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts)).map(
+        Worker,
+        fn_constructor_args=(job,),
+        compute=ray.data.ActorPoolStrategy(size=chosen.workers, max_tasks_in_flight_per_actor=_QUEUED),
+        num_cpus=chosen.threads * _RESERVED,
+        num_gpus=chosen.gpus,
+    )
     try:
         yield from answers.iter_rows()
     except ray.exceptions.RayTaskError:  # a bug of ours

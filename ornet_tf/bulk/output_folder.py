@@ -23,6 +23,7 @@ from ornet_tf.errors import UserError
 
 PLAN, ROWS, DETECTIONS, REPORT = "plan.json", "rows.parquet", "detections", "report.json"
 _ASIDE = "partial"  # files that are being written, each under a name of its own: two workers may write the same part
+MOST_ATTEMPTS = 10  # of a part; the workers of the earlier ones have died, and perhaps the part kills them
 _STORES = ("s3", "gcs", "abfs")  # they show an object when it is complete; elsewhere a file is renamed into place
 _THEN = "; it does only what is missing"
 _SHARD = re.compile(r"part-(\d{5,})-of-(\d{5,})\.parquet")
@@ -151,6 +152,20 @@ class OutputFolder:
         """
         with self._place.system.open_input_file(self._place.child(f"{DETECTIONS}/{shard_name(part, parts)}").path) as file:
             return parquet.ParquetFile(file).read(columns=columns)
+
+    def count_attempt(self, part: int) -> int:
+        """Notes that a worker begins a part; returns how many have begun it in this run, `MOST_ATTEMPTS` + 1 at most.
+
+        Raises:
+          OSError: if that fails.
+        """
+        folder = self._place.child(_ASIDE)
+        names = [folder.child(f"attempt-{part}-{number}").path for number in range(1, MOST_ATTEMPTS + 1)]
+        attempts = sum(size >= 0 for size in locations.sizes(self._place.system, names))
+        if attempts < MOST_ATTEMPTS:
+            with atomic_write.explain_failures(f"{folder.child(names[attempts]).uri()} could not be written", _THEN):
+                self._put(names[attempts], b"")
+        return attempts + 1
 
     def finished_parts(self, parts: int) -> set[int]:
         """Returns the numbers of the parts whose shards are there.

@@ -9,7 +9,7 @@ import pyarrow
 import ornet_tf
 from ornet_tf.bulk import columns, export_version, report, rows, statuses
 from ornet_tf.bulk.columns import Result
-from ornet_tf.bulk.output_folder import OutputFolder
+from ornet_tf.bulk.output_folder import MOST_ATTEMPTS, OutputFolder
 from ornet_tf.bulk.plan import Plan
 from ornet_tf.bulk.shard_rows import Row
 from ornet_tf.errors import ImageRefusedError, UserError
@@ -37,6 +37,10 @@ class Job(NamedTuple):
     threads: int
 
 
+class _NotReadError(OSError):
+    """The input of one part could not be read: the disk, the network or the store failed, perhaps for a moment."""
+
+
 class Worker:
     """Localizes parts; the export is loaded with the first one."""
 
@@ -54,17 +58,24 @@ class Worker:
         number = int(row["part"])
         answer = {"part": number, "rows": 0, "error": "", "is_fatal": False}
         try:
-            self._model = self._model or load(self._job)
-            table = localize_part(self._model, self._job, number)
-        except OSError as error:  # the disk, the network or the store; it may be gone with the next part
-            return {**answer, "error": str(error)}
-        except UserError as error:
-            return {**answer, "error": str(error), "is_fatal": True}
+            return {**answer, "rows": self._localize(number)}
+        except (OSError, UserError) as error:
+            return {**answer, "error": str(error), "is_fatal": not isinstance(error, _NotReadError)}
+
+    def _localize(self, number: int) -> int:
+        job = self._job
+        if job.output.count_attempt(number) > MOST_ATTEMPTS:
+            raise UserError(
+                f"Part {number} has ended its worker {MOST_ATTEMPTS} times; give workers more memory, or a smaller "
+                "--batch_size, and start the same command again."
+            )
+        self._model = self._model or load(job)
         try:
-            self._job.output.write_shard(number, len(self._job.plan.parts), table)
+            table = localize_part(self._model, job, number)
         except OSError as error:
-            return {**answer, "error": str(error), "is_fatal": True}
-        return {**answer, "rows": table.num_rows}
+            raise _NotReadError(str(error)) from error
+        job.output.write_shard(number, len(job.plan.parts), table)
+        return table.num_rows
 
 
 def load(job: Job) -> Model:

@@ -9,8 +9,8 @@ def answer(part, error="", *, is_fatal=False):
 
 
 def test_all_parts_done(caplog):
-    caplog.set_level("INFO")
-    localization.follow([answer(n) for n in range(3)], 3)
+    with caplog.at_level("INFO", logger="absl"):
+        localization.follow([answer(n) for n in range(3)], 3)
     assert "3 of 3 parts, 30 rows, " in caplog.text
 
 

@@ -47,6 +47,13 @@ def test_what_was_half_written_is_removed_and_does_not_count(tmp_path, folder):
     assert os.listdir(tmp_path / "out" / "partial") == []
 
 
+def test_attempts_are_counted_until_the_next_run(folder):
+    assert [folder.count_attempt(3) for _ in range(12)] == [*range(1, 12), 11]
+    assert folder.count_attempt(4) == 1
+    folder.create()
+    assert folder.count_attempt(3) == 1
+
+
 def test_it_can_be_sent_to_other_processes(folder):
     folder.write("a", b"1")
     assert pickle.loads(pickle.dumps(folder)).read("a") == b"1"

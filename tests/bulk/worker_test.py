@@ -80,6 +80,13 @@ def test_errors_are_answers(monkeypatch, job, loaded):
     assert job.output.finished_parts(3) == set()
 
 
+def test_a_part_that_kills_its_workers_ends_the_run(job, loaded):
+    for _ in range(output_folder.MOST_ATTEMPTS):
+        job.output.count_attempt(2)
+    answer = worker.Worker(job)({"part": 2})
+    assert answer["is_fatal"] and "Part 2 has ended its worker 10 times" in answer["error"]
+
+
 def test_an_export_that_is_gone_or_another(tmp_path, job, bulk_export):
     gone = worker.Worker(job._replace(export=str(tmp_path / "none")))
     assert gone({"part": 0})["is_fatal"]
