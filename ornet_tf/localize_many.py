@@ -40,26 +40,20 @@ def start() -> None:
     """Runs the program."""
     defaults = localization.Options()
     flags.DEFINE_string("export", None, "The folder of an export: a version, or the folder above.", required=True)
-    flags.DEFINE_string(
-        "input", None, "A folder, a pattern, a .txt list of images, or shards: .parquet, .tar, .tfrecord.", required=True
-    )
-    flags.DEFINE_string("output", None, "The folder of the results; a path that all machines share, or a URI.", required=True)
-    flags.DEFINE_integer(
-        "part_size", defaults.part_size, "Images in a part, which becomes one output file; Parquet: at least.", lower_bound=1
-    )
-    flags.DEFINE_integer("batch_size", defaults.batch_size, "Most images in a call of the export.", lower_bound=1)
-    flags.DEFINE_integer(
-        "workers", defaults.workers, "Worker processes; 0 for one per GPU, or without GPUs one per machine.", lower_bound=0
-    )
-    flags.DEFINE_float(
-        "gpus_per_worker", defaults.gpus_per_worker, "GPUs of a worker, also 0.5; default 1 where there are any.",
-        lower_bound=0.0,
-    )
-    flags.DEFINE_string(
-        "address", defaults.address, "HOST:PORT of a Ray cluster; default RAY_ADDRESS, or a new one on this machine."
-    )
+    flags.DEFINE_string("input", None, "A folder, a pattern, a list in a .txt file, or shards.", required=True)
+    flags.DEFINE_string("output", None, "A folder that all machines share, or a URI.", required=True)
     flags.DEFINE_string("image_field", defaults.image_field, "The field of shards that holds the image's bytes.")
     flags.DEFINE_string("key_field", defaults.key_field, "The field of Parquet or TFRecord that names the image.")
+    flags.DEFINE_integer("part_size", defaults.part_size, "Images of an output file.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", defaults.batch_size, "Most images in a call of the export.", lower_bound=1)
+    flags.DEFINE_integer(
+        "workers", defaults.workers, "Processes; 0 for one per GPU, or without GPUs one per machine.", lower_bound=0
+    )
+    flags.DEFINE_float(
+        "gpus_per_worker", defaults.gpus_per_worker, "GPUs of a worker, such as 0.5. Default: 1 where there are any.",
+        lower_bound=0.0,
+    )  # fmt: skip
+    flags.DEFINE_string("address", defaults.address, "HOST:PORT of a Ray cluster. Default: RAY_ADDRESS, or a new one.")
     app.run(main)
 
 

@@ -173,4 +173,6 @@ def run(ray: ModuleType, job: Job, parts: Sequence[int], chosen: Layout) -> Iter
         raise
     except ray.exceptions.RayError as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"The cluster failed: {reason} Start the same command again; it does only what is missing.") from error
+        raise UserError(
+            f"The cluster failed: {reason} Start the same command again; it does only what is missing."
+        ) from error

@@ -1,9 +1,12 @@
-"""Which model answered: the version of an export, as a name that changes with its files."""
+"""Which model answers: the version of an export, as a name that changes with its files, and which files it reads."""
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pathlib
+
+from ornet_tf.data import MAX_BYTES
 
 _DIGITS = 12
 
@@ -24,3 +27,12 @@ def read(folder: str | os.PathLike) -> str:
             while block := file.read(2**22):
                 digest.update(block)
     return f"{folder.name}@{digest.hexdigest()[:_DIGITS]}"
+
+
+def max_bytes(folder: str | os.PathLike) -> int:
+    """Returns the size in bytes of the largest image file that an export reads, as its provenance says."""
+    try:
+        provenance = json.loads((pathlib.Path(folder) / "assets" / "provenance.json").read_bytes())
+        return int(provenance["config"]["export"]["max_bytes"])
+    except (OSError, ValueError, LookupError, TypeError):  # an older export, or one of another program
+        return MAX_BYTES

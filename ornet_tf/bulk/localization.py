@@ -49,7 +49,7 @@ def run(export: str | os.PathLike, input: str, output: str, options: Options) ->
     found = inputs.find(input, options.part_size)
     made = plan.Plan(
         input, found.kind, found.digest, export_version.read(export), options.part_size, options.image_field,
-        options.key_field, found.parts,
+        options.key_field, export_version.max_bytes(export), found.parts,
     )
     folder.create()
     with folder.locked():

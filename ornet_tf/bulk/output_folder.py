@@ -150,7 +150,8 @@ class OutputFolder:
           OSError: if it can't be read.
           pyarrow.ArrowInvalid: if it is damaged.
         """
-        with self._place.system.open_input_file(self._place.child(f"{DETECTIONS}/{shard_name(part, parts)}").path) as file:
+        shard = self._place.child(f"{DETECTIONS}/{shard_name(part, parts)}")
+        with self._place.system.open_input_file(shard.path) as file:
             return parquet.ParquetFile(file).read(columns=columns)
 
     def count_attempt(self, part: int) -> int:

@@ -23,6 +23,7 @@ class Plan(NamedTuple):
       part_size: see `inputs.find`.
       image_field: see `shard_rows.Fields`.
       key_field: see `shard_rows.Fields`.
+      max_bytes: larger image files are not read; the export would refuse them.
       parts: all parts, in order.
     """
 
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
     part_size: int
     image_field: str
     key_field: str
+    max_bytes: int
     parts: Sequence[inputs.Part]
 
     def as_json(self) -> bytes:

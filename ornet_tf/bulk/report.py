@@ -87,7 +87,8 @@ def write(report: dict[str, Any], folder: OutputFolder) -> None:
 def as_text(report: dict[str, Any]) -> str:
     """Returns the report as a sentence for the log."""
     reasons = ", ".join(f"{count} {status}" for status, count in report["refused_by_reason"].items())
+    reasons = f" ({reasons})" if reasons else ""
     return (
         f"{report['rows_in']} rows in, {report['rows_out']} rows out: {report['with_box']} with a box, "
-        f"{report['without_object']} without an object, {report['refused']} refused{f' ({reasons})' if reasons else ''}."
+        f"{report['without_object']} without an object, {report['refused']} refused{reasons}."
     )

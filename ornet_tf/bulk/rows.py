@@ -5,14 +5,12 @@ import collections
 import concurrent.futures
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from ornet_tf import paths
 from ornet_tf.bulk import inputs, locations, shard_rows, statuses, tar_rows, tfrecord_rows
 from ornet_tf.bulk.output_folder import OutputFolder
 from ornet_tf.bulk.plan import Plan
 from ornet_tf.bulk.shard_rows import Row
-from ornet_tf.data import MAX_BYTES
 
 _READERS = 8  # files that are read at once; a store answers a request after some 50 ms
 _BATCH_BYTES = 32 * 2**20  # a batch with more bytes is complete, so that few large images are in memory
@@ -33,8 +31,8 @@ def read(plan: Plan, number: int, folder: OutputFolder) -> Iterator[Row]:
     """
     part = plan.parts[number]
     if plan.kind == inputs.IMAGES:
-        return _read_files(folder.read_files(number))
-    return _OF_SHARDS[plan.kind](part, shard_rows.Fields(plan.image_field, plan.key_field))
+        return _read_files(folder.read_files(number), plan.max_bytes)
+    return _OF_SHARDS[plan.kind](part, shard_rows.Fields(plan.image_field, plan.key_field, plan.max_bytes))
 
 
 
@@ -58,30 +56,30 @@ def _take(rows: Iterator[Row], batch_size: int) -> list[Row]:
     return batch
 
 
-def _read_files(names: Sequence[str]) -> Iterator[Row]:
+def _read_files(names: Sequence[str], max_bytes: int) -> Iterator[Row]:
     waiting: collections.deque[concurrent.futures.Future[Row]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(_READERS, thread_name_prefix="files") as pool:
         for name in names:
             if len(waiting) == _READERS:
                 yield waiting.popleft().result()
-            waiting.append(pool.submit(_read_file, name))
+            waiting.append(pool.submit(_read_file, name, max_bytes))
         while waiting:
             yield waiting.popleft().result()
 
 
-def _read_file(name: str) -> Row:
+def _read_file(name: str, max_bytes: int) -> Row:
     path = paths.readable(name)
     try:
         if "://" in name:
             place = locations.locate(name, "--input")
             size, = locations.sizes(place.system, [place.path])
-            if size <= MAX_BYTES:
+            if size <= max_bytes:
                 with place.system.open_input_stream(place.path, compression=None) as file:
                     return Row(path, path, file.read())
         else:
             with open(name, "rb") as file:
-                content = file.read(MAX_BYTES + 1)
-                if len(content) <= MAX_BYTES:
+                content = file.read(max_bytes + 1)
+                if len(content) <= max_bytes:
                     return Row(path, path, content)
                 size = file.seek(0, 2)
     except OSError as error:
@@ -89,4 +87,4 @@ def _read_file(name: str) -> Row:
         if not status:
             raise
         return Row(path, path, None, status, error.strerror or str(error))
-    return shard_rows.too_large(path, path, size)
+    return shard_rows.too_large(path, path, size, max_bytes)

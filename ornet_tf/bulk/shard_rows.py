@@ -42,15 +42,17 @@ class Fields(NamedTuple):
     Attributes:
       image: the column, feature or file ending with the bytes of the image; "" finds one of `IMAGE_FIELDS`.
       key: the column or feature that names the image; "" takes the number of the row, or what the format offers.
+      max_bytes: of an image; larger ones are not read where that can be seen before.
     """
 
     image: str = ""
     key: str = ""
+    max_bytes: int = MAX_BYTES
 
 
-def too_large(path: str, key: str, size: int) -> Row:
+def too_large(path: str, key: str, size: int, max_bytes: int) -> Row:
     """Returns the row of an image of too many bytes, with the reason that an export would give."""
-    return Row(path, key, None, statuses.TOO_LARGE, f"{size} bytes; at most {MAX_BYTES} are read")
+    return Row(path, key, None, statuses.TOO_LARGE, f"{size} bytes; at most {max_bytes} are read")
 
 
 def no_field(path: str, field: str, present: Sequence[str]) -> UserError:
@@ -84,9 +86,8 @@ def read_parquet(part: inputs.Part, fields: Fields) -> Iterator[Row]:
         read = 0
         try:
             for batch in file.iter_batches(_READ_AHEAD_ROWS, row_groups=groups, columns=columns, use_threads=False):
-                for row in _rows_of(batch, part.path, image, fields.key, number + read):
-                    read += 1
-                    yield row
+                yield from _rows_of(batch, part.path, image, fields.key, number + read)
+                read += batch.num_rows
         except (pyarrow.ArrowInvalid, OSError) as error:
             if isinstance(error, OSError) and not _is_damage(error):
                 raise
@@ -97,7 +98,8 @@ def read_parquet(part: inputs.Part, fields: Fields) -> Iterator[Row]:
 
 def _is_damage(error: OSError) -> bool:
     """Returns whether it is about the content of the file; pyarrow's own errors have no number."""
-    return error.errno is None and any(word in str(error) for word in ("Corrupt", "deserialize", "decompress", "Unexpected end"))
+    words = ("Corrupt", "deserialize", "decompress", "Unexpected end")
+    return error.errno is None and any(word in str(error) for word in words)
 
 
 def _image_column(path: str, schema: pyarrow.Schema, name: str) -> str:
@@ -122,7 +124,5 @@ def _rows_of(batch: pyarrow.RecordBatch, path: str, image: str, key: str, first:
         name = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(number if name is None else name)
         if not isinstance(content, bytes):
             yield Row(path, name, None, statuses.MISSING, NO_IMAGE)
-        elif len(content) > MAX_BYTES:
-            yield too_large(path, name, len(content))
         else:
             yield Row(path, name, content)

@@ -32,14 +32,11 @@ _REASONS = (
     (r"neither JPEG nor PNG|only (JPEG and PNG|baseline and progressive ones|8) are read", UNSUPPORTED),
     (r"truncated or damaged|an image without pixels", DAMAGED),
 )
-_OF_ONE_FILE = {
-    errno.ENOENT: MISSING,
-    errno.ENOTDIR: MISSING,
-    **dict.fromkeys(
-        (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EIO, errno.ENXIO),
-        UNREADABLE,
-    ),
-}
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
+_UNREADABLE = (
+    errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EIO, errno.ENXIO,
+)  # fmt: skip
+_OF_ONE_FILE = {**dict.fromkeys(_MISSING, MISSING), **dict.fromkeys(_UNREADABLE, UNREADABLE)}
 
 
 def of_reason(reason: str) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from ornet_tf import paths
 from ornet_tf.bulk import inputs, locations, shard_rows, statuses
 from ornet_tf.bulk.shard_rows import Row
-from ornet_tf.data import MAX_BYTES
 
 _ENDINGS = ("jpg", "jpeg", "png")
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error)
@@ -52,8 +51,8 @@ def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
                         continue
                     count += 1
                     key = paths.readable(folder + slash + stem)
-                    if member.size > MAX_BYTES:
-                        yield shard_rows.too_large(part.path, key, member.size)
+                    if member.size > fields.max_bytes:
+                        yield shard_rows.too_large(part.path, key, member.size, fields.max_bytes)
                     else:
                         yield Row(part.path, key, archive.extractfile(member).read())
         except _DAMAGE as error:

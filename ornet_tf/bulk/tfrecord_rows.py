@@ -7,9 +7,8 @@ from typing import Any, BinaryIO
 
 from ornet_tf.bulk import inputs, locations, shard_rows, statuses
 from ornet_tf.bulk.shard_rows import Row
-from ornet_tf.data import MAX_BYTES
 
-_MAX_RECORD_BYTES = MAX_BYTES + 2**20  # the image and the other features
+_OTHER_BYTES = 64 * 2**20  # of a record beside the image; a larger record is not read
 _HEADER = struct.Struct("<QI")  # the length of the record, and its masked CRC-32C
 _FOOTER_BYTES = 4  # the CRC of the record; a damaged image is found when it is decoded
 _MASK = 0xA282EAD8
@@ -27,12 +26,12 @@ def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
     found = number = 0
     place = locations.locate(part.path, "--input")
     with place.system.open_input_stream(place.path, compression="detect", buffer_size=2**20) as source:
-        for number, record in enumerate(_records(source)):
+        for number, record in enumerate(_records(source, fields.max_bytes + _OTHER_BYTES)):
             if isinstance(record, str):
                 yield Row(part.path, "", None, statuses.DAMAGED_SHARD, record)
                 break
             if isinstance(record, int):
-                yield shard_rows.too_large(part.path, str(number), record)
+                yield shard_rows.too_large(part.path, str(number), record, fields.max_bytes)
                 continue
             example = _parse(record)
             if example is None:
@@ -45,8 +44,6 @@ def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
             found += content is not None
             if content is None:
                 yield Row(part.path, key, None, statuses.MISSING, shard_rows.NO_IMAGE)
-            elif len(content) > MAX_BYTES:
-                yield shard_rows.too_large(part.path, key, len(content))
             else:
                 yield Row(part.path, key, content)
     wrong_key = fields.key and fields.key not in features
@@ -54,7 +51,7 @@ def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
         raise shard_rows.no_field(part.path, fields.key if wrong_key else fields.image, sorted(features))
 
 
-def _records(source: BinaryIO) -> Iterator[bytes | int | str]:
+def _records(source: BinaryIO, max_bytes: int) -> Iterator[bytes | int | str]:
     """Yields each record, the size of a record that is too large, or at the end why the rest can't be read."""
     while True:
         try:
@@ -65,7 +62,7 @@ def _records(source: BinaryIO) -> Iterator[bytes | int | str]:
             if crc != _masked_crc(header[:8]):
                 yield "the TFRecord file is damaged"
                 return
-            if length > _MAX_RECORD_BYTES:
+            if length > max_bytes:
                 left = length + _FOOTER_BYTES
                 while left and (block := source.read(min(left, 2**22))):
                     left -= len(block)

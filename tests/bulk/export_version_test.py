@@ -1,5 +1,6 @@
 import pytest
 
+from ornet_tf import config
 from ornet_tf.bulk import export_version
 
 
@@ -22,3 +23,20 @@ def test_the_name_of_the_version_and_a_digest_of_all_files(tmp_path):
 def test_a_folder_without_an_export(tmp_path):
     with pytest.raises(FileNotFoundError, match="no saved_model.pb"):
         export_version.read(tmp_path)
+
+
+def test_the_largest_file_that_an_export_reads(tmp_path):
+    experiment = config.default()
+    experiment.export.max_bytes = 7
+    path = tmp_path / "assets" / "provenance.json"
+    path.parent.mkdir()
+    path.write_text(experiment.to_json_best_effort().join(["{\"config\": ", "}"]))
+    assert export_version.max_bytes(tmp_path) == 7
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"config": {"export": {"max_bytes": "x"}}}'])
+def test_an_export_that_does_not_say_it(tmp_path, content):
+    if content is not None:
+        (tmp_path / "assets").mkdir()
+        (tmp_path / "assets" / "provenance.json").write_text(content)
+    assert export_version.max_bytes(tmp_path) == 20_000_000

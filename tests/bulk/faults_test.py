@@ -22,16 +22,10 @@ def _three_machines():
         yield machines
 
 
-@pytest.fixture(name="photos", scope="module")
-def _photos(tmp_path_factory, bulk_export, bulk_model):
-    """A folder of images, and what a single process finds in them."""
-    folder = tmp_path_factory.mktemp("photos") / "photos"
+def test_a_killed_program_continues_and_a_killed_machine_costs_no_row(tmp_path, three_machines, bulk_export, bulk_model):
+    folder = tmp_path / "photos"
     paths = images.write_folder(folder, COUNT)
-    return folder, images.expected_table(bulk_model, paths, export_version.read(bulk_export))
-
-
-def test_a_program_that_dies_continues_and_a_machine_that_dies_costs_no_row(tmp_path, three_machines, bulk_export, photos):
-    folder, expected = photos
+    expected = images.expected_table(bulk_model, paths, export_version.read(bulk_export))
     output = tmp_path / "out"
     command = (bulk_export, folder, output, f"--address={three_machines.address}", f"--part_size={PART}")
 
@@ -57,6 +51,7 @@ def test_a_program_that_dies_continues_and_a_machine_that_dies_costs_no_row(tmp_
     assert images.read_output(output) == expected
 
 
+_OWN_MOUNTS = ("unshare", "--map-root-user", "--mount")
 _ON_A_SMALL_DISK = """
 set -u
 mount -t tmpfs -o size=$1 tmpfs "$2" || exit 77
@@ -77,14 +72,16 @@ def test_a_full_disk_ends_the_run_in_one_sentence_and_the_next_run_continues(tmp
     output.mkdir()
     command = started_cluster.command_line(bulk_export, tmp_path / "photos", output, "--part_size=20", "--workers=1")
     done = subprocess.run(
-        ["unshare", "--map-root-user", "--mount", "sh", "-c", _ON_A_SMALL_DISK, "sh", "96k", str(output), sys.executable, *command],
+        [*_OWN_MOUNTS, "sh", "-c", _ON_A_SMALL_DISK, "sh", "96k", str(output), sys.executable, *command],
         cwd=source_tree.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240,
     )  # fmt: skip
     if done.returncode == 77 or "unshare" in done.stdout:
         pytest.skip(f"makes a small disk, which this user may not do here: {done.stdout}")
     lines = done.stdout.splitlines()
     first = lines.index("status 1")
-    assert [line for line in lines if "could not be written: " in line and "No space left on device. Free" in line], done.stdout
+    error = [line for line in lines if line.startswith("Error: ")]
+    assert len(error) == 1 and "could not be written: " in error[0], done.stdout
+    assert "No space left on device. Free some space and start the same command again" in error[0]
     assert 0 < int(lines[first + 1]) < 30 and lines[first + 2] == "0"
     assert lines[-1] == "status 0", done.stdout
     (tmp_path / "out.saved").rename(output / output_folder.DETECTIONS)

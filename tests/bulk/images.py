@@ -56,11 +56,11 @@ def write_parquet(path, columns, row_group_size):
     parquet.write_table(pyarrow.table(columns), path, row_group_size=row_group_size)
 
 
-def make_plan(text, *, part_size=4, model_version="7@0", image_field="", key_field=""):
+def make_plan(text, *, part_size=4, model_version="7@0", image_field="", key_field="", max_bytes=1000):
     """Returns the plan for an input, and what was found."""
     found = inputs.find(str(text), part_size)
     made = plan.Plan(
-        str(text), found.kind, found.digest, model_version, part_size, image_field, key_field, found.parts
+        str(text), found.kind, found.digest, model_version, part_size, image_field, key_field, max_bytes, found.parts
     )
     return made, found
 

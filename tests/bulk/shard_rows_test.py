@@ -61,11 +61,6 @@ def test_images_of_hugging_face(tmp_path):
     assert [(row.key, row.content) for row in rows] == [("x.png", images.png(1)), ("1", images.png(2)), ("2", None)]
 
 
-def test_an_image_of_too_many_bytes(tmp_path):
-    images.write_parquet(tmp_path / "a.parquet", {"image": [b"x" * 20_000_001, images.png(1)]}, 20)
-    assert [row.status for row in read(tmp_path / "a.parquet", Fields())] == ["too_large", "ok"]
-
-
 def test_a_damaged_file_gives_a_row_for_each_of_the_footer(path):
     content = bytearray(path.read_bytes())
     content[600 : len(content) - 4000] = b"\xff" * (len(content) - 4600)

@@ -36,7 +36,8 @@ def test_all_parts_equal_a_single_process(tmp_path, job, loaded, bulk_model):
 
 
 def test_rows_without_bytes_do_not_reach_the_export(bulk_model):
-    batch = [Row("a", "a", None, "missing", "gone"), Row("b", "b", images.png(1)), Row("c", "c", None, "too_large", "x")]
+    gone, large = Row("a", "a", None, "missing", "gone"), Row("c", "c", None, "too_large", "x")
+    batch = [gone, Row("b", "b", images.png(1)), large]
     found = worker.localize(bulk_model, batch)
     assert [(one.path, one.status, one.reason) for one in found] == [
         ("a", "missing", "gone"), ("b", "ok", ""), ("c", "too_large", "x"),
@@ -51,7 +52,8 @@ def test_an_old_export_that_refuses_a_whole_batch_refuses_one_row(bulk_model):
                 raise ImageRefusedError("Unknown image file format")
             return bulk_model.localize(contents, **options)
 
-    found = worker.localize(Old(), [Row("a", "a", images.png(1)), Row("b", "b", b"no image"), Row("c", "c", images.png(2))])
+    batch = [Row("a", "a", images.png(1)), Row("b", "b", b"no image"), Row("c", "c", images.png(2))]
+    found = worker.localize(Old(), batch)
     assert [(one.status, one.reason) for one in found] == [
         ("ok", ""), ("refused", "Unknown image file format"), ("ok", ""),
     ]  # fmt: skip
@@ -109,7 +111,8 @@ def test_tensorflow_gets_its_threads(tmp_path, bulk_export):
         from tests.bulk import images
         job = images.make_job(sys.argv[1] + "/photos", sys.argv[1] + "/out", sys.argv[2])._replace(threads=3)
         worker.load(job)
-        print(tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())
+        threads = tf.config.threading
+        print(threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads())
         """,
         str(tmp_path), str(bulk_export),
     )  # fmt: skip
