@@ -24,7 +24,7 @@ def normalized(name):
 def required(path):
     """Returns the packages in a requirements file; each line must end with a reason."""
     lines = [line for line in source_tree.text(path).splitlines() if line and not line.startswith(("#", "-r"))]
-    parsed = [re.fullmatch(r"([\w.-]+)[~=<>!]=?[^#]*  # [^\s#][^#]+", line) for line in lines]
+    parsed = [re.fullmatch(r"([\w.-]+)(?:\[\w+\])?[~=<>!]=?[^#]*  # [^\s#][^#]+", line) for line in lines]
     assert all(parsed), [line for line, match in zip(lines, parsed) if not match]
     return {normalized(match[1]) for match in parsed}
 

@@ -22,7 +22,9 @@ def _three_machines():
         yield machines
 
 
-def test_a_killed_program_continues_and_a_killed_machine_costs_no_row(tmp_path, three_machines, bulk_export, bulk_model):
+def test_a_killed_program_continues_and_a_killed_machine_costs_no_row(
+    tmp_path, three_machines, bulk_export, bulk_model
+):
     folder = tmp_path / "photos"
     paths = images.write_folder(folder, COUNT)
     expected = images.expected_table(bulk_model, paths, export_version.read(bulk_export))
