@@ -1,6 +1,6 @@
 """Compares `localize_many` with a loop over `ornet_tf.load(...).localize`, and reads the memory of its workers.
 
-The export is VGG16, or the backbone of --config, with random weights; the images are a few JPEGs of 500x375 pixels under
+The export is VGG16, or the backbone of --config, with random weights; the images are JPEGs of 500x375 pixels under
 many names. The loop runs in this process with TensorFlow's threads for all cores; the program divides the same cores
 among 1 and 2 workers. It runs between two loops. Its rows/s are counted once every worker has finished two parts, so
 the start of Ray and TensorFlow is left out, and printed apart. It needs Ray: pip install '.[many]'.
@@ -29,7 +29,7 @@ _SIZE = flags.DEFINE_integer("size", 64, "side of the view in pixels, a multiple
 _IMAGES = flags.DEFINE_integer("images", 3000, "images that the program localizes", lower_bound=1)
 _LOOP_IMAGES = flags.DEFINE_integer("loop_images", 1000, "images of each loop; 0 for no loop", lower_bound=0)
 _WORKERS = flags.DEFINE_multi_integer("workers", [1, 2], "worker processes; can be given several times", lower_bound=1)
-_PART, _BATCH = 50, 32
+_PART, _BATCH = 96, 32
 _DIFFERENT = 20
 _LINES = 10  # of memory
 
