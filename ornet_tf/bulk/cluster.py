@@ -32,11 +32,13 @@ class Layout(NamedTuple):
     Attributes:
       workers: how many there are.
       threads: of TensorFlow in each worker.
+      cpus: cores that Ray reserves for each worker.
       gpus: of each worker; 0 for none, fractions are allowed.
     """
 
     workers: int
     threads: int
+    cpus: float
     gpus: float
 
 
@@ -143,7 +145,8 @@ def divide(nodes: Sequence[Mapping[str, float]], workers: int, gpus_per_worker: 
     workers = workers or (int(most) if each else max(len(nodes), 1))
     cores = int(sum(node["CPU"] for node in nodes))
     largest = int(max((node["CPU"] for node in nodes), default=1))
-    return Layout(workers, max(1, min(cores // workers, largest)), each)
+    threads = max(1, min(cores // workers, largest))
+    return Layout(workers, threads, _RESERVED * min(threads, cores / workers), each)
 
 
 def layout(ray: ModuleType, workers: int, gpus_per_worker: float | None) -> Layout:
@@ -164,7 +167,7 @@ def run(ray: ModuleType, job: Job, parts: Sequence[int], chosen: Layout) -> Iter
         Worker,
         fn_constructor_args=(job,),
         compute=ray.data.ActorPoolStrategy(size=chosen.workers, max_tasks_in_flight_per_actor=_QUEUED),
-        num_cpus=chosen.threads * _RESERVED,
+        num_cpus=chosen.cpus,
         num_gpus=chosen.gpus,
     )
     try:

@@ -69,7 +69,7 @@ def _localize(job: Job, missing: list[int], options: Options) -> None:
     with cluster.connected(options.address) as ray:
         chosen = cluster.layout(ray, min(options.workers, len(missing)), options.gpus_per_worker)
         chosen = chosen._replace(workers=min(chosen.workers, len(missing)))
-        logging.info("%d workers, each with %d threads and %g GPUs.", *chosen)
+        logging.info("%d workers, each with %d threads and %g GPUs.", chosen.workers, chosen.threads, chosen.gpus)
         follow(cluster.run(ray, job._replace(threads=chosen.threads), missing, chosen), len(missing))
 
 
