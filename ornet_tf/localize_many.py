@@ -31,8 +31,8 @@ def main(argv: Sequence[str]) -> None:
     except (OSError, UserError) as error:
         logging.debug("The error in full:", exc_info=True)
         sys.exit(f"Error: {error}")
-    except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted: finished parts stay; the same command does what is missing.\n")
+    except interruption.Interrupted as ended:
+        sys.stderr.write(f"\n{ended}\n")
         sys.exit(interruption.EXIT_CODE)
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ornet_tf.bulk.worker import Job, Worker
 from ornet_tf.errors import MissingPackageError, UserError
+from ornet_tf.runs import interruption
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -21,6 +22,7 @@ _ENVIRONMENT = {
 }
 _STORE_BYTES = 128 * 2**20  # of Ray's object store on this machine: workers read and write parts themselves
 _SECONDS_TO_ANSWER = 10.0
+_WHEN_ENDED = "finished parts stay, and the same command does what is missing"
 _QUEUED = 2  # parts that a worker has, the running one included
 # A worker reserves a part of the cores that it uses, so that those of a lost machine find room on the others.
 _RESERVED = 0.5
@@ -98,6 +100,7 @@ def connected(address: str) -> Iterator[ModuleType]:
     Raises:
       MissingPackageError: if Ray is not installed.
       UserError: if there is no cluster at the address.
+      interruption.Interrupted: if a signal comes.
     """
     ray = import_ray()
     options: dict[str, Any] = {"address": address or os.environ.get("RAY_ADDRESS", "local")}
@@ -116,7 +119,8 @@ def connected(address: str) -> Iterator[ModuleType]:
     for handler in std_logging.getLogger("ray.data").handlers:
         handler.setLevel("CRITICAL")  # this program logs progress, and raises errors
     try:
-        yield ray
+        with interruption.listen(_WHEN_ENDED):  # Ray has taken the signals
+            yield ray
     finally:
         ray.shutdown()
 
