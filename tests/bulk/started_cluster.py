@@ -21,6 +21,7 @@ def started(machines):
     cluster.import_ray()
     from ray.cluster_utils import Cluster
 
+    handler = signal.getsignal(signal.SIGTERM)  # which Ray replaces
     options = {"num_cpus": 1, "object_store_memory": _MEMORY, "include_dashboard": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray leaves files and processes to the garbage collector
@@ -28,6 +29,7 @@ def started(machines):
         try:
             for _ in range(machines - 1):
                 add(started)
+            signal.signal(signal.SIGTERM, handler)
             yield started
         finally:
             started.shutdown()
