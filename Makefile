@@ -14,7 +14,8 @@ IS_LEGACY := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11)
 # These use core operations of TensorFlow and no Keras, or no TensorFlow at all; of maps, only the addons' kernel is left.
 # Training, evaluation and exports, which use all of this, are tested on the legacy stack. The examples in the
 # documentation import packages of requirements-dev.txt, which are for the default stack.
-NOT_ON_LEGACY := $(addprefix --ignore=tests/,data datasets erasing formats losses metrics reproduction serving studies)
+NOT_ON_LEGACY := $(addprefix --ignore=tests/,bulk data datasets erasing formats losses metrics)
+NOT_ON_LEGACY += $(addprefix --ignore=tests/,reproduction serving studies)
 NOT_ON_LEGACY += $(addprefix --ignore=tests/,architecture_test.py docs_test.py)
 NOT_ON_LEGACY += '--ignore-glob=tests/maps/[!a]*_test.py'
 PYTHON_ADDONS ?= $(shell for python in $(PYTHON) python3.11 python3.10; do \

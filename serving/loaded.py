@@ -91,6 +91,24 @@ def _stack(images: Sequence[encoding.ImageInput]) -> np.ndarray | None:
     return np.stack(images) if are_alike and first.size and first.ndim == 3 and first.shape[-1] == 3 else None
 
 
+def find(path: str | os.PathLike) -> pathlib.Path:
+    """Returns the folder of a version: `path` itself, or the newest version in it. TensorFlow is not imported.
+
+    Raises:
+      FileNotFoundError: if there is no export.
+    """
+    folder = pathlib.Path(path)
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    versions = model_store.find_versions(folder) if folder.is_dir() else {}
+    if not versions:
+        raise FileNotFoundError(
+            f"Expected an export, a folder with saved_model.pb or with numbered folders of that kind, in {path}, "
+            "but found none; python -m ornet_tf.export writes one."
+        )
+    return versions[max(versions)]
+
+
 def load(path: str | os.PathLike) -> LoadedModel:
     """Loads an exported model to ask it without a server.
 
@@ -102,13 +120,4 @@ def load(path: str | os.PathLike) -> LoadedModel:
       FileNotFoundError: if there is no export.
       UserError: if the export does not load.
     """
-    folder = pathlib.Path(path)
-    if not (folder / "saved_model.pb").is_file():
-        versions = model_store.find_versions(folder) if folder.is_dir() else {}
-        if not versions:
-            raise FileNotFoundError(
-                f"Expected an export, a folder with saved_model.pb or with numbered folders of that kind, in {path}, "
-                "but found none; python -m ornet_tf.export writes one."
-            )
-        folder = versions[max(versions)]
-    return LoadedModel(folder)
+    return LoadedModel(find(path))

@@ -148,7 +148,7 @@ def test_a_wrong_command_is_found(command, error):
 
 def test_commands_of_all_programs_are_found():
     programs = {"train", "evaluate", "predict", "formats", "export", "weights", "reproduce", "demo", "prior_boxes"}
-    programs |= {"check_data", "datasets"}
+    programs |= {"check_data", "datasets", "localize_many"}
     assert {f"ornet_tf.{name}" for name in programs} <= {*NAMES}
 
 

@@ -9,8 +9,8 @@ from tests import source_tree
 # tensorflow-datasets imports importlib-resources; ruff and import-linter are programs, pytest-xdist extends pytest.
 NOT_IMPORTED = {"importlib-resources", "import-linter", "ruff", "pytest-xdist"}
 PEERS = {"onnxruntime", "openvino", "tf-keras-vis", "tf2onnx", "torch"}  # benchmarks ask their users to install these
-# Not required by the package: of the other stack, or of the extras `grpc` and `opencv` in pyproject.toml.
-OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio", "opencv-python-headless"}
+# Not required by the package: of the other stack, or of the extras `grpc`, `many` and `opencv` in pyproject.toml.
+OPTIONAL = {"tensorflow-addons", "tensorflow-serving-api", "grpcio", "opencv-python-headless", "ray"}
 # Packages of modules that may not be installed.
 MODULES = {"tensorflow_serving": "tensorflow-serving-api", "cv2": "opencv-python-headless"}
 FOLDERS = {"benchmarks", "configs", "ornet_tf", "serving", "tests"}
@@ -24,7 +24,7 @@ def normalized(name):
 def required(path):
     """Returns the packages in a requirements file; each line must end with a reason."""
     lines = [line for line in source_tree.text(path).splitlines() if line and not line.startswith(("#", "-r"))]
-    parsed = [re.fullmatch(r"([\w.-]+)[~=<>!]=?[^#]*  # [^\s#][^#]+", line) for line in lines]
+    parsed = [re.fullmatch(r"([\w.-]+)(?:\[\w+\])?[~=<>!]=?[^#]*  # [^\s#][^#]+", line) for line in lines]
     assert all(parsed), [line for line, match in zip(lines, parsed) if not match]
     return {normalized(match[1]) for match in parsed}
 

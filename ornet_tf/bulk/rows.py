@@ -1,0 +1,90 @@
+"""Reads the rows of a part, one after the other: the bytes of each image, or why there are none."""
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import itertools
+from collections.abc import Iterator, Sequence
+
+from ornet_tf import paths
+from ornet_tf.bulk import inputs, locations, shard_rows, statuses, tar_rows, tfrecord_rows
+from ornet_tf.bulk.output_folder import OutputFolder
+from ornet_tf.bulk.plan import Plan
+from ornet_tf.bulk.shard_rows import Row
+
+_READERS = 8  # files that are read at once; a store answers a request after some 50 ms
+_BATCH_BYTES = 32 * 2**20  # a batch with more bytes is complete, so that few large images are in memory
+
+_OF_SHARDS = {
+    inputs.PARQUET: shard_rows.read_parquet,
+    inputs.WEBDATASET: tar_rows.read,
+    inputs.TFRECORD: tfrecord_rows.read,
+}
+
+
+def read(plan: Plan, number: int, folder: OutputFolder) -> Iterator[Row]:
+    """Yields the rows of a part in order.
+
+    Raises:
+      OSError: if the disk, the network or the store fails.
+      UserError: if a shard lacks the named field.
+    """
+    part = plan.parts[number]
+    if plan.kind == inputs.IMAGES:
+        return _read_files(folder.read_files(number), plan.max_bytes)
+    return _OF_SHARDS[plan.kind](part, shard_rows.Fields(plan.image_field, plan.key_field, plan.max_bytes))
+
+
+
+
+def batches(rows: Iterator[Row], batch_size: int) -> Iterator[list[Row]]:
+    """Yields the rows in lists of `batch_size`, or fewer if they are large, and reads the next while one is used."""
+    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="rows") as pool:
+        following = pool.submit(_take, rows, batch_size)
+        while batch := following.result():
+            following = pool.submit(_take, rows, batch_size)
+            yield batch
+
+
+def _take(rows: Iterator[Row], batch_size: int) -> list[Row]:
+    batch, total = [], 0
+    for row in itertools.islice(rows, batch_size):
+        batch.append(row)
+        total += len(row.content or b"")
+        if total >= _BATCH_BYTES:
+            break
+    return batch
+
+
+def _read_files(names: Sequence[str], max_bytes: int) -> Iterator[Row]:
+    waiting: collections.deque[concurrent.futures.Future[Row]] = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(_READERS, thread_name_prefix="files") as pool:
+        for name in names:
+            if len(waiting) == _READERS:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(_read_file, name, max_bytes))
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _read_file(name: str, max_bytes: int) -> Row:
+    path = paths.readable(name)
+    try:
+        if "://" in name:
+            place = locations.locate(name, "--input")
+            size, = locations.sizes(place.system, [place.path])
+            if size <= max_bytes:
+                with place.system.open_input_stream(place.path, compression=None) as file:
+                    return Row(path, path, file.read())
+        else:
+            with open(name, "rb") as file:
+                content = file.read(max_bytes + 1)
+                if len(content) <= max_bytes:
+                    return Row(path, path, content)
+                size = file.seek(0, 2)
+    except OSError as error:
+        status = statuses.of_error(error)
+        if not status:
+            raise
+        return Row(path, path, None, status, error.strerror or str(error))
+    return shard_rows.too_large(path, path, size, max_bytes)

@@ -1,0 +1,53 @@
+"""The statuses of rows: `ok`, or one of a few reasons why an image was refused. TensorFlow is not imported."""
+from __future__ import annotations
+
+import errno
+import re
+
+OK = "ok"
+MISSING = "missing"
+UNREADABLE = "unreadable"
+EMPTY = "empty"
+TOO_LARGE = "too_large"
+UNSUPPORTED = "unsupported"
+DAMAGED = "damaged"
+DAMAGED_SHARD = "damaged_shard"
+REFUSED = "refused"
+
+REFUSALS = {
+    MISSING: "there is no such file, or the row holds no image",
+    UNREADABLE: "the file can't be read: no permission, a folder, a disk error",
+    EMPTY: "a file of 0 bytes",
+    TOO_LARGE: "too many bytes, pixels, scans or compressed texts",
+    UNSUPPORTED: "neither JPEG nor PNG, or a kind of JPEG that is not read",
+    DAMAGED: "a truncated or damaged JPEG or PNG, or one without pixels",
+    DAMAGED_SHARD: "the shard is damaged from here on: its further rows, if there are any, are not read",
+    REFUSED: "the export refuses it for another reason",
+}
+
+# The reasons of `ornet_tf.data.file_checks`; the first one that fits counts.
+_REASONS = (
+    (r"an empty file", EMPTY),
+    (r"at most \d+ are read|of too many (scans|compressed texts)", TOO_LARGE),
+    (r"neither JPEG nor PNG|only (JPEG and PNG|baseline and progressive ones|8) are read", UNSUPPORTED),
+    (r"truncated or damaged|an image without pixels", DAMAGED),
+)
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
+_UNREADABLE = (
+    errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EIO, errno.ENXIO,
+)  # fmt: skip
+_OF_ONE_FILE = {**dict.fromkeys(_MISSING, MISSING), **dict.fromkeys(_UNREADABLE, UNREADABLE)}
+
+
+def of_reason(reason: str) -> str:
+    """Returns the status for the text with which an export refuses an image; "" means that it was read."""
+    if not reason:
+        return OK
+    return next((status for pattern, status in _REASONS if re.search(pattern, reason)), REFUSED)
+
+
+def of_error(error: OSError) -> str:
+    """Returns the status for an error about one file; "" if it may be about the disk, the network or the store."""
+    if isinstance(error, FileNotFoundError):  # pyarrow's have a number only on this machine
+        return MISSING
+    return _OF_ONE_FILE.get(error.errno, "")

@@ -1,0 +1,97 @@
+"""A Ray cluster of several machines, each of which is processes of this one, and runs of the program on it."""
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+from ornet_tf.bulk import cluster
+from tests import source_tree
+
+_SECONDS = 240  # then a test fails
+_MEMORY = 80 * 2**20  # of each machine's object store, in bytes; Ray wants at least 75 MB
+
+
+@contextlib.contextmanager
+def started(machines):
+    """Yields a cluster of machines with one core each; the first one is the head. All its processes end here."""
+    cluster.import_ray()
+    from ray.cluster_utils import Cluster
+
+    handler = signal.getsignal(signal.SIGTERM)  # which Ray replaces
+    options = {"num_cpus": 1, "object_store_memory": _MEMORY, "include_dashboard": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray leaves files and processes to the garbage collector
+        started = Cluster(initialize_head=True, head_node_args=options)
+        try:
+            for _ in range(machines - 1):
+                add(started)
+            signal.signal(signal.SIGTERM, handler)
+            yield started
+        finally:
+            started.shutdown()
+
+
+def add(started):
+    """Adds a machine."""
+    return started.add_node(wait=True, num_cpus=1, object_store_memory=_MEMORY)
+
+
+def start(export, images, output, *flags, prefix=()):
+    """Starts the program; returns the process, whose output is a pipe of text."""
+    command = [*prefix, sys.executable, *command_line(export, images, output, *flags)]
+    return subprocess.Popen(
+        command, cwd=source_tree.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+    )
+
+
+def command_line(export, images, output, *flags):
+    """The arguments of Python that run the program."""
+    return ["-m", "ornet_tf.localize_many", f"--export={export}", f"--input={images}", f"--output={output}", *flags]
+
+
+def finish(process):
+    """Waits for the program; returns its exit status and output."""
+    text, _ = process.communicate(timeout=_SECONDS)
+    return process.returncode, text
+
+
+def shards(output):
+    """The finished shards and when they were written."""
+    return {path.name: path.stat().st_mtime_ns for path in pathlib.Path(output).glob("detections/*.parquet")}
+
+
+def wait(condition, process):
+    """Waits until a condition holds while the program runs, and returns its value."""
+    end = time.monotonic() + _SECONDS
+    while not (value := condition()):
+        if process.poll() is not None or time.monotonic() > end:
+            raise AssertionError(f"the program has ended: {process.communicate()[0]}")
+        time.sleep(0.01)
+    return value
+
+
+def busy_machine(machines):
+    """The first of some machines on which a worker localizes a part, or None."""
+    for machine in machines:
+        raylet = machine.all_processes["raylet"][0].process.pid
+        if any("MapWorker" in title and "submit" in title for title in _titles_of_children(raylet)):
+            return machine
+    return None
+
+
+def kill(machine):
+    """Ends the process that a machine consists of, without warning; its workers end as they notice."""
+    os.kill(machine.all_processes["raylet"][0].process.pid, signal.SIGKILL)
+
+
+def _titles_of_children(parent):
+    titles = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                titles.append(path.with_name("cmdline").read_text().replace("\0", " "))
+    return titles
