@@ -78,7 +78,9 @@ def test_compare_makes_the_table_of_all_rivals(make, given, data):
 
 
 def test_addons_have_their_own_environment(make, tmp_path):
-    ignored = ["bulk", "data", "datasets", "erasing", "formats", "losses", "metrics", "serving"]
+    ignored = [
+        "bulk", "data", "datasets", "erasing", "formats", "losses", "metrics", "reproduction", "serving", "studies",
+    ]
     ignored += ["architecture_test.py", "docs_test.py"]
     assert all((source_tree.ROOT / "tests" / name).exists() for name in ignored)
     options = [*(f"--ignore=tests/{name}" for name in ignored), "--ignore-glob=tests/maps/[!a]*_test.py"]
