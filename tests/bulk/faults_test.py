@@ -53,7 +53,8 @@ def test_a_killed_program_continues_and_a_killed_machine_costs_no_row(
     assert images.read_output(output) == expected
 
 
-_OWN_MOUNTS = ("unshare", "--map-root-user", "--mount")
+# The small disk and all processes are gone when the first one ends.
+_ON_ITS_OWN = ("unshare", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _ON_A_SMALL_DISK = """
 set -u
 mount -t tmpfs -o size=$1 tmpfs "$2" || exit 77
@@ -74,8 +75,8 @@ def test_a_full_disk_ends_the_run_in_one_sentence_and_the_next_run_continues(tmp
     output.mkdir()
     command = started_cluster.command_line(bulk_export, tmp_path / "photos", output, "--part_size=20", "--workers=1")
     done = subprocess.run(
-        [*_OWN_MOUNTS, "sh", "-c", _ON_A_SMALL_DISK, "sh", "96k", str(output), sys.executable, *command],
-        cwd=source_tree.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240,
+        [*_ON_ITS_OWN, "sh", "-c", _ON_A_SMALL_DISK, "sh", "96k", str(output), sys.executable, *command],
+        cwd=source_tree.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
     )  # fmt: skip
     if done.returncode == 77 or "unshare" in done.stdout:
         pytest.skip(f"makes a small disk, which this user may not do here: {done.stdout}")

@@ -11,7 +11,7 @@ import warnings
 from ornet_tf.bulk import cluster
 from tests import source_tree
 
-_SECONDS = 240  # then a test fails
+_SECONDS = 600  # then a test fails
 _MEMORY = 80 * 2**20  # of each machine's object store, in bytes; Ray wants at least 75 MB
 
 
