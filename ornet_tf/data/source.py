@@ -67,6 +67,7 @@ class Source:
       masks: for each image the mask, a JPEG or PNG of the image's size, given as an image is: pixels brighter than half
         of the range are object. An image whose mask file does not exist has no mask. None if the split has no masks.
         Training never reads them.
+      images_per_piece: how many images that lie behind each other training reads at once; 0 for one. Only for records.
     """
 
     class_names: Sequence[str]
@@ -75,6 +76,7 @@ class Source:
     labels: np.ndarray
     boxes: Sequence[np.ndarray] | None = None
     masks: Sequence[Encoded] | None = None
+    images_per_piece: int = 0
 
     def __post_init__(self):
         count = len(self.images)
@@ -100,6 +102,7 @@ class Source:
             labels=np.asarray(self.labels)[np.asarray(indices, np.int64)],
             boxes=None if self.boxes is None else [self.boxes[i] for i in indices],
             masks=None if self.masks is None else [self.masks[i] for i in indices],
+            images_per_piece=self.images_per_piece,
         )
 
     def padded_boxes(self) -> np.ndarray:

@@ -1,0 +1,118 @@
+"""Reads and decodes JPEGs of single files and of shards, in random order and in order, with a cold page cache.
+
+The program draws `--images` JPEGs of 500x375 pixels, a file each, and copies them with the converter. Every line reads
+with the pipeline's own reader and threads, after the system has dropped its cache, which needs root. Lines alternate; a
+figure is the median of `--repeats` rounds of `--count` images, other ones in each round. "In windows" is the order of
+`images_per_piece` = 16, whose pieces are read ahead. CPU time hardly depends on other work.
+
+  python -m benchmarks.sharded_files --folder=runs/sharded_files
+"""
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+from PIL import Image
+
+from ornet_tf.data import image_store, reading_order, records, shard_index, shard_writer
+from ornet_tf.data.source import SPLITS, Source
+
+_FOLDER = flags.DEFINE_string("folder", "runs/sharded_files", "folder of the files, which are made once")
+_IMAGES = flags.DEFINE_integer("images", 24000, "JPEGs", lower_bound=1)
+_COUNT = flags.DEFINE_integer("count", 4096, "images in a round", lower_bound=1)
+_REPEATS = flags.DEFINE_integer("repeats", 3, "rounds", lower_bound=1)
+_DECODE = flags.DEFINE_bool("decode", True, "decode the images after reading them")
+_PIECE = 16
+
+
+def draw(folder: pathlib.Path) -> Source:
+    """Writes the JPEGs in 100 folders, unless they exist; returns their source."""
+    rng, names = np.random.default_rng(0), [f"{i * 100 // _IMAGES.value:02d}/{i:06d}.jpg" for i in range(_IMAGES.value)]
+    pool = []
+    for _ in range(50):
+        coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8)).resize((500, 375))
+        noisy = np.clip(np.asarray(coarse, int) + rng.integers(-22, 23, (375, 500, 3)), 0, 255)
+        Image.fromarray(noisy.astype(np.uint8)).save(buffer := io.BytesIO(), "JPEG", quality=88)
+        pool.append(buffer.getvalue())
+    for name in names if not (folder / names[-1]).exists() else ():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        jpeg = pool[rng.integers(len(pool))]
+        comment = b"\xff\xfe\x00\x12" + rng.bytes(16)  # no two files are equal
+        (folder / name).write_bytes(jpeg[:2] + comment + jpeg[2:])
+    return Source(["any"], [str(folder / name) for name in names], names, np.zeros(len(names), int))
+
+
+def read(source: Source, numbers: tf.data.Dataset, order: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields a value for each image that is read and decoded, in batches."""
+    reader, order = image_store.reader(source), tf.constant(order, tf.int64)
+
+    def load(number):
+        encoded = reader(order[number])
+        return tf.shape(tf.io.decode_jpeg(encoded, channels=3))[0] if _DECODE.value else tf.strings.length(encoded)
+
+    return image_store.parallel_map(numbers, load).batch(64).prefetch(2).as_numpy_iterator()
+
+
+def lines(files: Source, shards: Source) -> dict[str, Callable[[int], Iterator[np.ndarray]]]:
+    """Returns the loops by their names; a loop gets the number of its round."""
+    stored, random = records.stored_order(shards.images), np.random.default_rng(1).permutation(len(files))
+    windows = reading_order.make(Source(
+        shards.class_names, shards.images, shards.names, shards.labels, images_per_piece=_PIECE), 0)
+    numbers = tf.range(len(files), dtype=tf.int64)
+    in_windows = windows(tf.zeros_like(numbers), numbers).numpy()
+
+    def plain(source, order):
+        return lambda r: read(source, tf.data.Dataset.range(r * _COUNT.value, (r + 1) * _COUNT.value), order)
+
+    def ahead(r):
+        group, order = _PIECE * reading_order.PIECES, tf.constant(in_windows)
+        found = reading_order.read_ahead(shards, r * _COUNT.value, group, lambda n: tf.gather(order, n % len(files)))
+        return read(shards, found.take(_COUNT.value), in_windows)
+
+    return {
+        "single files, random order": plain(files, random),
+        "single files, in order": plain(files, np.arange(len(files))),
+        "shards, random order": plain(shards, np.roll(random, len(random) // 2)),
+        "shards, in stored order": plain(shards, stored),
+        "shards, in windows": ahead,
+    }
+
+
+def main(_) -> None:
+    """Prints a table."""
+    folder = pathlib.Path(_FOLDER.value).absolute()
+    files = draw(folder / "files")
+    start, sources = time.perf_counter(), dict.fromkeys(SPLITS, "not drawn") | {"train": files}
+    if not shard_index.is_complete(folder / "shards"):
+        shard_writer.write(sources, folder / "shards", images_per_shard=1000)
+        print(f"converted: {len(files) / (time.perf_counter() - start):.0f} images/s")
+    shards = shard_index.read_split(folder / "shards", "train")
+    loops = lines(files, shards)
+    rates, cpu = {name: [] for name in loops}, {name: [] for name in loops}
+    for number in range(_REPEATS.value):
+        for name, loop in loops.items():
+            os.sync()
+            pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+            start, used = time.perf_counter(), time.process_time()
+            count = sum(len(batch) for batch in loop(number))
+            rates[name].append(count / (time.perf_counter() - start))
+            cpu[name].append((time.process_time() - used) / count * 1e3)
+    first = statistics.median(next(iter(rates.values())))
+    mean = sum(record.length for record in shards.images) / len(shards)
+    print(f"{len(files)} JPEGs of {mean / 1e3:.0f} kB, decode: {_DECODE.value}, {os.cpu_count()} cores")
+    print(f"{'':<28}{'images/s':>10}{'slowest':>10}{'fastest':>10}{'ratio':>8}{'MB/s':>8}{'CPU, ms an image':>18}")
+    for name, values in rates.items():
+        rate = statistics.median(values)
+        print(f"{name:<28}{rate:>10.0f}{min(values):>10.0f}{max(values):>10.0f}{rate / first:>8.2f}"
+              f"{rate * mean / 1e6:>8.0f}{statistics.median(cpu[name]):>18.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)
