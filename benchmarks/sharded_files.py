@@ -3,7 +3,8 @@
 The program draws `--images` JPEGs of 500x375 pixels, a file each, and copies them with the converter. Every line reads
 with the pipeline's own reader and threads, after the system has dropped its cache, which needs root. Lines alternate; a
 figure is the median of `--repeats` rounds of `--count` images, other ones in each round. "In windows" is the order of
-`images_per_piece` = 16, whose pieces are read ahead. CPU time hardly depends on other work.
+`images_per_piece` = 16, whose pieces are read ahead. CPU time, and the requests that the disks serve, hardly depend on
+other work.
 
   python -m benchmarks.sharded_files --folder=runs/sharded_files
 """
@@ -85,6 +86,12 @@ def lines(files: Source, shards: Source) -> dict[str, Callable[[int], Iterator[n
     }
 
 
+def disk_requests() -> np.ndarray:
+    """Returns how many requests to read the disks have served, and the bytes that they have read."""
+    rows = [path.read_text().split() for path in pathlib.Path("/sys/block").glob("[!lz]*/stat")]  # no loops, no zram
+    return np.array([[int(row[0]), int(row[2]) * 512] for row in rows]).sum(axis=0)
+
+
 def main(_) -> None:
     """Prints a table."""
     folder = pathlib.Path(_FOLDER.value).absolute()
@@ -95,23 +102,27 @@ def main(_) -> None:
         print(f"converted: {len(files) / (time.perf_counter() - start):.0f} images/s")
     shards = shard_index.read_split(folder / "shards", "train")
     loops = lines(files, shards)
-    rates, cpu = {name: [] for name in loops}, {name: [] for name in loops}
+    rates, costs = {name: [] for name in loops}, {name: [] for name in loops}
     for number in range(_REPEATS.value):
         for name, loop in loops.items():
             os.sync()
             pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
-            start, used = time.perf_counter(), time.process_time()
+            start, used, served = time.perf_counter(), time.process_time(), disk_requests()
             count = sum(len(batch) for batch in loop(number))
             rates[name].append(count / (time.perf_counter() - start))
-            cpu[name].append((time.process_time() - used) / count * 1e3)
+            requests, size = disk_requests() - served
+            used = (time.process_time() - used) / count * 1e3
+            costs[name].append([used, requests / count, size / max(requests, 1) / 1e3])
     first = statistics.median(next(iter(rates.values())))
     mean = sum(record.length for record in shards.images) / len(shards)
     print(f"{len(files)} JPEGs of {mean / 1e3:.0f} kB, decode: {_DECODE.value}, {os.cpu_count()} cores")
-    print(f"{'':<28}{'images/s':>10}{'slowest':>10}{'fastest':>10}{'ratio':>8}{'MB/s':>8}{'CPU, ms an image':>18}")
+    print(f"{'':<28}{'images/s':>10}{'slowest':>10}{'fastest':>10}{'ratio':>8}"
+          f"{'CPU, ms an image':>18}{'requests an image':>19}{'kB a request':>14}")
     for name, values in rates.items():
         rate = statistics.median(values)
+        used, requests, size = np.median(costs[name], axis=0)
         print(f"{name:<28}{rate:>10.0f}{min(values):>10.0f}{max(values):>10.0f}{rate / first:>8.2f}"
-              f"{rate * mean / 1e6:>8.0f}{statistics.median(cpu[name]):>18.2f}", flush=True)
+              f"{used:>18.2f}{requests:>19.2f}{size:>14.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,8 @@ PROGRAMS = [
 def test_help_lists_the_flags_of_the_program_and_names_the_file_with_the_options():
     command_lines = [[f"ornet_tf.{program.split()[0]}", *program.split()[1:], "--help"] for program, _ in PROGRAMS]
     for (program, own), (_, output) in zip(PROGRAMS, forked_programs.run(command_lines)):
-        common = ("--config",) if program.startswith(("datasets", "check_data", "shard_data")) else ("--config", "--workdir")
+        has_run = not program.startswith(("datasets", "check_data", "shard_data"))
+        common = ("--config", "--workdir") if has_run else ("--config",)
         listed = {line.split(":")[0].strip() for line in output.splitlines() if line.startswith("  --")}
         assert listed == {*common, *own}, program
         assert "ornet_tf/config.py documents all options" in " ".join(output.split())

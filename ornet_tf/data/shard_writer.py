@@ -107,6 +107,10 @@ def _size(file: Encoded) -> int:
     return file.length if isinstance(file, Record) else len(file)
 
 
+def _exists(mask: Encoded) -> bool:
+    return isinstance(mask, bytes) or tf.io.gfile.exists(mask.file if isinstance(mask, Record) else mask)
+
+
 def _copy(source: Source, folder: pathlib.Path, split: str, images_per_shard: int) -> Source:
     """Returns the split with records of `folder` in place of its files."""
     order = np.arange(len(source))
@@ -116,14 +120,12 @@ def _copy(source: Source, folder: pathlib.Path, split: str, images_per_shard: in
     masks = None
     if source.masks is not None:
         of_masks = dataclasses.replace(source, images=source.masks)
-        exists = np.array([not isinstance(mask, str) or tf.io.gfile.exists(mask) for mask in source.masks])
+        exists = np.array([_exists(mask) for mask in source.masks])
         masks = _copy_files(of_masks, folder, f"{split}-masks", order[exists[order]], images_per_shard)
     return dataclasses.replace(source, images=images, masks=masks)
 
 
-def _copy_files(
-    source: Source, folder: pathlib.Path, group: str, order: np.ndarray, per_shard: int
-) -> list[Record]:
+def _copy_files(source: Source, folder: pathlib.Path, group: str, order: np.ndarray, per_shard: int) -> list[Record]:
     """Writes the missing shards of a group; returns the record of each image, `no_mask` for those not in `order`."""
     places = [shard_index.no_mask(folder)] * len(source)
     count = -(-len(order) // per_shard)

@@ -68,6 +68,14 @@ def test_files_in_memory_can_be_copied(files, tmp_path):
     assert [read_encoded(image) for image in copy.images] == encoded
 
 
+def test_shards_can_be_copied_to_shards_of_another_size(files, tmp_path):
+    copy = drawn_shards.write(files, tmp_path / "shards")
+    again = drawn_shards.write(copy, tmp_path / "again", per_shard=7)
+    assert [read_encoded(image) for image in again.images] == [read_encoded(image) for image in files.images]
+    assert [os.path.exists(mask.file) for mask in again.masks] == [os.path.exists(mask) for mask in files.masks]
+    assert len({image.file for image in again.images}) == 2
+
+
 def test_a_stopped_conversion_continues_with_the_missing_shards(files, tmp_path, monkeypatch):
     folder, write_shard, written = tmp_path / "shards", shard_writer._write_shard, []
 
