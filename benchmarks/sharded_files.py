@@ -10,10 +10,10 @@ other work.
 """
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import pathlib
-import statistics
 import time
 from collections.abc import Callable, Iterator
 
@@ -63,26 +63,29 @@ def read(source: Source, numbers: tf.data.Dataset, order: np.ndarray) -> Iterato
 
 def lines(files: Source, shards: Source) -> dict[str, Callable[[int], Iterator[np.ndarray]]]:
     """Returns the loops by their names; a loop gets the number of its round."""
-    stored, random = records.stored_order(shards.images), np.random.default_rng(1).permutation(len(files))
-    windows = reading_order.make(Source(
-        shards.class_names, shards.images, shards.names, shards.labels, images_per_piece=_PIECE), 0)
     numbers = tf.range(len(files), dtype=tf.int64)
-    in_windows = windows(tf.zeros_like(numbers), numbers).numpy()
 
     def plain(source, order):
         return lambda r: read(source, tf.data.Dataset.range(r * _COUNT.value, (r + 1) * _COUNT.value), order)
 
-    def ahead(r):
-        group, order = _PIECE * reading_order.PIECES, tf.constant(in_windows)
-        found = reading_order.read_ahead(shards, r * _COUNT.value, group, lambda n: tf.gather(order, n % len(files)))
-        return read(shards, found.take(_COUNT.value), in_windows)
+    def ahead(piece):
+        source = dataclasses.replace(shards, images_per_piece=piece)
+        order = reading_order.make(source, 0)(tf.zeros_like(numbers), numbers)
 
+        def loop(r):
+            found = reading_order.read_ahead(source, r * _COUNT.value, lambda n: tf.gather(order, n % len(files)))
+            return read(source, found.take(_COUNT.value), order)
+
+        return loop
+
+    random = np.random.default_rng(1).permutation(len(files))
     return {
         "single files, random order": plain(files, random),
         "single files, in order": plain(files, np.arange(len(files))),
-        "shards, random order": plain(shards, np.roll(random, len(random) // 2)),
-        "shards, in stored order": plain(shards, stored),
-        "shards, in windows": ahead,
+        "shards, random order": ahead(0),
+        "the same, not announced": plain(shards, np.roll(random, len(random) // 2)),
+        "shards, in windows": ahead(_PIECE),
+        "shards, in stored order": plain(shards, records.stored_order(shards.images)),
     }
 
 
@@ -92,37 +95,38 @@ def disk_requests() -> np.ndarray:
     return np.array([[int(row[0]), int(row[2]) * 512] for row in rows]).sum(axis=0)
 
 
+def measure(loop: Iterator[np.ndarray]) -> list[float]:
+    """Returns images/s, CPU time in ms an image, requests an image and kB a request, with a cold cache."""
+    os.sync()
+    pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+    start, used, before = time.perf_counter(), time.process_time(), disk_requests()
+    count = sum(len(batch) for batch in loop)
+    requests, size = disk_requests() - before
+    used, seconds = time.process_time() - used, time.perf_counter() - start
+    return [count / seconds, used / count * 1e3, requests / count, size / max(requests, 1) / 1e3]
+
+
 def main(_) -> None:
     """Prints a table."""
     folder = pathlib.Path(_FOLDER.value).absolute()
     files = draw(folder / "files")
-    start, sources = time.perf_counter(), dict.fromkeys(SPLITS, "not drawn") | {"train": files}
     if not shard_index.is_complete(folder / "shards"):
+        start, sources = time.perf_counter(), dict.fromkeys(SPLITS, "not drawn") | {"train": files}
         shard_writer.write(sources, folder / "shards", images_per_shard=1000)
         print(f"converted: {len(files) / (time.perf_counter() - start):.0f} images/s")
     shards = shard_index.read_split(folder / "shards", "train")
     loops = lines(files, shards)
-    rates, costs = {name: [] for name in loops}, {name: [] for name in loops}
+    found = {name: [] for name in loops}
     for number in range(_REPEATS.value):
         for name, loop in loops.items():
-            os.sync()
-            pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
-            start, used, served = time.perf_counter(), time.process_time(), disk_requests()
-            count = sum(len(batch) for batch in loop(number))
-            rates[name].append(count / (time.perf_counter() - start))
-            requests, size = disk_requests() - served
-            used = (time.process_time() - used) / count * 1e3
-            costs[name].append([used, requests / count, size / max(requests, 1) / 1e3])
-    first = statistics.median(next(iter(rates.values())))
+            found[name].append(measure(loop(number)))
     mean = sum(record.length for record in shards.images) / len(shards)
     print(f"{len(files)} JPEGs of {mean / 1e3:.0f} kB, decode: {_DECODE.value}, {os.cpu_count()} cores")
-    print(f"{'':<28}{'images/s':>10}{'slowest':>10}{'fastest':>10}{'ratio':>8}"
-          f"{'CPU, ms an image':>18}{'requests an image':>19}{'kB a request':>14}")
-    for name, values in rates.items():
-        rate = statistics.median(values)
-        used, requests, size = np.median(costs[name], axis=0)
-        print(f"{name:<28}{rate:>10.0f}{min(values):>10.0f}{max(values):>10.0f}{rate / first:>8.2f}"
-              f"{used:>18.2f}{requests:>19.2f}{size:>14.0f}", flush=True)
+    print(f"{'':<28}{'images/s':>10}{'ratio':>8}{'CPU, ms an image':>18}{'requests an image':>19}{'kB a request':>14}")
+    first = np.median([row[0] for row in found["single files, random order"]])
+    for name, rows in found.items():
+        rate, used, requests, size = np.median(rows, axis=0)
+        print(f"{name:<28}{rate:>10.0f}{rate / first:>8.2f}{used:>18.2f}{requests:>19.2f}{size:>14.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from absl import logging
 
 from ornet_tf import randomness
 from ornet_tf.data import decoding, image_cache, image_store, main_memory, reading_order, transforms
-from ornet_tf.data.source import Source
+from ornet_tf.data.source import Record, Source
 from ornet_tf.errors import UserError
 
 BROKEN_IMAGES = ("stop", "skip")
@@ -157,10 +157,9 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
     else:
         first = first_step * share.local * part
         numbers = tf.data.Dataset.range(first, tf.int64.max)
-        if source.images_per_piece:
+        if isinstance(source.images[0], Record):
             numbers = reading_order.read_ahead(
-                source, first, source.images_per_piece * reading_order.PIECES,
-                lambda numbers: epoch_and_index(numbers // part, numbers % part)[1],
+                source, first, lambda numbers: epoch_and_index(numbers // part, numbers % part)[1]
             )
         dataset = image_store.parallel_map(numbers, make_example)
         dataset = dataset.batch(part, drop_remainder=True)

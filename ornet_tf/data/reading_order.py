@@ -1,7 +1,8 @@
-"""The order in which training reads images: a function of seed, epoch and position. Reads pieces of shards ahead.
+"""The order in which training reads images: a function of seed, epoch and position. Reads shards ahead.
 
-One by one in random order, images are read by small requests. That is slow on hard disks, and on network disks that
-limit their requests. In windows, a piece is some images that lie behind each other in a shard, and a window is some
+One by one in random order, the system is told which records come next: it reads them while others are decoded, many at
+a time and no byte more. Still these are small requests, which are slow on hard disks, and on network disks that limit
+their requests. In windows, a piece is some images that lie behind each other in a shard, and a window is some
 pieces from all over the data set. Pieces are shuffled in each epoch, and images within a window. While the images of
 one window are decoded, the pieces of the next one are read as wholes; the system keeps them in the memory that no
 program needs.
@@ -9,6 +10,8 @@ program needs.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,6 +21,8 @@ from ornet_tf.data import main_memory, records
 from ornet_tf.data.source import FRAME, Record, Source
 
 PIECES = 64  # of a window
+_ONE_BY_ONE = 256  # records that the system is told of at once
+_ADVICE_BYTES = 2**17  # the system may cut off larger requests to read ahead
 _READ_BYTES = 8 * 2**20  # at once
 _ALL = 498247692  # the stream of index_shuffle
 _GAP_BYTES = 2**20  # between two images that are read as one piece: a seek takes as long as reading that much
@@ -57,7 +62,7 @@ def _in_windows(stored: np.ndarray, seed: int, piece: int) -> _Order:
         start = shuffle(tf.zeros_like(position), count - 1, 0)
         place = tf.minimum(position, pieces * piece - 1)
         number = place // window
-        size = tf.minimum(window, pieces * piece - number * window)
+        size = tf.minimum(pieces * piece - number * window, window)
         place = number * window + shuffle(place % window, size - 1, number + 2)
         nth = shuffle(place // piece, pieces - 1, 1)
         place = tf.where(position < pieces * piece, nth * piece + place % piece, position)
@@ -66,21 +71,21 @@ def _in_windows(stored: np.ndarray, seed: int, piece: int) -> _Order:
     return index
 
 
-def read_ahead(source: Source, first: int, group: int, index_of: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
+def read_ahead(source: Source, first: int, index_of: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
     """Returns the dataset of the numbers from `first` on, whose images are read, group by group, before they come.
 
     Args:
       source: images that are records.
       first: the first number.
-      group: how many images are read together.
-      index_of: the function from numbers, int64 [group], to the indices of their images.
+      index_of: the function from numbers, int64 [n], to the indices of their images.
     """
-    images = source.images
+    images, group = source.images, source.images_per_piece * PIECES or _ONE_BY_ONE
+    fetch = read_pieces if source.images_per_piece else announce
 
     def read_group(number):
         start = first + number * group
         indices = index_of(start + tf.range(group, dtype=tf.int64))
-        read = tf.numpy_function(lambda rows: np.int64(read_pieces([images[i] for i in rows])), [indices], tf.int64)
+        read = tf.numpy_function(lambda rows: np.int64(fetch([images[i] for i in rows])), [indices], tf.int64)
         with tf.control_dependencies([read]):
             return tf.identity(start)
 
@@ -108,3 +113,16 @@ def read_pieces(images: Sequence[Record]) -> int:
                 start += len(content)
                 read += len(content)
     return read
+
+
+def announce(images: Sequence[Record]) -> int:
+    """Tells the system to read records, and does not wait. Returns their bytes; 0 where the system takes no advice."""
+    told = 0
+    for file, records_of_file in itertools.groupby(sorted(images), lambda record: record.file):
+        with contextlib.suppress(OSError, AttributeError), open(file, "rb", buffering=0) as opened:
+            for _, offset, length in records_of_file:
+                end = offset + length + sum(FRAME)
+                for start in range(offset, end, _ADVICE_BYTES):
+                    os.posix_fadvise(opened.fileno(), start, min(_ADVICE_BYTES, end - start), os.POSIX_FADV_WILLNEED)
+                told += end - offset
+    return told

@@ -1,5 +1,6 @@
 """The order of training images: permutations, windows of pieces, reading ahead."""
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -84,6 +85,16 @@ def test_left_out_images_are_not_read(shards):
     kept = shards.select([0, 1, 2, 3, 4, 5, 6, 8])
     assert kept.images_per_piece == 2
     assert sorted(indices(training(kept, 2, cache="none"))) == list(range(8))
+
+
+def test_records_are_announced_where_the_system_takes_advice(tmp_path, monkeypatch):
+    path, missing = tmp_path / "a.tfrecord", Record(str(tmp_path / "no"), 0, 84)
+    path.write_bytes(bytes(2**20))
+    near = [Record(str(path), offset, 2**18) for offset in (2**19, 0)]
+    expected = 2 * (2**18 + sum(FRAME)) if hasattr(os, "posix_fadvise") else 0
+    assert reading_order.announce([missing, *near]) == expected
+    monkeypatch.delattr(os, "posix_fadvise", raising=False)
+    assert reading_order.announce(near) == 0
 
 
 def test_neighbours_are_read_as_one_piece_and_missing_files_are_left_out(tmp_path):
