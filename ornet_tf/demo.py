@@ -67,15 +67,15 @@ def ask(config: ConfigDict, base: str, folder: str) -> dict[str, Any]:
       The answer: file, box [ymin, xmin, ymax, xmax] in fractions of the upright image, score, class and class_name.
       If no object was found, box is None and the later entries are missing.
     """
-    from ornet_tf.data import loading
+    from ornet_tf.data import loading, source
     from ornet_tf.inference import encoding, overlay
     from serving import client, local_server
 
     image = loading.load_source(config, config.evaluation.split).select([0]).images[0]
     with atomic_write.explain_failures(f"{folder} could not be created"):
         os.makedirs(folder, exist_ok=True)
-    if isinstance(image, bytes):
-        encoded, image = image, os.path.join(folder, "held_out.png")
+    if not isinstance(image, str):
+        encoded, image = source.read_encoded(image), os.path.join(folder, "held_out.png")
         with atomic_write.open_file(image) as file:
             file.write(encoded)
     with local_server.running(base, "ornet") as url:

@@ -69,6 +69,7 @@ ANSWERED_AT_ONCE = [
     ["ornet_tf.reproduce", *TINY],
     ["ornet_tf.check_data", TINY[0], "--split=x"],
     ["ornet_tf.datasets", "x"],
+    ["ornet_tf.datasets", "shard", TINY[0]],
 ]
 
 
@@ -95,6 +96,8 @@ PROGRAMS = [
     ("demo", ()),
     ("reproduce", ("--what", "--seeds")),
     ("check_data", ("--split", "--[no]duplicates", "--[no]headers_only", "--[no]json")),
+    ("shard_data", ("--output", "--images_per_shard")),
+    ("datasets shard", ("--output", "--images_per_shard")),
     ("datasets check", ("--split", "--[no]duplicates", "--[no]headers_only", "--[no]json")),
 ]
 
@@ -103,7 +106,8 @@ PROGRAMS = [
 def test_help_lists_the_flags_of_the_program_and_names_the_file_with_the_options():
     command_lines = [[f"ornet_tf.{program.split()[0]}", *program.split()[1:], "--help"] for program, _ in PROGRAMS]
     for (program, own), (_, output) in zip(PROGRAMS, forked_programs.run(command_lines)):
-        common = ("--config",) if program.startswith(("datasets", "check_data")) else ("--config", "--workdir")
+        has_run = not program.startswith(("datasets", "check_data", "shard_data"))
+        common = ("--config", "--workdir") if has_run else ("--config",)
         listed = {line.split(":")[0].strip() for line in output.splitlines() if line.startswith("  --")}
         assert listed == {*common, *own}, program
         assert "ornet_tf/config.py documents all options" in " ".join(output.split())

@@ -118,8 +118,8 @@ def check(words):
     module, arguments = program(words[2]), words[3:]
     assert 'if __name__ == "__main__":' in source_tree.text(module)
     if module == "ornet_tf/datasets/__main__.py":
-        assert arguments[:1] in ((), ("check",))
-        module = "ornet_tf/check_data.py"
+        assert arguments[:1] in ((), ("check",), ("shard",))
+        module = f"ornet_tf/{'shard' if 'shard' in arguments else 'check'}_data.py"
     flags = {re.split(r"[=.]", argument)[0].lstrip("-") for argument in arguments if argument.startswith("--")}
     assert flags <= own_flags(module) | SHARED_FLAGS
     if "config" in flags:
@@ -148,7 +148,7 @@ def test_a_wrong_command_is_found(command, error):
 
 def test_commands_of_all_programs_are_found():
     programs = {"train", "evaluate", "predict", "formats", "export", "weights", "reproduce", "demo", "prior_boxes"}
-    programs |= {"check_data", "datasets", "localize_many"}
+    programs |= {"check_data", "shard_data", "datasets", "localize_many"}
     assert {f"ornet_tf.{name}" for name in programs} <= {*NAMES}
 
 

@@ -5,7 +5,6 @@ import collections
 import concurrent.futures
 import hashlib
 import os
-import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ornet_tf.data import box_check, image_store, loading, masks
-from ornet_tf.data.source import SPLITS, MissingSplit, Source
+from ornet_tf.data.source import SPLITS, Encoded, MissingSplit, Record, Source, read_encoded
 from ornet_tf.errors import UserError
 
 _SHOWN = 20  # rows of each list in the text; JSON has all
@@ -81,7 +80,7 @@ def examine_split(source: Source, *, headers_only: bool = False) -> dict[str, An
 def find_duplicates(sources: Mapping[str, Source]) -> list[list[str]]:
     """Returns for each file content that different splits share the list of its images, as "split/name"."""
     files = [(split, name, i) for split, source in sources.items() for name, i in zip(source.names, source.images)]
-    groups: list[list[tuple[str, str, str | bytes]]] = []
+    groups: list[list[tuple[str, str, Encoded]]] = []
     with concurrent.futures.ThreadPoolExecutor() as pool:
         # Lengths first: a file whose length is unique need not be read.
         for key in (_length, _digest):
@@ -93,20 +92,21 @@ def find_duplicates(sources: Mapping[str, Source]) -> list[list[str]]:
     return [[f"{split}/{name}" for split, name, _ in group] for group in groups]
 
 
-def _length(image: str | bytes) -> int | None:
+def _length(image: Encoded) -> int | None:
     """Returns the length of a file in bytes; None if it can't be read: `examine_split` reports that."""
+    if isinstance(image, Record):
+        return image.length
     try:
         return len(image) if isinstance(image, bytes) else os.path.getsize(image)
     except OSError:
         return None
 
 
-def _digest(image: str | bytes) -> bytes | None:
+def _digest(image: Encoded) -> bytes | None:
     try:
-        content = image if isinstance(image, bytes) else pathlib.Path(image).read_bytes()
+        return hashlib.sha256(read_encoded(image)).digest()
     except OSError:
         return None
-    return hashlib.sha256(content).digest()
 
 
 def _count_problems(split: Mapping[str, Any]) -> int:

@@ -18,6 +18,7 @@ _MESSAGE = "Not a readable image: "
 _DAMAGE = (  # error messages of TensorFlow's decode ops, and ours
     (r"Invalid JPEG|jpeg::Uncompress", "truncated or damaged JPEG"),
     (r"Invalid PNG", "truncated or damaged PNG"),
+    (r"(corrupted|truncated) record at|Dataset was empty", "damaged record of a shard"),  # of `records.reader`
 )
 NOT_FOUND = "file not found"  # returned by `refusal_reason`
 _RATIOS = (1, 2, 4, 8)  # a JPEG is decoded at 1/ratio of its size; libjpeg has short transforms for these
@@ -147,8 +148,7 @@ def is_refusal(error: Exception) -> bool:
 def refusal_reason(error: Exception) -> str:
     """Returns in a few words why reading or decoding an image failed, such as `truncated or damaged JPEG`."""
     text = str(error)
-    refused = re.search(re.escape(_MESSAGE) + r"([^\]'\"\n]*)", text)
-    if refused:
+    if refused := re.search(re.escape(_MESSAGE) + r"([^\]'\"\n]*)", text):
         return refused.group(1).strip()
     for pattern, words in _DAMAGE:
         if re.search(pattern, text):

@@ -6,6 +6,7 @@ optimizations would copy such a tensor, so `input_pipeline` turns them off.
 """
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ from absl import logging
 
 from ornet_tf import atomic_write, paths
 from ornet_tf.data import image_store, main_memory
-from ornet_tf.data.source import Source
+from ornet_tf.data.source import Encoded, Record, Source
 from ornet_tf.errors import UserError
 
 KINDS = ("none", "memory", "disk", "auto")
@@ -90,10 +91,16 @@ def open_cache(source: Source, *, side: int, kind: str, folder: str = "") -> Cal
 def fingerprint(source: Source) -> str:
     """Returns a text that changes with everything that can change pixels: images, order, files, TensorFlow version."""
     digest = hashlib.sha256(json.dumps([_LAYOUT, tf.__version__, len(source)]).encode())
+    shard_state = functools.cache(_file_state)  # a shard has thousands of images
     for name, image in zip(source.names, source.images):
-        content = _file_state(image) if isinstance(image, str) else [hashlib.sha256(image).hexdigest()]
-        digest.update(json.dumps([name, *content]).encode())
+        digest.update(json.dumps([name, *_content_state(image, shard_state)]).encode())
     return digest.hexdigest()[:20]
+
+
+def _content_state(image: Encoded, shard_state: Callable[[str], list]) -> list:
+    if isinstance(image, Record):
+        return [*shard_state(image.file), image.offset, image.length]
+    return _file_state(image) if isinstance(image, str) else [hashlib.sha256(image).hexdigest()]
 
 
 def _cache_bytes(source: Source, side: int) -> int:

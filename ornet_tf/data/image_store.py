@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from ornet_tf.data import decoding, main_memory, transforms
-from ornet_tf.data.source import Source
+from ornet_tf.data import decoding, main_memory, records, transforms
+from ornet_tf.data.source import Record, Source
 
 
 def parallel_map(dataset: tf.data.Dataset, function: Callable) -> tf.data.Dataset:
@@ -33,14 +33,16 @@ def reader(source: Source, *, masks: bool = False) -> Callable[[tf.Tensor], tf.T
       masks: whether to read the masks instead of the images.
 
     Raises:
-      TypeError: unless the files are all paths or all encoded files.
+      TypeError: unless the files are all paths, all encoded files or all records.
     """
     field = "masks" if masks else "images"
     files = list(getattr(source, field))
-    kinds = {str if isinstance(file, str) else bytes if isinstance(file, bytes) else None for file in files}
+    kinds = {next((kind for kind in (str, bytes, Record) if isinstance(file, kind)), None) for file in files}
     if None in kinds or len(kinds) > 1:
-        expected = "must be all paths (str) or all encoded files (bytes)"
+        expected = "must be all paths (str), all encoded files (bytes) or all records (Record)"
         raise TypeError(f"Source.{field} {expected}; got other types or a mixture.")
+    if kinds == {Record}:
+        return records.reader(files)
     files = main_memory.constant(files, tf.string)
     if kinds == {bytes}:
         return lambda index: files[index]
@@ -119,12 +121,13 @@ def examine(
       int64 [N, K], zeros for files that can't be used; and (index, reason) of each of these files, in order.
     """
     read = reader(source, masks=masks)
+    order = main_memory.constant(records.stored_order(source.masks if masks else source.images), tf.int64)
 
     def examine_file(index):
         return index, function(read(index))
 
     values = np.zeros([len(source), count], np.int64)
-    examined = parallel_map(tf.data.Dataset.range(len(source)), examine_file)
+    examined = parallel_map(tf.data.Dataset.range(len(source)), lambda row: examine_file(order[row]))
     for indices, batch in examined.ignore_errors().batch(256).as_numpy_iterator():
         values[indices] = batch
     failed = []

@@ -14,8 +14,8 @@ import tensorflow as tf
 from absl import logging
 
 from ornet_tf import randomness
-from ornet_tf.data import decoding, image_cache, image_store, main_memory, transforms
-from ornet_tf.data.source import Source
+from ornet_tf.data import decoding, image_cache, image_store, main_memory, reading_order, transforms
+from ornet_tf.data.source import Record, Source
 from ornet_tf.errors import UserError
 
 BROKEN_IMAGES = ("stop", "skip")
@@ -121,15 +121,14 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
         raise ValueError(f"batch_size must be a multiple of the {share.total} replicas; got {batch_size} and {share}.")
     part, cache = batch_size // share.total, image_cache.choose_kind(cache, source, side=resize)
     load_image = image_loader(source, resize, cache, cache_dir)
-    labels = main_memory.constant(source.labels, tf.int32)
+    labels, order = main_memory.constant(source.labels, tf.int32), reading_order.make(source, seed)
 
     def epoch_and_index(number, row):
         """Returns the epoch and the index of the image in a row of the batch with this number in the sequence."""
         step, replica = number // share.local, share.first + number % share.local
         position = step % steps * batch_size + replica * part + row
-        last = tf.constant(len(source) - 1, tf.int64)
-        order = tf.stack([tf.constant(seed, tf.int64), step // steps])
-        return step // steps, tf.random.experimental.index_shuffle(position, order, last)
+        epoch = tf.zeros_like(position) + step // steps
+        return epoch, order(epoch, position)
 
     def make_view(key, index):
         view = transforms.training_view(
@@ -156,7 +155,12 @@ def training_batches(source: Source, *, batch_size: int, seed: int, resize: int,
         # One call for a whole batch is about three times as fast as one dataset element per image.
         dataset = image_store.parallel_map(tf.data.Dataset.range(first_step * share.local, tf.int64.max), make_batch)
     else:
-        numbers = tf.data.Dataset.range(first_step * share.local * part, tf.int64.max)
+        first = first_step * share.local * part
+        numbers = tf.data.Dataset.range(first, tf.int64.max)
+        if isinstance(source.images[0], Record):
+            numbers = reading_order.read_ahead(
+                source, first, lambda numbers: epoch_and_index(numbers // part, numbers % part)[1]
+            )
         dataset = image_store.parallel_map(numbers, make_example)
         dataset = dataset.batch(part, drop_remainder=True)
     return with_prefetch(dataset)
