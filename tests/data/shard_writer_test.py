@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ornet_tf import file_lock
 from ornet_tf.data import image_store, shard_index, shard_writer
-from ornet_tf.data.source import read_encoded
+from ornet_tf.data.source import Source, read_encoded
 from tests.data import drawn_shards
 
 
@@ -54,7 +55,7 @@ def test_only_training_images_are_stored_in_random_order(files, tmp_path):
     assert order("train") != list(range(10)) and order("train") == order("train")
 
 
-def test_a_split_without_boxes_masks_or_images_of_its_own_stays_so(files, tmp_path):
+def test_a_split_without_boxes_and_masks_and_a_missing_split_stay_so(files, tmp_path):
     copy = drawn_shards.write(drawn_shards.without_extras(files), tmp_path / "shards")
     assert copy.boxes is None and copy.masks is None
     with pytest.raises(ValueError, match="no test"):
@@ -63,7 +64,7 @@ def test_a_split_without_boxes_masks_or_images_of_its_own_stays_so(files, tmp_pa
 
 def test_files_in_memory_can_be_copied(files, tmp_path):
     encoded = [read_encoded(image) for image in files.images]
-    in_memory = drawn_shards.without_extras(files).__class__(files.class_names, encoded, files.names, files.labels)
+    in_memory = Source(files.class_names, encoded, files.names, files.labels)
     copy = drawn_shards.write(in_memory, tmp_path / "shards")
     assert [read_encoded(image) for image in copy.images] == encoded
 
@@ -151,8 +152,6 @@ def test_other_images_other_shards_and_foreign_folders_are_refused(files, tmp_pa
 
 
 def test_a_folder_that_another_process_writes_is_refused(files, tmp_path):
-    from ornet_tf import file_lock
-
     drawn_shards.write(files, tmp_path / "shards")
     with open(tmp_path / "shards" / shard_index.PLAN, "rb") as held:
         assert file_lock.take(held, "the plan")
