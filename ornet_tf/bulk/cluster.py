@@ -16,6 +16,7 @@ from ornet_tf.runs import interruption
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # what is cleaned up after the end must not start another cluster
     "RAY_worker_niceness": "0",  # of a cluster on this machine: its workers are the program, not its background
     # One message of each run is about the arguments of workers: they are on this machine, whose loss ends the run.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -110,7 +111,7 @@ def connected(address: str) -> Iterator[ModuleType]:
     try:
         # What workers print goes to their own logs; their errors come as answers.
         ray.init(log_to_driver=False, logging_level="error", **options)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a start that takes too long is a plain Exception
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"--address: expected a Ray cluster ({options['address']}), but it can't be joined or started: {reason} "

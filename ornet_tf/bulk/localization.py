@@ -1,6 +1,7 @@
 """A run: finds the input, makes or compares the plan, has the missing parts localized, and reports."""
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable
@@ -61,6 +62,7 @@ def run(export: str | os.PathLike, input: str, output: str, options: Options) ->
             _localize(Job(made, export, folder, options.batch_size, 1), missing, options)
         result = report.make(made, folder)
         report.write(result, folder)
+        folder.remove_partial()
     logging.info("%s %s/%s", report.as_text(result), folder.text, output_folder.REPORT)
     return result
 
@@ -70,7 +72,9 @@ def _localize(job: Job, missing: list[int], options: Options) -> None:
         chosen = cluster.layout(ray, min(options.workers, len(missing)), options.gpus_per_worker)
         chosen = chosen._replace(workers=min(chosen.workers, len(missing)))
         logging.info("%d workers, each with %d threads and %g GPUs.", chosen.workers, chosen.threads, chosen.gpus)
-        follow(cluster.run(ray, job._replace(threads=chosen.threads), missing, chosen), len(missing))
+        answers = cluster.run(ray, job._replace(threads=chosen.threads), missing, chosen)
+        with contextlib.closing(answers):  # an error leaves the loop early; the cluster must be there until then
+            follow(answers, len(missing))
 
 
 def follow(answers: Iterable[dict[str, Any]], parts: int) -> None:

@@ -53,7 +53,15 @@ class OutputFolder:
         with atomic_write.explain_failures(f"--output: {self.text} could not be written"):
             for name in (DETECTIONS, _ASIDE):
                 self._place.system.create_dir(self._place.child(name).path, recursive=True)
-            self._place.system.delete_dir_contents(self._place.child(_ASIDE).path)
+            self.remove_partial()
+
+    def remove_partial(self) -> None:
+        """Removes what is half written, and the counts of attempts.
+
+        Raises:
+          OSError: if that fails.
+        """
+        self._place.system.delete_dir_contents(self._place.child(_ASIDE).path)
 
     @contextlib.contextmanager
     def locked(self):
