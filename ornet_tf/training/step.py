@@ -68,8 +68,7 @@ class TrainingStep:
           losses: term name -> the fields that `ornet_tf.config.loss` returns.
           steps: the steps of the whole phase; ramps are shares of it.
           batch_size: the global batch size. Each loss is a sum divided by it; gradients are summed over the replicas.
-          gradient_accumulation: the number of parts of a replica's batch. Memory and batch normalization are those of
-            one part.
+          gradient_accumulation: the number of parts of a replica's batch; memory and batch statistics are those of one.
           scale_loss: for float16: whether to use loss scaling. Steps whose gradients overflow make no update.
           xla: whether XLA compiles the forward and backward pass.
 
@@ -127,16 +126,14 @@ class TrainingStep:
         begin = finished = tf.timestamp()
         waiting, flags = tf.constant(0.0, tf.float64), tf.zeros([2])
         while tf.logical_and(index < count, is_running):
-            # In order: if the executor overlapped steps, the time that a step waits for its batch could not be told
-            # from the computing time of the step before.
+            # In order: else waiting can't be told from computing, of the same step (one thread) or of the one before.
             with tf.control_dependencies([finished]):
                 batch = next(iterator)
             with tf.control_dependencies(self._local_tensors(batch)):
                 started = tf.timestamp()
-            waiting += started - finished
-            # With a single thread, the executor would otherwise read the clock after the step.
             with tf.control_dependencies([started]):
                 row, flags = self._step(batch, first_step + index)
+            waiting += started - finished
             history = history.write(index, row)
             with tf.control_dependencies([row]):
                 finished = tf.timestamp()
