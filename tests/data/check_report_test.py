@@ -126,4 +126,4 @@ def test_the_exit_status_of_the_program_is_1_if_there_are_problems(tmp_path, enc
     assert report[0] == 1 and '"name": "train/wren/2.png"' in report[1]
     assert missing[0] == 1 and "the test split has no images" in missing[1]
     assert "--split:" in listed[1] and "python -m ornet_tf.datasets check" in listed[1] and "Error" not in listed[1]
-    assert mistyped[0] == 1 and "expected `python -m ornet_tf.datasets check --config=FILE`" in mistyped[1]
+    assert mistyped[0] == 1 and "expected `python -m ornet_tf.datasets check` or `shard`" in mistyped[1]
