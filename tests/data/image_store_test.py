@@ -26,8 +26,8 @@ def test_no_thread_tunes_the_pipeline():
 
 
 @pytest.mark.parametrize("images", [["a.png", b"b"], [b"b", None], [3]])
-def test_a_source_holds_paths_or_bytes(images):
-    with pytest.raises(TypeError, match="all paths .str. or all encoded files .bytes."):
+def test_a_source_holds_paths_bytes_or_records(images):
+    with pytest.raises(TypeError, match="all paths .str., all encoded files .bytes. or all records .Record."):
         image_store.reader(source_of(images))
 
 
