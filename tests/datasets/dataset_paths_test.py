@@ -10,7 +10,7 @@ import scipy.io
 
 from ornet_tf import config as ornet
 from ornet_tf import config_check, registry
-from ornet_tf.data import image_cache
+from ornet_tf.data import image_cache, shard_writer
 from ornet_tf.data.source import Source
 from ornet_tf.errors import UserError
 from tests.datasets import cub_tree
@@ -22,6 +22,7 @@ OPTIONS = {
     "image_folder": ["root", "boxes_csv"],
     "imagenet": ["root", "boxes", "val_labels", "synsets"],
     "reid": ["root"],
+    "shards": ["root"],
     "stanford_dogs": ["root"],
     "tfds": ["data_dir", "cache_dir"],
     "toybirds": ["cache_dir"],
@@ -40,6 +41,8 @@ def valid(tmp_path, monkeypatch):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     (tmp_path / "Annotation").mkdir()
     cub_tree.write(tmp_path / "cub")
+    image = Source(["a"], [b"encoded"], ["1"], np.zeros(1, np.int32))
+    shard_writer.write({"train": "none", "validation": "none", "test": image}, tmp_path / "shards", images_per_shard=1)
     for name in ("train/n01/n01_1.jpg", "val/n01/1.jpg", "test/n01_1.jpg", "query/0001_c1.jpg"):
         (tmp_path / name).write_bytes(b"")
     lines = {
@@ -56,6 +59,7 @@ def valid(tmp_path, monkeypatch):
         "cub": {"root": tmp_path / "cub", "segmentations": tmp_path / "segmentations"},
         "fgvc_aircraft": {"root": tmp_path, "banner_free": tmp_path / "copies"},
         "image_folder": {"root": tmp_path / "folders", "boxes_csv": "boxes.csv"},
+        "shards": {"root": tmp_path / "shards"},
         "imagenet": {"root": tmp_path, "boxes": tmp_path, "val_labels": tmp_path / "solution.csv",
                      "synsets": tmp_path / "names.txt"},
         "reid": {"root": tmp_path},
