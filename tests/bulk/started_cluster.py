@@ -76,22 +76,30 @@ def wait(condition, process):
 
 def busy_machine(machines):
     """The first of some machines on which a worker localizes a part, or None."""
-    for machine in machines:
-        raylet = machine.all_processes["raylet"][0].process.pid
-        if any("MapWorker" in title and "submit" in title for title in _titles_of_children(raylet)):
-            return machine
-    return None
+    return next((m for m in machines if any("submit" in title for title in _titles_of_workers(m))), None)
+
+
+def wait_for_end_of_workers(started):
+    """Waits until the workers of a program that was killed have noticed it and ended."""
+    end = time.monotonic() + _SECONDS
+    while any(_titles_of_workers(machine) for machine in started.list_all_nodes()):
+        assert time.monotonic() < end, "a worker has not ended"
+        time.sleep(0.01)
 
 
 def kill(machine):
     """Ends the process that a machine consists of, without warning; its workers end as they notice."""
-    os.kill(machine.all_processes["raylet"][0].process.pid, signal.SIGKILL)
+    os.kill(_process_of(machine), signal.SIGKILL)
 
 
-def _titles_of_children(parent):
-    titles = []
+def _process_of(machine):
+    return machine.all_processes["raylet"][0].process.pid
+
+
+def _titles_of_workers(machine):
+    parent, titles = _process_of(machine), []
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, IndexError):
             if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
                 titles.append(path.with_name("cmdline").read_text().replace("\0", " "))
-    return titles
+    return [title for title in titles if "MapWorker" in title]
