@@ -37,7 +37,8 @@ def reader(source: Source, *, masks: bool = False) -> Callable[[tf.Tensor], tf.T
     """
     field = "masks" if masks else "images"
     files = list(getattr(source, field))
-    kinds = {next((kind for kind in (str, bytes, Record) if isinstance(file, kind)), None) for file in files}
+    types = set(map(type, files))  # of few types there may be millions of files
+    kinds = {next((kind for kind in (str, bytes, Record) if issubclass(each, kind)), None) for each in types}
     if None in kinds or len(kinds) > 1:
         expected = "must be all paths (str), all encoded files (bytes) or all records (Record)"
         raise TypeError(f"Source.{field} {expected}; got other types or a mixture.")
