@@ -35,8 +35,6 @@ def read(plan: Plan, number: int, folder: OutputFolder) -> Iterator[Row]:
     return _OF_SHARDS[plan.kind](part, shard_rows.Fields(plan.image_field, plan.key_field, plan.max_bytes))
 
 
-
-
 def batches(rows: Iterator[Row], batch_size: int) -> Iterator[list[Row]]:
     """Yields the rows in lists of `batch_size`, or fewer if they are large, and reads the next while one is used."""
     with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="rows") as pool:
