@@ -109,6 +109,18 @@ def connected(address: str) -> Iterator[ModuleType]:
         options |= {"num_cpus": len(os.sched_getaffinity(0)), "object_store_memory": _STORE_BYTES}
         options |= {"include_dashboard": False}
     try:
+        with interruption.listen(_WHEN_ENDED):
+            _init(ray, options)
+        for handler in std_logging.getLogger("ray.data").handlers:
+            handler.setLevel("CRITICAL")  # this program logs progress, and raises errors
+        with interruption.listen(_WHEN_ENDED):  # again: the start of Ray has replaced the handler of SIGTERM
+            yield ray
+    finally:
+        ray.shutdown()
+
+
+def _init(ray: ModuleType, options: Mapping[str, Any]) -> None:
+    try:
         # What workers print goes to their own logs; their errors come as answers.
         ray.init(log_to_driver=False, logging_level="error", **options)
     except Exception as error:  # a start that takes too long is a plain Exception
@@ -117,13 +129,6 @@ def connected(address: str) -> Iterator[ModuleType]:
             f"--address: expected a Ray cluster ({options['address']}), but it can't be joined or started: {reason} "
             f"This is Ray {ray.__version__}."
         ) from error
-    for handler in std_logging.getLogger("ray.data").handlers:
-        handler.setLevel("CRITICAL")  # this program logs progress, and raises errors
-    try:
-        with interruption.listen(_WHEN_ENDED):  # Ray has taken the signals
-            yield ray
-    finally:
-        ray.shutdown()
 
 
 def divide(nodes: Sequence[Mapping[str, float]], workers: int, gpus_per_worker: float | None) -> Layout:

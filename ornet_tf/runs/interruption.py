@@ -138,24 +138,29 @@ def listen(then: str = RESUMES) -> Iterator[Interruption]:
     before = {number: signal.signal(number, interruption._handle) for number in SIGNALS}
     previous_wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     thread.start()
-    is_finished = False
+    is_finished, replaced = False, set()
     try:
-        yield interruption
-        is_finished = True
+        try:
+            yield interruption
+            is_finished = True
+        finally:
+            signal.set_wakeup_fd(previous_wakeup)
+            os.close(writing)
+            thread.join()  # it has read all signals
+            os.close(reading)
+            for number, handler in before.items():
+                if signal.signal(number, handler) != interruption._handle:
+                    replaced.add(signal.Signals(number).name)
+            interruption.close()
     except (Exception, SystemExit) as error:
         # The handler may run while TensorFlow's C++ code calls Python. That code can turn `Interrupted` into another
-        # error, and so can the end of the program.
-        if interruption._raised is None:
+        # error, and so can the end of the program. Ray replaces the handler by one that exits.
+        raised = interruption._raised
+        if raised is None and isinstance(error, SystemExit) and interruption.name in replaced:
+            raised = Interrupted(_message(signal.Signals[interruption.name], then))
+        if raised is None:
             raise
-        raise interruption._raised from error
-    finally:
-        signal.set_wakeup_fd(previous_wakeup)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(writing)
-        thread.join()
-        interruption.close()
-        os.close(reading)
+        raise raised from error
     is_inside_another = isinstance(getattr(before[signal.SIGTERM], "__self__", None), Interruption)
     if is_finished and interruption.name and is_inside_another:
         signal.raise_signal(signal.Signals[interruption.name])

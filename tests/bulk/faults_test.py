@@ -1,12 +1,11 @@
 """Runs on a cluster of several machines: one dies, the program dies, the disk is full. The result is the same."""
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from ornet_tf.bulk import export_version, output_folder
-from tests import source_tree
+from ornet_tf.runs import interruption
+from tests import small_disk
 from tests.bulk import images, started_cluster
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install '.[many]'")
@@ -52,40 +51,28 @@ def test_a_killed_program_continues_and_a_killed_machine_costs_no_row(
     assert images.read_output(output) == expected
 
 
-# The small disk and all processes are gone when the first one ends.
-_ON_ITS_OWN = ("unshare", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-_ON_A_SMALL_DISK = """
-set -u
-mount -t tmpfs -o size=$1 tmpfs "$2" || exit 77
-shift
-output=$1; shift
-"$@"; echo "status $?"
-find "$output/detections" -name '*.parquet' | wc -l
-find "$output/partial" -type f -size +0 | wc -l
-mount -o remount,size=64m "$output"
-"$@"; echo "status $?"
-cp -r "$output/detections" "$output.saved"
-"""
+def test_a_signal_while_ray_starts_ends_the_program_as_at_any_other_time(tmp_path, bulk_export):
+    images.write_folder(tmp_path / "photos", 3)
+    program = started_cluster.start(bulk_export, tmp_path / "photos", tmp_path / "out")
+    started_cluster.wait(lambda: started_cluster.has_child(program.pid, "gcs_server"), program)
+    program.send_signal(signal.SIGTERM)
+    status, text = started_cluster.finish(program)
+    assert status == interruption.EXIT_CODE, text
+    assert text.endswith(
+        "Stopped by SIGTERM; finished parts stay, and the same command does what is missing.\n"
+    ) and "Traceback" not in text
 
 
 def test_a_full_disk_ends_the_run_in_one_sentence_and_the_next_run_continues(tmp_path, bulk_export, bulk_model):
     paths = images.write_folder(tmp_path / "photos", 600)
     output = tmp_path / "out"
-    output.mkdir()
     command = started_cluster.command_line(bulk_export, tmp_path / "photos", output, "--part_size=20", "--workers=1")
-    done = subprocess.run(
-        [*_ON_ITS_OWN, "sh", "-c", _ON_A_SMALL_DISK, "sh", "96k", str(output), sys.executable, *command],
-        cwd=source_tree.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
-    )  # fmt: skip
-    if done.returncode == 77 or done.stdout.startswith("unshare: "):
-        pytest.skip(f"makes a small disk, which this user may not do here: {done.stdout}")
-    lines = done.stdout.splitlines()
-    first = lines.index("status 1")
-    error = [line for line in lines if line.startswith("Error: ")]
-    assert len(error) == 1 and "could not be written: " in error[0], done.stdout
+    done = small_disk.run_twice(command, output, "96k")
+    error = [line for line in done.first if line.startswith("Error: ")]
+    assert done.first_status == 1 and len(error) == 1 and "could not be written: " in error[0], done.first
     assert "No space left on device. Free some space and start the same command again" in error[0]
-    assert 0 < int(lines[first + 1]) < 30 and lines[first + 2] == "0"
-    assert lines[-1] == "status 0", done.stdout
-    (tmp_path / "out.saved").rename(output / output_folder.DETECTIONS)
+    finished = [file.parent.name for file in done.files]
+    assert 0 < finished.count(output_folder.DETECTIONS) < 30 and "partial" not in finished
+    assert done.second_status == 0, done.second
     expected = images.expected_table(bulk_model, paths, export_version.read(bulk_export))
-    assert images.read_output(output) == expected
+    assert images.read_output(done.saved) == expected

@@ -96,10 +96,19 @@ def _process_of(machine):
     return machine.all_processes["raylet"][0].process.pid
 
 
+def has_child(parent, name):
+    """Whether a process has started another one whose command line holds a name."""
+    return any(name in title for title in _titles_of_children(parent))
+
+
 def _titles_of_workers(machine):
-    parent, titles = _process_of(machine), []
+    return [title for title in _titles_of_children(_process_of(machine)) if "MapWorker" in title]
+
+
+def _titles_of_children(parent):
+    titles = []
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, IndexError):
             if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
                 titles.append(path.with_name("cmdline").read_text().replace("\0", " "))
-    return [title for title in titles if "MapWorker" in title]
+    return titles

@@ -32,6 +32,18 @@ def test_a_lost_interrupted_exception_is_raised_again_at_the_end(lost_as):
     assert isinstance(ended.value.__cause__, lost_as)
 
 
+def test_a_handler_of_a_library_that_exits_ends_as_ours_does():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(interruption.Interrupted, match="^Stopped by SIGTERM; end.$"), interruption.listen("end"):
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert signal.getsignal(signal.SIGTERM) == before
+    with pytest.raises(SystemExit), interruption.listen():  # without a signal
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+        sys.exit("a mistake")
+
+
 def test_check_raises_a_lost_interrupted_exception_again():
     interruption.check()
     with pytest.raises(interruption.Interrupted, match="SIGINT"), interruption.listen():
