@@ -1,6 +1,10 @@
 """A data set and its shards, made by the program, give the same batches; runs and errors of the program."""
 import itertools
 import json
+import multiprocessing
+import pathlib
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +12,9 @@ import pytest
 from ornet_tf.data import check_report, loading
 from ornet_tf.data.source import read_encoded
 from ornet_tf.datasets import shards
-from tests import forked_programs, tiny_experiment
+from ornet_tf.runs import run_folder
+from ornet_tf.training import phases
+from tests import forked_programs, small_disk, tiny_experiment
 
 CONFIG = "--config=tests/tiny_experiment.py"
 
@@ -65,17 +71,30 @@ def test_the_check_finds_no_problem_and_names_a_damaged_record(made):
 
 
 @pytest.mark.slow
-def test_training_has_the_same_losses(made, tmp_path):
-    from ornet_tf.training.phases import train
-
+def test_a_killed_and_resumed_training_has_the_losses_of_one_with_single_files(made, tmp_path):
     losses = []
     for name, config in zip(("files", "shards"), made[:2]):
         config = config.copy_and_resolve_references()
         config.phase_order = ("evaluator",)
         config.input.cache = "none"
-        train(config, str(tmp_path / name))
+        if name == "shards":
+            kill_training(config, str(tmp_path / name))
+        phases.train(config, str(tmp_path / name))
         losses.append((tmp_path / name / "evaluator" / "metrics.jsonl").read_text().splitlines()[-1])
     assert without_times(losses[0]) == without_times(losses[1])
+
+
+def kill_training(config, workdir):
+    """Trains in another process, which is killed at its second step."""
+    process = multiprocessing.get_context("spawn").Process(target=phases.train, args=(config, workdir))
+    process.start()
+    checkpoint = pathlib.Path(workdir, "evaluator", "checkpoints", "step-2.index")
+    while not checkpoint.exists():
+        assert process.is_alive()
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and not run_folder.is_finished(f"{workdir}/evaluator")
 
 
 def without_times(line):
@@ -94,3 +113,22 @@ def test_the_program_explains_a_foreign_folder_and_a_missing_output(tmp_path):
     assert status == 1 and missing == 1
     assert f"Error: {tmp_path}: expected a new or empty folder, got 'mine.txt' in it." in text
     assert "--output" in usage and "Traceback" not in usage + text
+
+
+@pytest.mark.slow
+def test_a_disk_that_becomes_full_is_one_sentence_and_the_next_run_continues(made, tmp_path):
+    # Each file takes whole pages of this disk, so the space seems enough at the start, and is not.
+    size = sum(path.stat().st_size for path in made[2].glob("*.tfrecord")) + 12000
+    command = ["-m", "ornet_tf.datasets", "shard", CONFIG, f"--output={tmp_path / 'shards'}", "--images_per_shard=4"]
+    done = small_disk.run_twice(command, tmp_path / "shards", str(size))
+    error = [line for line in done.first if line.startswith("Error: ")]
+    assert done.first_status == 1 and len(error) == 1, done.first
+    assert "could not be written: No space left on device. Free some space" in error[0]
+    names = [file.name for file in done.files]
+    assert 5 < len(names) < 26 and not [name for name in names if name.endswith(".partial")]
+    assert done.second_status == 0, done.second
+    config = made[1].copy_and_resolve_references()
+    config.dataset.options.root = str(done.saved)
+    for split in ("train", "validation", "test"):
+        source, copy = (loading.load_source(one, split) for one in (made[0], config))
+        assert [read_encoded(image) for image in copy.images] == [read_encoded(image) for image in source.images]
