@@ -93,6 +93,31 @@ def _check_prior(config: ConfigDict, name: str, method: methods.Method, workdir:
     origins.check_row(method, sources, where=f"config.evaluation.row.{name}")
 
 
+def check_phase_as_row(config: ConfigDict, name: str, num_classes: int, *, where: str) -> None:
+    """Checks that a phase whose map is used has trained it; rows are checked by `trained_method`.
+
+    A phase of 0 epochs, such as stage one of configs/object_prior.py, keeps the start weights of its generator.
+
+    Args:
+      config: the whole configuration.
+      name: of a phase or evaluation row.
+      num_classes: K.
+      where: what in the configuration names the phase, for the error message.
+
+    Raises:
+      UserError: if it has 0 epochs, and a part that the backbone does not have.
+    """
+    if name in config.evaluation.row or config.phase[name].epochs:
+        return
+    config = drop_start_weights(config)
+    backbone = _build_backbone(config, num_classes)
+    of_backbone = frozenset(layer.name for model in (backbone.lower, backbone.upper) for layer in model.layers)
+    origins = weight_origins.WeightOrigins(of_backbone)  # their origin was checked before training
+    for phase, method, trained in phase_methods(config, num_classes):
+        origins.add_phase(phase, method, config.phase[phase].init_from, trained, where=f"config.phase.{phase}")
+    origins.check_phase_as_row(name, where=where)
+
+
 def phase_methods(config: ConfigDict, num_classes: int) -> Iterator[tuple[str, methods.Method, list[Any]]]:
     """Yields the name of each phase, its method, and the variables that it trains; none in a phase of 0 epochs.
 

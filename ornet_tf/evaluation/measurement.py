@@ -47,6 +47,8 @@ def evaluate(config: ConfigDict, workdir: str) -> dict[str, Any]:
     names = dict.fromkeys((options.classifier, *options.report_rows))
     if options.threshold_boxes != "ground_truth":
         names[options.threshold_boxes] = None
+    for name in options.report_rows:
+        build.check_phase_as_row(config, name, len(source.class_names), where="config.evaluation.report_rows")
     with strategy.scope():
         models = {name: build.trained_method(config, name, workdir, len(source.class_names)) for name in names}
     rows = DistributedRows(config, strategy, models)

@@ -226,6 +226,7 @@ def load(
       UserError: if the row has no map or no classes, or no threshold was chosen (see `threshold.decide_threshold`).
     """
     class_names = training_data.class_names(workdir)
+    build.check_phase_as_row(config, config.export.row, len(class_names), where="config.export.row")
     method = build.trained_method(config, config.export.row, workdir, len(class_names))
     method = method if given is None else labelled_method.LabelledMethod(method, given)
     outputs = method.predict(tf.zeros([1, config.input.crop, config.input.crop, 3]))

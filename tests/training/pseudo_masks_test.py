@@ -5,6 +5,9 @@ import tensorflow as tf
 
 from ornet_tf import build
 from ornet_tf.data import input_pipeline, loading
+from ornet_tf.errors import UserError
+from ornet_tf.evaluation import measurement
+from ornet_tf.inference import localizer
 from ornet_tf.models.object_prior import ObjectPrior, shrink_mask
 from ornet_tf.models.variables import named_variables
 from ornet_tf.training import phases, pseudo_masks
@@ -73,6 +76,13 @@ def test_a_phase_of_0_epochs_learns_the_prior_and_keeps_its_start_weights(tmp_pa
     batch = next(iter(loading.evaluation_batches(config, source)))
     scores = row.predict(batch["image"])["activation_map"].numpy()
     assert np.ptp(scores, axis=(1, 2)).min() > 0.1
+    with config.unlocked():
+        config.export.row = "stage_one"
+        config.evaluation.report_rows = ("object_prior", "stage_one")
+    with pytest.raises(UserError, match="config.export.row: expected trained .* from stage_one, got start values"):
+        localizer.load(config, str(tmp_path))
+    with pytest.raises(UserError, match="config.evaluation.report_rows: expected trained .* from stage_one"):
+        measurement.evaluate(config, str(tmp_path))
 
 
 @pytest.mark.slow
