@@ -4,6 +4,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 
 from ornet_tf import paths
@@ -13,6 +14,7 @@ from ornet_tf.bulk.plan import Plan
 from ornet_tf.bulk.shard_rows import Row
 
 _READERS = 8  # files that are read at once; a store answers a request after some 50 ms
+_FILES = 4  # read by a call of a reader: a call costs as much as to open and read a file that is in memory
 _BATCH_BYTES = 32 * 2**20  # a batch with more bytes is complete, so that few large images are in memory
 
 _OF_SHARDS = {
@@ -55,14 +57,18 @@ def _take(rows: Iterator[Row], batch_size: int) -> list[Row]:
 
 
 def _read_files(names: Sequence[str], max_bytes: int) -> Iterator[Row]:
-    waiting: collections.deque[concurrent.futures.Future[Row]] = collections.deque()
+    waiting: collections.deque[concurrent.futures.Future[list[Row]]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(_READERS, thread_name_prefix="files") as pool:
-        for name in names:
+        for start in range(0, len(names), _FILES):
             if len(waiting) == _READERS:
-                yield waiting.popleft().result()
-            waiting.append(pool.submit(_read_file, name, max_bytes))
+                yield from waiting.popleft().result()
+            waiting.append(pool.submit(_read_some, names[start : start + _FILES], max_bytes))
         while waiting:
-            yield waiting.popleft().result()
+            yield from waiting.popleft().result()
+
+
+def _read_some(names: Sequence[str], max_bytes: int) -> list[Row]:
+    return [_read_file(name, max_bytes) for name in names]
 
 
 def _read_file(name: str, max_bytes: int) -> Row:
@@ -76,10 +82,9 @@ def _read_file(name: str, max_bytes: int) -> Row:
                     return Row(path, path, file.read())
         else:
             with open(name, "rb") as file:
-                content = file.read(max_bytes + 1)
-                if len(content) <= max_bytes:
-                    return Row(path, path, content)
-                size = file.seek(0, 2)
+                size = os.fstat(file.fileno()).st_size
+                if size <= max_bytes:
+                    return Row(path, path, file.read(size))
     except OSError as error:
         status = statuses.of_error(error)
         if not status:
