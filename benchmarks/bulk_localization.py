@@ -2,16 +2,18 @@
 
 The export is VGG16, or the backbone of --config, with random weights; the images are JPEGs of 500x375 pixels under
 many names. The loop runs in this process with TensorFlow's threads for all cores; the program divides the same cores
-among 1 and 2 workers. It runs between two loops. Its rows/s are counted once every worker has finished two parts, so
-the start of Ray and TensorFlow is left out, and printed apart. It needs Ray: pip install '.[many]'.
+among 1 and 2 workers. Each run of the program is between two loops, and the median of the ratios counts. Its rows/s
+are counted once every worker has finished two parts, so the start of Ray and TensorFlow is left out, and printed
+apart. It needs Ray: pip install '.[many]'.
 
   python -m benchmarks.bulk_localization
-  python -m benchmarks.bulk_localization --config=configs/toybirds.py --size=32 --images=100000 --workers=1
+  python -m benchmarks.bulk_localization --config=configs/toybirds.py --size=32 --images=100000 --workers=1 --rounds=1
 """
 from __future__ import annotations
 
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,10 +29,12 @@ from ornet_tf import config
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "an experiment; by default the paper's, with VGG16")
 _SIZE = flags.DEFINE_integer("size", 64, "side of the view in pixels, a multiple of 32", lower_bound=32)
-_IMAGES = flags.DEFINE_integer("images", 3000, "images that the program localizes", lower_bound=1)
+_IMAGES = flags.DEFINE_integer("images", 10000, "images that the program localizes", lower_bound=1)
 _LOOP_IMAGES = flags.DEFINE_integer("loop_images", 1000, "images of each loop", lower_bound=1)
 _WORKERS = flags.DEFINE_multi_integer("workers", [1, 2], "worker processes; can be given several times", lower_bound=1)
-_PART, _BATCH = 96, 32
+_PART = flags.DEFINE_integer("part_size", 1000, "images of an output file", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "runs of the program, each between two loops", lower_bound=1)
+_BATCH = 32
 _DIFFERENT = 20
 _LINES = 10  # of memory
 
@@ -81,8 +85,8 @@ def read_workers() -> tuple[list[dict[str, int]], float]:
 def run(export: pathlib.Path, photos: pathlib.Path, output: pathlib.Path, workers: int) -> Rate:
     """Measures the program, and prints the memory of its workers."""
     command = [sys.executable, "-m", "ornet_tf.localize_many", f"--export={export}", f"--input={photos}"]
-    command += [f"--output={output}", f"--workers={workers}", f"--part_size={_PART}", f"--batch_size={_BATCH}"]
-    parts = -(-_IMAGES.value // _PART)
+    command += [f"--output={output}", f"--workers={workers}", f"--part_size={_PART.value}", f"--batch_size={_BATCH}"]
+    parts = -(-_IMAGES.value // _PART.value)
     begin, line, looks = time.time(), 0, []
     with open(f"{output}.log", "w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -91,18 +95,18 @@ def run(export: pathlib.Path, photos: pathlib.Path, output: pathlib.Path, worker
             done = len(list(output.glob("detections/*.parquet")))
             memory, cpu = read_workers()
             if done >= 2 * workers and len(memory) == workers:
-                looks.append((done * _PART, cpu))
+                looks.append((done * _PART.value, cpu))
             if done * _LINES >= (line + 1) * parts:
                 line = done * _LINES // parts
                 sizes = ", ".join(f"{size['VmRSS']} (peak {size['VmHWM']})" for size in memory)
-                print(f"  {done * _PART:>8} images: resident memory of workers in MiB: {sizes}", flush=True)
+                print(f"  {done * _PART.value:>8} images: resident memory of workers in MiB: {sizes}", flush=True)
     if process.returncode or len(looks) < 2:
         sys.exit(pathlib.Path(f"{output}.log").read_text(encoding="utf-8")[-2000:])
     times = sorted(path.stat().st_mtime for path in output.glob("detections/*.parquet"))
     first = min(2 * workers, parts - 1) - 1
-    print(f"  {times[0] - begin:.1f} s until the first {_PART} images are written")
+    print(f"  {times[0] - begin:.1f} s until the first {_PART.value} images are written")
     cpu = (looks[-1][1] - looks[0][1]) * 1000 / max(looks[-1][0] - looks[0][0], 1)
-    return Rate((parts - 1 - first) * _PART / (times[-1] - times[first]), cpu)
+    return Rate((parts - 1 - first) * _PART.value / (times[-1] - times[first]), cpu)
 
 
 def main(_) -> None:
@@ -119,12 +123,15 @@ def main(_) -> None:
         before = loop(model, paths)
         for workers in _WORKERS.value:
             print(f"{workers} workers", flush=True)
-            rate = run(folder / "export", folder / "photos", folder / f"out{workers}", workers)
-            after = loop(model, paths)
-            print(f"  {rate}; the loop before: {before}; after: {after}")
-            print(f"  ratio of images/s: {2 * rate.images / (before.images + after.images):.2f}; of CPU time, loop / "
-                  f"program: {(before.milliseconds + after.milliseconds) / (2 * rate.milliseconds):.2f}", flush=True)
-            before = after
+            ratios = []
+            for number in range(_ROUNDS.value):
+                rate = run(folder / "export", folder / "photos", folder / f"out-{workers}-{number}", workers)
+                after = loop(model, paths)
+                ratios.append(2 * rate.images / (before.images + after.images))
+                print(f"  {rate}; the loop before: {before}; after: {after}", flush=True)
+                before = after
+            each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+            print(f"  images/s, program / loop: {statistics.median(ratios):.2f} ({each})", flush=True)
 
 
 if __name__ == "__main__":
