@@ -21,6 +21,7 @@ _ENVIRONMENT = {
     # One message of each run is about the arguments of workers: they are on this machine, whose loss ends the run.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
+_TOKEN = "~/.ray/auth_token"
 _STORE_BYTES = 128 * 2**20  # of Ray's object store on this machine: workers read and write parts themselves
 _SECONDS_TO_ANSWER = 10.0
 _WHEN_ENDED = "finished parts stay, and the same command does what is missing"
@@ -53,6 +54,9 @@ def import_ray() -> ModuleType:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # Ray itself uses a token that is there only for a cluster that it starts, and is refused by one that it joins.
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & {*os.environ} or os.path.exists(os.path.expanduser(_TOKEN)):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
         import ray.data
@@ -127,7 +131,7 @@ def _init(ray: ModuleType, options: Mapping[str, Any]) -> None:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"--address: expected a Ray cluster ({options['address']}), but it can't be joined or started: {reason} "
-            f"This is Ray {ray.__version__}."
+            f"This is Ray {ray.__version__}. If the cluster has a token, this machine needs it too, in {_TOKEN}."
         ) from error
 
 

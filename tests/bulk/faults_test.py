@@ -63,6 +63,15 @@ def test_a_signal_while_ray_starts_ends_the_program_as_at_any_other_time(tmp_pat
     ) and "Traceback" not in text
 
 
+def test_a_cluster_with_a_token_is_joined_by_who_has_it(tmp_path, bulk_export, monkeypatch):
+    images.write_folder(tmp_path / "photos", 3)
+    with started_cluster.started_with_token(tmp_path / "home") as address:
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        program = started_cluster.start(bulk_export, tmp_path / "photos", tmp_path / "out", f"--address={address}")
+        status, text = started_cluster.finish(program)
+    assert status == 0, text
+
+
 def test_a_full_disk_ends_the_run_in_one_sentence_and_the_next_run_continues(tmp_path, bulk_export, bulk_model):
     paths = images.write_folder(tmp_path / "photos", 600)
     output = tmp_path / "out"

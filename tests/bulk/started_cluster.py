@@ -3,6 +3,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -33,6 +34,30 @@ def started(machines):
             yield started
         finally:
             started.shutdown()
+
+
+@contextlib.contextmanager
+def started_with_token(home):
+    """Yields the address of a cluster of one machine that refuses who has not the token in the folder `home`."""
+    token = home / ".ray" / "auth_token"
+    token.parent.mkdir(parents=True)
+    token.write_text("12ab" * 16)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}"]
+    command += ["--num-cpus=1", "--include-dashboard=false", f"--object-store-memory={_MEMORY}"]
+    environment = {**os.environ, "HOME": str(home), "RAY_AUTH_MODE": "token", "RAY_worker_niceness": "0"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as head:
+        try:
+            lines = []
+            while "Ray runtime started" not in (lines or [""])[-1]:
+                lines.append(head.stdout.readline())
+                assert lines[-1], "".join(lines)
+            yield f"127.0.0.1:{port}"
+        finally:
+            os.killpg(head.pid, signal.SIGKILL)  # a gentle end takes half a minute
 
 
 def add(started):
