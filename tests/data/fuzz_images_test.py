@@ -11,7 +11,7 @@ from tests.data import fuzz_images
 
 @pytest.mark.slow
 def test_a_small_run_finds_no_mistakes():
-    command = [sys.executable, "-m", "tests.data.fuzz_images", "--cases=40", "--seed=5", "--data=", "--seconds=500"]
+    command = [sys.executable, "-m", "tests.data.fuzz_images", "--cases=40", "--first=19", "--seed=5", "--data="]
     done = subprocess.run(command, cwd=source_tree.ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     assert "no crash, no hang; every row is right." in done.stdout.splitlines()[-1]
