@@ -67,6 +67,7 @@ def test_a_cluster_with_a_token_is_joined_by_who_has_it(tmp_path, bulk_export, m
     images.write_folder(tmp_path / "photos", 3)
     with started_cluster.started_with_token(tmp_path / "home") as address:
         monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
         program = started_cluster.start(bulk_export, tmp_path / "photos", tmp_path / "out", f"--address={address}")
         status, text = started_cluster.finish(program)
     assert status == 0, text

@@ -19,6 +19,7 @@ _MEMORY = 80 * 2**20  # of each machine's object store, in bytes; Ray wants at l
 @contextlib.contextmanager
 def started(machines):
     """Yields a cluster of machines with one core each; the first one is the head. All its processes end here."""
+    os.environ["RAY_AUTH_MODE"] = "disabled"  # of this process, which may have imported Ray before, and of all machines
     cluster.import_ray()
     from ray.cluster_utils import Cluster
 
@@ -34,6 +35,7 @@ def started(machines):
             yield started
         finally:
             started.shutdown()
+            del os.environ["RAY_AUTH_MODE"]
 
 
 @contextlib.contextmanager
