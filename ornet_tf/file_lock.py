@@ -1,7 +1,10 @@
 """Locks an open file or folder against other processes; the lock ends when it is closed, or with its process."""
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
+from collections.abc import Iterator
 from typing import Any
 
 from absl import logging
@@ -23,3 +26,17 @@ def take(file: Any, name: str) -> bool:
     except OSError as error:
         logging.warning("%s can't be locked (%s). Make sure that only one program uses it.", name, error)
     return True
+
+
+@contextlib.contextmanager
+def locked_folder(path: str | os.PathLike, name: str) -> Iterator[bool]:
+    """Takes the lock of a folder, which must exist, and yields whether it has it, see `take`. It leaves no file.
+
+    Raises:
+      OSError: if the folder can't be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield take(descriptor, name)
+    finally:
+        os.close(descriptor)

@@ -20,3 +20,10 @@ def test_without_locks_a_warning_is_logged(tmp_path, monkeypatch, caplog):
     with open(tmp_path / "lock", "w") as file:
         assert file_lock.take(file, "runs/a")
     assert "runs/a can't be locked ([Errno 37] No locks available). Make sure that only one program" in caplog.text
+
+
+def test_a_folder_is_locked_once_and_keeps_its_content(tmp_path):
+    with file_lock.locked_folder(tmp_path, "x") as first, file_lock.locked_folder(tmp_path, "x") as second:
+        assert (first, second) == (True, False)
+    with file_lock.locked_folder(tmp_path, "x") as third:
+        assert third and not list(tmp_path.iterdir())

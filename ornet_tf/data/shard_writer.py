@@ -40,10 +40,10 @@ def write(sources: Mapping[str, Source | str], folder: pathlib.Path, *, images_p
     plan = _plan(sources, images_per_shard)
     with atomic_write.explain_failures(f"{folder} could not be created"):
         folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, plan)
-    with open(folder / shard_index.PLAN, "rb") as lock:
-        if not file_lock.take(lock, str(folder)):
+    with file_lock.locked_folder(folder, str(folder)) as is_locked:
+        if not is_locked:
             raise UserError(f"{folder}: another process is writing it. Wait for its end or choose another --output.")
+        _claim(folder, plan)
         _check_space(sources, folder)
         for split, source in sources.items():
             if isinstance(source, Source):

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -15,22 +14,19 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextlib.contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """Locks a folder, which must exist, against other programs. The lock ends with its process and leaves no file.
+    """Locks a folder, which must exist, against other programs; the lock ends with its process.
 
     Raises:
       OSError: if the folder can't be opened.
       UserError: if another program holds the lock.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if not file_lock.take(descriptor, paths.readable(folder)):
+    name = paths.readable(folder)
+    with file_lock.locked_folder(folder, name) as is_locked:
+        if not is_locked:
             raise UserError(
-                f"{paths.readable(folder)} is in use: another program writes there; wait for it, or choose another "
-                "folder with --output."
+                f"{name} is in use: another program writes there; wait for it, or choose another folder with --output."
             )
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -152,11 +152,14 @@ def test_other_images_other_shards_and_foreign_folders_are_refused(files, tmp_pa
 
 
 def test_a_folder_that_another_process_writes_is_refused(files, tmp_path):
-    drawn_shards.write(files, tmp_path / "shards")
-    with open(tmp_path / "shards" / shard_index.PLAN, "rb") as held:
-        assert file_lock.take(held, "the plan")
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    with file_lock.locked_folder(folder, "shards") as is_locked:
+        assert is_locked
         with pytest.raises(ValueError, match="another process is writing it"):
-            drawn_shards.write(files, tmp_path / "shards")
+            drawn_shards.write(files, folder)
+        assert not list(folder.iterdir())
+    drawn_shards.write(files, folder)
 
 
 def test_an_image_that_cannot_be_read_is_named(files, tmp_path):
