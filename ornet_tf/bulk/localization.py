@@ -44,7 +44,7 @@ def run(export: str | os.PathLike, input: str, output: str, options: Options) ->
       UserError: if something that the user gave is wrong, the cluster fails, or some parts fail.
       OSError: if a file can't be read or written.
     """
-    cluster.check(options.address)  # before the input is listed, which may take minutes
+    cluster.check(options.address, options.gpus_per_worker)  # before the input is listed, which may take minutes
     folder = OutputFolder(output)
     export = os.path.abspath(export)
     found = inputs.find(input, options.part_size)
@@ -54,6 +54,7 @@ def run(export: str | os.PathLike, input: str, output: str, options: Options) ->
     )
     folder.create()
     with folder.locked():
+        folder.remove_partial()
         plan.store(made, found.files, folder)
         done = folder.finished_parts(len(made.parts))
         missing = [number for number in range(len(made.parts)) if number not in done]

@@ -45,7 +45,7 @@ class OutputFolder:
         return OutputFolder, (self.text,)
 
     def create(self) -> None:
-        """Makes the folder and removes what earlier runs left half written.
+        """Makes the folder.
 
         Raises:
           OSError: if it can't be made or written.
@@ -53,10 +53,9 @@ class OutputFolder:
         with atomic_write.explain_failures(f"--output: {self.text} could not be written"):
             for name in (DETECTIONS, _ASIDE):
                 self._place.system.create_dir(self._place.child(name).path, recursive=True)
-            self.remove_partial()
 
     def remove_partial(self) -> None:
-        """Removes what is half written, and the counts of attempts.
+        """Removes what an earlier run left half written, and the counts of attempts; call it inside `locked`.
 
         Raises:
           OSError: if that fails.
@@ -73,13 +72,10 @@ class OutputFolder:
         if not self._place.is_local:
             yield
             return
-        descriptor = os.open(self._place.path, os.O_RDONLY)
-        try:
-            if not file_lock.take(descriptor, self.text):
+        with file_lock.locked_folder(self._place.path, self.text) as is_locked:
+            if not is_locked:
                 raise UserError(f"--output: another program writes to {self.text}; wait for it or name another folder.")
             yield
-        finally:
-            os.close(descriptor)
 
     def read(self, name: str) -> bytes | None:
         """Returns the content of a file, or None if it is not there.
@@ -169,11 +165,11 @@ class OutputFolder:
           OSError: if that fails.
         """
         folder = self._place.child(_ASIDE)
-        names = [folder.child(f"attempt-{part}-{number}").path for number in range(1, MOST_ATTEMPTS + 1)]
-        attempts = sum(size >= 0 for size in locations.sizes(self._place.system, names))
+        files = [folder.child(f"attempt-{part}-{number}") for number in range(1, MOST_ATTEMPTS + 1)]
+        attempts = sum(size >= 0 for size in locations.sizes(self._place.system, [file.path for file in files]))
         if attempts < MOST_ATTEMPTS:
-            with atomic_write.explain_failures(f"{folder.child(names[attempts]).uri()} could not be written", _THEN):
-                self._put(names[attempts], b"")
+            with atomic_write.explain_failures(f"{files[attempts].uri()} could not be written", _THEN):
+                self._put(files[attempts].path, b"")
         return attempts + 1
 
     def finished_parts(self, parts: int) -> set[int]:

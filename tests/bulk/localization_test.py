@@ -1,7 +1,9 @@
 import pytest
 
 from ornet_tf.bulk import localization
+from ornet_tf.bulk.output_folder import OutputFolder
 from ornet_tf.errors import UserError
+from tests.bulk import images
 
 
 def answer(part, error="", *, is_fatal=False):
@@ -30,3 +32,15 @@ def test_many_parts_that_fail_and_errors_of_all_parts_stop_the_run():
     with pytest.raises(UserError, match="^The disk is full.$"):
         localization.follow(answers, 3)
     assert len(list(answers)) == 1
+
+
+def test_a_second_program_leaves_what_the_first_one_is_writing(tmp_path, bulk_export):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[many]'")
+    images.write_folder(tmp_path / "photos", 3)
+    first = OutputFolder(str(tmp_path / "out"))
+    first.create()
+    with first.locked():
+        first.count_attempt(0)
+        with pytest.raises(UserError, match="another program writes to"):
+            localization.run(bulk_export, str(tmp_path / "photos"), str(tmp_path / "out"), localization.Options())
+        assert first.count_attempt(0) == 2

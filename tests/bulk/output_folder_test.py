@@ -42,7 +42,7 @@ def test_files_and_shards_of_parts(folder):
 def test_what_was_half_written_is_removed_and_does_not_count(tmp_path, folder):
     folder.write_shard(0, 2, pyarrow.table({"a": [1]}))
     (tmp_path / "out" / "partial" / "part").write_text("half")
-    folder.create()
+    folder.remove_partial()
     assert folder.finished_parts(2) == {0}
     assert os.listdir(tmp_path / "out" / "partial") == []
 
@@ -50,8 +50,17 @@ def test_what_was_half_written_is_removed_and_does_not_count(tmp_path, folder):
 def test_attempts_are_counted_until_the_next_run(folder):
     assert [folder.count_attempt(3) for _ in range(12)] == [*range(1, 12), 11]
     assert folder.count_attempt(4) == 1
-    folder.create()
+    folder.remove_partial()
     assert folder.count_attempt(3) == 1
+
+
+def test_an_attempt_that_cannot_be_noted_names_its_file(tmp_path):
+    folder = OutputFolder(str(tmp_path / "out"))
+    folder.create()
+    (tmp_path / "out" / "partial").rmdir()
+    with pytest.raises(OSError) as error:
+        folder.count_attempt(3)
+    assert str(error.value).startswith(f"{tmp_path}/out/partial/attempt-3-1 could not be written: ")
 
 
 def test_it_can_be_sent_to_other_processes(folder):
