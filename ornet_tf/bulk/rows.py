@@ -15,6 +15,7 @@ from ornet_tf.bulk.shard_rows import Row
 
 _READERS = 8  # files that are read at once; a store answers a request after some 50 ms
 _FILES = 4  # read by a call of a reader: a call costs as much as to open and read a file that is in memory
+_AHEAD_BYTES = 64 * 2**20  # of files that are read ahead, if the next ones are like those before; at least two calls
 _BATCH_BYTES = 32 * 2**20  # a batch with more bytes is complete, so that few large images are in memory
 
 _OF_SHARDS = {
@@ -58,11 +59,14 @@ def _take(rows: Iterator[Row], batch_size: int) -> list[Row]:
 
 def _read_files(names: Sequence[str], max_bytes: int) -> Iterator[Row]:
     waiting: collections.deque[concurrent.futures.Future[list[Row]]] = collections.deque()
+    ahead = 1  # calls beside the one whose rows are next; more if their files are small
     with concurrent.futures.ThreadPoolExecutor(_READERS, thread_name_prefix="files") as pool:
         for start in range(0, len(names), _FILES):
-            if len(waiting) == _READERS:
-                yield from waiting.popleft().result()
             waiting.append(pool.submit(_read_some, names[start : start + _FILES], max_bytes))
+            if len(waiting) > ahead:
+                some = waiting.popleft().result()
+                ahead = max(1, min(_READERS, _AHEAD_BYTES // max(1, sum(len(row.content or b"") for row in some))))
+                yield from some
         while waiting:
             yield from waiting.popleft().result()
 

@@ -60,6 +60,20 @@ def test_errors_of_the_system_are_no_rows(tmp_path, monkeypatch):
         read_all(tmp_path / "photos", tmp_path)
 
 
+@pytest.mark.parametrize(("size", "least", "most"), [(1, 33, 40), (10_000_000, 1, 12)])
+def test_many_small_and_few_large_files_are_read_ahead(tmp_path, monkeypatch, size, least, most):
+    content, read = b"x" * size, []
+
+    def read_file(name, _):
+        read.append(name)
+        return Row(name, name, content)
+
+    monkeypatch.setattr(rows, "_read_file", read_file)
+    taken = list(itertools.islice(rows._read_files([str(n) for n in range(200)], 2 * size), 150))
+    assert [row.path for row in taken] == [str(n) for n in range(150)]
+    assert least <= len(read) - 150 <= most
+
+
 def numbered(sizes):
     for number, size in enumerate(sizes):
         yield Row("a", str(number), b"x" * size)
