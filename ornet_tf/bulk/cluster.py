@@ -28,6 +28,7 @@ _WHEN_ENDED = "finished parts stay, and the same command does what is missing"
 _QUEUED = 2  # parts that a worker has, the running one included
 # A worker reserves a part of the cores that it uses, so that those of a lost machine find room on the others.
 _RESERVED = 0.5
+_LEAST_GPU = 0.0001  # of a GPU, for Ray
 
 
 class Layout(NamedTuple):
@@ -68,14 +69,23 @@ def import_ray() -> ModuleType:
     return ray
 
 
-def check(address: str) -> None:
-    """Fails early if Ray is not installed, or nothing answers at the address of a cluster; see `connected`.
+def check(address: str, gpus_per_worker: float | None) -> None:
+    """Fails early if Ray is not installed, or would not take the options.
+
+    Args:
+      address: see `connected`.
+      gpus_per_worker: see `divide`.
 
     Raises:
       MissingPackageError: if Ray is not installed.
-      UserError: if nothing answers, or the address has another form.
+      UserError: if nothing answers at the address, it has another form, or the number is none of GPUs.
     """
     import_ray()
+    gpus = gpus_per_worker or 0
+    if gpus and not (_LEAST_GPU <= gpus <= 1 or (math.isfinite(gpus) and gpus == int(gpus))):
+        raise UserError(
+            f"--gpus_per_worker: expected 0, a fraction from {_LEAST_GPU} to 1, or a whole number, got {gpus}."
+        )
     address = address or os.environ.get("RAY_ADDRESS", "")
     if address in ("", "auto", "local"):
         return
@@ -100,7 +110,7 @@ def connected(address: str) -> Iterator[ModuleType]:
 
     Args:
       address: HOST:PORT of a cluster, "auto" for the one of this machine; "" for that of the variable RAY_ADDRESS, or
-        a new one if there is none.
+        a new one if there is none, or it is empty.
 
     Raises:
       MissingPackageError: if Ray is not installed.
@@ -108,7 +118,7 @@ def connected(address: str) -> Iterator[ModuleType]:
       interruption.Interrupted: if a signal comes.
     """
     ray = import_ray()
-    options: dict[str, Any] = {"address": address or os.environ.get("RAY_ADDRESS", "local")}
+    options: dict[str, Any] = {"address": address or os.environ.get("RAY_ADDRESS") or "local"}
     if options["address"] == "local":
         options |= {"num_cpus": len(os.sched_getaffinity(0)), "object_store_memory": _STORE_BYTES}
         options |= {"include_dashboard": False}
@@ -136,31 +146,44 @@ def _init(ray: ModuleType, options: Mapping[str, Any]) -> None:
 
 
 def divide(nodes: Sequence[Mapping[str, float]], workers: int, gpus_per_worker: float | None) -> Layout:
-    """Divides the cores and GPUs of a cluster.
+    """Divides the cores and GPUs of a cluster. All workers are equal, so that each fits on every machine that is used.
 
     Args:
       nodes: the resources of each machine, as Ray names them: CPU and perhaps GPU.
-      workers: how many there shall be; 0 for one per GPU (or as many as share it), without GPUs one per machine.
+      workers: how many there shall be; 0 for one per GPU (or as many as share it). Without GPUs 0 is for one on the
+        machine with the fewest cores, and for as many on each other one as have the same number of cores.
       gpus_per_worker: GPUs of a worker; None for 1 where the cluster has any, otherwise 0.
 
     Raises:
       UserError: if there are not enough GPUs.
     """
-    nodes = [node for node in nodes if node.get("CPU", 0) >= 1]
+    nodes = [node for node in nodes if node.get("CPU", 0) >= 1] or [{"CPU": 1.0}]
     gpus = [node.get("GPU", 0.0) for node in nodes]
     each = float(any(gpus)) if gpus_per_worker is None else gpus_per_worker
-    # A GPU can be shared, but a worker's fraction lies on one.
-    most = sum(int(gpu) * int(1 / each + 1e-6) if each <= 1 else int(gpu / each) for gpu in gpus) if each else math.inf
-    if most < max(workers, 1):
-        raise UserError(
-            f"--gpus_per_worker: expected {sum(gpus):g} GPUs of the cluster to suffice for {max(workers, 1)} workers "
-            f"with {each:g} each, but they do for {most}; give fewer --workers or a smaller fraction."
-        )
-    workers = workers or (int(most) if each else max(len(nodes), 1))
-    cores = int(sum(node["CPU"] for node in nodes))
-    largest = int(max((node["CPU"] for node in nodes), default=1))
-    threads = max(1, min(cores // workers, largest))
-    return Layout(workers, threads, _RESERVED * min(threads, cores / workers), each)
+    if each:  # it can be shared, but a worker's fraction lies on one
+        room = [int(gpu) * int(1 / each + 1e-6) if each <= 1 else int(gpu / each) for gpu in gpus]
+        if sum(room) < max(workers, 1):
+            raise UserError(
+                f"--gpus_per_worker: expected {sum(gpus):g} GPUs of the cluster to suffice for {max(workers, 1)} "
+                f"workers with {each:g} each, but they do for {sum(room)}; give fewer --workers or a smaller fraction."
+            )
+    else:
+        least = min(node["CPU"] for node in nodes)
+        room = [workers or int(node["CPU"] // least) for node in nodes]
+    workers = workers or sum(room)
+    cores = min(node["CPU"] / count for node, count in zip(nodes, _spread(room, workers)) if count)
+    threads = max(1, int(cores))
+    return Layout(workers, threads, _RESERVED * min(threads, cores), each)
+
+
+def _spread(room: Sequence[int], workers: int) -> list[int]:
+    """Returns how many workers each machine gets, as Ray places them: one after the other, where there is room."""
+    counts = [0] * len(room)
+    while sum(counts) < workers:
+        for i, most in enumerate(room):
+            if counts[i] < most and sum(counts) < workers:
+                counts[i] += 1
+    return counts
 
 
 def layout(ray: ModuleType, workers: int, gpus_per_worker: float | None) -> Layout:

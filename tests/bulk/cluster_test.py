@@ -14,10 +14,14 @@ from ornet_tf.errors import MissingPackageError, UserError
         ([{"CPU": 16.0}] * 3, 0, None, Layout(3, 16, 8, 0)),
         ([{"CPU": 16.0}] * 3, 2, None, Layout(2, 16, 8, 0)),
         ([{"CPU": 16.0}, {"memory": 1.0}], 0, None, Layout(1, 16, 8, 0)),
+        ([{"CPU": 64.0}, {"CPU": 4.0}], 0, None, Layout(17, 4, 2, 0)),
+        ([{"CPU": 64.0}, {"CPU": 4.0}], 2, None, Layout(2, 4, 2, 0)),
+        ([{"CPU": 64.0}, *[{"CPU": 8.0, "GPU": 4.0}] * 2], 0, None, Layout(8, 2, 1, 1)),
+        ([{"CPU": 16.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 4.0}], 3, None, Layout(3, 8, 4, 1)),
         ([{"CPU": 32.0, "GPU": 4.0}] * 2, 0, None, Layout(8, 8, 4, 1)),
         ([{"CPU": 32.0, "GPU": 4.0}] * 2, 0, 0.5, Layout(16, 4, 2, 0.5)),
         ([{"CPU": 32.0, "GPU": 4.0}] * 2, 0, 0.3, Layout(24, 2, 1, 0.3)),
-        ([{"CPU": 32.0, "GPU": 4.0}] * 2, 3, 1.0, Layout(3, 21, 10.5, 1)),
+        ([{"CPU": 32.0, "GPU": 4.0}] * 2, 3, 1.0, Layout(3, 16, 8, 1)),
         ([{"CPU": 32.0, "GPU": 4.0}] * 2, 0, 0.0, Layout(2, 32, 16, 0)),
         ([{"CPU": 32.0, "GPU": 3.0}] * 2, 0, 2.0, Layout(2, 32, 16, 2)),
     ],
@@ -38,7 +42,7 @@ def test_too_few_gpus(nodes, workers, gpus):
 def test_without_ray_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingPackageError, match=r"Expected Ray, which is not installed .*: pip install '\.\[many\]'"):
-        cluster.check("")
+        cluster.check("", None)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +60,20 @@ def test_wrong_addresses_are_found_at_once(monkeypatch, address, message, place)
     monkeypatch.setattr(cluster, "import_ray", lambda: None)
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(UserError, match=message):
-        cluster.check(address if place == "flag" else "")
+        cluster.check(address if place == "flag" else "", None)
+
+
+@pytest.mark.parametrize("gpus", [float("nan"), float("inf"), 1e-5, 1.5])
+def test_a_number_that_is_none_of_gpus_is_refused_before_ray_starts(monkeypatch, gpus):
+    monkeypatch.setattr(cluster, "import_ray", lambda: None)
+    with pytest.raises(UserError, match="--gpus_per_worker: expected 0, a fraction from 0.0001 to 1, or a whole"):
+        cluster.check("", gpus)
+    for good in (None, 0.0, 0.0001, 0.5, 1.0, 4.0):
+        cluster.check("", good)
 
 
 @pytest.mark.parametrize("address", ["", "auto", "local"])
 def test_a_cluster_of_this_machine_is_not_asked_before(monkeypatch, address):
     monkeypatch.setattr(cluster, "import_ray", lambda: None)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    cluster.check(address)
+    cluster.check(address, None)
