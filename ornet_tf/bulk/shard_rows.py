@@ -175,7 +175,9 @@ def _names_without_images(group: _Group, count: int) -> list[str]:
     columns = [*([group.key] if group.key else []), *([f"{group.image}.path"] if has_path else [])]
     if columns:
         try:
-            return _names(group.file.read_row_group(group.number, columns, use_threads=False), group, 0)
+            table = group.file.read_row_group(group.number, columns, use_threads=False)
+            if table.num_rows == count:
+                return _names(table, group, 0)
         except shard_files.DAMAGE:
             group.source.raise_failure()
     return [str(group.first + place) for place in range(count)]

@@ -167,6 +167,19 @@ def test_a_row_group_that_is_all_damaged(tmp_path, codec):
     assert [row.status for row in rows] == ["ok"] * 200 + ["damaged_shard"] * 100 + ["ok"] * 100
 
 
+def test_a_damaged_column_of_keys_that_ends_early(tmp_path):
+    path = tmp_path / "a.parquet"
+    write_groups(path, "none", has_checksums=False, image=CONTENTS)
+    overwrite(path, 1, "image", 0)
+    content = bytearray(path.read_bytes())
+    column = parquet.read_metadata(path).row_group(1).column(1)
+    place = content.rindex(b"\x2c\x15", column.data_page_offset, column.data_page_offset + column.total_compressed_size)
+    content[place + 2] -= 2  # the header of the last page: one value less
+    path.write_bytes(content)
+    names = [str(n) if 100 <= n < 200 else f"id {n}" for n in range(400)]
+    assert [row.key for row in read(path, Fields("", "id"))] == names
+
+
 def test_damaged_images_of_hugging_face_keep_their_paths(tmp_path):
     path = tmp_path / "a.parquet"
     write_groups(path, "zstd", image=[{"bytes": content, "path": f"{n}.jpg"} for n, content in enumerate(CONTENTS)])
