@@ -17,6 +17,8 @@ _FOOTER = struct.Struct("<I")  # the masked CRC-32C of the record
 def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
     """Yields the images of a shard; the key is the feature `fields.key`, or the number of the record.
 
+    A record whose checksum differs costs its own row. The last row says so if the rest of the shard can't be read.
+
     Raises:
       OSError: if the disk, the network or the store fails.
       UserError: if no record has the feature.
@@ -24,8 +26,8 @@ def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
     names = (fields.image,) if fields.image else shard_rows.IMAGE_FIELDS
     features: set[str] = set()
     found = number = 0
-    with shard_files.open_stream(part.path) as (source, content):
-        for number, record in enumerate(_records(source, content, fields.max_bytes + _OTHER_BYTES)):
+    with shard_files.open_stream(part.path) as (source, stream):
+        for number, record in enumerate(_records(source, stream, fields.max_bytes + _OTHER_BYTES)):
             if isinstance(record, str):
                 yield Row(part.path, "", None, statuses.DAMAGED_SHARD, record)
                 break
@@ -53,27 +55,25 @@ def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
         raise shard_rows.no_field(part.path, fields.key if wrong_key else fields.image, sorted(features))
 
 
-def _records(
-    source: shard_files.Source, content: BinaryIO, max_bytes: int
-) -> Iterator[bytes | int | str | None]:
+def _records(source: shard_files.Source, stream: BinaryIO, max_bytes: int) -> Iterator[bytes | int | str | None]:
     """Yields each record, the size of one that is too large, None for one whose checksum differs.
 
     The last may be a text: why the rest can't be read.
     """
     try:
-        while header := content.read(_HEADER.size):
+        while header := stream.read(_HEADER.size):
             length, crc = _HEADER.unpack(header) if len(header) == _HEADER.size else (0, -1)
             if crc != crc32c.masked(header[:8]):
                 yield "the TFRecord file is damaged"
                 return
             if length > max_bytes:
                 left = length + _FOOTER.size
-                while left and (block := content.read(min(left, _BLOCK_BYTES))):
+                while left and (block := stream.read(min(left, _BLOCK_BYTES))):
                     left -= len(block)
                 record = length
             else:
-                record = content.read(length)
-                footer = content.read(_FOOTER.size)
+                record = stream.read(length)
+                footer = stream.read(_FOOTER.size)
                 left = length + _FOOTER.size - len(record) - len(footer)
             if left:
                 yield "the TFRecord file is truncated"
