@@ -20,8 +20,8 @@ REFUSALS = {
     EMPTY: "a file of 0 bytes",
     TOO_LARGE: "too many bytes, pixels, scans or compressed texts",
     UNSUPPORTED: "neither JPEG nor PNG, or a kind of JPEG that is not read",
-    DAMAGED: "a truncated or damaged JPEG or PNG, or one without pixels",
-    DAMAGED_SHARD: "the shard is damaged from here on: its further rows, if there are any, are not read",
+    DAMAGED: "a truncated or damaged JPEG, PNG or record, or an image without pixels",
+    DAMAGED_SHARD: "the shard is damaged here: its further rows, in Parquet those of the row group, are not read",
     REFUSED: "the export refuses it for another reason",
 }
 

@@ -2,15 +2,14 @@
 from __future__ import annotations
 
 import tarfile
-import zlib
 from collections.abc import Iterator
 
 from ornet_tf import paths
-from ornet_tf.bulk import inputs, locations, shard_rows, statuses
+from ornet_tf.bulk import inputs, shard_files, shard_rows, statuses
 from ornet_tf.bulk.shard_rows import Row
 
 _ENDINGS = ("jpg", "jpeg", "png")
-_DAMAGE = (tarfile.TarError, EOFError, zlib.error)
+_BLOCK_BYTES = 2**20
 
 
 class _Member(tarfile.TarInfo):
@@ -30,23 +29,25 @@ class _Member(tarfile.TarInfo):
 def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
     """Yields the images of a shard; the key is that of WebDataset: folder and name up to the first dot.
 
-    Images are the members that end in `fields.image`, such as "image.png"; without it in jpg, jpeg or png.
+    Images are the members that end in `fields.image`, such as "image.png"; without it in jpg, jpeg or png. Capitals
+    do not matter. The last row says so if the shard is damaged. Of a gzipped shard, rows before it may be damaged, too:
+    its checksum stands at its end.
 
     Raises:
       OSError: if the disk, the network or the store fails.
       UserError: if no member has such an ending.
     """
-    endings = (fields.image.lstrip("."),) if fields.image else _ENDINGS
+    endings = (fields.image.lstrip(".").lower(),) if fields.image else _ENDINGS
     others: set[str] = set()
     count = 0
-    place = locations.locate(part.path, "--input")
-    with place.system.open_input_stream(place.path, compression="detect", buffer_size=2**20) as source:
+    with shard_files.open_stream(part.path) as (source, content):
         try:
-            with tarfile.open(fileobj=source, mode="r|", tarinfo=_Member) as archive:
+            with tarfile.open(fileobj=content, mode="r|", tarinfo=_Member) as archive:
                 for member in archive:
                     folder, slash, name = member.name.rpartition("/")
                     stem, _, ending = name.partition(".")
-                    if not member.isfile() or ending.lower() not in endings:
+                    ending = ending.lower()
+                    if not member.isfile() or ending not in endings:
                         others.add(ending)
                         continue
                     count += 1
@@ -55,8 +56,12 @@ def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
                         yield shard_rows.too_large(part.path, key, member.size, fields.max_bytes)
                     else:
                         yield Row(part.path, key, archive.extractfile(member).read())
-        except _DAMAGE as error:
+            if shard_files.is_gzipped(part.path):
+                while content.read(_BLOCK_BYTES):  # the checksum of all bytes stands at the end
+                    pass
+        except shard_files.DAMAGE as error:
+            source.raise_failure()
             yield Row(part.path, "", None, statuses.DAMAGED_SHARD, f"the tar file is damaged: {error}")
             return
     if not count and others:
-        raise shard_rows.no_field(part.path, fields.image, sorted(others))
+        raise shard_rows.no_field(part.path, fields.image, sorted(others), _ENDINGS)

@@ -5,17 +5,19 @@ import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from ornet_tf.bulk import inputs, locations, shard_rows, statuses
+from ornet_tf.bulk import crc32c, inputs, shard_files, shard_rows, statuses
 from ornet_tf.bulk.shard_rows import Row
 
 _OTHER_BYTES = 64 * 2**20  # of a record beside the image; a larger record is not read
+_BLOCK_BYTES = 4 * 2**20
 _HEADER = struct.Struct("<QI")  # the length of the record, and its masked CRC-32C
-_FOOTER_BYTES = 4  # the CRC of the record; a damaged image is found when it is decoded
-_MASK = 0xA282EAD8
+_FOOTER = struct.Struct("<I")  # the masked CRC-32C of the record
 
 
 def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
     """Yields the images of a shard; the key is the feature `fields.key`, or the number of the record.
+
+    A record whose checksum differs costs its own row. The last row says so if the rest of the shard can't be read.
 
     Raises:
       OSError: if the disk, the network or the store fails.
@@ -24,12 +26,14 @@ def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
     names = (fields.image,) if fields.image else shard_rows.IMAGE_FIELDS
     features: set[str] = set()
     found = number = 0
-    place = locations.locate(part.path, "--input")
-    with place.system.open_input_stream(place.path, compression="detect", buffer_size=2**20) as source:
-        for number, record in enumerate(_records(source, fields.max_bytes + _OTHER_BYTES)):
+    with shard_files.open_stream(part.path) as (source, stream):
+        for number, record in enumerate(_records(source, stream, fields.max_bytes + _OTHER_BYTES)):
             if isinstance(record, str):
                 yield Row(part.path, "", None, statuses.DAMAGED_SHARD, record)
                 break
+            if record is None:
+                yield Row(part.path, str(number), None, statuses.DAMAGED, "the checksum of the record differs")
+                continue
             if isinstance(record, int):
                 yield shard_rows.too_large(part.path, str(number), record, fields.max_bytes)
                 continue
@@ -51,33 +55,33 @@ def read(part: inputs.Part, fields: shard_rows.Fields) -> Iterator[Row]:
         raise shard_rows.no_field(part.path, fields.key if wrong_key else fields.image, sorted(features))
 
 
-def _records(source: BinaryIO, max_bytes: int) -> Iterator[bytes | int | str]:
-    """Yields each record, the size of a record that is too large, or at the end why the rest can't be read."""
-    while True:
-        try:
-            header = source.read(_HEADER.size)
-            if not header:
-                return
+def _records(source: shard_files.Source, stream: BinaryIO, max_bytes: int) -> Iterator[bytes | int | str | None]:
+    """Yields each record, the size of one that is too large, None for one whose checksum differs.
+
+    The last may be a text: why the rest can't be read.
+    """
+    try:
+        while header := stream.read(_HEADER.size):
             length, crc = _HEADER.unpack(header) if len(header) == _HEADER.size else (0, -1)
-            if crc != _masked_crc(header[:8]):
+            if crc != crc32c.masked(header[:8]):
                 yield "the TFRecord file is damaged"
                 return
             if length > max_bytes:
-                left = length + _FOOTER_BYTES
-                while left and (block := source.read(min(left, 2**22))):
+                left = length + _FOOTER.size
+                while left and (block := stream.read(min(left, _BLOCK_BYTES))):
                     left -= len(block)
-                yield length
-                continue
-            record = source.read(length + _FOOTER_BYTES)
-        except OSError as error:
-            if error.errno is not None or "zlib" not in str(error):
-                raise
-            yield "the gzipped file is damaged"
-            return
-        if len(record) < length + _FOOTER_BYTES:
-            yield "the TFRecord file is truncated"
-            return
-        yield record[:length]
+                record = length
+            else:
+                record = stream.read(length)
+                footer = stream.read(_FOOTER.size)
+                left = length + _FOOTER.size - len(record) - len(footer)
+            if left:
+                yield "the TFRecord file is truncated"
+                return
+            yield record if isinstance(record, int) or footer == _FOOTER.pack(crc32c.masked(record)) else None
+    except shard_files.DAMAGE as error:
+        source.raise_failure()
+        yield f"the TFRecord file is damaged: {error}"
 
 
 def _parse(record: bytes) -> dict[str, Any] | None:
@@ -96,24 +100,3 @@ def _parse(record: bytes) -> dict[str, Any] | None:
         if kind and len(getattr(feature, kind).value):
             values[name] = getattr(feature, kind).value[0]
     return values
-
-
-def _crc_table() -> list[int]:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = (value >> 1) ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return table
-
-
-_TABLE = _crc_table()
-
-
-def _masked_crc(data: bytes) -> int:
-    """Returns the masked CRC-32C (Castagnoli) of a few bytes, as TFRecord files have it."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc = _TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF

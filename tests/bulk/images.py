@@ -39,6 +39,17 @@ def write_tar(path, members):
             archive.addfile(info, io.BytesIO(content))
 
 
+def damaged_gzip(content, damage):
+    """Returns a gzip file with one of four kinds of damage: in its middle, or in the checksum at its end."""
+    middle = len(content) // 2
+    return {
+        "truncated": content[:middle],
+        "no trailer": content[:-8],
+        "overwritten": content[:middle] + np.random.default_rng(0).bytes(len(content) - middle),
+        "trailer": content[:-8] + bytes(8),
+    }[damage]
+
+
 def write_tfrecord(path, examples, **options):
     """Writes a TFRecord file of examples: dictionaries of bytes, or bytes as they are."""
     with tf.io.TFRecordWriter(str(path), **options) as writer:
