@@ -9,10 +9,10 @@ from pyarrow import fs
 
 
 def wrap(system: fs.FileSystem) -> fs.FileSystem:
-    """Returns a file system of which each failed call raises an OSError; other ones than fsspec's are as they were.
+    """Returns a file system whose failed calls raise OSErrors, if it is one of fsspec; others stay as they are.
 
-    A FileNotFoundError of it means that the store has answered: fsspec's own `isfile`, `isdir` and `exists` say no, too,
-    when the store fails.
+    A FileNotFoundError means that `info` has not found the file. The functions `isfile`, `isdir` and `exists` of fsspec
+    itself also answer no when the store fails.
     """
     if isinstance(system, fs.PyFileSystem) and isinstance(system.handler, fs.FSSpecHandler):
         return fs.PyFileSystem(fs.FSSpecHandler(_Checked(system.handler.fs)))

@@ -28,7 +28,7 @@ KINDS = {  # what the names of files look like
 _LIST = re.compile(r"\.(txt|lst)$", re.I)
 _THREADS = 16  # readers of footers; each mostly waits
 _FOOTER_BYTES = 64 * 1024  # most footers are smaller
-DAMAGE = (pyarrow.ArrowException, OSError, ValueError, KeyError)  # what pyarrow raises for damaged Parquet files in memory
+PARQUET_DAMAGE = (pyarrow.ArrowException, OSError, ValueError, KeyError)  # of a file in memory
 
 
 class Part(NamedTuple):
@@ -115,13 +115,16 @@ def _read_list(place: Location) -> list[str]:
     if b"\0" in content:
         line = content[: content.index(b"\0")].count(b"\n") + 1
         raise UserError(
-            f"--input: expected UTF-8 text with a path in each line, but line {line} of {place.uri()} has a byte 0; save "
-            "the list as UTF-8."
+            f"--input: expected UTF-8 text with a path in each line, but line {line} of {place.uri()} has a byte 0; "
+            "save the list as UTF-8."
         )
     lines = [os.fsdecode(line.removesuffix(b"\r")) for line in content.split(b"\n")]
-    roots = {root: line for line in reversed(lines) if (root := locations.root(line))}
-    for line in roots.values():  # an unknown store would end the run in the middle
-        locations.locate(line, f"A line of {place.uri()}")
+    known = {""}
+    for number, line in enumerate(lines, 1):
+        root = locations.root(line)
+        if root not in known or (root and paths.readable(line) != line):  # it would end the run in the middle
+            locations.locate(line, f"--input: line {number} of {place.uri()}")
+            known.add(root)
     return [line if locations.root(line) else os.path.abspath(line) for line in lines if line.strip()]
 
 
@@ -173,7 +176,7 @@ def _divide_shard(name: str, kind: str, part_size: int) -> tuple[list[Part], int
         content = _read_footer(file, size)
     try:
         footer = parquet.read_metadata(pyarrow.BufferReader(content))
-    except DAMAGE as error:
+    except PARQUET_DAMAGE as error:
         raise UserError(f"--input: {name} is no readable Parquet file ({error}); repair or leave it out.") from None
     parts, first, rows = [], 0, 0
     for group in range(footer.num_row_groups):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 import stat
@@ -82,9 +83,11 @@ def locate(text: str, what: str) -> Location:
         return Location(fs.LocalFileSystem(), os.path.abspath(path), "")
     if _WEB.fullmatch(found[1]):
         raise UserError(
-            f"{what}: expected a path or a URI of a store, got {text!r}. The answers of web servers do not tell a missing "
-            "file from a failure; download the files, and name their folder."
+            f"{what}: expected a path or a URI of a store, got {text!r}. The answers of web servers do not tell a "
+            "missing file from a failure; download the files, and name their folder."
         )
+    if paths.readable(text) != text:
+        raise UserError(f"{what}: expected a URI in UTF-8, got {paths.readable(text)!r}; stores have no other names.")
     try:
         system, prefix = _store(found[0])
     except (ValueError, ImportError) as error:
@@ -145,20 +148,19 @@ def match(pattern: Location) -> list[str]:
     Raises:
       OSError: if a folder can't be listed.
     """
-    fixed = pattern.path[: _WILDCARD.search(pattern.path).start()].rpartition("/")[0]
-    below = fixed and len(fixed) + 1 or pattern.path.startswith("/")
-    steps = pattern.path[int(below) :].split("/")[:-1]
-    steps = steps[: next((n for n, step in enumerate(steps) if "**" in step), len(steps))]
-    any_depth = "**" in pattern.path
+    path = pattern.path
+    fixed = path[: path.rfind("/", 0, _WILDCARD.search(path).start()) + 1]
+    folders = path[len(fixed) :].split("/")[:-1]
+    known = list(itertools.takewhile(lambda name: "**" not in name, folders))
 
     def enters(folder: str) -> bool:
         names = folder.split("/")
-        may_be_deeper = any_depth or len(names) <= len(steps)
-        return may_be_deeper and all(re.fullmatch(_expression(s), name) for s, name in zip(steps, names))
+        fit = all(re.fullmatch(_expression(folder), name, re.DOTALL) for folder, name in zip(known, names))
+        return fit and ("**" in path or len(names) <= len(folders))
 
-    found = list_folder(pattern._replace(path=fixed or ("/" if pattern.path.startswith("/") else "")), enters)
-    expression = re.compile(_expression(pattern.path), re.DOTALL)
-    return [path for path in found if expression.fullmatch(path)]
+    expression = re.compile(_expression(path), re.DOTALL)
+    found = list_folder(pattern._replace(path=fixed.rstrip("/") or fixed), enters)
+    return [name for name in found if expression.fullmatch(name)]
 
 
 def _expression(pattern: str) -> str:

@@ -70,17 +70,14 @@ def _count(plan: Plan, number: int, folder: OutputFolder) -> tuple[collections.C
         table = file.read(columns=_COLUMNS.names).cast(_COLUMNS)
         found, paths = table["status"].to_pylist(), table["path"].to_pylist()
         boxes = table["boxes"].combine_chunks().value_lengths().to_pylist()
-    except inputs.DAMAGE as error:
+    except inputs.PARQUET_DAMAGE as error:
         raise UserError(f"Expected a readable shard {name}, but it is damaged ({error}); {then}.") from None
     planned = plan.parts[number].rows
     if planned not in (-1, len(found)):
         raise UserError(f"Expected {planned} rows in {name}, but it has {len(found)}; {then}.")
     if rows_in != len(found):
-        noted = "none" if rows_in < 0 else rows_in
-        raise UserError(
-            f"Expected {name} to note the number of its rows, {len(found)}, as rows of the input, but it notes {noted}; "
-            f"{then}."
-        )
+        noted = "nothing" if rows_in < 0 else rows_in
+        raise UserError(f"Expected {name} to note {len(found)} rows of the input, but it notes {noted}; {then}.")
     counts = collections.Counter(rows_in=rows_in, rows_out=len(found))
     for status, objects in zip(found, boxes):
         is_ok = status == statuses.OK
