@@ -75,7 +75,7 @@ def _read_some(names: Sequence[str], max_bytes: int) -> list[Row]:
 
 def _read_file(name: str, max_bytes: int) -> Row:
     path = paths.readable(name)
-    place = locations.locate(name, "--input") if "://" in name else None  # to find a path takes as long as to read it
+    place = locations.locate(name, "--input") if "://" in name else None  # for a path it would take as long as reading
     is_local = place is None or place.is_local
     try:
         if not is_local:

@@ -33,8 +33,8 @@ def test_the_counts_add_up(tmp_path, run):
     found = report.make(*run)
     assert found == {
         "rows_in": 5, "rows_out": 5, "with_box": 1, "without_object": 1, "refused": 3,
-        "refused_by_reason": {"missing": 1, "damaged": 2}, "damaged_shards": [], "parts": 2, "input": str(tmp_path / "photos"),
-        "model_version": "7@0",
+        "refused_by_reason": {"missing": 1, "damaged": 2}, "damaged_shards": [], "parts": 2,
+        "input": str(tmp_path / "photos"), "model_version": "7@0",
     }  # fmt: skip
     text = "5 rows in, 5 rows out: 1 with a box, 1 without an object, 3 refused (1 missing, 2 damaged)."
     assert report.as_text(found) == text
@@ -44,7 +44,8 @@ def test_the_counts_add_up(tmp_path, run):
 
 def test_nothing_refused():
     counts = dict.fromkeys(("rows_in", "rows_out", "with_box", "without_object", "refused"), 0)
-    assert report.as_text({**counts, "refused_by_reason": {}, "damaged_shards": []}).endswith("0 without an object, 0 refused.")
+    text = report.as_text({**counts, "refused_by_reason": {}, "damaged_shards": []})
+    assert text.endswith("0 without an object, 0 refused.")
 
 
 def damage(folder, tmp_path):
