@@ -173,11 +173,12 @@ def _divide_shard(name: str, kind: str, part_size: int) -> tuple[list[Part], int
     if kind != PARQUET:
         return [Part(name)], size
     with place.open() as file:
-        content = _read_footer(file, size)
+        content = _read_footer(file)
     try:
         footer = parquet.read_metadata(pyarrow.BufferReader(content))
     except PARQUET_DAMAGE as error:
-        raise UserError(f"--input: {name} is no readable Parquet file ({error}); repair or leave it out.") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"--input: {name} is no readable Parquet file ({reason}); repair or leave it out.") from None
     parts, first, rows = [], 0, 0
     for group in range(footer.num_row_groups):
         rows += footer.row_group(group).num_rows
@@ -187,8 +188,9 @@ def _divide_shard(name: str, kind: str, part_size: int) -> tuple[list[Part], int
     return parts, size
 
 
-def _read_footer(file: BinaryIO, size: int) -> bytes:
+def _read_footer(file: BinaryIO) -> bytes:
     """Returns the end of a Parquet file. What then fails is damage; pyarrow's errors of reading look alike."""
+    size = file.seek(0, os.SEEK_END)
     length = min(size, _FOOTER_BYTES)
     while True:
         file.seek(size - length)

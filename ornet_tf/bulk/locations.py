@@ -170,7 +170,7 @@ def _expression(pattern: str) -> str:
 
 
 def sizes(system: fs.FileSystem, names: Sequence[str]) -> list[int]:
-    """Returns the sizes of files in bytes; -1 for what is not there or no file.
+    """Returns the sizes of files in bytes; -1 for what is not there or no file, 0 if a store does not tell the size.
 
     Raises:
       OSError: if the disk, the network or the store fails.
@@ -178,7 +178,7 @@ def sizes(system: fs.FileSystem, names: Sequence[str]) -> list[int]:
     if isinstance(system, fs.LocalFileSystem):
         return [_local_size(name) for name in names]
     infos = system.get_file_info(list(names))
-    return [info.size if info.type == fs.FileType.File else -1 for info in infos]
+    return [(info.size or 0) if info.type == fs.FileType.File else -1 for info in infos]
 
 
 def _local_size(name: str) -> int:

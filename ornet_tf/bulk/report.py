@@ -71,7 +71,8 @@ def _count(plan: Plan, number: int, folder: OutputFolder) -> tuple[collections.C
         found, paths = table["status"].to_pylist(), table["path"].to_pylist()
         boxes = table["boxes"].combine_chunks().value_lengths().to_pylist()
     except inputs.PARQUET_DAMAGE as error:
-        raise UserError(f"Expected a readable shard {name}, but it is damaged ({error}); {then}.") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"Expected a readable shard {name}, but it is damaged ({reason}); {then}.") from None
     planned = plan.parts[number].rows
     if planned not in (-1, len(found)):
         raise UserError(f"Expected {planned} rows in {name}, but it has {len(found)}; {then}.")
@@ -99,7 +100,7 @@ def as_text(report: dict[str, Any]) -> str:
     reasons = ", ".join(f"{count} {status}" for status, count in report["refused_by_reason"].items())
     reasons = f" ({reasons})" if reasons else ""
     damaged = len(report["damaged_shards"])
-    unread = f" Further rows of {damaged} damaged shards may not have been read." if damaged else ""
+    unread = f" Damaged shards, whose further rows may not have been read: {damaged}." if damaged else ""
     return (
         f"{report['rows_in']} rows in, {report['rows_out']} rows out: {report['with_box']} with a box, "
         f"{report['without_object']} without an object, {report['refused']} refused{reasons}.{unread}"

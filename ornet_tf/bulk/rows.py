@@ -97,7 +97,7 @@ def _read_from_store(place: locations.Location, path: str, max_bytes: int) -> Ro
     if info.type == fs.FileType.NotFound:
         return Row(path, path, None, statuses.MISSING, "no such file in the store")
     if info.type != fs.FileType.File:
-        return Row(path, path, None, statuses.UNREADABLE, "a folder of the store")
+        return Row(path, path, None, statuses.UNREADABLE, "a folder, or another entry that is no file")
     size = info.size or 0  # a few stores of fsspec do not tell it
     if size <= max_bytes:
         with place.system.open_input_stream(place.path, compression=None) as file:

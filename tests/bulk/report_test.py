@@ -95,7 +95,7 @@ def test_damaged_shards_are_named(run):
     folder.write_shard(1, 2, report.with_rows_read(table([("ok", NOTHING), ("damaged_shard", None)]), 2))
     found = report.make(made, folder)
     assert found["damaged_shards"] == ["a"]
-    assert report.as_text(found).endswith(" Further rows of 1 damaged shards may not have been read.")
+    assert report.as_text(found).endswith(" Damaged shards, whose further rows may not have been read: 1.")
 
 
 def test_each_damage_of_an_output_shard_is_a_sentence_with_its_name(tmp_path, run):
