@@ -155,7 +155,7 @@ def match(pattern: Location) -> list[str]:
 
     def enters(folder: str) -> bool:
         names = folder.split("/")
-        fit = all(re.fullmatch(_expression(folder), name, re.DOTALL) for folder, name in zip(known, names))
+        fit = all(re.fullmatch(_expression(part), name, re.DOTALL) for part, name in zip(known, names))
         return fit and ("**" in path or len(names) <= len(folders))
 
     expression = re.compile(_expression(path), re.DOTALL)

@@ -1,5 +1,6 @@
 import http.server
 import itertools
+import os
 import threading
 
 import pytest
@@ -78,6 +79,14 @@ def test_what_a_store_answers_about_a_file_is_its_status_and_a_failure_of_the_st
         ("ok", images.png(1)), ("missing", None), ("unreadable", None),
     ]  # fmt: skip
     assert "ACCESS_DENIED" in found[2].reason
+
+
+def test_a_folder_whose_name_is_no_utf8(tmp_path):
+    images.write_folder(tmp_path / os.fsdecode(b"photos\xff"), 2)
+    found = read_all(tmp_path / os.fsdecode(b"photos\xff"), tmp_path)
+    assert [(row.path, row.content) for row in found] == [
+        (rf"{tmp_path}/photos\xff/0000{n}.png", images.png(n)) for n in range(2)
+    ]
 
 
 def test_a_folder_of_a_store_and_files_by_file_uris(tmp_path):
