@@ -1,16 +1,18 @@
 """Finds the input: a list, a folder, a pattern or shards, and divides it into parts. TensorFlow is not imported."""
 from __future__ import annotations
 
+import codecs
 import concurrent.futures
 import hashlib
 import os
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import pyarrow
 from pyarrow import parquet
 
+from ornet_tf import paths
 from ornet_tf.bulk import locations
 from ornet_tf.bulk.locations import Location
 from ornet_tf.data import image_files
@@ -25,6 +27,8 @@ KINDS = {  # what the names of files look like
 }
 _LIST = re.compile(r"\.(txt|lst)$", re.I)
 _THREADS = 16  # readers of footers; each mostly waits
+_FOOTER_BYTES = 64 * 1024  # most footers are smaller
+PARQUET_DAMAGE = (pyarrow.ArrowException, OSError, ValueError, KeyError)  # of a file in memory
 
 
 class Part(NamedTuple):
@@ -50,7 +54,7 @@ class Input(NamedTuple):
       kind: one of `KINDS`.
       parts: all parts, in order.
       files: the paths or URIs of image files, in order; empty for shards.
-      digest: of names and sizes; it changes with the input.
+      digest: of the names of image files, or of the names and sizes of shards; it changes with them.
     """
 
     kind: str
@@ -68,13 +72,14 @@ def find(text: str, part_size: int) -> Input:
         shard of another kind is a part.
 
     Raises:
-      UserError: if there is nothing to localize, the files are of several kinds, or a Parquet file can't be read.
-      OSError: if a folder or a list can't be read.
+      UserError: if there is nothing to localize, the files are of several kinds, a line of a list is no path, or a
+        Parquet file is damaged.
+      OSError: if a folder, a list or a shard can't be read, or a store can't be reached.
     """
     place = locations.locate(text, "--input")
     if _LIST.search(place.path) and not locations.has_wildcard(place.path):
         names = _read_list(place)
-        kind = _kind_of_list(names)
+        kind = _kind_of_list(names, text)
     else:
         names = [place.prefix + path for path in _find_files(place, text)]
         kind = _only_kind(names, text)
@@ -93,27 +98,50 @@ def find(text: str, part_size: int) -> Input:
 
 
 def _find_files(place: Location, text: str) -> list[str]:
-    if locations.has_wildcard(place.path):
-        return locations.match(place)
-    if locations.sizes(place.system, [place.path]) != [-1]:
-        return [place.path]
     try:
+        if locations.has_wildcard(place.path):
+            return locations.match(place)
+        if locations.sizes(place.system, [place.path]) != [-1]:
+            return [place.path]
         return locations.list_folder(place)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"--input: expected a folder, a file or a pattern, but {text} is not there.") from None
 
 
 def _read_list(place: Location) -> list[str]:
     """Returns the lines of a list, as absolute paths or URIs; relative ones are relative to the current folder."""
-    with place.system.open_input_stream(place.path) as file:
-        lines = os.fsdecode(file.read()).splitlines()
-    return [line if "://" in line else os.path.abspath(line) for line in lines if line.strip()]
+    with place.open() as file:
+        content = file.read().removeprefix(codecs.BOM_UTF8)
+    if b"\0" in content:
+        line = content[: content.index(b"\0")].count(b"\n") + 1
+        raise UserError(
+            f"--input: expected UTF-8 text with a path in each line, but line {line} of {place.uri()} has a byte 0; "
+            "save the list as UTF-8."
+        )
+    lines = [os.fsdecode(line.removesuffix(b"\r")) for line in content.split(b"\n")]
+    known = {""}
+    for number, line in enumerate(lines, 1):
+        root = locations.root(line)
+        if root not in known or (root and paths.readable(line) != line):  # it would end the run in the middle
+            locations.locate(line, f"--input: line {number} of {place.uri()}")
+            known.add(root)
+    return [line if locations.root(line) else os.path.abspath(line) for line in lines if line.strip()]
 
 
-def _kind_of_list(names: Sequence[str]) -> str:
-    """Returns the kind of shards if all files are such; otherwise images, where a wrong file costs its own row."""
-    shards = [kind for kind in KINDS if kind != IMAGES and all(KINDS[kind].search(name) for name in names)]
-    return shards[0] if shards else IMAGES
+def _kind_of_list(names: Sequence[str], text: str) -> str:
+    """Returns the kind of shards if all files are such, or images if none is: a wrong file then costs its own row."""
+    kinds = {kind: KINDS[kind] for kind in KINDS if kind != IMAGES}
+    first = next(((kind, name) for name in names for kind in kinds if kinds[kind].search(name)), None)
+    if not first:
+        return IMAGES
+    kind, shard = first
+    other = next((name for name in names if not kinds[kind].search(name)), None)
+    if other is not None:
+        raise UserError(
+            f"--input: expected images only or shards of one kind only in {text}, but it has {shard} and {other}; "
+            "divide the list."
+        )
+    return kind
 
 
 def _only_kind(names: Sequence[str], text: str) -> str:
@@ -136,17 +164,21 @@ def _only_kind(names: Sequence[str], text: str) -> str:
 
 def _divide_shard(name: str, kind: str, part_size: int) -> tuple[list[Part], int]:
     """Returns the parts of a shard, and its size in bytes."""
+    if paths.readable(name) != name:
+        raise UserError(f"--input: expected shards with names in UTF-8, got {paths.readable(name)!r}; rename it.")
     place = locations.locate(name, "--input")
     size, = locations.sizes(place.system, [place.path])
     if size < 0:
         raise UserError(f"--input: expected the file {name}, but it is not there; remove it from the list.")
     if kind != PARQUET:
         return [Part(name)], size
+    with place.open() as file:
+        content = _read_footer(file)
     try:
-        with place.system.open_input_file(place.path) as file:
-            footer = parquet.read_metadata(file)
-    except pyarrow.ArrowInvalid as error:
-        raise UserError(f"--input: {name} is no readable Parquet file ({error}); repair or leave it out.") from None
+        footer = parquet.read_metadata(pyarrow.BufferReader(content))
+    except PARQUET_DAMAGE as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"--input: {name} is no readable Parquet file ({reason}); repair or leave it out.") from None
     parts, first, rows = [], 0, 0
     for group in range(footer.num_row_groups):
         rows += footer.row_group(group).num_rows
@@ -154,6 +186,19 @@ def _divide_shard(name: str, kind: str, part_size: int) -> tuple[list[Part], int
             parts.append(Part(name, first, group + 1 - first, rows))
             first, rows = group + 1, 0
     return parts, size
+
+
+def _read_footer(file: BinaryIO) -> bytes:
+    """Returns the end of a Parquet file. What then fails is damage; pyarrow's errors of reading look alike."""
+    size = file.seek(0, os.SEEK_END)
+    length = min(size, _FOOTER_BYTES)
+    while True:
+        file.seek(size - length)
+        content = file.read(length)
+        needed = int.from_bytes(content[-8:-4], "little") + 8
+        if length >= min(needed, size) or not content.endswith(b"PAR1"):
+            return content
+        length = min(needed, size)
 
 
 def _digest(lines: Sequence[str]) -> str:

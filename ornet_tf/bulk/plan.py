@@ -18,7 +18,7 @@ class Plan(NamedTuple):
     Attributes:
       input: the input as the user named it.
       kind: one of `inputs.KINDS`.
-      digest: of the names and sizes of the input.
+      digest: see `inputs.Input`.
       model_version: see `export_version`.
       part_size: see `inputs.find`.
       image_field: see `shard_rows.Fields`.
@@ -97,7 +97,9 @@ def _explain(stored: bytes, plan: Plan, folder: OutputFolder) -> str:
         if before.get(name) != now[name]:
             difference = f"now {now[name]!r} instead of {before.get(name)!r}"
             if name in ("digest", "parts"):
-                difference = "files were added, removed or replaced there"
+                difference = "files were added or removed there"
+                if plan.kind != inputs.IMAGES:
+                    difference = "files were added, removed or replaced there"
             return (
                 f"{flag}: expected the same as when the run in {folder.text} began, but it has changed: {difference}. "
                 "Give the same again, or name another --output."

@@ -7,6 +7,8 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 
+from pyarrow import fs
+
 from ornet_tf import paths
 from ornet_tf.bulk import inputs, locations, shard_rows, statuses, tar_rows, tfrecord_rows
 from ornet_tf.bulk.output_folder import OutputFolder
@@ -77,21 +79,36 @@ def _read_some(names: Sequence[str], max_bytes: int) -> list[Row]:
 
 def _read_file(name: str, max_bytes: int) -> Row:
     path = paths.readable(name)
+    place = locations.locate(name, "--input") if "://" in name else None  # for a path it would take as long as reading
+    is_local = place is None or place.is_local
     try:
-        if "://" in name:
-            place = locations.locate(name, "--input")
-            size, = locations.sizes(place.system, [place.path])
+        if not is_local:
+            return _read_from_store(place, path, max_bytes)
+        with open(place.path if place else name, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
             if size <= max_bytes:
-                with place.system.open_input_stream(place.path, compression=None) as file:
-                    return Row(path, path, file.read())
-        else:
-            with open(name, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size <= max_bytes:
-                    return Row(path, path, file.read(size))
+                return Row(path, path, file.read(size))
     except OSError as error:
-        status = statuses.of_error(error)
+        status = statuses.of_error(error, is_local)
         if not status:
             raise
         return Row(path, path, None, status, error.strerror or str(error))
+    return shard_rows.too_large(path, path, size, max_bytes)
+
+
+def _read_from_store(place: locations.Location, path: str, max_bytes: int) -> Row:
+    info, = place.system.get_file_info([place.path])
+    if info.type == fs.FileType.NotFound:
+        return Row(path, path, None, statuses.MISSING, "no such file in the store")
+    if info.type != fs.FileType.File:
+        return Row(path, path, None, statuses.UNREADABLE, "a folder, or another entry that is no file")
+    size = info.size or 0  # a few stores of fsspec do not tell it
+    if size <= max_bytes:
+        with place.system.open_input_stream(place.path, compression=None) as file:
+            content = file.read(max_bytes + 1 if info.size is None else None)
+        if len(content) < size:
+            raise OSError(f"{path}: the store sent {len(content)} of {size} bytes.")
+        if len(content) <= max_bytes:
+            return Row(path, path, content)
+        size = len(content)
     return shard_rows.too_large(path, path, size, max_bytes)

@@ -37,6 +37,10 @@ _UNREADABLE = (
     errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EIO, errno.ENXIO,
 )  # fmt: skip
 _OF_ONE_FILE = {**dict.fromkeys(_MISSING, MISSING), **dict.fromkeys(_UNREADABLE, UNREADABLE)}
+# What pyarrow's errors of S3, Google's and Azure's store, and of HDFS, say about one forbidden file.
+_DENIED = re.compile(
+    r"ACCESS_DENIED|AccessDenied|PERMISSION_DENIED|Permission denied|AuthorizationPermissionMismatch|\bForbidden\b"
+)
 
 
 def of_reason(reason: str) -> str:
@@ -46,8 +50,16 @@ def of_reason(reason: str) -> str:
     return next((status for pattern, status in _REASONS if re.search(pattern, reason)), REFUSED)
 
 
-def of_error(error: OSError) -> str:
-    """Returns the status for an error about one file; "" if it may be about the disk, the network or the store."""
-    if isinstance(error, FileNotFoundError):  # pyarrow's have a number only on this machine
+def of_error(error: OSError, is_local: bool = True) -> str:
+    """Returns the status for an error about one file; "" if it may be about the disk, the network or the store.
+
+    Args:
+      error: the error.
+      is_local: whether the file is on this machine. Stores give numbers such as EIO to failures of a moment.
+    """
+    if isinstance(error, FileNotFoundError):
         return MISSING
-    return _OF_ONE_FILE.get(error.errno, "")
+    if is_local:
+        return _OF_ONE_FILE.get(error.errno, "")
+    is_of_file = isinstance(error, (PermissionError, IsADirectoryError)) or _DENIED.search(str(error))
+    return UNREADABLE if is_of_file else ""

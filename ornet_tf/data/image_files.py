@@ -72,7 +72,9 @@ def scan(folder: str | os.PathLike) -> Listing:
     return listing
 
 
-def find(folder: str | os.PathLike, *, depth: int | None = None) -> Tree:
+def find(
+    folder: str | os.PathLike, *, depth: int | None = None, enters: Callable[[str], bool] | None = None
+) -> Tree:
     """Returns the image files below a folder, and logs how many files and folders were skipped.
 
     Hidden files and folders (their names start with a dot) and folders of operating systems are skipped; `folder`
@@ -82,6 +84,7 @@ def find(folder: str | os.PathLike, *, depth: int | None = None) -> Tree:
     Args:
       folder: the folder to search.
       depth: how many levels of subfolders to search; None for all.
+      enters: says whether to search a folder, given its path relative to `folder`, with slashes; None for all.
 
     Returns:
       Paths sorted by their form with composed characters (NFC): the order is the same on all file systems.
@@ -114,7 +117,8 @@ def find(folder: str | os.PathLike, *, depth: int | None = None) -> Tree:
         for paths, names in zip(tree, (listing.images, listing.others, listing.skipped)):
             paths += [prefix + name for name in names]
         if depth is None or prefix.count("/") < depth:
-            stack += [(prefix + name, os.path.join(real, name)) for name in reversed(listing.folders)]
+            names = [name for name in reversed(listing.folders) if enters is None or enters(prefix + name)]
+            stack += [(prefix + name, os.path.join(real, name)) for name in names]
     for paths in tree[:3]:
         paths.sort(key=_sort_key)
     tree.unreadable.sort(key=lambda pair: _sort_key(pair[0]))
@@ -124,6 +128,12 @@ def find(folder: str | os.PathLike, *, depth: int | None = None) -> Tree:
             "pipes and broken links, such as %r.", folder, len(tree.skipped), tree.skipped[0],
         )
     return tree
+
+
+def is_skipped(path: str) -> bool:
+    """Returns whether `find` would skip a file, given its path relative to the folder, with slashes."""
+    *folders, name = path.split("/")
+    return any(part.startswith(".") for part in (*folders, name)) or any(n.lower() in _SYSTEM_FOLDERS for n in folders)
 
 
 def _is_system_folder(entry: os.DirEntry) -> bool:

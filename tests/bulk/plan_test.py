@@ -51,9 +51,21 @@ def test_another_or_a_changed_input_is_refused(tmp_path, stored):
         plan.store(made, found.files, stored[1])
     (tmp_path / "photos" / "new.png").write_bytes(images.png(1))
     made, found = images.make_plan(tmp_path / "photos")
-    with pytest.raises(UserError, match="--input: .*files were added, removed or replaced there.* another --output"):
+    with pytest.raises(UserError, match="--input: .*files were added or removed there.* another --output"):
         plan.store(made, found.files, stored[1])
     assert len(paths) == 6
+
+
+def test_a_shard_of_another_size_is_refused(tmp_path):
+    folder = OutputFolder(str(tmp_path / "out"))
+    folder.create()
+    for content, name in ((b"x", "a.png"), (b"larger", "b.png")):
+        images.write_tar(tmp_path / "a.tar", [(name, content * 10000)])
+        made, found = images.make_plan(tmp_path / "a.tar")
+        if name == "a.png":
+            plan.store(made, found.files, folder)
+    with pytest.raises(UserError, match="--input: .*files were added, removed or replaced there"):
+        plan.store(made, found.files, folder)
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"format": 0}'])

@@ -33,8 +33,8 @@ def test_the_counts_add_up(tmp_path, run):
     found = report.make(*run)
     assert found == {
         "rows_in": 5, "rows_out": 5, "with_box": 1, "without_object": 1, "refused": 3,
-        "refused_by_reason": {"missing": 1, "damaged": 2}, "parts": 2, "input": str(tmp_path / "photos"),
-        "model_version": "7@0",
+        "refused_by_reason": {"missing": 1, "damaged": 2}, "damaged_shards": [], "parts": 2,
+        "input": str(tmp_path / "photos"), "model_version": "7@0",
     }  # fmt: skip
     text = "5 rows in, 5 rows out: 1 with a box, 1 without an object, 3 refused (1 missing, 2 damaged)."
     assert report.as_text(found) == text
@@ -44,7 +44,8 @@ def test_the_counts_add_up(tmp_path, run):
 
 def test_nothing_refused():
     counts = dict.fromkeys(("rows_in", "rows_out", "with_box", "without_object", "refused"), 0)
-    assert report.as_text({**counts, "refused_by_reason": {}}).endswith("0 without an object, 0 refused.")
+    text = report.as_text({**counts, "refused_by_reason": {}, "damaged_shards": []})
+    assert text.endswith("0 without an object, 0 refused.")
 
 
 def damage(folder, tmp_path):
@@ -62,7 +63,15 @@ def damage(folder, tmp_path):
         ),
         (
             lambda folder, path: folder.write_shard(1, 2, table([("ok", FOUND)] * 2)),
-            "Expected 2 rows in part-00001-of-00002.parquet",
+            "Expected part-00001-of-00002.parquet to note 2 rows of the input, but it notes nothing; remove it from",
+        ),
+        (
+            lambda folder, path: folder.write_shard(1, 2, report.with_rows_read(table([("ok", FOUND)] * 2), 7)),
+            "Expected part-00001-of-00002.parquet to note 2 rows of the input, but it notes 7; remove it from",
+        ),
+        (
+            lambda folder, path: folder.write_shard(1, 2, table([("ok", FOUND)] * 2).drop(["status"])),
+            "Expected a readable shard part-00001-of-00002.parquet, but it is damaged",
         ),
         (
             lambda folder, path: folder.write_shard(1, 2, report.with_rows_read(table([("odd", None)] * 2), 2)),
@@ -79,3 +88,25 @@ def test_numbers_that_do_not_add_up_fail(tmp_path, run, change, message):
     change(run[1], tmp_path)
     with pytest.raises(UserError, match=message):
         report.make(*run)
+
+
+def test_damaged_shards_are_named(run):
+    made, folder = run
+    folder.write_shard(1, 2, report.with_rows_read(table([("ok", NOTHING), ("damaged_shard", None)]), 2))
+    found = report.make(made, folder)
+    assert found["damaged_shards"] == ["a"]
+    assert report.as_text(found).endswith(" Damaged shards, whose further rows may not have been read: 1.")
+
+
+def test_each_damage_of_an_output_shard_is_a_sentence_with_its_name(tmp_path, run):
+    path = tmp_path / "out" / "detections" / "part-00001-of-00002.parquet"
+    good = path.read_bytes()
+    errors = []
+    for place in range(0, len(good), 7):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 255]) + good[place + 1 :])
+        try:
+            report.make(*run)
+        except UserError as error:
+            errors.append(str(error))
+    assert len(errors) > 20
+    assert [e for e in errors if "part-00001-of-00002.parquet" not in e and "a known status" not in e] == []

@@ -1,4 +1,6 @@
+import http.server
 import itertools
+import os
 import threading
 
 import pytest
@@ -37,6 +39,62 @@ def test_a_file_of_a_store_that_is_gone_or_too_large(tmp_path):
     (tmp_path / "a.png").write_bytes(b"x" * 1001)
     (tmp_path / "list.txt").write_text(f"fsspec+file://{tmp_path}/a.png\nfsspec+file://{tmp_path}/b.png")
     assert [row.status for row in read_all(tmp_path / "list.txt", tmp_path)] == ["too_large", "missing"]
+
+
+class _Store(http.server.BaseHTTPRequestHandler):
+    """Answers like S3: each object has the name of the status with which its requests end; lists are empty."""
+
+    def do_GET(self):
+        is_list = "list-type" in self.path
+        code = 200 if is_list else int(self.path.rpartition("/")[2].removesuffix(".png"))
+        content = _NO_OBJECTS if is_list else images.png(1) if code == 200 else b""
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+_NO_OBJECTS = b'<?xml version="1.0"?><ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>'
+
+
+def test_what_a_store_answers_about_a_file_is_its_status_and_a_failure_of_the_store_is_none(tmp_path, monkeypatch):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Store) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "x")
+        (tmp_path / "list.txt").write_text("\n".join(f"s3://rows-test/{code}.png" for code in (200, 404, 403)))
+        found = read_all(tmp_path / "list.txt", tmp_path)
+        (tmp_path / "list.txt").write_text("s3://rows-test/400.png")  # as with credentials that have expired
+        with pytest.raises(OSError, match="HTTP status 400"):
+            read_all(tmp_path / "list.txt", tmp_path / "2")
+        server.shutdown()
+    assert [(row.status, row.content) for row in found] == [
+        ("ok", images.png(1)), ("missing", None), ("unreadable", None),
+    ]  # fmt: skip
+    assert "ACCESS_DENIED" in found[2].reason
+
+
+def test_a_folder_whose_name_is_no_utf8(tmp_path):
+    images.write_folder(tmp_path / os.fsdecode(b"photos\xff"), 2)
+    found = read_all(tmp_path / os.fsdecode(b"photos\xff"), tmp_path)
+    assert [(row.path, row.content) for row in found] == [
+        (rf"{tmp_path}/photos\xff/0000{n}.png", images.png(n)) for n in range(2)
+    ]
+
+
+def test_a_folder_of_a_store_and_files_by_file_uris(tmp_path):
+    (tmp_path / "a b.png").write_bytes(images.png(1))
+    uris = [f"fsspec+file://{tmp_path}", f"file://{tmp_path}/a b.png", f"file://{tmp_path}/c.png"]
+    (tmp_path / "list.txt").write_text("\n".join(uris))
+    found = read_all(tmp_path / "list.txt", tmp_path)
+    assert [(row.path, row.status) for row in found] == list(zip(uris, ["unreadable", "ok", "missing"]))
 
 
 def test_each_kind_of_shard_is_read(tmp_path):

@@ -80,6 +80,22 @@ def test_errors_of_one_file_and_of_the_system(error, status):
     assert statuses.of_error(error) == status
 
 
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (FileNotFoundError("gone"), statuses.MISSING),
+        (OSError("key 'a': AWS Error ACCESS_DENIED during HeadObject operation: No response body."), "unreadable"),
+        (OSError("google::cloud::Status(PERMISSION_DENIED: x)"), statuses.UNREADABLE),
+        (PermissionError("no"), statuses.UNREADABLE),
+        (OSError("AWS Error NETWORK_CONNECTION"), ""),
+        (OSError(errno.EIO, "internal error"), ""),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), ""),
+    ],
+)
+def test_errors_of_one_file_of_a_store_and_of_the_store(error, status):
+    assert statuses.of_error(error, is_local=False) == status
+
+
 def test_every_refusal_is_described():
     codes = {value for name, value in vars(statuses).items() if name.isupper() and isinstance(value, str)}
     assert codes == {statuses.OK, *statuses.REFUSALS}

@@ -110,6 +110,18 @@ def test_the_depth_of_the_search_can_be_limited(tmp_path):
     assert [len(images) for images in found] == [1, 2, 3, 4]
 
 
+def test_folders_that_are_not_to_be_entered(tmp_path):
+    make(tmp_path, ["1.jpg", "a/2.jpg", "a/b/3.jpg", "c/b/4.jpg"])
+    (tmp_path / "d").symlink_to("a", target_is_directory=True)
+    found = image_files.find(tmp_path, enters=lambda path: path in ("d", "d/b"))
+    assert found.images == ["1.jpg", "d/2.jpg", "d/b/3.jpg"]
+
+
+def test_a_path_is_skipped_as_find_skips_it(tree):
+    assert [name for name in SKIPPED if not image_files.is_skipped(name)] == []
+    assert [name for name in (*FOUND, *OTHERS) if image_files.is_skipped(name)] == []
+
+
 def test_data_sets_with_one_level_of_folders_skip_the_same(tmp_path):
     thumbnails = ["train/n01/@eaDir/n01_1.JPEG/thumb.jpg", "train/@eaDir/n01_1.jpg", "train/n01/._n01_1.JPEG"]
     make(tmp_path, ["train/n01/n01_1.JPEG", *thumbnails, "val/n01/v_1.JPEG", "val/@eaDir/v_1.JPEG", "val/n01/._v.jpg"])
