@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import pyarrow
 from pyarrow import fs, parquet
 
-from ornet_tf import atomic_write, file_lock
+from ornet_tf import atomic_write, file_lock, paths
 from ornet_tf.bulk import locations
 from ornet_tf.errors import UserError
 
@@ -36,9 +36,13 @@ class OutputFolder:
         """Finds the folder that a path or a URI means; nothing is created.
 
         Raises:
-          UserError: if it means none.
+          UserError: if it means none, or its name is no UTF-8.
+          OSError: if its store can't be reached.
         """
         self._place = locations.locate(text, "--output")
+        name = paths.readable(self._place.path)
+        if name != self._place.path:  # pyarrow refuses it
+            raise UserError(f"--output: expected a name in UTF-8, got {name!r}; name another folder.")
         self.text = self._place.uri()
 
     def __reduce__(self):
@@ -146,17 +150,6 @@ class OutputFolder:
         content = io.BytesIO()
         parquet.write_table(table, content, compression="zstd")
         self.write(f"{DETECTIONS}/{shard_name(part, parts)}", content.getbuffer())
-
-    def read_shard(self, part: int, parts: int, columns: Sequence[str] | None = None) -> pyarrow.Table:
-        """Returns the shard of a part, with the metadata of its schema.
-
-        Raises:
-          OSError: if it can't be read.
-          pyarrow.ArrowInvalid: if it is damaged.
-        """
-        shard = self._place.child(f"{DETECTIONS}/{shard_name(part, parts)}")
-        with self._place.system.open_input_file(shard.path) as file:
-            return parquet.ParquetFile(file).read(columns=columns)
 
     def count_attempt(self, part: int) -> int:
         """Notes that a worker begins a part; returns how many have begun it in this run, `MOST_ATTEMPTS` + 1 at most.

@@ -82,6 +82,9 @@ def read_parquet(part: inputs.Part, fields: Fields) -> Iterator[Row]:
         except shard_files.DAMAGE as error:
             source.raise_failure()
             raise OSError(f"{part.path} was a Parquet file when the run began, and is none now: {error}") from error
+        if file.num_row_groups < part.first + part.groups:
+            raise OSError(f"{part.path} had at least {part.first + part.groups} row groups when the run began, and now "
+                          f"has {file.num_row_groups}.")  # fmt: skip
         image = _image_column(part.path, file.schema_arrow, fields.image)
         if fields.key and fields.key not in file.schema_arrow.names:
             raise no_field(part.path, fields.key, file.schema_arrow.names)

@@ -1,10 +1,12 @@
+import io
 import os
 import pickle
 
 import pyarrow
 import pytest
+from pyarrow import parquet
 
-from ornet_tf.bulk.output_folder import OutputFolder, shard_name
+from ornet_tf.bulk.output_folder import DETECTIONS, OutputFolder, shard_name
 from ornet_tf.errors import UserError
 from tests import forked_programs
 
@@ -32,8 +34,8 @@ def test_files_and_shards_of_parts(folder):
     assert [folder.read_files(part) for part in range(3)] == [names[:2], names[2:4], names[4:]]
     table = pyarrow.table({"a": [1, 2], "b": ["x", "y"]}).replace_schema_metadata({"c": "d"})
     folder.write_shard(7, 12, table)
-    assert folder.read_shard(7, 12).equals(table, check_metadata=True)
-    assert folder.read_shard(7, 12, ["b"]).column_names == ["b"]
+    shard = parquet.read_table(io.BytesIO(folder.read(f"{DETECTIONS}/{shard_name(7, 12)}")))
+    assert shard.equals(table, check_metadata=True)
     assert folder.finished_parts(12) == {7}
     with pytest.raises(UserError, match="expected shards of 13 parts .* found part-00007-of-00012.parquet"):
         folder.finished_parts(13)
@@ -75,6 +77,11 @@ def test_a_second_program_is_kept_out(tmp_path):
         pass
     with folder.locked():
         pass
+
+
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"--output: expected a name in UTF-8, got .*; name another folder."):
+        OutputFolder(f"{tmp_path}/out\udcff")
 
 
 def test_a_place_that_is_not_writable(tmp_path):

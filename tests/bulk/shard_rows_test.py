@@ -201,3 +201,6 @@ def test_a_file_that_is_no_longer_parquet_is_tried_again(path):
     path.write_bytes(b"x" * 5000)
     with pytest.raises(OSError, match="was a Parquet file when the run began, and is none now"):
         list(shard_rows.read_parquet(part, Fields()))
+    images.write_parquet(path, {"jpg": CONTENTS[:1]}, 20)
+    with pytest.raises(OSError, match="had at least . row groups when the run began, and now has 1"):
+        list(shard_rows.read_parquet(part, Fields()))
