@@ -5,19 +5,19 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 # In two processes: most tests use one core, and each process takes some 2 GB of memory. tests/conftest.py orders files.
 TEST := pytest -q --numprocesses=2 --dist=loadfile --no-loadscope-reorder
-INSTALL := -m pip install --disable-pip-version-check --requirement
+# Compiling all modules takes half a minute, and most are never imported; Python compiles what it imports.
+INSTALL := -m pip install --disable-pip-version-check --no-compile --requirement
 
 ADDONS_VENV := .venv-addons
 ADDONS_RUN := $(ADDONS_VENV)/bin/python -m
 # The first of these that is here and of a version that the legacy stack has wheels for.
 IS_LEGACY := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))
-# These use core operations of TensorFlow and no Keras, or no TensorFlow at all; of maps, only the addons' kernel is left.
-# Training, evaluation and exports, which use all of this, are tested on the legacy stack. The examples in the
-# documentation import packages of requirements-dev.txt, which are for the default stack.
-NOT_ON_LEGACY := $(addprefix --ignore=tests/,bulk data datasets erasing formats losses metrics)
-NOT_ON_LEGACY += $(addprefix --ignore=tests/,reproduction serving studies)
-NOT_ON_LEGACY += $(addprefix --ignore=tests/,architecture_test.py docs_test.py)
-NOT_ON_LEGACY += '--ignore-glob=tests/maps/[!a]*_test.py'
+# What depends on the version of Keras: layers, weights, training, and one test of evaluation and of exports each. All else
+# uses core operations of TensorFlow, or none of it, and is tested on the default stack only.
+ON_LEGACY := $(addprefix tests/,backbones methods models runs training)
+ON_LEGACY += $(addprefix tests/,build_test.py compat_test.py conversion_test.py program_test.py two_stacks_test.py)
+ON_LEGACY += tests/evaluation/measurement_test.py tests/maps/addons_components_test.py
+ON_LEGACY += $(addprefix tests/inference/,localizer_test.py saved_model_test.py)
 PYTHON_ADDONS ?= $(shell for python in $(PYTHON) python3.11 python3.10; do \
   $$python -c "$(IS_LEGACY)" >/dev/null 2>&1 && { echo $$python; break; }; done)
 # Stamps: an installation that was interrupted has none and is taken up again.
@@ -50,7 +50,7 @@ test-fast: $(DEV)  ## The tests that neither train for long nor start whole prog
 
 test-addons: $(ADDONS)  ## The fast tests of what uses Keras on the legacy stack, against .venv where that is
 	if [ -e $(RUNTIME) ]; then export ORNET_PEER_PYTHON="$(CURDIR)/$(VENV)/bin/python"; fi; \
-	  $(ADDONS_RUN) $(TEST) -m "not slow" $(NOT_ON_LEGACY)
+	  $(ADDONS_RUN) $(TEST) -m "not slow" $(ON_LEGACY)
 
 lint: $(DEV)  ## The linter, and the contract of imports in pyproject.toml
 	$(RUN) ruff check .
