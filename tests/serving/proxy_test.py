@@ -6,6 +6,7 @@ import base64
 import contextlib
 import http.server
 import json
+import os
 import re
 import shutil
 import socket
@@ -69,9 +70,6 @@ def _upstream():
 @contextlib.contextmanager
 def running_proxy(folder, upstream, most_requests=32, read_timeout="30s"):
     """Runs nginx with the project's configuration; only ports and the folder for its files are this machine's."""
-    folder.chmod(0o777)  # nginx's workers run as another user when it is started by root
-    for parent in folder.parents[:3]:
-        parent.chmod(parent.stat().st_mode | 0o011)
     port = free_port()
     text, listens = re.subn(r"listen 8080;", f"listen 127.0.0.1:{port};", CONFIG.read_text())
     text, upstreams = re.subn(r"server 127\.0\.0\.1:8501;", f"server 127.0.0.1:{upstream};", text)
@@ -81,7 +79,9 @@ def running_proxy(folder, upstream, most_requests=32, read_timeout="30s"):
     text, waits = re.subn(r"proxy_read_timeout 30s;", f"proxy_read_timeout {read_timeout};", text)
     assert (listens, upstreams, logs, limits, waits) == (1, 1, 1, 1, 1) and files >= 6
     (folder / "nginx.conf").write_text(text)
-    command = [NGINX, "-e", "stderr", "-c", folder / "nginx.conf", "-g", "daemon off;"]
+    # Started by root, its workers would be another user, who can't write into the tests' folders.
+    settings = "daemon off;" if os.geteuid() else "daemon off; user root;"
+    command = [NGINX, "-e", "stderr", "-c", folder / "nginx.conf", "-g", settings]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             deadline = time.monotonic() + 10
