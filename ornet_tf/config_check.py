@@ -92,12 +92,13 @@ def _check_phases_and_rows(config: ConfigDict) -> None:
     evaluation = config.evaluation
     for key in ("report_rows", "own_classes"):
         _check_strings(evaluation[key], f"config.evaluation.{key}")
-    for name in (*evaluation.report_rows, evaluation.classifier, *evaluation.own_classes, config.export.row):
+    used = [(f"evaluation.{key}", name) for key in ("report_rows", "own_classes") for name in evaluation[key]]
+    for option, name in [*used, ("evaluation.classifier", evaluation.classifier), ("export.row", config.export.row)]:
         if name in evaluation.row:
             _check_method(config, evaluation.row[name], f"config.evaluation.row.{name}", phases)
         elif name not in phases:
             choices = ", ".join([*phases, *evaluation.row])
-            raise UserError(f"config.evaluation: {name!r} is neither a phase nor a row; choose from {choices}.")
+            raise UserError(f"config.{option}: {name!r} is neither in phase_order nor a row; choose from {choices}.")
     if evaluation.threshold_boxes != "ground_truth":
         _check_pseudo_boxes(config, evaluation.threshold_boxes, phases)
 
@@ -138,8 +139,7 @@ def _check_types(section: Any, default: Any, where: str) -> None:
             raise UserError(f"{where}.{key}: expected {expected}, got {value!r}.")
         if hasattr(default[key], "keys") and default[key] and key not in _OPEN:
             _check_types(value, default[key], f"{where}.{key}")
-    missing = [key for key in default if key not in section]
-    if missing:
+    if missing := [key for key in default if key not in section]:
         raise UserError(f"{where}.{missing[0]}: expected a value, got none. Start from ornet_tf.config.default().")
 
 

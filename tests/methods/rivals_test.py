@@ -84,7 +84,7 @@ def test_own_classes_of_a_row_without_logits_are_refused(run):
     with pytest.raises(ValueError, match="config.evaluation.* centre_box"):
         measurement.evaluate(config, run[1])
     config.evaluation.own_classes = ("nobody",)
-    with pytest.raises(ValueError, match="config.evaluation: 'nobody' is neither a phase nor a row"):
+    with pytest.raises(ValueError, match="config.evaluation.own_classes: 'nobody' is neither in phase_order nor a row"):
         config_check.validate(config)
 
 

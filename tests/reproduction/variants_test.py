@@ -42,7 +42,7 @@ def test_a_classifier_row_or_variant_that_cannot_be_used_is_refused_before_train
     trainer(classifier="stage_two").check(["stage_two"], [])
     with pytest.raises(ValueError, match="config.evaluation.classifier: .* before stage_two, got 'stage_two'"):
         trainer(classifier="stage_two").check([], heavier)
-    with pytest.raises(ValueError, match="'nobody' is neither a phase nor a row; choose from evaluator, stage_one, "):
+    with pytest.raises(ValueError, match="'nobody' is neither in phase_order nor a row; choose from evaluator, "):
         trainer().check(["nobody"], [])
     with pytest.raises(ValueError, match="area.plugin: .*'volume'"):
         trainer().check([], [{f"{AREA}.plugin": "volume"}])
