@@ -45,7 +45,7 @@ def test_a_killed_program_continues_and_a_killed_machine_costs_no_row(
     missing = COUNT // PART - len(started_cluster.shards(output))
     status, text = started_cluster.finish(program)
     assert (status, missing > 0) == (0, True), text
-    assert f"{COUNT} rows in, {COUNT} rows out: " in text and "2 refused (2 unsupported)" in text
+    assert f"{COUNT} rows in, {COUNT} rows out: " in text and "2 refused (2 unsupported; see the column status)" in text
     after = started_cluster.shards(output)
     assert {name: after[name] for name in before} == before  # nothing was done twice
     assert images.read_output(output) == expected
@@ -78,7 +78,7 @@ def test_a_full_disk_ends_the_run_in_one_sentence_and_the_next_run_continues(tmp
     output = tmp_path / "out"
     command = started_cluster.command_line(bulk_export, tmp_path / "photos", output, "--part_size=20", "--workers=1")
     done = small_disk.run_twice(command, output, "96k")
-    error = [line for line in done.first if line.startswith("Error: ")]
+    error = [line for line in done.first if "Error: " in line]  # Ray's own output may stand before it
     assert done.first_status == 1 and len(error) == 1 and "could not be written: " in error[0], done.first
     assert "No space left on device. Free some space and start the same command again" in error[0]
     finished = [file.parent.name for file in done.files]
