@@ -161,6 +161,8 @@ def divide(nodes: Sequence[Mapping[str, float]], workers: int, gpus_per_worker: 
     gpus = [node.get("GPU", 0.0) for node in nodes]
     each = float(any(gpus)) if gpus_per_worker is None else gpus_per_worker
     if each:  # it can be shared, but a worker's fraction lies on one
+        if not any(gpus):
+            raise UserError("--gpus_per_worker: the cluster has no GPU; give 0, or leave the flag out.")
         room = [int(gpu) * int(1 / each + 1e-6) if each <= 1 else int(gpu / each) for gpu in gpus]
         if sum(room) < max(workers, 1):
             raise UserError(

@@ -64,7 +64,7 @@ def run(export: str | os.PathLike, input: str, output: str, options: Options) ->
         result = report.make(made, folder)
         report.write(result, folder)
         folder.remove_partial()
-    logging.info("%s %s/%s", report.as_text(result), folder.text, output_folder.REPORT)
+    logging.info("%s Report: %s/%s", report.as_text(result), folder.text, output_folder.REPORT)
     return result
 
 
@@ -72,7 +72,10 @@ def _localize(job: Job, missing: list[int], options: Options) -> None:
     with cluster.connected(options.address) as ray:
         chosen = cluster.layout(ray, min(options.workers, len(missing)), options.gpus_per_worker)
         chosen = chosen._replace(workers=min(chosen.workers, len(missing)))
-        logging.info("%d workers, each with %d threads and %g GPUs.", chosen.workers, chosen.threads, chosen.gpus)
+        logging.info(
+            "Workers: %d, each with %d threads and %g GPUs. They load the export, which takes up to a minute or two.",
+            chosen.workers, chosen.threads, chosen.gpus,
+        )  # fmt: skip
         answers = cluster.run(ray, job._replace(threads=chosen.threads), missing, chosen)
         with contextlib.closing(answers):  # an error leaves the loop early; the cluster must be there until then
             follow(answers, len(missing))

@@ -98,7 +98,7 @@ def write(report: dict[str, Any], folder: OutputFolder) -> None:
 def as_text(report: dict[str, Any]) -> str:
     """Returns the report as a sentence for the log."""
     reasons = ", ".join(f"{count} {status}" for status, count in report["refused_by_reason"].items())
-    reasons = f" ({reasons})" if reasons else ""
+    reasons = f" ({reasons}; see the column status)" if reasons else ""
     damaged = len(report["damaged_shards"])
     unread = f" Damaged shards, whose further rows may not have been read: {damaged}." if damaged else ""
     return (

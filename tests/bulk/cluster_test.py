@@ -32,11 +32,16 @@ def test_cores_and_gpus_are_divided(nodes, workers, gpus, expected):
 
 @pytest.mark.parametrize(
     ("nodes", "workers", "gpus"),
-    [([{"CPU": 4.0}], 0, 1.0), ([{"CPU": 4.0, "GPU": 1.0}], 3, 0.5), ([{"CPU": 4.0, "GPU": 1.0}] * 2, 0, 2.0)],
+    [([{"CPU": 4.0, "GPU": 1.0}], 3, 0.5), ([{"CPU": 4.0, "GPU": 1.0}] * 2, 0, 2.0)],
 )
 def test_too_few_gpus(nodes, workers, gpus):
     with pytest.raises(UserError, match="--gpus_per_worker: expected . GPUs of the cluster to suffice for"):
         cluster.divide(nodes, workers, gpus)
+
+
+def test_no_gpu_at_all():
+    with pytest.raises(UserError, match="the cluster has no GPU; give 0, or leave the flag out"):
+        cluster.divide([{"CPU": 4.0}], 0, 1.0)
 
 
 def test_without_ray_one_sentence_says_what_to_install(monkeypatch):

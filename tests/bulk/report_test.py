@@ -36,8 +36,8 @@ def test_the_counts_add_up(tmp_path, run):
         "refused_by_reason": {"missing": 1, "damaged": 2}, "damaged_shards": [], "parts": 2,
         "input": str(tmp_path / "photos"), "model_version": "7@0",
     }  # fmt: skip
-    text = "5 rows in, 5 rows out: 1 with a box, 1 without an object, 3 refused (1 missing, 2 damaged)."
-    assert report.as_text(found) == text
+    text = "5 rows in, 5 rows out: 1 with a box, 1 without an object, 3 refused (1 missing, 2 damaged; "
+    assert report.as_text(found) == f"{text}see the column status)."
     report.write(found, run[1])
     assert b'"rows_in": 5' in run[1].read("report.json")
 
