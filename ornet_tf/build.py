@@ -87,9 +87,7 @@ def _check_prior(config: ConfigDict, name: str, method: methods.Method, workdir:
     folder = os.path.join(workdir, sources["direction"].split(".")[0])
     if "object_prior" in run_folder.read_settings(folder):  # older runs have these options in the phase section
         run_folder.check_settings(folder, {"object_prior": config.object_prior.to_dict()})
-    origins = weight_origins.WeightOrigins(None)
-    for phase, built, trained in phase_methods(drop_start_weights(config), num_classes):
-        origins.add_phase(phase, built, config.phase[phase].init_from, trained, where=f"config.phase.{phase}")
+    origins = _trace_phases(drop_start_weights(config), num_classes, None)
     origins.check_row(method, sources, where=f"config.evaluation.row.{name}")
 
 
@@ -112,10 +110,18 @@ def check_phase_as_row(config: ConfigDict, name: str, num_classes: int, *, where
     config = drop_start_weights(config)
     backbone = _build_backbone(config, num_classes)
     of_backbone = frozenset(layer.name for model in (backbone.lower, backbone.upper) for layer in model.layers)
-    origins = weight_origins.WeightOrigins(of_backbone)  # their origin was checked before training
-    for phase, method, trained in phase_methods(config, num_classes):
-        origins.add_phase(phase, method, config.phase[phase].init_from, trained, where=f"config.phase.{phase}")
-    origins.check_phase_as_row(name, where=where)
+    # Before training it was checked where those of the backbone come from.
+    _trace_phases(config, num_classes, of_backbone).check_phase_as_row(name, where=where)
+
+
+def _trace_phases(
+    config: ConfigDict, num_classes: int, pretrained: frozenset[str] | None
+) -> weight_origins.WeightOrigins:
+    """Returns the origins of the weights of all phases; see `WeightOrigins` for `pretrained`."""
+    origins = weight_origins.WeightOrigins(pretrained)
+    for name, method, trained in phase_methods(config, num_classes):
+        origins.add_phase(name, method, config.phase[name].init_from, trained, where=f"config.phase.{name}")
+    return origins
 
 
 def phase_methods(config: ConfigDict, num_classes: int) -> Iterator[tuple[str, methods.Method, list[Any]]]:
